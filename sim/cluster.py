@@ -1,0 +1,104 @@
+"""Devices and links: how much memory there is, who is slow, and which wires a transfer occupies."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from .exact import Number, checked
+
+Transfers = Literal["overlapped", "blocking"]
+Receives = Literal["buffered", "early", "just-in-time"]
+
+
+@dataclass(frozen=True)
+class Link:
+    """One wire: a transfer holds it for bytes / bandwidth, and arrives `latency` later.
+
+    latency: seconds, on top of `Costs.send`. bandwidth: bytes per second; infinite by default.
+    A link carries one transfer at a time; the others queue, first come first served.
+    """
+
+    latency: Number = 0
+    bandwidth: Number = math.inf
+
+    def __post_init__(self) -> None:
+        checked(self.latency, "link latency")
+        if self.bandwidth != math.inf and checked(self.bandwidth, "link bandwidth") == 0:
+            raise ValueError("link bandwidth is 0: nothing could ever cross it")
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The machines a schedule runs on. `Cluster(8)` is 8 equal devices and ideal, private wires.
+
+    memory: bytes each device may hold, shape `(n_devices,)`; None where it is unlimited.
+    slowdown: factor on every pass of a device, shape `(n_devices,)`: 1.1 is a 10 % straggler.
+    links: the wires by name.
+    routes: (source, destination) -> names of the wires that such a transfer occupies, all at once.
+        Two pairs that name one wire share it and queue for it. A pair without an entry has a
+        private, ideal wire. Naming a wire for both directions makes it half duplex.
+    transfers: "overlapped" with compute, or "blocking": the sender's device waits until what it
+        sent has arrived (a synchronous send).
+    receives: "buffered": a transfer starts as soon as the value is there. "just-in-time": not
+        before the receiver is about to run the pass that needs it. "early": receives and sends
+        between two neighbours are one queue per device, posted in order: a receive posted right
+        after the pass before it holds up the sends behind it until it is served.
+    """
+
+    n_devices: int
+    memory: tuple[Number | None, ...] = ()
+    slowdown: tuple[Number, ...] = ()
+    links: Mapping[str, Link] = field(default_factory=dict)
+    routes: Mapping[tuple[int, int], tuple[str, ...]] = field(default_factory=dict)
+    transfers: Transfers = "overlapped"
+    receives: Receives = "buffered"
+
+    def __post_init__(self) -> None:
+        n = self.n_devices
+        if not isinstance(n, int) or isinstance(n, bool) or n < 1:
+            raise ValueError(f"a cluster has at least 1 device, got {n!r}")
+        memory, slowdown = tuple(self.memory) or (None,) * n, tuple(self.slowdown) or (1,) * n
+        for name, column in {"memory": memory, "slowdown": slowdown}.items():
+            if len(column) != n:
+                raise ValueError(f"{name} has {len(column)} entries for {n} devices")
+        for device in range(n):
+            if memory[device] is not None:
+                checked(memory[device], f"memory of device {device}")
+            if checked(slowdown[device], f"slowdown of device {device}") == 0:
+                raise ValueError(f"slowdown of device {device} is 0: 1 is normal speed")
+        for pair, route in self.routes.items():
+            if unknown := next((name for name in route if name not in self.links), None):
+                raise ValueError(f"route {pair} names link {unknown!r}; links are {sorted(self.links)}")
+        for name, choices in {"transfers": Transfers, "receives": Receives}.items():
+            if getattr(self, name) not in get_args(choices):
+                raise ValueError(f"{name} is {getattr(self, name)!r}: use one of {get_args(choices)}")
+        object.__setattr__(self, "memory", memory)
+        object.__setattr__(self, "slowdown", slowdown)
+
+
+def nodes(
+    n_devices: int, *, per_node: int, inside: Link, between: Link, memory: Number | None = None
+) -> Cluster:
+    """Nodes of `per_node` devices: every pair inside a node has its own wire of kind `inside`;
+    all traffic of a node to and from the others shares its two-way network card (`between`)."""
+    if per_node < 1:
+        raise ValueError(f"a node has at least 1 device, got {per_node}")
+    links: dict[str, Link] = {}
+    routes: dict[tuple[int, int], tuple[str, ...]] = {}
+    for a in range(n_devices):
+        for b in range(n_devices):
+            if a == b:
+                continue
+            if a // per_node == b // per_node:
+                name = f"{a}->{b}"
+                links[name] = inside
+                routes[a, b] = (name,)
+            else:
+                out, into = f"node {a // per_node} out", f"node {b // per_node} in"
+                links[out] = between
+                links[into] = Link(0, between.bandwidth)
+                routes[a, b] = (out, into)
+    return Cluster(n_devices, memory=(memory,) * n_devices, links=links, routes=routes)

@@ -1,0 +1,274 @@
+"""What every pass of every stage costs: seconds, and bytes that come and go.
+
+    >>> from sim import FAMILIES
+    >>> schedule = FAMILIES["v-half"](4, 8)
+    >>> costs = Costs.uniform(schedule, forward=10, backward=12, weight=8, send=1)
+    >>> costs.forward[0], costs.n_stages  # two stages per device: each takes half
+    ((5,), 8)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from fractions import Fraction
+from typing import Any, cast
+
+from .exact import Number, checked, exact, plain
+from .ir import Schedule, Step
+
+Table = tuple[tuple[Number, ...], ...]
+"""Shape `(n_stages, n_slices)`; one column serves all slices alike."""
+Cells = Number | Sequence[Number] | Sequence[Sequence[Number]]
+"""What `Costs.of` takes: one number, one per stage, or one per stage and slice."""
+JSON_FORMAT = "pipebubble.costs/1"
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Times and bytes of every pass; any unit of time, as long as it is one.
+
+    forward, backward, weight: time of F, B and W, shape `(n_stages, n_slices)`.
+    fused_backward: time of BW; B + W where absent.
+    send: latency of each stage boundary when it crosses devices, shape `(n_stages - 1,)`.
+    activation_bytes: kept from the start of F on, shape `(n_stages, n_slices)`.
+    backward_bytes: **signed** change at B: a rise is taken at its start, a fall given back at its
+        end. The rest of what F and B left is freed at the end of W (or of BW, where B's change
+        does not appear).
+    boundary_bytes: bytes that cross each stage boundary, shape `(n_stages - 1, n_slices)`.
+    static_bytes: parameters, gradients and optimizer state of each stage, shape `(n_stages,)`.
+    pair_scale: time of a fused F and BW of different microbatches over the sum of the two.
+    group_scale: time of W over several microbatches in one kernel over the sum of the single ones.
+    """
+
+    forward: Table
+    backward: Table
+    weight: Table
+    fused_backward: Table | None = None
+    send: tuple[Number, ...] = ()
+    activation_bytes: Table = ()
+    backward_bytes: Table = ()
+    boundary_bytes: Table = ()
+    static_bytes: tuple[Number, ...] = ()
+    pair_scale: Number = 1
+    group_scale: Number = 1
+
+    def __post_init__(self) -> None:
+        n = len(self.forward)
+        if not n:
+            raise ValueError("costs describe no stage: forward is empty")
+        for name, rows in _TABLES.items():
+            if getattr(self, name) is not None:
+                table = _table(getattr(self, name), name, n - rows)
+                object.__setattr__(self, name, table)
+        for name, rows in {"send": 1, "static_bytes": 0}.items():
+            column = _table(getattr(self, name), name, n - rows)
+            object.__setattr__(self, name, tuple(row[0] for row in column))
+        for name in ("pair_scale", "group_scale"):
+            checked(getattr(self, name), name)
+
+    @classmethod
+    def of(cls, n_stages: int, **cells: Cells) -> Costs:
+        """Costs from one number, one per stage, or one per stage and slice, field by field.
+
+        >>> Costs.of(2, forward=1, backward=[1, 2], weight=1, send=0).backward
+        ((1,), (2,))
+        """
+        known = {field.name for field in fields(cls)}
+        if unknown := set(cells) - known:
+            raise ValueError(f"costs have no field {min(unknown)!r}; they have {sorted(known)}")
+        return cls(
+            **{
+                name: value
+                if name in ("pair_scale", "group_scale") or value is None
+                else _spread(value, n_stages - (name in ("send", "boundary_bytes")))
+                for name, value in cells.items()
+            }  # type: ignore[arg-type]
+        )
+
+    @classmethod
+    def uniform(
+        cls,
+        schedule: Schedule,
+        *,
+        forward: Number = 1,
+        backward: Number = 1,
+        weight: Number = 1,
+        send: Number = 0,
+        activation_bytes: Number = 0,
+        boundary_bytes: Number = 0,
+        static_bytes: Number = 0,
+        pair_scale: Number = 1,
+        group_scale: Number = 1,
+    ) -> Costs:
+        """Equal devices and equal slices: every number but `send` is of a device's **whole share**.
+
+        A pass of one of a device's v stages and k slices takes 1/(v k) of it; `boundary_bytes` is
+        what one microbatch sends, and every slice sends 1/k of it; `send` is the latency of every
+        cross-device edge and is never divided.
+        """
+        parts = [len(schedule.stages_of[device]) for device in schedule.placement]
+        k = schedule.n_slices
+
+        def share(whole: Number, name: str, slices: int = k) -> Table:
+            of = exact(checked(whole, name))
+            return tuple((plain(of / (part * slices)),) for part in parts)
+
+        edge = plain(exact(checked(boundary_bytes, "boundary_bytes")) / k)
+        return cls(
+            forward=share(forward, "forward"),
+            backward=share(backward, "backward"),
+            weight=share(weight, "weight"),
+            send=(checked(send, "send"),) * (len(parts) - 1),
+            activation_bytes=share(activation_bytes, "activation_bytes"),
+            boundary_bytes=((edge,),) * (len(parts) - 1),
+            static_bytes=tuple(row[0] for row in share(static_bytes, "static_bytes", 1)),
+            pair_scale=pair_scale,
+            group_scale=group_scale,
+        )
+
+    @property
+    def n_stages(self) -> int:
+        return len(self.forward)
+
+    def duration(self, step: Step) -> Number:
+        """Time of one atomic step: of a single pass, or of a fused run of them."""
+        if len(step) == 1:
+            return self._pass(step[0].kind, step[0].stage, step[0].slice)
+        total = sum((exact(self._pass(op.kind, op.stage, op.slice)) for op in step), Fraction(0))
+        kinds = {op.kind for op in step}
+        scale = self.group_scale if kinds == {"W"} else self.pair_scale
+        return plain(total * exact(scale))
+
+    def change(self, kind: str, stage: int, part: int = 0) -> Number:
+        """Signed bytes a pass leaves behind on its device: over F, B, W (or F, BW) they sum to 0."""
+        kept = _cell(self.activation_bytes, stage, part)
+        at_b = _cell(self.backward_bytes, stage, part)
+        return {"F": kept, "B": at_b, "W": -kept - at_b, "BW": -kept}[kind]
+
+    def crossing_bytes(self, boundary: int, part: int = 0) -> Number:
+        """Bytes between stage `boundary` and the next one, in either direction."""
+        return _cell(self.boundary_bytes, boundary, part)
+
+    def _pass(self, kind: str, stage: int, part: int) -> Number:
+        if kind == "BW" and self.fused_backward is None:
+            both = _cell(self.backward, stage, part), _cell(self.weight, stage, part)
+            return plain(exact(both[0]) + exact(both[1]))
+        table = {"F": self.forward, "B": self.backward, "W": self.weight, "BW": self.fused_backward}
+        return _cell(cast(Table, table[kind]), stage, part)
+
+
+def fits(costs: Costs, schedule: Schedule) -> None:
+    """ValueError if `costs` do not describe the stages and slices of `schedule`."""
+    if costs.n_stages != schedule.n_stages:
+        raise ValueError(
+            f"costs describe {costs.n_stages} stages, but {schedule.name} has {schedule.n_stages}"
+        )
+    for name in _TABLES:
+        width = {len(row) for row in getattr(costs, name) or ()} - {1, schedule.n_slices}
+        if width:
+            raise ValueError(
+                f"{name} has {min(width)} columns, but {schedule.name} has {schedule.n_slices} "
+                "slices: give one column, or one per slice"
+            )
+
+
+def slower(costs: Costs, factors: Sequence[Number]) -> Costs:
+    """The same costs with the times of stage s multiplied by `factors[s]`, shape `(n_stages,)`."""
+
+    def scaled(table: Table | None) -> Table | None:
+        return table and tuple(
+            tuple(plain(exact(time) * exact(factor)) for time in row)
+            for row, factor in zip(table, factors, strict=True)
+        )
+
+    times = ("forward", "backward", "weight", "fused_backward")
+    return replace(costs, **{name: scaled(getattr(costs, name)) for name in times})
+
+
+def costs_to_json(costs: Costs) -> str:
+    """The costs as one JSON object, exact: a number no float can hold is written as "1/3"."""
+
+    def cell(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return [cell(entry) for entry in value]
+        return str(value) if isinstance(value, Fraction) else value
+
+    found = {field.name: cell(getattr(costs, field.name)) for field in fields(costs)}
+    return json.dumps({"format": JSON_FORMAT, **found})
+
+
+def costs_from_json(text: str) -> Costs:
+    """The costs in `text`; ValueError with one sentence if it holds none.
+
+    Cells may be one number, one per stage, or one per stage and slice, as in `Costs.of`. Keys that
+    are no field of `Costs` (spread, links, provenance of a measured profile) are passed over.
+    """
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON: {error}") from None
+    if not isinstance(found, dict) or not isinstance(found.get("forward"), list):
+        raise ValueError('no costs: expected a JSON object with a list "forward", one row per stage')
+    known = {field.name for field in fields(Costs)}
+
+    def cell(value: Any) -> Any:
+        if isinstance(value, list):
+            return [cell(entry) for entry in value]
+        try:
+            return Fraction(value) if isinstance(value, str) else value
+        except ValueError:
+            raise ValueError(f"{value!r} is not a number") from None
+
+    missing = {"forward", "backward", "weight"} - set(found)
+    if missing:
+        raise ValueError(f"costs lack {min(missing)!r}")
+    return Costs.of(
+        len(found["forward"]), **{name: cell(found[name]) for name in known & set(found)}
+    )
+
+
+_TABLES = {
+    "forward": 0,
+    "backward": 0,
+    "weight": 0,
+    "fused_backward": 0,
+    "activation_bytes": 0,
+    "backward_bytes": 0,
+    "boundary_bytes": 1,
+}
+
+
+def _cell(table: Table, row: int, part: int) -> Number:
+    found = table[row]
+    return found[part if len(found) > 1 else 0]
+
+
+def _spread(value: Cells, rows: int) -> Table:
+    if isinstance(value, Sequence):
+        return tuple(
+            tuple(row) if isinstance(row, Sequence) and not isinstance(row, str) else (row,)
+            for row in value
+        )
+    return ((value,),) * rows
+
+
+def _table(value: Any, name: str, rows: int) -> Table:
+    """`value` as a checked table of `rows` rows; an empty one means zeros."""
+    if not value:
+        return ((0,),) * rows
+    table = _spread(value, rows)
+    if len(table) != rows:
+        raise ValueError(f"{name} has {len(table)} rows: it must have {rows}")
+    signed = name == "backward_bytes"
+    for row in table:
+        if not row:
+            raise ValueError(f"{name} has an empty row")
+    return tuple(
+        tuple(
+            checked(cell, f"{name} of {'boundary' if rows < 0 else 'stage'} {stage}", signed=signed)
+            for cell in row
+        )
+        for stage, row in enumerate(table)
+    )

@@ -1,0 +1,71 @@
+"""Exact arithmetic on the numbers people type: 0.1 means one tenth, and a third stays a third.
+
+Times are counted in whole **ticks** wherever a common one exists, so whole-number costs give
+whole-number times and formulas hold with `==`. Numbers without a common tick of reasonable size
+(seventeen measured digits, random jitter) are counted in floating point instead.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from fractions import Fraction
+from typing import NamedTuple
+
+Number = int | float | Fraction
+LARGEST = 2**53
+"""Beyond this many ticks a float no longer holds every whole number."""
+
+
+def exact(number: Number) -> Fraction:
+    """The rational number that was meant: a float means its shortest decimal form."""
+    return Fraction(repr(float(number))) if isinstance(number, float) else Fraction(number)
+
+
+def plain(number: Fraction) -> Number:
+    """The simplest number equal to `number`: an int, else a float that `exact` reads back, else itself."""
+    if number.denominator == 1:
+        return number.numerator
+    near = float(number)
+    return near if exact(near) == number else number
+
+
+def checked(number: object, name: str, *, signed: bool = False) -> Number:
+    """`number` if it is finite (and not negative, unless `signed`); ValueError naming it otherwise."""
+    if hasattr(number, "item"):  # a numpy scalar
+        number = number.item()
+    if isinstance(number, bool) or not isinstance(number, (int, float, Fraction)):
+        raise ValueError(f"{name} is {number!r}: it must be a number")
+    if not math.isfinite(number):
+        raise ValueError(f"{name} is {number}: it must be finite")
+    if number < 0 and not signed:
+        raise ValueError(f"{name} is {number}: it must not be negative")
+    return number
+
+
+class Ticks(NamedTuple):
+    """How many ticks make one unit of time; 0 stands for floating point."""
+
+    per_unit: int
+
+    def count(self, time: Number) -> int | float:
+        """`time` in ticks."""
+        if not self.per_unit:
+            return float(time)
+        ticks = exact(time) * self.per_unit
+        return ticks.numerator if ticks.denominator == 1 else float(ticks)
+
+    def time(self, ticks: int | float) -> int | float:
+        """What `count` counted, in units of time; whole times come back as `int`."""
+        if not self.per_unit or self.per_unit == 1:
+            return ticks
+        whole, rest = divmod(ticks, self.per_unit)
+        return whole if rest == 0 else ticks / self.per_unit
+
+
+def common_ticks(times: Iterable[Number], *, how_many: int = 1) -> Ticks:
+    """The largest tick that divides every one of `times`, fit for summing `how_many` of the largest."""
+    distinct = {exact(time) for time in set(times)}
+    per_unit = math.lcm(*(time.denominator for time in distinct))
+    largest = max(distinct, default=Fraction(0)) * per_unit * max(how_many, 1)
+    return Ticks(per_unit if largest <= LARGEST else 0)

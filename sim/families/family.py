@@ -1,0 +1,49 @@
+"""A family: a rule that gives a schedule for any number of devices and microbatches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ..ir import Schedule
+
+Clock = Literal["makespan", "longest_stage"]
+
+
+@dataclass(frozen=True)
+class Family:
+    """A schedule rule with what its source claims about it; call it to get a `Schedule`.
+
+    build: `(n_devices, n_microbatches, *, options) -> Schedule`.
+    placement: "straight", "loop" or "V". passes: which kinds it uses, e.g. "F B W".
+    bubble, peak: Python expressions over p, m, v, k, N, F, B, W (of a device's whole share) that
+        the tests evaluate: idle time on `clock` at zero send, and the largest peak of activations
+        in shares. "" where no closed form is known. `//` rounds down, `max`, `min` are allowed.
+    exact_when: the condition (same names) under which `bubble` and `peak` hold with `==`.
+    options: names of the keyword options `build` takes (of "v", "group_size", "slices", ...).
+    source: author, year, arXiv id and section.
+    """
+
+    name: str
+    build: Callable[..., Schedule]
+    placement: str
+    passes: str
+    bubble: str
+    peak: str
+    source: str
+    clock: Clock = "makespan"
+    exact_when: str = "True"
+    options: tuple[str, ...] = ()
+
+    def __call__(self, n_devices: int, n_microbatches: int, **options: Any) -> Schedule:
+        """The schedule; ValueError with one sentence if the rule cannot serve these numbers."""
+        if unknown := set(options) - set(self.options):
+            takes = f"it takes {', '.join(self.options)}" if self.options else "it takes none"
+            raise ValueError(f"{self.name} has no option {min(unknown)!r}: {takes}")
+        for name, number in {
+            "n_devices": n_devices, "n_microbatches": n_microbatches, **options
+        }.items():  # fmt: skip
+            if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+                raise ValueError(f"{self.name}: {name} is {number!r}: it must be a whole number >= 1")
+        return self.build(n_devices, n_microbatches, **options)

@@ -1,0 +1,49 @@
+"""What happened: tidy frames of passes, transfers and memory, simulated or measured alike.
+
+Everything downstream (metrics, pictures, exports, the comparison with reality) eats a `Trace`.
+Times are in the unit of the costs (seconds when measured), from the start of the first pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .ir import Schedule
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+OPS = ("device", "position", "kind", "stage", "microbatch", "slice", "iteration", "step",
+       "start", "end", "written", "arrived", "source")  # fmt: skip
+TRANSFERS = ("value", "stage", "microbatch", "slice", "iteration", "source", "destination",
+             "link", "bytes", "ready", "start", "end")  # fmt: skip
+MEMORY = ("device", "time", "change", "live", "reason")
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One play of a schedule.
+
+    ops: a row per pass. `device`, `position` (index in the device's order), `kind`, `stage`,
+        `microbatch`, `slice`, `iteration`, `step` (passes of one fused step share it), `start`,
+        `end`; and of the input that came last: `written` (when its writer ended), `arrived` (when
+        it was on this device) and `source` (the writer, as text; empty where nothing was read).
+        Measured traces may leave the last three empty (NaN, NaN, "").
+    transfers: a row per value that crossed devices: `value` (activation or gradient), its writer's
+        `stage`, `microbatch`, `slice`, `iteration`, the `source` and `destination` device, the
+        `link` (names joined by +), `bytes`, `ready` (written), `start` (the wire was granted) and
+        `end` (arrived).
+    memory: a row per allocation and free: `device`, `time`, signed `change` in bytes, `live` bytes
+        after it, `reason` (a pass, or "static").
+    """
+
+    schedule: Schedule
+    ops: pd.DataFrame
+    transfers: pd.DataFrame
+    memory: pd.DataFrame
+    iterations: int = 1
+    origin: str = "simulated"
+    capacity: tuple[Any, ...] = ()
+    notes: Mapping[str, Any] = field(default_factory=dict)
