@@ -1,0 +1,249 @@
+"""What makes a schedule runnable: one predicate per rule, None or the first `Violation` of it.
+
+    >>> from sim import FAMILIES
+    >>> schedule = FAMILIES["1f1b"](2, 4)
+    >>> [rule.__name__ for rule in RULES if rule(schedule)]  # the broken rules
+    []
+
+Every predicate is linear in the passes, and assumes that the ones before it in `RULES` hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from numbers import Integral
+from typing import Any, NamedTuple
+
+from .deadlock import waiting_cycle
+from .ir import KINDS, Kind, Op, Schedule, Value, reads, writes
+
+
+class Violation(NamedTuple):
+    """What is broken where; `device`, `position` and `op` are None where none can be named.
+
+    position: index in the order of the device; for a missing pass None, with the pass as `op`.
+    """
+
+    rule: str
+    device: int | None = None
+    position: int | None = None
+    op: Op | None = None
+
+
+def sizes_positive(schedule: Schedule) -> Violation | None:
+    """There is at least one device, one stage, one microbatch and one slice."""
+    for number, noun in (
+        (schedule.n_devices, "devices"),
+        (schedule.n_stages, "stages"),
+        (schedule.n_microbatches, "microbatches"),
+        (schedule.n_slices, "slices"),
+    ):
+        if not _whole(number) or number < 1:
+            return Violation(f"the number of {noun} is {number!r}; it must be a whole number >= 1")
+    return None
+
+
+def placement_sane(schedule: Schedule) -> Violation | None:
+    """Every stage sits on a device of the schedule, and every device has a stage."""
+    p = schedule.n_devices
+    for stage, device in enumerate(schedule.placement):
+        if not _whole(device) or not 0 <= device < p:
+            return Violation(
+                f"stage {stage} is placed on device {device!r}; "
+                f"devices are 0 to {p - 1}, one per order"
+            )
+    for device, stages in enumerate(schedule.stages_of):
+        if not stages:
+            return Violation("holds no stage; every device needs one", device)
+    return None
+
+
+def passes_known(schedule: Schedule) -> Violation | None:
+    """Every entry of every order is a pass of a stage, microbatch and slice that exist."""
+    n_stages, m, k = schedule.n_stages, schedule.n_microbatches, schedule.n_slices
+    for device, order in enumerate(schedule.orders):
+        for position, op in enumerate(order):
+            if type(op) is not Op:
+                rule = f"{op!r} is not a pass; write Op(kind, stage, microbatch)"
+                return Violation(rule, device, position)
+            kind, stage, microbatch, part = op
+            if kind not in KINDS:
+                rule = f"{op} is of kind {kind!r}; kinds are F, B, W and BW"
+                return Violation(rule, device, position, op)
+            for number, count, noun in (
+                (stage, n_stages, "stages"),
+                (microbatch, m, "microbatches"),
+                (part, k, "slices"),
+            ):
+                if not (type(number) is int or _whole(number)) or not 0 <= number < count:
+                    rule = f"{op} names number {number!r} of the {noun}, which are 0 to {count - 1}"
+                    return Violation(rule, device, position, op)
+    return None
+
+
+def placement_respected(schedule: Schedule) -> Violation | None:
+    """Every pass is in the order of the device that holds its stage."""
+    placement = schedule.placement
+    for device, order in enumerate(schedule.orders):
+        for position, op in enumerate(order):
+            if placement[op.stage] != device:
+                home = placement[op.stage]
+                rule = f"{op} belongs on device {home}, where stage {op.stage} is placed"
+                return Violation(rule, device, position, op)
+    return None
+
+
+def each_pass_once(schedule: Schedule) -> Violation | None:
+    """Every stage, microbatch and slice has one F and one backward: a BW, or a B and a W."""
+    seen: dict[Op, int] = {}
+    for device, order in enumerate(schedule.orders):
+        for position, op in enumerate(order):
+            if op in seen:
+                rule = f"{op} is also at position {seen[op]}; each pass runs exactly once"
+                return Violation(rule, device, position, op)
+            seen[op] = position
+    for device, order in enumerate(schedule.orders):
+        for position, op in enumerate(order):
+            if op.kind in ("B", "W") and (fused := op._replace(kind="BW")) in seen:
+                rule = (
+                    f"{op} doubles {fused} at position {seen[fused]}; "
+                    "a backward is either one BW, or one B and one W"
+                )
+                return Violation(rule, device, position, op)
+    # Nothing is there twice, so the numbers agree exactly when nothing is missing.
+    count = schedule.n_stages * schedule.n_microbatches * schedule.n_slices
+    of_kind = dict.fromkeys(KINDS, 0)
+    for op in seen:
+        of_kind[op.kind] += 1
+    if of_kind["F"] == of_kind["BW"] + of_kind["B"] == of_kind["BW"] + of_kind["W"] == count:
+        return None
+    return _first_missing(schedule, seen)
+
+
+def weight_after_its_backward(schedule: Schedule) -> Violation | None:
+    """On its device, every W comes after the B of the same stage, microbatch and slice."""
+    for device, order in enumerate(schedule.orders):
+        done = set()
+        for position, op in enumerate(order):
+            if op.kind == "B":
+                done.add(op[1:])
+            elif op.kind == "W" and op[1:] not in done:
+                rule = f"{op} comes before {op._replace(kind='B')}; a W uses what its B left"
+                return Violation(rule, device, position, op)
+    return None
+
+
+def inputs_before_use(schedule: Schedule) -> Violation | None:
+    """What a pass reads from its own device was written there by an earlier pass."""
+    for device, order in enumerate(schedule.orders):
+        written: set[Value] = set()
+        for position, op in enumerate(order):
+            for value in reads(schedule, op):
+                # A value carries its writer's stage, and so tells where it is written.
+                if value not in written and schedule.placement[value.stage] == device:
+                    writer = _writer(schedule, device, value)
+                    rule = f"{op} comes before {writer}, whose output it reads"
+                    return Violation(rule, device, position, op)
+            written.update(writes(schedule, op))
+    return None
+
+
+def last_stage_in_order(schedule: Schedule) -> Violation | None:
+    """The forwards of the last stage run in microbatch order, and slice order within one.
+
+    Real runtimes pair the n-th output with the n-th target, so any other order means silently
+    wrong gradients.
+    """
+    last = schedule.n_stages - 1
+    device = schedule.placement[last]
+    previous: Op | None = None
+    for position, op in enumerate(schedule.orders[device]):
+        if op.kind == "F" and op.stage == last:
+            if previous and op[2:] < previous[2:]:
+                rule = f"{op} comes after {previous}; the last stage goes in microbatch order"
+                return Violation(rule, device, position, op)
+            previous = op
+    return None
+
+
+def fused_steps_sound(schedule: Schedule) -> Violation | None:
+    """Every fused step is a run of neighbours on one device, none of which feeds another."""
+    spot: dict[Op, tuple[int, int]] = {}
+    if schedule.fused:
+        for device, order in enumerate(schedule.orders):
+            spot.update((op, (device, position)) for position, op in enumerate(order))
+    taken: set[Op] = set()
+    for step in schedule.fused:
+        text = "&".join(map(str, step))
+        if len(step) < 2:
+            return Violation(f"fused step {text!r} has fewer than two passes; leave it out")
+        if unknown := next((op for op in step if op not in spot), None):
+            return Violation(f"fused step {text} names {unknown}, which no device runs", op=unknown)
+        device, position = spot[step[0]]
+        if schedule.orders[device][position : position + len(step)] != step:
+            rule = f"fused step {text} is not a run of neighbours in the order of one device"
+            return Violation(rule, device, position, step[0])
+        if twice := next((op for op in step if op in taken), None):
+            rule = f"{twice} is in two fused steps; a pass is in at most one"
+            return Violation(rule, *spot[twice], twice)
+        taken.update(step)
+        inside = {value: op for op in step for value in writes(schedule, op)}
+        for op in step:
+            if feeder := next((inside[v] for v in reads(schedule, op) if v in inside), None):
+                rule = f"{op} reads what {feeder} of the same fused step {text} writes at its end"
+                return Violation(rule, *spot[op], op)
+    return None
+
+
+def no_deadlock(schedule: Schedule) -> Violation | None:
+    """Every device gets to the end of its order: no passes wait for each other in a circle."""
+    if cycle := waiting_cycle(schedule):
+        device, position, op = cycle[0].device, cycle[0].position, cycle[0].op
+        return Violation(f"deadlock: {'; '.join(map(str, cycle))}", device, position, op)
+    return None
+
+
+RULES: tuple[Callable[[Schedule], Violation | None], ...] = (
+    sizes_positive,
+    placement_sane,
+    passes_known,
+    placement_respected,
+    each_pass_once,
+    weight_after_its_backward,
+    fused_steps_sound,
+    inputs_before_use,
+    last_stage_in_order,
+    no_deadlock,
+)
+
+
+def _whole(number: Any) -> bool:
+    return isinstance(number, Integral) and not isinstance(number, bool)
+
+
+def _first_missing(schedule: Schedule, seen: dict[Op, int]) -> Violation | None:
+    def missing(kind: Kind, stage: int, microbatch: int, part: int) -> bool:
+        return Op(kind, stage, microbatch, part) not in seen
+
+    for stage, device in enumerate(schedule.placement):
+        for microbatch in range(schedule.n_microbatches):
+            for part in range(schedule.n_slices):
+                where = stage, microbatch, part
+                lacks: list[Kind] = [kind for kind in KINDS if missing(kind, *where)]
+                if "F" in lacks:
+                    rule = f"{Op('F', *where)} is missing; each pass runs exactly once"
+                    return Violation(rule, device, op=Op("F", *where))
+                if "BW" in lacks and {"B", "W"} & set(lacks):
+                    kind: Kind = "W" if "B" not in lacks else "B" if "W" not in lacks else "BW"
+                    rule = (
+                        f"{Op(kind, *where)} is missing; a backward is one BW, or one B and one W"
+                    )
+                    return Violation(rule, device, op=Op(kind, *where))
+    return None
+
+
+def _writer(schedule: Schedule, device: int, value: Value) -> Op | str:
+    for op in schedule.orders[device]:
+        if value in writes(schedule, op):
+            return op
+    return f"the missing pass for the {value}"
