@@ -19,7 +19,7 @@ OPS = ("device", "position", "kind", "stage", "microbatch", "slice", "iteration"
        "start", "end", "written", "arrived", "source")  # fmt: skip
 TRANSFERS = ("value", "stage", "microbatch", "slice", "iteration", "source", "destination",
              "link", "bytes", "ready", "start", "end")  # fmt: skip
-MEMORY = ("device", "time", "change", "live", "reason")
+MEMORY = ("device", "time", "change", "live", "activations", "reason")
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,10 @@ class Trace:
         `link` (names joined by +), `bytes`, `ready` (written), `start` (the wire was granted) and
         `end` (arrived).
     memory: a row per allocation and free: `device`, `time`, signed `change` in bytes, `live` bytes
-        after it, `reason` (a pass, or "static").
+        after it, live `activations` after it (in shares of the device's whole activation of one
+        microbatch), `reason` (a pass, or "static").
+    per_unit: times are whole multiples of 1/per_unit; 0 where they are not (jitter, measurements).
+    capacity: bytes each device has, None where unlimited.
     """
 
     schedule: Schedule
@@ -44,6 +47,7 @@ class Trace:
     transfers: pd.DataFrame
     memory: pd.DataFrame
     iterations: int = 1
+    per_unit: int = 0
     origin: str = "simulated"
     capacity: tuple[Any, ...] = ()
     notes: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,135 @@
+"""Writes down a play while it happens, and makes the frames of a `Trace` of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .cluster import Cluster
+from .costs import Costs
+from .exact import Number, Ticks
+from .ir import Op, Schedule, Step, Value
+from .tasks import boundary
+from .trace import MEMORY, OPS, TRANSFERS, Trace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Message = tuple[Value, int]
+"""A value and the iteration it belongs to."""
+EVERY = 4096
+"""Passes between two reports of progress."""
+
+
+class Recorder:
+    """The rows of a play; times stay in ticks until the end."""
+
+    def __init__(self, schedule: Schedule, *, tell: Callable[[int], None] | None = None) -> None:
+        self.schedule, self.tell = schedule, tell
+        self.n_passes = 0
+        self._positions = [0] * schedule.n_devices
+        self._steps: list[tuple[Any, ...]] = []
+        self._transfers: dict[Message, tuple[Any, ...]] = {}
+        self._memory: list[tuple[Any, ...]] = []
+
+    def step(
+        self, device: int, step: Step, iteration: int, span: tuple[Number, Number, Message | None]
+    ) -> None:
+        """A step ran: (start, end, the message it got last)."""
+        position = self._positions[device]
+        self._steps.append((device, position, iteration, step, *span))
+        self._positions[device] = (position + len(step)) % len(self.schedule.orders[device])
+        self.n_passes += len(step)
+        if self.tell and self.n_passes % EVERY < len(step):
+            self.tell(self.n_passes)
+
+    def transfer(
+        self, message: Message, op: Op, pair: tuple[int, int], times: tuple[Number, ...]
+    ) -> None:
+        """What `op` wrote crossed between two devices: (ready, start, end)."""
+        self._transfers[message] = (op, pair, *times)
+
+    def memory(self, *row: Any) -> None:
+        """(device, ticks, change, live bytes, live chunks, reason)"""
+        self._memory.append(row)
+
+    def stopped_at(self) -> str:
+        """For every device that is not through: the pass it waits to run."""
+        return ", ".join(
+            f"device {device} waits at {order[position]}"
+            for device, (order, position) in enumerate(
+                zip(self.schedule.orders, self._positions, strict=True)
+            )
+            if order and (position or not self._ran(device))
+        )
+
+    def _ran(self, device: int) -> bool:
+        return any(row[0] == device for row in self._steps)
+
+    def trace(self, costs: Costs, cluster: Cluster, ticks: Ticks, iterations: int) -> Trace:
+        """The `Trace` of everything written down."""
+        return Trace(
+            self.schedule,
+            ops=self._ops_frame(ticks),
+            transfers=self._transfers_frame(costs, cluster, ticks),
+            memory=self._memory_frame(ticks),
+            iterations=iterations,
+            per_unit=ticks.per_unit,
+            capacity=cluster.memory,
+        )
+
+    def _ops_frame(self, ticks: Ticks) -> pd.DataFrame:
+        nothing = (None, None, None, None, None)
+        rows = []
+        for number, (device, position, iteration, step, start, end, last) in enumerate(self._steps):
+            op, _, written, _, arrived = self._transfers[last] if last else nothing
+            source = "" if op is None else str(op)
+            for offset, (kind, stage, microbatch, part) in enumerate(step):
+                rows.append(
+                    (device, position + offset, kind, stage, microbatch, part, iteration, number,
+                     start, end, written, arrived, source)
+                )  # fmt: skip
+        return _frame(OPS, rows, ticks, ("start", "end", "written", "arrived"))
+
+    def _transfers_frame(self, costs: Costs, cluster: Cluster, ticks: Ticks) -> pd.DataFrame:
+        rows = []
+        for (value, iteration), (_, pair, ready, start, end) in self._transfers.items():
+            kind, stage, microbatch, part = value
+            size = costs.crossing_bytes(boundary(value), part)
+            link = "+".join(cluster.routes.get(pair, ()))
+            rows.append(
+                (kind, stage, microbatch, part, iteration, *pair, link, size, ready, start, end)
+            )
+        return _frame(TRANSFERS, rows, ticks, ("ready", "start", "end"))
+
+    def _memory_frame(self, ticks: Ticks) -> pd.DataFrame:
+        share = [max(len(held), 1) * self.schedule.n_slices for held in self.schedule.stages_of]
+        rows = [
+            (device, time, change, live, chunks / share[device], str(reason))
+            for device, time, change, live, chunks, reason in self._memory
+        ]
+        return _frame(MEMORY, rows, ticks, ("time",))
+
+
+def _frame(
+    names: Sequence[str], rows: Iterable[tuple[Any, ...]], ticks: Ticks, times: Sequence[str]
+) -> pd.DataFrame:
+    """Rows as a frame, the columns `times` turned from ticks into time."""
+    import numpy as np
+    import pandas as pd
+
+    columns = list(zip(*rows, strict=True)) or [()] * len(names)
+    found = dict(zip(names, columns, strict=True))
+    frame: dict[str, Any] = {}
+    for name, column in found.items():
+        if name not in times:
+            frame[name] = column
+            continue
+        whole = all(isinstance(entry, int) for entry in column)
+        exact = np.array(column, dtype=np.int64 if whole else np.float64)
+        if ticks.per_unit > 1:
+            exact = exact / ticks.per_unit
+            if len(exact) and (exact == np.floor(exact)).all():
+                exact = exact.astype(np.int64)
+        frame[name] = exact
+    return pd.DataFrame(frame, columns=list(names))
