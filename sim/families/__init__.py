@@ -2,7 +2,31 @@
 
 from __future__ import annotations
 
+from .dualpipe_v import DUALPIPE_V
+from .eager_1f1b import EAGER_1F1B
 from .family import Family
+from .gis import GIS, GIS_H
+from .gpipe import GPIPE
+from .interleaved import INTERLEAVED
+from .looped_bfs import LOOPED_BFS
 from .one_f_one_b import ONE_F_ONE_B
+from .zb_h1 import ZB_H1
+from .zb_h2 import ZB_H2
+from .zb_v import ZB_V
 
-FAMILIES: dict[str, Family] = {family.name: family for family in (ONE_F_ONE_B,)}
+FAMILIES: dict[str, Family] = {
+    family.name: family
+    for family in (
+        GPIPE,
+        ONE_F_ONE_B,
+        EAGER_1F1B,
+        INTERLEAVED,
+        LOOPED_BFS,
+        ZB_H1,
+        ZB_H2,
+        ZB_V,
+        GIS,
+        GIS_H,
+        DUALPIPE_V,
+    )
+}

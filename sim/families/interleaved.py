@@ -1,0 +1,84 @@
+"""Interleaved 1F1B: v stages per device on a loop, so the bubble is v times smaller."""
+
+from __future__ import annotations
+
+from itertools import chain
+
+from ..ir import Kind, Op, Schedule
+from .family import Family
+from .subset import first_microbatches
+
+
+def interleaved(
+    n_devices: int, n_microbatches: int, *, v: int = 2, group_size: int | None = None
+) -> Schedule:
+    """Interleaved 1F1B: groups of `group_size` (N) microbatches visit the v stages in turn.
+
+    Device r warms up with 2(p-r-1) + (v-1)N forwards of one stage, then alternates, then drains.
+    Bubble (p-1)(F+B+W)/v on either clock; peak ((v-1)N + 2(p-1) + 1)/v shares on device 0.
+
+    Any m >= 1: the last group may be smaller. It keeps its place in the order of a full group, so
+    the bubble then grows by what is missing. `group_size` (p if not given) is at least p, as a
+    microbatch needs p passes to come back to the device. One stage per device is 1F1B.
+
+    >>> print(interleaved(2, 2))
+    interleaved: 2 devices, 4 stages, 2 microbatches
+    device 0 | F0@0 F1@0 F0@2 F1@2 BW0@2 BW1@2 BW0@0 BW1@0
+    device 1 | F0@1 F1@1 F0@3 BW0@3 F1@3 BW1@3 BW0@1 BW1@1
+
+    Source: Narayanan et al. 2021, arXiv 2104.04473, section 2.2; groups other than p are
+    Megatron-LM's. Their warm-up takes all forwards where m = p; ours follows the rule, as fast.
+    """
+    size = n_devices if group_size is None else group_size
+    if size < n_devices:
+        raise ValueError(
+            f"interleaved: group_size is {size} on {n_devices} devices: it must be at least "
+            f"{n_devices}, or the warm-up waits for itself"
+        )
+    full = -(-n_microbatches // size) * size
+    warm_up = (v - 1) * size
+    ahead = 1 if v == 1 else 2
+    schedule = Schedule(
+        placement=tuple(range(n_devices)) * v,
+        orders=tuple(
+            alternating(
+                grouped("F", range(r, n_devices * v, n_devices), size, full),
+                grouped("BW", range(r, n_devices * v, n_devices)[::-1], size, full),
+                warm_up + ahead * (n_devices - r - 1),
+            )
+            for r in range(n_devices)
+        ),
+        n_microbatches=full,
+        name="interleaved",
+    )
+    return first_microbatches(schedule, n_microbatches)
+
+
+def grouped(kind: Kind, stages: range, size: int, m: int) -> list[Op]:
+    """The passes of one kind on one device: groups of `size` microbatches, stage by stage."""
+    return [
+        Op(kind, stage, i)
+        for first in range(0, m, size)
+        for stage in stages
+        for i in range(first, min(first + size, m))
+    ]
+
+
+def alternating(forwards: list[Op], backwards: list[Op], warm_up: int) -> tuple[Op, ...]:
+    """`warm_up` forwards, then one forward and one backward in turn, then the other backwards."""
+    paired = zip(forwards[warm_up:], backwards, strict=False)
+    n_paired = max(len(forwards) - warm_up, 0)
+    return (*forwards[:warm_up], *chain.from_iterable(paired), *backwards[n_paired:])
+
+
+INTERLEAVED = Family(
+    "interleaved",
+    interleaved,
+    placement="loop",
+    passes="F BW",
+    bubble="(p-1)*(F+B+W)/v",
+    peak="min(((v-1)*N + 2*(p-1) + 1)/v, m)",
+    exact_when="v > 1 and m % N == 0",
+    options=("v", "group_size"),
+    source="Narayanan et al. 2021, arXiv 2104.04473, section 2.2",
+)
