@@ -1,0 +1,142 @@
+"""Loops over passes, compiled by numba where it is installed and plain Python where it is not.
+
+The machine code is kept on disk, so only the first process on a machine waits for the compiler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Times = NDArray[Any]
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+try:
+    import numba
+
+    COMPILED = True
+except ImportError:
+    COMPILED = False
+
+
+def compiled(function: Function) -> Function:
+    """`function` as machine code cached on disk; the function itself where numba is missing."""
+    if not COMPILED:
+        return function
+    return cast(Function, numba.njit(cache=True, nogil=True)(function))
+
+
+@compiled
+def writers(kind: Ints, stage: Ints, microbatch: Ints, part: Ints, shape: Ints) -> Ints:
+    """Which pass writes what each pass reads, shape `(n_ops, 3)`: an index, -1 none, -2 missing.
+
+    Column 0: the input from the stage before (F) or after (B, BW), or the pending rest (W).
+    Column 1: what the forward saved (B, BW). Column 2: the neighbouring slice. Kinds are 0 F,
+    1 B, 2 W, 3 BW; `shape` is (n_stages, n_microbatches, n_slices).
+    """
+    n_stages, n_microbatches, n_slices = shape
+    per_kind = n_stages * n_microbatches * n_slices
+    where = np.full(3 * per_kind, -2, np.int64)
+    n = kind.size
+    for i in range(n):
+        slot = (stage[i] * n_microbatches + microbatch[i]) * n_slices + part[i]
+        where[(1 if kind[i] == 3 else kind[i]) * per_kind + slot] = i
+    found = np.full((n, 3), -1, np.int64)
+    row = n_microbatches * n_slices
+    for i in range(n):
+        slot = (stage[i] * n_microbatches + microbatch[i]) * n_slices + part[i]
+        if kind[i] == 0:
+            if stage[i] > 0:
+                found[i, 0] = where[slot - row]
+            if part[i] > 0:
+                found[i, 2] = where[slot - 1]
+        elif kind[i] == 2:
+            found[i, 0] = where[per_kind + slot]
+        else:
+            found[i, 1] = where[slot]
+            if stage[i] < n_stages - 1:
+                found[i, 0] = where[per_kind + slot + row]
+            if part[i] < n_slices - 1:
+                found[i, 2] = where[per_kind + slot + 1]
+    return found
+
+
+@compiled
+def play(
+    first_step: Ints, first_op: Ints, step_of: Ints, reads: Ints, delay: Times, duration: Times
+) -> tuple[Times, Times, int]:
+    """Start and end of every step, and how many could run, each starting as soon as it can.
+
+    first_step[d]: number of the first step of device d, with the total at the end. first_op: the
+    same for the passes of a step. reads: see `writers`. delay[i]: what the input of column 0 of
+    pass i takes to arrive. A device that waits is noted down at the step it waits for, so every
+    step is looked at once or twice however many devices there are.
+    """
+    n_devices, n_steps = first_step.size - 1, first_op.size - 1
+    start = np.zeros_like(duration)
+    end = np.zeros_like(duration)
+    done = np.zeros(n_steps, np.bool_)
+    position = first_step[:-1].copy()
+    waiting = np.full(n_steps, -1, np.int64)
+    after = np.full(n_devices, -1, np.int64)
+    todo = np.arange(n_devices)[::-1].copy()
+    n_todo, n_done = n_devices, 0
+    while n_todo > 0:
+        n_todo -= 1
+        device = todo[n_todo]
+        while position[device] < first_step[device + 1]:
+            step = position[device]
+            begin = end[step - 1] if step > first_step[device] else duration[step] - duration[step]
+            blocked = np.int64(-1)
+            for op in range(first_op[step], first_op[step + 1]):
+                for column in range(3):
+                    writer = reads[op, column]
+                    if writer == -1:
+                        continue
+                    if writer < -1:
+                        return start, end, n_done
+                    other = step_of[writer]
+                    if other == step and writer < op:
+                        continue
+                    if not done[other]:
+                        blocked = other
+                        break
+                    arrival = end[other] + delay[op] if column == 0 else end[other]
+                    begin = max(begin, arrival)
+                if blocked >= 0:
+                    break
+            if blocked >= 0:
+                after[device] = waiting[blocked]
+                waiting[blocked] = device
+                break
+            start[step] = begin
+            end[step] = begin + duration[step]
+            done[step] = True
+            n_done += 1
+            position[device] += 1
+            while waiting[step] >= 0:
+                woken = waiting[step]
+                waiting[step] = after[woken]
+                todo[n_todo] = woken
+                n_todo += 1
+    return start, end, n_done
+
+
+@compiled
+def peaks(first_step: Ints, first_op: Ints, takes: Times, frees: Times) -> Times:
+    """Most that is live on each device, from the order alone: a step takes first and frees last."""
+    n_devices = first_step.size - 1
+    most = np.zeros(n_devices, takes.dtype)
+    for device in range(n_devices):
+        live = takes[:1].sum() - takes[:1].sum()
+        for step in range(first_step[device], first_step[device + 1]):
+            for op in range(first_op[step], first_op[step + 1]):
+                live += takes[op]
+            most[device] = max(most[device], live)
+            for op in range(first_op[step], first_op[step + 1]):
+                live += frees[op]
+    return most

@@ -1,0 +1,253 @@
+"""How good any order could be: times that no schedule of the same passes can beat.
+
+Every bound speaks about all orders of the passes of a schedule on its placement, under its costs:
+how a device's own passes follow each other is free, and so is when it starts. Each is a small
+function with its proof; `lower_bound` is the best of those that apply.
+
+    >>> from sim import FAMILIES, Costs
+    >>> schedule = FAMILIES["1f1b"](4, 8)
+    >>> lower_bound(schedule, Costs.uniform(schedule), clock="makespan")
+    33
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import NamedTuple
+
+from ..costs import Costs, fits
+from ..exact import Number, exact, plain
+from ..families.family import Clock
+from ..ir import Schedule
+from .paths import Passes, Path, Time, passes
+
+
+class Item(NamedTuple):
+    """Up to `copies` pieces of work, each `time` long and holding `size` of the memory."""
+
+    time: Time
+    size: Time
+    copies: int
+
+
+class Ledger(NamedTuple):
+    """What one device's activations cost in one measure of memory (pieces, or bytes).
+
+    limit: how much may be live. at_forward, at_backward: signed change of each stage; the rest is
+    given back at the end of W (or BW).
+    """
+
+    limit: Time
+    at_forward: dict[int, Time]
+    at_backward: dict[int, Time]
+
+
+def lower_bound(
+    schedule: Schedule,
+    costs: Costs,
+    *,
+    clock: Clock = "makespan",
+    memory_limit: Number | None = None,
+    memory_bytes: Number | Sequence[Number] | None = None,
+) -> Number:
+    """The best proven lower bound on `clock` for any order of the passes of `schedule`.
+
+    memory_limit: live activations a device may hold, in shares; memory_bytes: bytes it may hold,
+    static ones included (one number, or one per device). None is unlimited.
+    """
+    fits(costs, schedule)
+    if clock not in ("makespan", "longest_stage"):
+        raise ValueError(f"clock is {clock!r}: it must be 'makespan' or 'longest_stage'")
+    found = passes(schedule, costs)
+    best: Time = 0
+    for device in range(schedule.n_devices):
+        path = found.absolute(device) if clock == "makespan" else found.relative(device)
+        best = max(best, bottleneck(found, device, path))
+        for ledger in _ledgers(schedule, costs, device, memory_limit, memory_bytes):
+            if found.simple:
+                best = max(best, few_live(found, device, path, ledger))
+                best = max(best, full_memory(found, device, path, ledger))
+    return found.time(best)
+
+
+def steady_interval(
+    schedule: Schedule,
+    costs: Costs,
+    *,
+    memory_limit: Number | None = None,
+    memory_bytes: Number | Sequence[Number] | None = None,
+) -> Number:
+    """A lower bound on the time per microbatch of any endless repetition on this placement.
+
+    A device needs the time of its passes; and a microbatch occupies its memory for at least the
+    shortest way from F to the end of W, so that `sum of (life * size) <= limit * interval`.
+    """
+    fits(costs, schedule)
+    found = passes(schedule, costs)
+    best: Time = 0
+    for device in range(schedule.n_devices):
+        best = max(best, exact(found.work(device)) / schedule.n_microbatches)
+        for ledger in _ledgers(schedule, costs, device, memory_limit, memory_bytes):
+            if found.simple and ledger.limit > 0:
+                best = max(best, exact(_area(found, device, ledger)) / exact(ledger.limit))
+    per_unit = found.ticks.per_unit
+    interval = plain(exact(best) / per_unit) if per_unit else best
+    return float(interval) if isinstance(interval, Fraction) else interval
+
+
+def bottleneck(found: Passes, device: int, path: Path) -> Time:
+    """Work of one device, between the way to its passes and the way from them to the end.
+
+    A pass cannot start before its **head**, the longest chain of passes and sends before it, and
+    at least its **tail** follows it. With heads and tails fixed, the best that one machine can do
+    even if it may interrupt its passes is to run the available one with the longest tail (Jackson
+    1955; Carlier and Pinson 1989); what that takes bounds every schedule. Microbatches have equal
+    heads and tails, so all passes of one shape are one long job. On the `longest_stage` clock
+    heads count from the device's first pass and tails to its last one.
+    """
+    jobs = sorted(
+        (max(path.head[shape] for shape in job), time, max(path.tail[shape] for shape in job))
+        for job, time in found.total[device].items()
+    )
+    best: Time = 0
+    now: Time = 0
+    ready: list[list[Time]] = []
+    position = 0
+    while position < len(jobs) or ready:
+        if not ready:
+            now = max(now, jobs[position][0])
+        while position < len(jobs) and jobs[position][0] <= now:
+            ready.append([jobs[position][2], jobs[position][1]])
+            position += 1
+        job = max(ready)
+        until = jobs[position][0] if position < len(jobs) else math.inf
+        step = min(job[1], until - now)
+        now += step
+        job[1] -= step
+        if job[1] <= 0:
+            best = max(best, now + job[0])
+            ready.remove(job)
+    return best
+
+
+def few_live(found: Passes, device: int, path: Path, ledger: Ledger) -> Time:
+    """Idle time because the memory holds only so many microbatches, before B comes and after F.
+
+    Before the first backward pass of a device, which cannot start before `first_b`, it runs only
+    forwards, and all of them stay alive: at most the work A that the memory holds. After its last
+    forward at least `after_f` follows, and the device has only the backward passes of what is
+    alive then: at most R. So it idles `first_b - A` before its first B and `after_f - R` after its
+    last F. The two do not overlap unless all forwards come before the first B, which the memory
+    forbids when it does not hold all of them; otherwise only the larger one counts.
+
+    V placement with unit passes and room for k chunks: on device p-1 first_b = 3p-1, A = k,
+    after_f = 3p, R = 2k, which gives 6m + 6p - 3k - 1 (Qi et al. 2024, arXiv 2405.15362, reach it).
+    """
+    m = found.n_microbatches
+    stages = found.stages_of[device]
+    forwards, live = [], []
+    for s in stages:
+        kept, change = ledger.at_forward[s], ledger.at_backward[s]
+        forwards.append(Item(found.forward(s), kept, m))
+        live.append(Item(found.backward(s) + found.weight(s), kept, m))
+        live.append(Item(found.weight(s), kept + change, m))
+    first_b = min(
+        path.head[shape] for shape in path.head if shape[0] in ("B", "BW") and shape[1] in stages
+    )
+    after_f = min(path.tail["F", s, 0] for s in stages)
+    ahead = max(path.first, first_b - most_work(forwards, ledger.limit))
+    behind = max(path.last, after_f - most_work(live, ledger.limit))
+    if sum(item.size for item in forwards) * m <= ledger.limit:
+        return found.work(device) + max(ahead + path.last, path.first + behind)
+    return found.work(device) + ahead + behind
+
+
+def full_memory(found: Passes, device: int, path: Path, ledger: Ledger) -> Time:
+    """The area that all microbatches need in the picture of memory over time, over its height.
+
+    A microbatch occupies its memory at least for the shortest way from F to the end of W. From the
+    first F to the last W the memory rises and falls by one pass at a time, so the corners of the
+    picture stay empty: what they lack is added to the area, as long as they do not meet.
+    """
+    if ledger.limit <= 0:
+        return 0
+    area = _area(found, device, ledger) * found.n_microbatches
+    stages = found.stages_of[device]
+    rises, falls = [], []
+    for s in stages:
+        kept, change = ledger.at_forward[s], ledger.at_backward[s]
+        rises += [(kept, found.forward(s))] + [(change, found.backward(s))] * (change > 0)
+        falls += [(kept + change, found.freeing(s))]
+        falls += [(-change, found.backward(s))] * (change < 0)
+    (up, lacking), (down, missing) = (_corner(side, ledger.limit) for side in (rises, falls))
+    span = exact(area + lacking + missing) / exact(ledger.limit)
+    if span < up + down:  # the corners may meet
+        span = exact(area) / exact(ledger.limit)
+    return path.first + span + path.last
+
+
+def most_work(items: Sequence[Item], limit: Time) -> Time:
+    """The most time that pieces within `limit` of memory can take, if pieces may be cut."""
+    total: Time = 0
+    for item in sorted(items, key=_density, reverse=True):
+        if item.size <= 0:
+            total += item.time * item.copies
+            continue
+        fit = min(item.copies, max(limit, 0) // item.size)
+        total += fit * item.time
+        limit -= fit * item.size
+        if fit < item.copies:
+            return total + item.time * max(limit, 0) / item.size
+    return total
+
+
+def _density(item: Item) -> Time:
+    return item.time / item.size if item.size > 0 else math.inf
+
+
+def _area(found: Passes, device: int, ledger: Ledger) -> Time:
+    """Memory times time that one microbatch needs at least."""
+    area: Time = 0
+    for s in found.stages_of[device]:
+        kept, change = ledger.at_forward[s], ledger.at_backward[s]
+        until = found.life[s] - (found.backward(s) if change > 0 else 0)
+        area += kept * until + (kept + change) * (found.life[s] + found.weight(s) - until)
+    return area
+
+
+def _corner(side: Sequence[tuple[Time, Time]], limit: Time) -> tuple[Time, Time]:
+    """How long the memory needs to fill (or empty) at least, and the area it lacks meanwhile."""
+    largest = max(size for size, _ in side)
+    apart = min(time for size, time in side if size > 0) if largest > 0 else 0
+    if apart <= 0 or largest <= 0:
+        return 0, 0
+    steps = math.ceil(limit / largest) - 1
+    return steps * apart, apart * (steps * limit - largest * (steps * (steps + 1) // 2))
+
+
+def _ledgers(
+    schedule: Schedule,
+    costs: Costs,
+    device: int,
+    shares: Number | None,
+    size: Number | Sequence[Number] | None,
+) -> list[Ledger]:
+    stages = schedule.stages_of[device]
+    found = []
+    if shares is not None:
+        pieces = math.floor(exact(shares) * len(stages))
+        found.append(Ledger(pieces, dict.fromkeys(stages, 1), dict.fromkeys(stages, 0)))
+    if size is not None:
+        mine = size[device] if isinstance(size, Sequence) else size
+        static = sum(exact(costs.static_bytes[s]) for s in stages)
+        split = any(op.kind == "B" for op in schedule.orders[device])
+        found.append(
+            Ledger(
+                exact(mine) - static,
+                {s: exact(costs.change("F", s)) for s in stages},
+                {s: exact(costs.change("B", s)) if split else 0 for s in stages},
+            )
+        )
+    return found

@@ -1,0 +1,237 @@
+"""When every pass runs and how much is live, in a thousandth of the engine's time, and equal to it.
+
+    >>> from sim import FAMILIES, Costs
+    >>> schedule = FAMILIES["1f1b"](4, 8)
+    >>> evaluate(schedule, Costs.uniform(schedule)).makespan
+    33
+
+It plays what `simulate` plays on its default cluster: private wires, transfers overlapped with
+compute. Only the engine knows queues on a wire, stragglers and iterations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..costs import Costs, fits
+from ..exact import Number, Ticks, common_ticks, exact, plain
+from ..ir import Op, Schedule, steps
+from ._compiled import Ints, peaks, play, writers
+
+_KIND = {"F": 0, "B": 1, "W": 2, "BW": 3}
+_NAMES = ("F", "B", "W", "BW")
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """When the passes of a schedule run, and what they hold.
+
+    starts, ends: times of the passes of each device in order, shape `(n_devices, any)`; int64 where
+        every time is a whole number.
+    makespan, longest_stage: the two clocks (see `metrics`).
+    peak_activations: most live activations of each device, in shares of the device's whole
+        activation of one microbatch, shape `(n_devices,)`.
+    peak_bytes: most live bytes of each device, with its static ones, shape `(n_devices,)`.
+    """
+
+    starts: tuple[NDArray[Any], ...]
+    ends: tuple[NDArray[Any], ...]
+    makespan: Number
+    longest_stage: Number
+    peak_activations: tuple[Number, ...]
+    peak_bytes: tuple[Number, ...]
+
+
+class Tables(NamedTuple):
+    """A schedule as arrays, in device order: what stays the same under all costs.
+
+    kind, stage, part: of every pass, shape `(n_ops,)`. reads: see `_compiled.writers`.
+    step_of: the step of every pass. first_op, first_step: where each step and each device begin,
+    with the total at the end. whole: no step is a fused one.
+    """
+
+    kind: Ints
+    stage: Ints
+    part: Ints
+    reads: Ints
+    step_of: Ints
+    first_op: Ints
+    first_step: Ints
+    whole: bool
+
+
+def evaluate(schedule: Schedule, costs: Costs) -> Evaluation:
+    """Start and end of every pass, both clocks and the peaks of `schedule` under `costs`.
+
+    The arrays of a schedule are made once and kept with it: evaluating it again under other costs
+    costs nanoseconds per pass. Raises InvalidSchedule if the passes wait for each other for ever.
+    """
+    fits(costs, schedule)
+    found = tables(schedule)
+    ticks, duration, delay = _times(schedule, costs, found)
+    start, end, done = play(
+        found.first_step, found.first_op, found.step_of, found.reads, delay, duration
+    )
+    if done < start.size:
+        raise _broken(schedule)
+    spans = [
+        end[last - 1] - start[first]
+        for first, last in zip(found.first_step, found.first_step[1:], strict=False)
+        if last > first
+    ]
+    makespan = end.max(initial=0) - start.min() if start.size else 0
+    begin, finish = _in_units(start, ticks), _in_units(end, ticks)
+    if not found.whole:
+        begin, finish = begin[found.step_of], finish[found.step_of]
+    cuts = found.first_op[found.first_step[1:-1]]
+    return Evaluation(
+        starts=tuple(np.split(begin, cuts)),
+        ends=tuple(np.split(finish, cuts)),
+        makespan=_time(makespan, ticks),
+        longest_stage=_time(max(spans, default=0), ticks),
+        peak_activations=_peak_activations(schedule, found),
+        peak_bytes=_peak_bytes(schedule, costs, found),
+    )
+
+
+def tables(schedule: Schedule) -> Tables:
+    """The arrays of `schedule`, kept with it like its other cached properties."""
+    kept = cast(Tables | None, vars(schedule).get("_tables"))
+    if kept is None:
+        kept = vars(schedule)["_tables"] = _tables(schedule)
+    return kept
+
+
+def _tables(schedule: Schedule) -> Tables:
+    ops = [op for order in schedule.orders for op in order]
+    columns = list(zip(*ops, strict=True)) if ops else [(), (), (), ()]
+    kind = np.fromiter(map(_KIND.__getitem__, columns[0]), np.int64, len(ops))
+    stage, microbatch, part = (np.array(column, np.int64) for column in columns[1:])
+    shape = np.array((schedule.n_stages, schedule.n_microbatches, schedule.n_slices), np.int64)
+    for column, size in zip((stage, microbatch, part), shape, strict=True):
+        if len(ops) and (column.min() < 0 or column.max() >= size):
+            raise _broken(schedule)
+    if schedule.fused:
+        runs = [[len(step) for step in steps(schedule, d)] for d in range(schedule.n_devices)]
+        lengths = np.array([length for run in runs for length in run], np.int64)
+        per_device = [len(run) for run in runs]
+    else:
+        lengths = np.ones(len(ops), np.int64)
+        per_device = [len(order) for order in schedule.orders]
+    return Tables(
+        kind,
+        stage,
+        part,
+        reads=writers(kind, stage, microbatch, part, shape),
+        step_of=np.repeat(np.arange(lengths.size), lengths),
+        first_op=_ends(lengths),
+        first_step=_ends(np.array(per_device, np.int64)),
+        whole=not schedule.fused,
+    )
+
+
+def _ends(lengths: Ints) -> Ints:
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+
+
+def _times(
+    schedule: Schedule, costs: Costs, found: Tables
+) -> tuple[Ticks, NDArray[Any], NDArray[Any]]:
+    """Ticks, the duration of every step, and what the input of every pass takes to arrive."""
+    n_slices, placement = schedule.n_slices, np.array(schedule.placement, np.int64)
+    code, present, which = _shapes(schedule, found)
+    if found.whole:
+        durations = [
+            costs.duration((_op(entry, schedule.n_stages, n_slices),)) for entry in present
+        ]
+    else:
+        durations, known = [], dict[tuple[int, ...], int]()
+        runs = [code[a:b] for a, b in zip(found.first_op, found.first_op[1:], strict=False)]
+        keys = [tuple(run.tolist()) for run in runs]
+        for key in keys:
+            if key not in known:
+                known[key] = len(durations)
+                step = tuple(_op(entry, schedule.n_stages, n_slices) for entry in key)
+                durations.append(costs.duration(step))
+        which = np.array([known[key] for key in keys], np.int64)
+    crosses = placement[:-1] != placement[1:]
+    sends = [send for send, away in zip(costs.send, crosses, strict=True) if away]
+    ticks = common_ticks({*durations, *sends, 0}, how_many=2 * schedule.n_ops + 1)
+    dtype = np.int64 if ticks.per_unit else np.float64
+    duration = np.array([ticks.count(time) for time in durations], dtype)[which]
+    edge = np.zeros(schedule.n_stages + 1, dtype)  # edge[s]: into stage s from the one before
+    edge[1:-1] = [
+        ticks.count(send) if away else 0 for send, away in zip(costs.send, crosses, strict=True)
+    ]
+    backward = (found.kind == _KIND["B"]) | (found.kind == _KIND["BW"])
+    delay = np.where(found.kind == _KIND["F"], edge[found.stage], 0)
+    delay = np.where(backward, edge[found.stage + 1], delay)
+    return ticks, duration, delay.astype(dtype)
+
+
+def _shapes(schedule: Schedule, found: Tables) -> tuple[Ints, list[int], Ints]:
+    """A number for kind, stage and slice of every pass; those that occur; which one each has."""
+    code = (found.kind * schedule.n_stages + found.stage) * schedule.n_slices + found.part
+    counts = np.bincount(code)
+    present = np.flatnonzero(counts)
+    row = np.zeros(counts.size, np.int64)
+    row[present] = np.arange(present.size)
+    return code, present.tolist(), row[code]
+
+
+def _op(code: int, n_stages: int, n_slices: int) -> Op:
+    rest, part = divmod(code, n_slices)
+    kind, stage = divmod(rest, n_stages)
+    return Op(_NAMES[kind], stage, 0, part)  # type: ignore[arg-type]
+
+
+def _peak_activations(schedule: Schedule, found: Tables) -> tuple[Number, ...]:
+    takes = (found.kind == _KIND["F"]).astype(np.int64)
+    frees = -(found.kind >= _KIND["W"]).astype(np.int64)
+    counts = peaks(found.first_step, found.first_op, takes, frees)
+    shares = [len(stages) * schedule.n_slices for stages in schedule.stages_of]
+    return tuple(
+        plain(Fraction(int(count), share)) if share else 0
+        for count, share in zip(counts, shares, strict=True)
+    )
+
+
+def _peak_bytes(schedule: Schedule, costs: Costs, found: Tables) -> tuple[Number, ...]:
+    _, present, which = _shapes(schedule, found)
+    ops = [_op(entry, schedule.n_stages, schedule.n_slices) for entry in present]
+    changes = [costs.change(op.kind, op.stage, op.slice) for op in ops]
+    sizes: set[Number] = {-change if change < 0 else change for change in changes}
+    ticks = common_ticks(sizes, how_many=2 * schedule.n_ops + 1)
+    dtype = np.int64 if ticks.per_unit else np.float64
+    change = np.array([ticks.count(size) for size in changes], dtype)[which]
+    live = peaks(
+        found.first_step, found.first_op, np.maximum(change, 0), np.minimum(change, 0)
+    ).tolist()
+    return tuple(
+        plain(exact(_time(most, ticks)) + sum(exact(costs.static_bytes[s]) for s in stages))
+        for most, stages in zip(live, schedule.stages_of, strict=True)
+    )
+
+
+def _in_units(counted: NDArray[Any], ticks: Ticks) -> NDArray[Any]:
+    return counted if ticks.per_unit <= 1 else counted / ticks.per_unit
+
+
+def _time(counted: Any, ticks: Ticks) -> Number:
+    return ticks.time(counted.item() if hasattr(counted, "item") else counted)
+
+
+def _broken(schedule: Schedule) -> ValueError:
+    """What is wrong with a schedule that cannot be played, in the validator's words."""
+    from ..validate import InvalidSchedule, validate
+
+    try:
+        validate(schedule)
+    except InvalidSchedule as error:
+        return error
+    return ValueError(f"{schedule.name}: its passes wait for each other for ever")
