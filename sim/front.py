@@ -1,0 +1,118 @@
+"""Many schedules in one picture: who is beaten by whom, and where every name fits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+Box = tuple[float, float, float, float]
+"""Left, low, right, high in pixels."""
+
+PLACES: dict[str, tuple[float, float, float]] = {
+    "top center": (-0.5, 0, 6),
+    "bottom center": (-0.5, 0, -21),
+    "middle right": (0, 7, -7),
+    "middle left": (-1, -7, -7),
+    "top right": (0, 3, 4),
+    "top left": (-1, -3, 4),
+    "bottom right": (0, 3, -19),
+    "bottom left": (-1, -3, -19),
+}
+"""plotly's text positions: shift in label widths, in pixels sideways, and upwards."""
+LETTER, LINE, DOT = 6.4, 14, 6
+
+
+def pareto_front(x: Any, y: Any) -> Any:
+    """Which points no other one beats: as small in both, and smaller in one; shape `(n,)`.
+
+    >>> pareto_front([1, 2, 2, 3], [9, 5, 6, 5]).tolist()
+    [True, True, False, False]
+    """
+    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    no_worse = (x[:, None] <= x) & (y[:, None] <= y)
+    better = (x[:, None] < x) | (y[:, None] < y)
+    return ~(no_worse & better).any(axis=0)
+
+
+def merged(x: Sequence[float], y: Sequence[float], names: Sequence[str]) -> list[str]:
+    """One label per spot: schedules that coincide share the first one's, the others have "".
+
+    >>> merged([1, 1, 2], [5, 5, 6], ["a", "b", "c"])
+    ['a, b', '', 'c']
+    """
+    spots: dict[tuple[float, float], list[int]] = {}
+    for i, spot in enumerate(zip(x, y, strict=True)):
+        spots.setdefault((round(spot[0], 9), round(spot[1], 9)), []).append(i)
+    labels = [""] * len(names)
+    for members in spots.values():
+        labels[members[0]] = ", ".join(names[i] for i in members)
+    return labels
+
+
+def label_places(
+    points: Sequence[tuple[float, float]],
+    labels: Sequence[str],
+    size: tuple[int, int],
+    *,
+    steps: Sequence[tuple[float, float]] = (),
+) -> list[str]:
+    """Where each label goes so that it covers no other label or point; "" where it fits nowhere.
+
+    points: in pixels from the lower left corner of the plot, the most important first. size: of the
+    plot. steps: corners of a line of steps that labels keep off if they can.
+    Greedy: every label takes the first free one of `PLACES`.
+    """
+    dots: list[Box] = [(x - DOT, y - DOT, x + DOT, y + DOT) for x, y in points]
+    lines: list[Box] = []
+    for (x, y), (to_x, to_y) in pairwise(steps):
+        lines += [(x, y - 1, to_x, y + 1), (to_x - 1, to_y, to_x + 1, y)]
+    taken: list[Box] = []
+    places = []
+    for i, ((x, y), label) in enumerate(zip(points, labels, strict=True)):
+        solid = [*dots[:i], *dots[i + 1 :], *taken]
+        boxes = {place: _box(x, y, len(label), place) for place in PLACES} if label else {}
+        free = [
+            place
+            for place, box in boxes.items()
+            if _inside(box, size) and not any(_meet(box, other) for other in solid)
+        ]
+        clear = [place for place in free if not any(_meet(boxes[place], line) for line in lines)]
+        places.append(next(iter(clear or free), ""))
+        if places[-1]:
+            taken.append(boxes[places[-1]])
+    return places
+
+
+def usual_range(values: Any) -> tuple[float, float]:
+    """Where an axis should begin and end to show most of `values` well.
+
+    One more than four times as far out as three quarters of them stays outside.
+
+    >>> usual_range([10, 11, 12, 13, 90])
+    (9.64, 13.36)
+    """
+    values = np.sort(np.asarray(values, dtype=float))
+    if not len(values):
+        return 0.0, 1.0
+    low, most = values[0], np.quantile(values, 0.75)
+    inner = values[values <= low + 4 * (most - low)] if most > low else values
+    pad = max((inner[-1] - low) * 0.12, abs(float(inner[-1])) * 0.02, 0.1)
+    return round(float(low - pad), 9), round(float(inner[-1] + pad), 9)
+
+
+def _box(x: float, y: float, letters: int, place: str) -> Box:
+    widths, aside, up = PLACES[place]
+    wide = LETTER * letters + 4
+    left, low = x + widths * wide + aside, y + up
+    return left, low, left + wide, low + LINE
+
+
+def _inside(box: Box, size: tuple[int, int]) -> bool:
+    return box[0] >= 0 and box[1] >= 0 and box[2] <= size[0] and box[3] <= size[1]
+
+
+def _meet(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]

@@ -1,0 +1,281 @@
+"""Pictures of a trace: time line, memory, idle time; and of many schedules: bubble against memory.
+
+Every function returns a plotly figure: show it in a notebook, `write_image` it, or put it on a page
+(see `report`). A time line is one bar trace per kind of pass and chunk, so that thousands of passes
+stay quick, and a label is drawn only where it fits its bar. Backgrounds are transparent: figures
+work on light and dark paper.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from .exact import Number
+from .front import label_places, merged, pareto_front, usual_range
+from .ir import KINDS
+from .palette import IDLE_TONES, KIND_NAMES, device_tones, shade
+from .timeline import bars
+from .trace import Trace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+GREY, LINE, ALARM, ACCENT = "#66707c", "rgba(128,138,150,0.28)", "#cf4a3c", "#b5367c"
+CLOCKS = {"makespan": "makespan", "longest_stage": "longest stage"}
+
+
+def gantt(
+    trace: Trace, *, unit: str = "", window: tuple[Number, Number] | None = None, title: str = ""
+) -> go.Figure:
+    """The time line: a row per device, a bar per pass, labelled with its microbatch.
+
+    Colour tells the kind of pass, shade the chunk (light: first stage of the device). Passes fused
+    into one step lie above each other in one row. Hovering tells the pass, its times and what it
+    waited for. Bare background is idle time.
+
+    unit: of the times, for the axis. window: (from, to) to show; passes outside are left out.
+    """
+    schedule, rows = trace.schedule, bars(trace, window)
+    n_chunks = max((len(stages) for stages in schedule.stages_of), default=1)
+    edge = 0.5 if len(rows) < 200 * schedule.n_devices else 0
+    figure = _figure(title, height=_height(schedule.n_devices))
+    for kind in KINDS:
+        for chunk in range(n_chunks):
+            mine = rows[(rows["kind"] == kind) & (rows["chunk"] == chunk)]
+            if len(mine):
+                fill, text = shade(kind, chunk, n_chunks)
+                figure.add_bar(
+                    base=mine["start"].to_numpy(),
+                    x=mine["length"].to_numpy(),
+                    y=mine["device"].to_numpy(),
+                    width=0.9 * mine["height"].to_numpy(),
+                    offset=0.9 * mine["offset"].to_numpy() - 0.45,
+                    text=mine["label"].to_numpy(),
+                    customdata=mine["hover"].to_numpy(),
+                    name=KIND_NAMES[kind] + (f" {chunk}" if n_chunks > 1 else ""),
+                    marker=_marker(fill, edge),
+                    insidetextfont={"color": text},
+                )
+    figure.update_traces(
+        orientation="h",
+        textposition="inside",
+        insidetextanchor="middle",
+        textangle=0,
+        hovertemplate="%{customdata}<extra></extra>",
+    )
+    low, high = window or (0, trace.ops["end"].max() if len(trace.ops) else 1)
+    figure.update_layout(
+        barmode="overlay",
+        uniformtext={"minsize": 7, "mode": "hide"},
+        xaxis={"title": {"text": _with(unit, "time")}, "range": [float(low), float(high)]},
+        yaxis=_device_axis(schedule.n_devices),
+    )
+    return figure
+
+
+def memory_curve(trace: Trace, *, unit: str = "", title: str = "") -> go.Figure:
+    """What each device holds over time, with its capacity dashed.
+
+    In bytes where the costs tell bytes; otherwise live activations, in shares of what one
+    microbatch keeps on a whole device.
+    """
+    frame, n = trace.memory, trace.schedule.n_devices
+    devices = frame["device"].to_numpy()
+    times, live = frame["time"].to_numpy(dtype=float), frame["live"].to_numpy(dtype=float)
+    in_bytes = bool(live.any())
+    name, scale = _byte_unit(live.max()) if in_bytes else ("shares", 1.0)
+    held = live / scale if in_bytes else frame["activations"].to_numpy(dtype=float)
+    end = float(trace.ops["end"].max()) if len(trace.ops) else 0.0
+    figure = _figure(title, height=340)
+    for device, tone in enumerate(device_tones(n)):
+        mine = devices == device
+        figure.add_scatter(
+            x=np.append(times[mine], end),
+            y=np.append(held[mine], held[mine][-1:] if mine.any() else 0.0),
+            name=f"device {device}",
+            mode="lines",
+            line={"shape": "hv", "width": 1.6, "color": tone},
+            hovertemplate=f"device {device}: %{{y:,.4~r}} {name} at %{{x:,.6~r}}<extra></extra>",
+        )
+    limits = {float(limit) / scale for limit in trace.capacity if limit is not None}
+    for limit in sorted(limits) if in_bytes else ():
+        figure.add_hline(
+            y=limit,
+            line={"dash": "dash", "width": 1.4, "color": ALARM},
+            annotation={"text": "capacity", "font": {"color": ALARM, "size": 11}},
+            annotation_position="top left",
+        )
+    what = "memory" if in_bytes else "live activations"
+    figure.update_layout(
+        xaxis={"title": {"text": _with(unit, "time")}, "range": [0, end or 1]},
+        yaxis={"title": {"text": _with(name, what)}, "rangemode": "tozero"},
+    )
+    return figure
+
+
+def idle(account: pd.DataFrame, *, unit: str = "", title: str = "") -> go.Figure:
+    """Where each device's idle time goes, as stacked bars: a row per device, a colour per reason.
+
+    account: a row per device and a column per reason, as `idle_account` gives it; reasons
+        that take no time are left out.
+    """
+    skip = ("device", "idle", "busy")
+    reasons = [name for name in account.columns if name not in skip and account[name].any()]
+    figure = _figure(title, height=_height(len(account)))
+    for reason in reasons:
+        words = str(reason).replace("_", " ")
+        tone = IDLE_TONES[(list(account.columns).index(reason) - len(skip)) % len(IDLE_TONES)]
+        figure.add_bar(
+            x=account[reason].to_numpy(dtype=float),
+            y=list(range(len(account))),
+            orientation="h",
+            name=words,
+            marker=_marker(tone),
+            hovertemplate=f"device %{{y}}: {words} %{{x:,.6~r}}<extra></extra>",
+        )
+    figure.update_layout(
+        barmode="stack",
+        bargap=0.25,
+        xaxis={"title": {"text": _with(unit, "idle time")}, "rangemode": "tozero"},
+        yaxis=_device_axis(len(account)),
+    )
+    return figure
+
+
+def comparison(
+    frame: pd.DataFrame, *, clock: str = "makespan", title: str = "", width: int = 620
+) -> go.Figure:
+    """Bubble against peak memory, a point per schedule; the Pareto front is marked and joined.
+
+    frame: a row per schedule with `schedule`, `bubble_makespan`, `bubble_longest_stage` and `peak`
+        (the largest of its devices, in shares). clock: which of the two bubbles to draw.
+    width: of the picture in pixels, for which labels are placed so that none covers another.
+    """
+    x = frame["peak"].to_numpy(dtype=float)
+    y = 100 * frame[f"bubble_{clock}"].to_numpy(dtype=float)
+    names = merged(x.tolist(), y.tolist(), [str(name) for name in frame["schedule"]])
+    front = pareto_front(x, y)
+    height, ranges = 460, (usual_range(x), usual_range(y))
+    places = _places(x, y, names, ranges=ranges, front=front, size=(width - 80, height - 110))
+    figure = _figure(title, height=height)
+    line = [i for i in np.lexsort((y, x)) if front[i]]
+    figure.add_scatter(
+        x=x[line], y=y[line], mode="lines", hoverinfo="skip", showlegend=False,
+        line={"color": ACCENT, "width": 1.5, "dash": "dot", "shape": "hv"},
+    )  # fmt: skip
+    for chosen, name, marker in (
+        (front, "on the Pareto front", {"color": ACCENT, "size": 11, "symbol": "diamond"}),
+        (~front, "beaten by another", {"color": "#7f8b99", "size": 8}),
+    ):
+        mine = np.flatnonzero(chosen)
+        figure.add_scatter(
+            x=x[mine],
+            y=y[mine],
+            name=name,
+            mode="markers+text",
+            marker=marker,
+            text=[names[i] if places[i] else "" for i in mine],
+            textposition=[places[i] or "top center" for i in mine],
+            textfont={"size": 11},
+            customdata=[str(frame["schedule"].iloc[i]) for i in mine],
+            hovertemplate="%{customdata}<br>bubble %{y:.4~g} %, peak %{x:.4~g}<extra></extra>",
+        )
+    figure.update_layout(
+        xaxis={"title": {"text": "peak activations (shares)"}, "range": ranges[0]},
+        yaxis={"title": {"text": f"bubble on the {CLOCKS[clock]} clock (%)"}, "range": ranges[1]},
+    )
+    if beyond := [
+        f"{name} ({b:.3g} %, {a:.3g} shares)"
+        for name, a, b in zip(frame["schedule"], x, y, strict=True)
+        if a > ranges[0][1] or b > ranges[1][1]
+    ]:
+        figure.add_annotation(
+            text="beyond the axes:<br>" + "<br>".join(beyond), showarrow=False, align="right",
+            x=1, y=1, xref="paper", yref="paper", xanchor="right", yanchor="top", font={"size": 11},
+        )  # fmt: skip
+    return figure
+
+
+def _places(
+    x: Any,
+    y: Any,
+    names: list[str],
+    *,
+    ranges: tuple[tuple[float, float], tuple[float, float]],
+    front: Any,
+    size: tuple[int, int],
+) -> list[str]:
+    """Text position of every point's label, those on the front served first."""
+    px, py = (
+        (values - low) / (high - low) * pixels
+        for values, (low, high), pixels in zip((x, y), ranges, size, strict=True)
+    )
+    order = sorted(range(len(names)), key=lambda i: (not front[i], px[i], py[i]))
+    points = [(px[i], py[i]) for i in order]
+    steps = sorted(point for i, point in zip(order, points, strict=True) if front[i])
+    found = label_places(points, [names[i] for i in order], size, steps=steps)
+    places = dict(zip(order, found, strict=True))
+    return [places[i] for i in range(len(names))]
+
+
+def _byte_unit(largest: float) -> tuple[str, float]:
+    for name, scale in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if largest >= scale:
+            return name, float(scale)
+    return "bytes", 1.0
+
+
+def _figure(title: str, *, height: int) -> go.Figure:
+    axis = {
+        "gridcolor": LINE, "linecolor": LINE, "zerolinecolor": LINE, "automargin": True,
+        "exponentformat": "none", "separatethousands": True,
+        "title": {"font": {"size": 12}, "standoff": 8},
+    }  # fmt: skip
+    layout: dict[str, Any] = {
+        "template": {"layout": {"xaxis": axis, "yaxis": axis}},
+        "font": {"family": FONT, "size": 12, "color": GREY},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(128,138,150,0.08)",
+        "height": height + (30 if title else 0),
+        "margin": {"l": 8, "r": 14, "t": 70 if title else 40, "b": 8},
+        "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom",
+                   "traceorder": "normal"},
+        "hoverlabel": {"align": "left", "font": {"family": FONT, "size": 12}},
+        "hovermode": "closest",
+    }  # fmt: skip
+    if title:
+        layout["title"] = {"text": title, "x": 0, "xref": "paper", "font": {"size": 15}}
+    return go.Figure(layout=layout)
+
+
+def _height(rows: int) -> int:
+    each = next(
+        px for most, px in ((4, 46), (8, 36), (16, 28), (64, 16), (10**9, 10)) if rows <= most
+    )
+    return 100 + each * max(rows, 1)
+
+
+def _marker(fill: str, edge: float = 0.5) -> dict[str, Any]:
+    return {"color": fill, "line": {"width": edge, "color": "rgba(255,255,255,0.85)"}}
+
+
+def _with(unit: str, name: str) -> str:
+    return f"{name} ({unit})" if unit else name
+
+
+def _device_axis(n_devices: int) -> dict[str, Any]:
+    few = n_devices <= 8
+    ticks = list(range(0, n_devices, -(-n_devices // 32) or 1))
+    return {
+        "tickvals": ticks,
+        "ticktext": [f"device {device}" if few else str(device) for device in ticks],
+        "title": {"text": "" if few else "device"},
+        "ticklabelstandoff": 6,
+        "range": [n_devices - 0.5, -0.5],
+        "showgrid": False,
+        "zeroline": False,
+    }
