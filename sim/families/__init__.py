@@ -10,6 +10,8 @@ from .gpipe import GPIPE
 from .interleaved import INTERLEAVED
 from .looped_bfs import LOOPED_BFS
 from .one_f_one_b import ONE_F_ONE_B
+from .seq1f1b import SEQ1F1B, SEQ1F1B_INTERLEAVED, SEQ1F1B_ZB
+from .two_bp import TWO_BP
 from .zb_h1 import ZB_H1
 from .zb_h2 import ZB_H2
 from .zb_v import ZB_V
@@ -28,5 +30,9 @@ FAMILIES: dict[str, Family] = {
         GIS,
         GIS_H,
         DUALPIPE_V,
+        SEQ1F1B,
+        SEQ1F1B_INTERLEAVED,
+        SEQ1F1B_ZB,
+        *TWO_BP,
     )
 }
