@@ -43,9 +43,10 @@ class Cluster:
     transfers: "overlapped" with compute, or "blocking": the sender's device waits until what it
         sent has arrived (a synchronous send).
     receives: "buffered": a transfer starts as soon as the value is there. "just-in-time": not
-        before the receiver is about to run the pass that needs it. "early": receives and sends
-        between two neighbours are one queue per device, posted in order: a receive posted right
-        after the pass before it holds up the sends behind it until it is served.
+        before the receiver has nothing left to do but the pass that needs it. "early": receives
+        are posted as early as they can be and all messages of a device share one stream, so a
+        receive that is not served yet holds up the sends behind it (what torch's pipeline runtime
+        does on NCCL: pytorch issue 188833).
     """
 
     n_devices: int
@@ -71,10 +72,14 @@ class Cluster:
                 raise ValueError(f"slowdown of device {device} is 0: 1 is normal speed")
         for pair, route in self.routes.items():
             if unknown := next((name for name in route if name not in self.links), None):
-                raise ValueError(f"route {pair} names link {unknown!r}; links are {sorted(self.links)}")
+                raise ValueError(
+                    f"route {pair} names link {unknown!r}; links are {sorted(self.links)}"
+                )
         for name, choices in {"transfers": Transfers, "receives": Receives}.items():
             if getattr(self, name) not in get_args(choices):
-                raise ValueError(f"{name} is {getattr(self, name)!r}: use one of {get_args(choices)}")
+                raise ValueError(
+                    f"{name} is {getattr(self, name)!r}: use one of {get_args(choices)}"
+                )
         object.__setattr__(self, "memory", memory)
         object.__setattr__(self, "slowdown", slowdown)
 

@@ -1,10 +1,10 @@
 """What every pass of every stage costs: seconds, and bytes that come and go.
 
-    >>> from sim import FAMILIES
-    >>> schedule = FAMILIES["v-half"](4, 8)
-    >>> costs = Costs.uniform(schedule, forward=10, backward=12, weight=8, send=1)
-    >>> costs.forward[0], costs.n_stages  # two stages per device: each takes half
-    ((5,), 8)
+>>> from sim import FAMILIES
+>>> schedule = FAMILIES["v-half"](4, 8)
+>>> costs = Costs.uniform(schedule, forward=10, backward=12, weight=8, send=1)
+>>> costs.forward[0], costs.n_stages  # two stages per device: each takes half
+((5,), 8)
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ class Costs:
         return plain(total * exact(scale))
 
     def change(self, kind: str, stage: int, part: int = 0) -> Number:
-        """Signed bytes a pass leaves behind on its device: over F, B, W (or F, BW) they sum to 0."""
+        """Signed bytes a pass leaves behind on its device: over F, B, W or F, BW they sum to 0."""
         kept = _cell(self.activation_bytes, stage, part)
         at_b = _cell(self.backward_bytes, stage, part)
         return {"F": kept, "B": at_b, "W": -kept - at_b, "BW": -kept}[kind]
@@ -183,8 +183,13 @@ def slower(costs: Costs, factors: Sequence[Number]) -> Costs:
             for row, factor in zip(table, factors, strict=True)
         )
 
-    times = ("forward", "backward", "weight", "fused_backward")
-    return replace(costs, **{name: scaled(getattr(costs, name)) for name in times})
+    return replace(
+        costs,
+        forward=scaled(costs.forward) or (),
+        backward=scaled(costs.backward) or (),
+        weight=scaled(costs.weight) or (),
+        fused_backward=scaled(costs.fused_backward),
+    )
 
 
 def costs_to_json(costs: Costs) -> str:
@@ -210,7 +215,9 @@ def costs_from_json(text: str) -> Costs:
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON: {error}") from None
     if not isinstance(found, dict) or not isinstance(found.get("forward"), list):
-        raise ValueError('no costs: expected a JSON object with a list "forward", one row per stage')
+        raise ValueError(
+            'no costs: expected a JSON object with a list "forward", one row per stage'
+        )
     known = {field.name for field in fields(Costs)}
 
     def cell(value: Any) -> Any:

@@ -23,9 +23,10 @@ from .cluster import Cluster
 from .costs import Costs, fits
 from .exact import Number, checked
 from .ir import Schedule
+from .messages import message_order
 from .progress import bar
 from .record import Message, Recorder
-from .resources import Deadlock, Gate, Memory, OutOfMemory
+from .resources import Deadlock, Gate, Memory, MessageQueue, OutOfMemory
 from .tasks import Task, tasks
 from .trace import Trace
 from .validate import validate
@@ -75,7 +76,14 @@ def simulate(
     with bar(f"simulating {schedule.name}", total, shown=progress) as tell:
         env = simpy.Environment()
         record = Recorder(schedule, tell=tell)
-        wires = Wires(env, schedule, cluster, crossing=crossing, record=record)
+        queues: tuple[MessageQueue, ...] = ()
+        if cluster.receives == "early":
+            messages = message_order(schedule)
+            queues = tuple(
+                MessageQueue(env, [(value, i) for i in range(iterations) for value in row])
+                for row in messages
+            )
+        wires = Wires(env, schedule, cluster, crossing=crossing, record=record, queues=queues)
         gate = Gate(env, schedule.n_devices)
         pause = ticks.count(optimizer)
         for device, line in enumerate(lines):
@@ -118,14 +126,10 @@ class _Life:
                 if gate:
                     yield gate.arrive(iteration)
                 yield self.env.timeout(pause)
-            if self.line:
-                self.wires.post_early(self.line[0], self.memory.device, iteration)
-            for task, after in zip(self.line, (*self.line[1:], None), strict=True):
-                yield from self._task(task, after, iteration)
+            for task in self.line:
+                yield from self._task(task, iteration)
 
-    def _task(
-        self, task: Task, after: Task | None, iteration: int
-    ) -> Generator[simpy.Event, Any, None]:
+    def _task(self, task: Task, iteration: int) -> Generator[simpy.Event, Any, None]:
         env, wires, memory, device = self.env, self.wires, self.memory, self.memory.device
         wires.post_late(task, iteration)
         last: Message | None = None
@@ -136,8 +140,6 @@ class _Life:
                 yield arrival
             if last is None or wires.arrived[message] > wires.arrived[last]:
                 last = message
-        if after:
-            wires.post_early(after, device, iteration)
         start = env.now
         for size, chunks, op in task.takes:
             memory.change(start, size, chunks, reason=op)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import NamedTuple
 
 Number = int | float | Fraction
 LARGEST = 2**53
@@ -23,7 +23,7 @@ def exact(number: Number) -> Fraction:
 
 
 def plain(number: Fraction) -> Number:
-    """The simplest number equal to `number`: an int, else a float that `exact` reads back, else itself."""
+    """The simplest number equal to `number`: an int, a float that `exact` reads back, or itself."""
     if number.denominator == 1:
         return number.numerator
     near = float(number)
@@ -31,7 +31,7 @@ def plain(number: Fraction) -> Number:
 
 
 def checked(number: object, name: str, *, signed: bool = False) -> Number:
-    """`number` if it is finite (and not negative, unless `signed`); ValueError naming it otherwise."""
+    """`number` if it is finite and, unless `signed`, not negative; ValueError naming it if not."""
     if hasattr(number, "item"):  # a numpy scalar
         number = number.item()
     if isinstance(number, bool) or not isinstance(number, (int, float, Fraction)):
@@ -43,7 +43,8 @@ def checked(number: object, name: str, *, signed: bool = False) -> Number:
     return number
 
 
-class Ticks(NamedTuple):
+@dataclass(frozen=True)
+class Ticks:
     """How many ticks make one unit of time; 0 stands for floating point."""
 
     per_unit: int
@@ -55,7 +56,7 @@ class Ticks(NamedTuple):
         ticks = exact(time) * self.per_unit
         return ticks.numerator if ticks.denominator == 1 else float(ticks)
 
-    def time(self, ticks: int | float) -> int | float:
+    def time(self, ticks: Number) -> Number:
         """What `count` counted, in units of time; whole times come back as `int`."""
         if not self.per_unit or self.per_unit == 1:
             return ticks
@@ -64,7 +65,7 @@ class Ticks(NamedTuple):
 
 
 def common_ticks(times: Iterable[Number], *, how_many: int = 1) -> Ticks:
-    """The largest tick that divides every one of `times`, fit for summing `how_many` of the largest."""
+    """The largest tick that divides all `times` and leaves room to sum `how_many` of them."""
     distinct = {exact(time) for time in set(times)}
     per_unit = math.lcm(*(time.denominator for time in distinct))
     largest = max(distinct, default=Fraction(0)) * per_unit * max(how_many, 1)

@@ -1,4 +1,4 @@
-"""What a pipeline schedule is: passes, the values they exchange, and the order of passes on each device.
+"""What a pipeline schedule is: passes, the values they exchange, and their order on each device.
 
 A schedule holds **no times, no tensors and no sends**. Times come from `Costs`, tensors from the
 backend, and a transfer is implied wherever the writer and the reader of a value sit on different
@@ -242,7 +242,7 @@ def from_json(text: str) -> Schedule:
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON: {error}") from None
     if not isinstance(found, dict) or found.get("format") != JSON_FORMAT:
-        raise ValueError(f"not a schedule: expected a JSON object with \"format\": {JSON_FORMAT!r}")
+        raise ValueError(f'not a schedule: expected a JSON object with "format": {JSON_FORMAT!r}')
     wrong = next((key for key in _FIELDS if not _fits(found.get(key), key)), None)
     if wrong:
         raise ValueError(f"not a schedule: {wrong!r} must be {_FIELDS[wrong]}")

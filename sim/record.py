@@ -126,7 +126,7 @@ def _frame(
             frame[name] = column
             continue
         whole = all(isinstance(entry, int) for entry in column)
-        exact = np.array(column, dtype=np.int64 if whole else np.float64)
+        exact: Any = np.array(column, dtype=np.int64 if whole else np.float64)
         if ticks.per_unit > 1:
             exact = exact / ticks.per_unit
             if len(exact) and (exact == np.floor(exact)).all():

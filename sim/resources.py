@@ -1,11 +1,11 @@
-"""What passes and transfers compete for: the memory of a device, its turn with a neighbour, the gate
+"""What passes and transfers compete for: memory, a place in the queue of messages, and the gate
 between two iterations. Wires are plain SimPy resources.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterable
 
 import simpy
 
@@ -21,20 +21,21 @@ class OutOfMemory(ValueError):
     """
 
     def __init__(
-        self, device: int, time: Number, op: str, *, wanted: Number, free: Number, capacity: Number
-    ) -> None:
+        self, device: int, time: Number, op: str, wanted: Number, free: Number, capacity: Number
+    ) -> None:  # all positional: SimPy makes a fresh copy from `args`
+        super().__init__(device, time, op, wanted, free, capacity)
         self.device, self.time, self.op = device, time, op
         self.wanted, self.free, self.capacity = wanted, free, capacity
-        super().__init__(
-            f"out of memory on device {device} at time {_number(time)}: {op} wants "
-            f"{_number(wanted)} bytes, {_number(free)} of {_number(capacity)} are free"
+
+    def __str__(self) -> str:
+        return (
+            f"out of memory on device {self.device} at time {_number(self.time)}: {self.op} wants "
+            f"{_number(self.wanted)} bytes, {_number(self.free)} of {_number(self.capacity)} are free"
         )
 
     def at(self, time: Number) -> OutOfMemory:
         """The same error with its time in another unit."""
-        return OutOfMemory(
-            self.device, time, self.op, wanted=self.wanted, free=self.free, capacity=self.capacity
-        )
+        return OutOfMemory(self.device, time, self.op, self.wanted, self.free, self.capacity)
 
 
 class Deadlock(ValueError):
@@ -47,9 +48,7 @@ class Memory:
     `note(change, live, chunks, reason)` is told of every change.
     """
 
-    def __init__(
-        self, device: int, capacity: Number | None, note: Callable[..., None]
-    ) -> None:
+    def __init__(self, device: int, capacity: Number | None, note: Callable[..., None]) -> None:
         self.device, self.capacity, self.note = device, capacity, note
         self.live: Number = 0
         self.chunks = 0
@@ -58,34 +57,36 @@ class Memory:
         """Take (or, if negative, give back) `size` bytes and `chunks` activations."""
         if self.capacity is not None and size > 0 and self.live + size > self.capacity:
             free = self.capacity - self.live
-            raise OutOfMemory(
-                self.device, now, str(reason), wanted=size, free=free, capacity=self.capacity
-            )
+            raise OutOfMemory(self.device, now, str(reason), size, free, self.capacity)
         self.live += size
         self.chunks += chunks
         self.note(self.device, now, size, self.live, self.chunks, reason)
 
 
-class Mailbox:
-    """The messages between a device and one neighbour, served strictly in posting order.
+class MessageQueue:
+    """The messages one device sends and receives, served strictly in a given order.
 
-    Real runtimes behave so because all messages of a pair of devices share one stream.
+    Real runtimes behave so where all messages of a device share one communication stream: a receive
+    that is posted early holds up the sends behind it.
     """
 
-    def __init__(self) -> None:
-        self._queue: deque[simpy.Event] = deque()
+    def __init__(self, env: simpy.Environment, order: Iterable[Hashable]) -> None:
+        self._env = env
+        self._order = deque(order)
+        self._waiting: dict[Hashable, simpy.Event] = {}
 
-    def post(self, turn: simpy.Event) -> None:
-        """Queue up; `turn` fires at the head of the queue."""
-        self._queue.append(turn)
-        if len(self._queue) == 1:
-            turn.succeed()
+    def turn(self, message: Hashable) -> simpy.Event:
+        """Fires when `message` is the first in the queue."""
+        event = self._waiting[message] = self._env.event()
+        if self._order[0] == message:
+            event.succeed()
+        return event
 
     def served(self) -> None:
-        """The message at the head is through: the next one's turn."""
-        self._queue.popleft()
-        if self._queue:
-            self._queue[0].succeed()
+        """The first message is through: the next one's turn."""
+        del self._waiting[self._order.popleft()]
+        if self._order and (event := self._waiting.get(self._order[0])):
+            event.succeed()
 
 
 class Gate:

@@ -13,7 +13,6 @@ from .costs import Costs
 from .exact import Number, Ticks, common_ticks, exact, plain
 from .ir import Op, Schedule, Step, Value, reads, steps, writes
 
-
 Pair = tuple[int, int]
 Crossing = Callable[[Value, Pair], tuple[int | float, int | float]]
 """(value, (source, destination)) -> (ticks it holds the wires, ticks of latency after that)."""
@@ -23,8 +22,8 @@ class Task(NamedTuple):
     """One atomic step of one device.
 
     duration: ticks. inputs: values it reads that another device writes. outputs: values it writes
-    that another device reads, with the pass that writes them. takes, frees: (bytes, chunks, pass) taken at its
-    start and given back (negative) at its end.
+    that another device reads, with the pass that writes them. takes, frees: (bytes, chunks, pass)
+    taken at its start and given back (negative) at its end.
     """
 
     step: Step
@@ -98,7 +97,9 @@ def tasks(
 
     crossings = [
         time
-        for b, (left, right) in enumerate(zip(schedule.placement, schedule.placement[1:], strict=False))
+        for b, (left, right) in enumerate(
+            zip(schedule.placement, schedule.placement[1:], strict=False)
+        )
         if left != right
         for part in range(schedule.n_slices)
         for pair in ((left, right), (right, left))
@@ -135,10 +136,10 @@ def _task(schedule: Schedule, costs: Costs, step: Step, duration: int | float) -
     for op in step:
         here = placement[op.stage]
         for value in reads(schedule, op):
-            if value.kind in _CROSSING and placement[value.stage] != here:
+            if value.kind in CROSSING and placement[value.stage] != here:
                 inputs.append(value)
         for value in writes(schedule, op):
-            if value.kind in _CROSSING and home(schedule, value)[1] != here:
+            if value.kind in CROSSING and home(schedule, value)[1] != here:
                 outputs.append((value, op))
         change, chunks = costs.change(op.kind, op.stage, op.slice), _CHUNKS[op.kind]
         if change > 0 or chunks > 0:
@@ -148,5 +149,6 @@ def _task(schedule: Schedule, costs: Costs, step: Step, duration: int | float) -
     return Task(step, duration, tuple(inputs), tuple(outputs), tuple(takes), tuple(frees))
 
 
-_CROSSING = frozenset({"activation", "gradient"})
+CROSSING = frozenset({"activation", "gradient"})
+"""The kinds of value that may have to cross between devices."""
 _CHUNKS = {"F": 1, "B": 0, "W": -1, "BW": -1}

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
+from .exact import Number, Ticks
 from .ir import Schedule
 
 if TYPE_CHECKING:
@@ -51,3 +55,50 @@ class Trace:
     origin: str = "simulated"
     capacity: tuple[Any, ...] = ()
     notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Steps(NamedTuple):
+    """The steps of one device in time order, times in ticks; every array has shape `(n_steps,)`.
+
+    written: when the writer of the input that came last had ended, where `knows` is true.
+    row: the row of the step's first pass in `Trace.ops`.
+    """
+
+    row: npt.NDArray[np.int64]
+    iteration: npt.NDArray[np.int64]
+    start: npt.NDArray[Any]
+    end: npt.NDArray[Any]
+    written: npt.NDArray[Any]
+    arrived: npt.NDArray[Any]
+    knows: npt.NDArray[np.bool_]
+
+
+def device_steps(trace: Trace) -> dict[int, Steps]:
+    """The steps of every device that ran any: fused passes count once."""
+    ops = trace.ops.reset_index(drop=True)
+    ops = ops[~ops.duplicated(["device", "step"])].sort_values(["start", "end"], kind="stable")
+    found = {}
+    for device, rows in ops.groupby("device"):
+        knows = rows["written"].notna().to_numpy()
+        found[int(str(device))] = Steps(
+            rows.index.to_numpy(),
+            rows["iteration"].to_numpy(),
+            _ticks(trace, rows["start"]),
+            _ticks(trace, rows["end"]),
+            _ticks(trace, rows["written"].fillna(0)),
+            _ticks(trace, rows["arrived"].fillna(0)),
+            knows,
+        )
+    return found
+
+
+def in_time(trace: Trace, ticks: Any) -> Number:
+    """Ticks as a plain number in the trace's unit of time."""
+    return Ticks(trace.per_unit).time(getattr(ticks, "item", lambda: ticks)())
+
+
+def _ticks(trace: Trace, times: pd.Series[Any]) -> npt.NDArray[Any]:
+    if not trace.per_unit:
+        return times.to_numpy(dtype=float)
+    ticks: npt.NDArray[Any] = np.rint(times.to_numpy(dtype=float) * trace.per_unit)
+    return ticks.astype(np.int64)

@@ -1,12 +1,12 @@
 """Moves values between devices, and knows when each has arrived.
 
-A transfer waits for its turn (if the receive policy has turns), for every wire of its route at once,
-holds them for bytes / bandwidth, and arrives `send` + link latency after that.
+A transfer waits for its turn (if receives are posted early) and for every wire of its route, holds
+them for bytes / bandwidth, and arrives `send` + link latency after that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import simpy
@@ -15,14 +15,14 @@ from .cluster import Cluster
 from .exact import Number
 from .ir import Op, Schedule
 from .record import Message, Recorder
-from .resources import Mailbox
+from .resources import MessageQueue
 from .tasks import Crossing, Task, home
 
 Process = Generator[simpy.Event, Any, None]
 
 
 class Wires:
-    """The transfers of one play."""
+    """The transfers of one play; `queues` of messages per device if receives are posted early."""
 
     def __init__(
         self,
@@ -32,17 +32,17 @@ class Wires:
         *,
         crossing: Crossing,
         record: Recorder,
+        queues: Sequence[MessageQueue] = (),
     ) -> None:
         self.env, self.schedule, self.cluster = env, schedule, cluster
         self.crossing, self.record = crossing, record
-        self.policy = cluster.receives
+        self.policy, self.queues = cluster.receives, queues
         self.blocking = cluster.transfers == "blocking"
         self.wires = {name: simpy.Resource(env) for name in cluster.links}
         self.arrived: dict[Message, Number] = {}
         """When each message was on the device that reads it, in ticks."""
         self._arrivals: dict[Message, simpy.Event] = {}
         self._posted: dict[Message, simpy.Event] = {}
-        self._mailboxes: dict[tuple[int, int], Mailbox] = {}
 
     def arrival(self, message: Message) -> simpy.Event:
         """Fires when the message is on the device that reads it."""
@@ -50,13 +50,6 @@ class Wires:
         if event is None:
             event = self._arrivals[message] = self.env.event()
         return event
-
-    def post_early(self, task: Task, device: int, iteration: int) -> None:
-        """The step before `task` starts: the moment at which eager runtimes post its receives."""
-        if self.policy == "early":
-            for value in task.inputs:
-                source, _ = home(self.schedule, value)
-                self._mailbox(device, source).post(self._receiver((value, iteration)))
 
     def post_late(self, task: Task, iteration: int) -> None:
         """The device has nothing left to do but `task`."""
@@ -78,18 +71,17 @@ class Wires:
         if waiting is None:
             self._arrivals[message] = trip
         else:
-            trip.callbacks.append(lambda _: waiting.succeed())
+            trip.callbacks.append(_forward(waiting))
         self._log(message, op, pair, now, now, now + latency)
 
     def _transfer(
         self, message: Message, op: Op, pair: tuple[int, int], route: tuple[str, ...]
     ) -> Process:
         env, ready = self.env, self.env.now
-        if self.policy == "early":
-            turn = env.event()
-            self._mailbox(*pair).post(turn)
-            yield turn
-        if self.policy != "buffered":
+        queues = [self.queues[device] for device in pair] if self.queues else []
+        for queue in queues:
+            yield queue.turn(message)
+        if self.policy == "just-in-time":
             yield self._receiver(message)
         granted = []
         for name in sorted(set(route)):  # the same order for all: no two wait for each other
@@ -103,9 +95,8 @@ class Wires:
         yield env.timeout(latency)
         self._log(message, op, pair, ready, start, env.now)
         self.arrival(message).succeed()
-        if self.policy == "early":
-            self._mailbox(*pair).served()
-            self._mailbox(*pair[::-1]).served()
+        for queue in queues:
+            queue.served()
 
     def _log(self, message: Message, op: Op, pair: tuple[int, int], *times: Number) -> None:
         self.arrived[message] = times[-1]
@@ -118,5 +109,11 @@ class Wires:
             event = self._posted[message] = self.env.event()
         return event
 
-    def _mailbox(self, device: int, neighbour: int) -> Mailbox:
-        return self._mailboxes.setdefault((device, neighbour), Mailbox())
+
+def _forward(event: simpy.Event) -> Callable[[Any], None]:
+    """A callback that lets `event` happen too."""
+
+    def happen(_: Any) -> None:
+        event.succeed()
+
+    return happen

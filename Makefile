@@ -1,0 +1,37 @@
+# `make demo` and `make test` set up everything they need in .venv, on a fresh machine too.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check bench fix gallery clean
+
+demo: .venv/core  ## what every schedule does with the measured pass times of a published run
+	$(BIN)/python -m validation.demo
+
+test: .venv/all  ## every test, doctest and notebook
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+check: .venv/all  ## style, types and layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fix: .venv/all  ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/all  ## speed, as ratios within one run
+	@for file in tests/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+clean:
+	rm -rf .venv out
+
+.venv/core: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("pipebubble needs Python >= 3.11, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	@touch $@
+
+.venv/all: .venv/core
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[search,torch,plan,notebooks,dev]"
+	@touch $@
