@@ -1,0 +1,70 @@
+"""Runs the simulator's schedules on real tensors with torch, and measures what happened.
+
+    import backend, sim
+    model = backend.Model(layers=(1, 1))
+    batch, targets = backend.tokens(model, n_rows=8)
+    schedule = sim.FAMILIES["1f1b"](2, 4)
+    result = backend.run(schedule, backend.transformer_stages(model), batch, targets=targets)
+    result.loss, result.trace, result.peak_bytes
+
+torch is imported at the first use of a name, not by `import backend`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .estimate import estimated_passes
+    from .local import RunResult, run
+    from .measure import Passes, measured_passes
+    from .plain import PlainResult, gradient_error, plain_backward
+    from .transformer import (
+        Model,
+        even_layers,
+        grouped,
+        next_token_loss,
+        tokens,
+        transformer_stages,
+    )
+
+_HOMES = {
+    "Model": "transformer",
+    "Passes": "measure",
+    "PlainResult": "plain",
+    "RunResult": "local",
+    "estimated_passes": "estimate",
+    "even_layers": "transformer",
+    "gradient_error": "plain",
+    "grouped": "transformer",
+    "measured_passes": "measure",
+    "next_token_loss": "transformer",
+    "plain_backward": "plain",
+    "run": "local",
+    "tokens": "transformer",
+    "transformer_stages": "transformer",
+}
+__all__ = [
+    "Model",
+    "Passes",
+    "PlainResult",
+    "RunResult",
+    "estimated_passes",
+    "even_layers",
+    "gradient_error",
+    "grouped",
+    "measured_passes",
+    "next_token_loss",
+    "plain_backward",
+    "run",
+    "tokens",
+    "transformer_stages",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'backend' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)

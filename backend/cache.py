@@ -1,0 +1,72 @@
+"""Keys and values that one slice of a sequence leaves for the later slices of the same microbatch.
+
+    F, slices ascending     F0 ──► k0,v0     F1 reads k0,v0 ──► k1,v1     F2 reads both
+    B, slices descending    B2 ──► dk0,dv0 and dk1,dv1     B1 adds to dk0,dv0     B0 takes dk0,dv0
+
+A later slice sees *leaves* that share memory with the keys and values but not their graph, so
+every slice can be sent backward alone. Their gradients add up in the leaves until the B of the
+slice that made them starts from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import NamedTuple
+
+from torch import Tensor
+from torch.autograd.graph import GradientEdge, get_gradient_edge
+
+
+class Root(NamedTuple):
+    """Where a backward pass starts, and the gradient it starts with."""
+
+    edge: GradientEdge
+    gradient: Tensor
+
+
+class Cache:
+    """What the attention layers of one stage remember of one microbatch.
+
+    start: tokens before the slice that runs now.
+    """
+
+    def __init__(self, n_slices: int) -> None:
+        self.start = 0
+        self._n_slices = n_slices
+        self._current = 0
+        self._kept: dict[Hashable, dict[int, tuple[Tensor, ...]]] = {}
+        self._edges: dict[int, list[tuple[GradientEdge, Tensor]]] = {}
+
+    def enter(self, part: int, start: int) -> None:
+        """The forward of slice `part`, which begins at token `start`, is about to run."""
+        self._current, self.start = part, start
+
+    def past(self, layer: Hashable) -> tuple[tuple[Tensor, ...], ...]:
+        """What `keep` was given for `layer` by the earlier slices, oldest first."""
+        kept = self._kept.get(layer, {})
+        return tuple(kept[part] for part in sorted(kept) if part < self._current)
+
+    def keep(self, layer: Hashable, *tensors: Tensor) -> None:
+        """Leaves `tensors` (keys, values) of this slice to the later ones."""
+        part = self._current
+        if part == self._n_slices - 1:
+            return
+        leaves = []
+        for tensor in tensors:
+            leaf = tensor.detach()
+            if tensor.requires_grad:
+                leaf.requires_grad_()
+                self._edges.setdefault(part, []).append((get_gradient_edge(tensor), leaf))
+            leaves.append(leaf)
+        self._kept.setdefault(layer, {})[part] = tuple(leaves)
+
+    def roots(self, part: int) -> list[Root]:
+        """Where the backward of slice `part` starts besides its output; forgets that slice."""
+        found = [
+            Root(edge, leaf.grad)
+            for edge, leaf in self._edges.pop(part, [])
+            if leaf.grad is not None
+        ]
+        for kept in self._kept.values():
+            kept.pop(part, None)
+        return found
