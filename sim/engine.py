@@ -20,6 +20,7 @@ from typing import Any
 import simpy
 
 from .cluster import Cluster
+from .collector import paused_collector
 from .costs import Costs, fits
 from .exact import Number, checked
 from .ir import Schedule
@@ -33,6 +34,7 @@ from .validate import validate
 from .wires import Wires
 
 
+@paused_collector()
 def simulate(
     schedule: Schedule,
     costs: Costs,

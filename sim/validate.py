@@ -14,6 +14,7 @@ output it reads
 
 from __future__ import annotations
 
+from .collector import paused_collector
 from .ir import Schedule, grid
 from .rules import RULES, Violation
 
@@ -44,6 +45,7 @@ class InvalidSchedule(ValueError):
         return f"{self.sentence}\n{grid(self.schedule, mark=mark)}"
 
 
+@paused_collector()
 def validate(schedule: Schedule) -> None:
     """InvalidSchedule for the first rule of `RULES` that `schedule` breaks; else None."""
     for rule in RULES:

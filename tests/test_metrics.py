@@ -48,7 +48,7 @@ def test_the_idle_account_of_1f1b_by_hand() -> None:
     account = sim.idle_account(play("1f1b", 2, 2, send=1)).set_index("device")
     # device 0 | F0 F1 . . BW0 . . . BW1     device 1 | . . F0 BW0 F1 BW1
     assert account.loc[0].to_dict() == {
-        "busy": 6, "warm_up": 0, "waiting_for_input": 4, "waiting_for_link": 1,
+        "busy": 6, "warm_up": 0, "waiting_for_input": 3, "waiting_for_link": 2,
         "between_iterations": 0, "cool_down": 0, "idle": 5,
     }  # fmt: skip
     assert account.loc[1].to_dict() == {
