@@ -1,0 +1,286 @@
+"""Random schedules, costs and clusters, to test whatever eats or makes schedules with Hypothesis.
+
+    >>> from hypothesis import given, settings
+    >>> from sim.engine import simulate
+    >>> from sim.metrics import busy, makespan
+    >>> @settings(max_examples=10, deadline=None)
+    ... @given(schedules().flatmap(lambda schedule: st.tuples(st.just(schedule), costs(schedule))))
+    ... def no_play_is_shorter_than_the_work_of_its_busiest_device(pair):
+    ...     trace = simulate(*pair)
+    ...     assert makespan(trace) >= max(busy(trace))
+    >>> no_play_is_shorter_than_the_work_of_its_busiest_device()
+
+`check_family` asks all that a family must keep of one of your own.
+
+The only module that needs Hypothesis (https://hypothesis.readthedocs.io).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
+
+from hypothesis import given, note, reject, settings
+from hypothesis import strategies as st
+
+from .cluster import Cluster, Link, Receives, Transfers
+from .costs import Costs
+from .engine import simulate
+from .exact import Number
+from .families import FAMILIES
+from .families.family import Family
+from .ir import Op, Schedule, Step, from_json, reads, to_json, writes
+from .metrics import busy, clock_time, makespan, peak_activations
+from .validate import validate
+
+OPTIONS: dict[str, st.SearchStrategy[int]] = {
+    "v": st.integers(1, 3),
+    "slices": st.integers(1, 3),
+    "group_size": st.integers(1, 8),
+}
+"""What to try for the options of families, by name; 1 to 3 for any other one."""
+_TIMES = st.one_of(
+    st.integers(1, 9).map(lambda time: (time, time, time)),
+    st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(1, 9)),
+)
+_SCALES: st.SearchStrategy[Number] = st.sampled_from((1, 0.9, Fraction(2, 3)))
+
+
+def schedules(*, max_devices: int = 4, max_microbatches: int = 6) -> st.SearchStrategy[Schedule]:
+    """Valid schedules: of all families with all their options, and wild ones no family makes.
+
+    >>> from hypothesis import find
+    >>> find(schedules(max_devices=2), lambda schedule: schedule.n_microbatches == 3).name
+    'gpipe'
+    """
+    return st.one_of(
+        family_schedules(max_devices=max_devices, max_microbatches=max_microbatches),
+        wild_schedules(max_devices=max_devices, max_microbatches=max_microbatches),
+    )
+
+
+@st.composite
+def family_schedules(
+    draw: st.DrawFn,
+    *,
+    families: Sequence[Family] | None = None,
+    max_devices: int = 4,
+    max_microbatches: int = 6,
+) -> Schedule:
+    """Schedules of `families` (of all, if not given), with random options."""
+    family = draw(st.sampled_from(tuple(FAMILIES.values()) if families is None else families))
+    p, m = draw(st.integers(1, max_devices)), draw(st.integers(1, max_microbatches))
+    options = draw(_options(family.options))
+    try:
+        return family(p, m, **options)
+    except ValueError:  # the family refuses these numbers, as it may
+        reject()
+
+
+@st.composite
+def wild_schedules(
+    draw: st.DrawFn, *, max_devices: int = 4, max_microbatches: int = 6, max_slices: int = 2
+) -> Schedule:
+    """Valid schedules in any order on any placement, with fused and split backwards side by side.
+
+    Made by running random passes among those whose inputs exist; two such passes of one device
+    sometimes become a fused step.
+    """
+    p = draw(st.integers(1, max_devices))
+    m = draw(st.integers(1, max_microbatches))
+    k = draw(st.integers(1, max_slices))
+    extra = draw(st.lists(st.integers(0, p - 1), max_size=2))
+    placement = tuple(draw(st.permutations([*range(p), *extra])))
+    n = len(placement)
+    empty = Schedule(placement, ((),) * p, m, k, name="wild")
+    passes = []
+    for stage in range(n):
+        for microbatch in range(m):
+            split = draw(st.booleans())
+            for part in range(k):
+                where = stage, microbatch, part
+                passes += [Op("F", *where)]
+                passes += [Op("B", *where), Op("W", *where)] if split else [Op("BW", *where)]
+    chance = draw(st.randoms(use_true_random=False))
+    fusing = draw(st.booleans())
+    orders: list[list[Op]] = [[] for _ in range(p)]
+    fused: list[Step] = []
+    written: set[Any] = set()
+    turn = 0  # of the forwards of the last stage, which keep their order
+    while passes:
+        ready = [
+            op
+            for op in passes
+            if written.issuperset(reads(empty, op))
+            and (op.kind != "F" or op.stage < n - 1 or (op.microbatch * k + op.slice) == turn)
+        ]
+        step: Step = (chance.choice(ready),)
+        device = placement[step[0].stage]
+        mates = [op for op in ready if op != step[0] and placement[op.stage] == device]
+        if fusing and mates and chance.random() < 0.3:
+            step = (*step, chance.choice(mates))
+            fused.append(step)
+        for op in step:
+            orders[device].append(op)
+            passes.remove(op)
+            written.update(writes(empty, op))
+            turn += op.kind == "F" and op.stage == n - 1
+    return Schedule(placement, tuple(map(tuple, orders)), m, k, tuple(fused), "wild")
+
+
+def numbers(*, signed: bool = False) -> st.SearchStrategy[Number]:
+    """What people type as a time or a size: whole numbers, decimals, fractions.
+
+    >>> from hypothesis import find
+    >>> find(numbers(), lambda number: number > 2)
+    3
+    """
+    low = -20 if signed else 0
+    return st.one_of(
+        st.integers(low, 20),
+        st.integers(10 * low, 200).map(lambda tenths: tenths / 10),
+        st.fractions(low, 20, max_denominator=6),
+    )
+
+
+@st.composite
+def costs(
+    draw: st.DrawFn, schedule: Schedule, *, times: st.SearchStrategy[Number] | None = None
+) -> Costs:
+    """Costs that fit `schedule`: alike, different per stage, or per stage and slice.
+
+    B may keep more than F did or give up to all of it back, so memory never falls below zero.
+    times: how long a pass may take, `numbers()` by default.
+    """
+    times = numbers() if times is None else times
+    n, k = schedule.n_stages, schedule.n_slices
+
+    def table(rows: int, cell: st.SearchStrategy[Number]) -> Any:
+        wide = draw(st.sampled_from((1, k)))
+        return (
+            draw(
+                st.lists(st.lists(cell, min_size=wide, max_size=wide), min_size=rows, max_size=rows)
+            )
+            if draw(st.booleans())
+            else [[draw(cell)]] * rows
+        )
+
+    kept = table(n, st.integers(0, 50))
+    at_b = [[draw(st.integers(-min(row), 30))] for row in kept]
+    return Costs(
+        forward=table(n, times),
+        backward=table(n, times),
+        weight=table(n, times),
+        fused_backward=table(n, times) if draw(st.booleans()) else None,
+        send=tuple(row[0] for row in table(n - 1, times)),
+        activation_bytes=kept,
+        backward_bytes=at_b,  # type: ignore[arg-type]
+        boundary_bytes=table(n - 1, st.integers(0, 50)),
+        static_bytes=tuple(row[0] for row in table(n, st.integers(0, 50))),
+        pair_scale=draw(_SCALES),
+        group_scale=draw(_SCALES),
+    )
+
+
+@st.composite
+def clusters(
+    draw: st.DrawFn,
+    schedule: Schedule,
+    *,
+    transfers: Sequence[Transfers] = ("overlapped",),
+    receives: Sequence[Receives] = ("buffered",),
+) -> Cluster:
+    """Clusters for `schedule`: stragglers, slow wires, and wires that several pairs share.
+
+    Memory is unlimited. transfers, receives: the modes to draw from. Any mode but the first ones
+    can make a valid schedule wait for itself, which `simulate` reports as `Deadlock`.
+    """
+    p = schedule.n_devices
+    wire = st.builds(
+        Link,
+        latency=st.sampled_from((0, 1, 0.5)),
+        bandwidth=st.sampled_from((math.inf, 1, 10, 0.5)),
+    )
+    links = draw(st.dictionaries(st.sampled_from("abc"), wire, max_size=3))
+    pairs = [(a, b) for a in range(p) for b in range(p) if a != b]
+    routed = draw(st.lists(st.sampled_from(pairs), unique=True)) if links and pairs else []
+    names = st.lists(st.sampled_from(sorted(links)), min_size=1, max_size=2, unique=True)
+    return Cluster(
+        p,
+        slowdown=tuple(draw(st.sampled_from((1, 1.5, 2))) for _ in range(p)),
+        links=links,
+        routes={pair: tuple(draw(names)) for pair in routed},
+        transfers=draw(st.sampled_from(transfers)),
+        receives=draw(st.sampled_from(receives)),
+    )
+
+
+def check_family(family: Family, *, max_examples: int = 50) -> None:
+    """AssertionError (or the ValueError of a broken rule) unless `family` keeps what all must.
+
+    For random numbers of devices and microbatches and random options: the schedule is valid, has
+    the numbers asked for, is the same when built again, and survives JSON; with random costs it
+    plays to the end, not faster than its busiest device works; and wherever `exact_when` holds, the
+    family's `bubble` and `peak` are met exactly. ValueError from the family itself means that it
+    refuses these numbers, which is fine as long as it does not refuse nearly everything.
+
+    >>> check_family(FAMILIES["1f1b"], max_examples=10)
+    """
+
+    @settings(max_examples=max_examples, deadline=None)
+    @given(st.data())
+    def keeps_its_promises(data: st.DataObject) -> None:
+        p = data.draw(st.integers(1, 5), "devices")
+        m = data.draw(st.integers(1, 12), "microbatches")
+        options = data.draw(_options(family.options), "options")
+        try:
+            schedule = family(p, m, **options)
+        except ValueError as error:
+            note(f"{family.name} refuses: {error}")
+            reject()
+        note(str(schedule))
+        validate(schedule)
+        assert (schedule.n_devices, schedule.n_microbatches) == (p, m)
+        assert schedule == family(p, m, **options), "built twice, the schedules differ"
+        assert schedule == from_json(to_json(schedule))
+        trace = simulate(schedule, data.draw(costs(schedule), "costs"))
+        assert makespan(trace) >= max(busy(trace))
+        if "group_size" in options or "group_size" not in family.options:
+            _check_claims(family, schedule, options, data.draw(_TIMES, "F, B, W"))
+
+    keeps_its_promises()
+
+
+def _check_claims(
+    family: Family, schedule: Schedule, options: dict[str, int], unit: tuple[int, int, int]
+) -> None:
+    """The formulas of the family against a play with whole-number times."""
+    # Whole shares are multiples of v k, so that every pass takes a whole number.
+    v, k = len(schedule.stages_of[0]), schedule.n_slices
+    f, b, w = (time * v * k for time in unit)
+    names: dict[str, Any] = {
+        name: Fraction(number)
+        for name, number in {
+            "p": schedule.n_devices, "m": schedule.n_microbatches, "v": v, "k": k,
+            "N": options.get("group_size", schedule.n_devices), "F": f, "B": b, "W": w,
+        }.items()
+    }  # fmt: skip
+    scope: dict[str, Any] = {"__builtins__": {}, "min": min, "max": max, **names}
+    if not eval(family.exact_when, scope):
+        return
+    if family.peak:
+        peak, claimed = float(max(peak_activations(schedule))), float(eval(family.peak, scope))
+        assert peak == claimed, f"peak is {peak} shares, {family.peak} gives {claimed}"
+    if family.bubble:
+        trace = simulate(schedule, Costs.uniform(schedule, forward=f, backward=b, weight=w))
+        idle = clock_time(trace, family.clock) - schedule.n_microbatches * (f + b + w)
+        claimed = eval(family.bubble, scope)
+        assert idle == claimed, f"bubble is {idle}, {family.bubble} gives {claimed}"
+
+
+def _options(names: Sequence[str]) -> st.SearchStrategy[dict[str, int]]:
+    """Values for some of the options; the others keep their defaults."""
+    each = {name: OPTIONS.get(name, st.integers(1, 3)) for name in names}
+    return st.fixed_dictionaries({}, optional=each)
