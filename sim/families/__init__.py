@@ -12,6 +12,9 @@ from .looped_bfs import LOOPED_BFS
 from .one_f_one_b import ONE_F_ONE_B
 from .seq1f1b import SEQ1F1B, SEQ1F1B_INTERLEAVED, SEQ1F1B_ZB
 from .two_bp import TWO_BP
+from .v_half import V_HALF
+from .v_min import V_MIN
+from .v_zb import V_ZB
 from .zb_h1 import ZB_H1
 from .zb_h2 import ZB_H2
 from .zb_v import ZB_V
@@ -27,6 +30,9 @@ FAMILIES: dict[str, Family] = {
         ZB_H1,
         ZB_H2,
         ZB_V,
+        V_MIN,
+        V_HALF,
+        V_ZB,
         GIS,
         GIS_H,
         DUALPIPE_V,
