@@ -1,0 +1,88 @@
+"""What training a model on a machine costs: work, bytes and seconds of every pass."""
+
+from __future__ import annotations
+
+from .communication import (
+    all_gather,
+    all_reduce,
+    all_to_all,
+    layer_communication,
+    reduce_seconds,
+    send_seconds,
+)
+from .configuration import Configuration, refusal
+from .efficiency import EFFICIENCIES, Efficiency, efficiency_of, read_profile, write_profile
+from .flops import Passes, attention_flops, head_flops, layer_flops, model_flops
+from .memory import (
+    Held,
+    Kept,
+    PerParameter,
+    Static,
+    activation,
+    boundary_bytes,
+    full_activation,
+    held_parameters,
+    static,
+)
+from .passes import Bench, embedding_seconds, head_seconds, layer_seconds, optimizer_seconds
+from .split import (
+    Part,
+    Split,
+    balanced_split,
+    even_split,
+    imbalance,
+    layout_text,
+    parse_layout,
+    split_of,
+)
+from .stages import Parts, Stage, automatic_split, costs_of, parts, stages_of, tail_seconds
+
+__all__ = [
+    "EFFICIENCIES",
+    "Bench",
+    "Configuration",
+    "Efficiency",
+    "Held",
+    "Kept",
+    "Part",
+    "Parts",
+    "Passes",
+    "PerParameter",
+    "Split",
+    "Stage",
+    "Static",
+    "activation",
+    "all_gather",
+    "all_reduce",
+    "all_to_all",
+    "attention_flops",
+    "automatic_split",
+    "balanced_split",
+    "boundary_bytes",
+    "costs_of",
+    "efficiency_of",
+    "embedding_seconds",
+    "even_split",
+    "full_activation",
+    "head_flops",
+    "head_seconds",
+    "held_parameters",
+    "imbalance",
+    "layer_communication",
+    "layer_flops",
+    "layer_seconds",
+    "layout_text",
+    "model_flops",
+    "optimizer_seconds",
+    "parse_layout",
+    "parts",
+    "read_profile",
+    "reduce_seconds",
+    "refusal",
+    "send_seconds",
+    "split_of",
+    "stages_of",
+    "static",
+    "tail_seconds",
+    "write_profile",
+]

@@ -1,0 +1,76 @@
+"""How much of a device's printed speed programs reach: a few physical numbers, to be fitted.
+
+A pass is a row of kernels. Kernel by kernel the device needs `ramp` seconds to fill and drain, and
+then works at a fixed fraction of its peak (roofline: multiplications by arithmetic or by memory,
+whichever is slower; everything else by memory). So small kernels reach a smaller fraction:
+work / (work + ramp). Meanwhile the host spends `launch` seconds per kernel, and the slower of the
+two decides. Collectives between kernels come on top.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Efficiency:
+    """A device's calibration.
+
+    matmul: fraction of peak FLOPs that large multiplications reach. fused_attention: the same of
+    flash attention kernels. memory: fraction of memory bandwidth. misaligned: factor on matmul
+    where a width is odd and tensor cores cannot be fed (the projection to 50,257 words). ramp:
+    seconds per kernel on the device. launch: seconds per kernel on the host. wire: fraction of a
+    wire's bandwidth that collectives reach. collective: seconds that one takes at least, per
+    doubling of its members. source: where the numbers come from.
+    """
+
+    matmul: float = 0.8
+    fused_attention: float = 0.55
+    memory: float = 0.8
+    misaligned: float = 0.45
+    ramp: float = 4e-6
+    launch: float = 1.2e-5
+    wire: float = 0.75
+    collective: float = 1e-5
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("matmul", "fused_attention", "memory", "misaligned", "wire"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)}: use a fraction above 0, up to 1"
+                )
+        for name in ("ramp", "launch", "collective"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} is {getattr(self, name)}: seconds cannot be negative")
+
+
+def read_profile(path: str | Path) -> Efficiency:
+    """A measured calibration from a JSON file with the fields of `Efficiency` and no others."""
+    try:
+        found = json.loads(Path(path).read_text())
+    except OSError as error:
+        raise ValueError(f"cannot read profile {path}: {error.strerror}") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"profile {path} is not JSON: {error}") from None
+    known = [field.name for field in fields(Efficiency)]
+    if not isinstance(found, dict) or (unknown := set(found) - set(known)):
+        wrong = f"has no field {min(unknown)!r}" if isinstance(found, dict) else "is no object"
+        raise ValueError(f"profile {path} {wrong}: fields are {', '.join(known)}")
+    return Efficiency(**found)
+
+
+def write_profile(path: str | Path, efficiency: Efficiency) -> None:
+    """The file that `read_profile` reads."""
+    Path(path).write_text(json.dumps(asdict(efficiency), indent=1) + "\n")
+
+
+EFFICIENCIES: dict[str, Efficiency] = {}
+"""Calibrations by device name; a device without one gets the defaults of `Efficiency`."""
+
+
+def efficiency_of(device: str) -> Efficiency:
+    """The calibration of a device, or the defaults where none was fitted."""
+    return EFFICIENCIES.get(device, Efficiency(source="defaults, not fitted"))

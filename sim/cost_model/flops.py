@@ -1,0 +1,109 @@
+"""Floating-point operations of the forward pass and of both backward passes, apart.
+
+Of a GPT layer with s tokens in a sequence, b sequences and hidden size h: F sbh(24h+4s),
+B sbh(24h+8s), W 24 sbh^2 (Qi et al. 2023, arXiv 2401.10241, Table 1). Multiplications of matrices
+only, a multiplication and an addition counted as two; masks of causal attention are not subtracted.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ..models import Model
+from ..models.shape import Layer
+
+
+class Passes(NamedTuple):
+    """One number for each pass: forward, input gradient, weight gradient."""
+
+    forward: float
+    backward: float
+    weight: float
+
+    @property
+    def total(self) -> float:
+        return self.forward + self.backward + self.weight
+
+
+class Matmul(NamedTuple):
+    """A multiplication by weights: `rows` tokens, from width `wide` to width `out`.
+    split: which of its widths tensor parallelism cuts. copies: how many weights share the rows."""
+
+    rows: int
+    wide: int
+    out: int
+    split: str
+    copies: int = 1
+
+    @property
+    def flops(self) -> float:
+        return 2.0 * self.rows * self.wide * self.out
+
+
+def matmuls(model: Model, tokens: int, kind: Layer = "dense") -> tuple[Matmul, ...]:
+    """The multiplications by weights in one layer, as many rows as a microbatch has tokens."""
+    h, latent = model.hidden, model.latent
+    if latent:
+        shared = latent.query_rank + latent.key_value_rank + latent.rotary_width
+        found = [
+            Matmul(tokens, h, shared, ""),
+            Matmul(tokens, latent.query_rank, model.query_width, "out"),
+            Matmul(tokens, latent.key_value_rank,
+                   model.heads * (latent.plain_width + latent.value_width), "out"),
+        ]  # fmt: skip
+    else:
+        found = [Matmul(tokens, h, model.query_width + model.key_value_width, "out")]
+    found.append(Matmul(tokens, model.value_width, h, "wide"))
+    up = 2 if model.gated else 1
+    if kind == "experts" and model.experts:
+        experts = model.experts
+        routed = tokens * experts.per_token
+        found += [
+            Matmul(tokens, h, experts.count, ""),
+            Matmul(routed, h, up * experts.ffn, "out", experts.count),
+            Matmul(routed, experts.ffn, h, "wide", experts.count),
+        ]
+        if experts.shared:
+            inner = experts.shared * experts.ffn
+            found += [Matmul(tokens, h, up * inner, "out"), Matmul(tokens, inner, h, "wide")]
+    else:
+        found += [Matmul(tokens, h, up * model.ffn, "out"), Matmul(tokens, model.ffn, h, "wide")]
+    return tuple(found)
+
+
+def attention_flops(model: Model, sequence: int, microbatch: int) -> Passes:
+    """Queries times keys and scores times values; twice as many backwards; no weights."""
+    scores = float(microbatch) * sequence * sequence
+    forward = 2.0 * scores * (model.query_width + model.value_width)
+    return Passes(forward, 2 * forward, 0.0)
+
+
+def layer_flops(
+    model: Model, sequence: int, microbatch: int = 1, *, kind: Layer = "dense"
+) -> Passes:
+    """One layer and one microbatch.
+
+    >>> gpt = Model("gpt", 1, 64, 4, 100, gated=False)
+    >>> layer_flops(gpt, 32, 2) == (32*2*64*(24*64 + 4*32), 32*2*64*(24*64 + 8*32), 24*32*2*64**2)
+    True
+    """
+    weights = sum(each.flops for each in matmuls(model, sequence * microbatch, kind))
+    attention = attention_flops(model, sequence, microbatch)
+    return Passes(weights + attention.forward, weights + attention.backward, weights)
+
+
+def head_flops(model: Model, sequence: int, microbatch: int = 1) -> Passes:
+    """The projection to the vocabulary."""
+    once = 2.0 * sequence * microbatch * model.hidden * model.vocabulary
+    return Passes(once, once, once)
+
+
+def model_flops(model: Model, sequence: int, batch: int = 1) -> float:
+    """What one iteration must compute at least: all passes of all layers and the head, nothing
+    twice. MFU (model FLOPs utilization) is this over time, devices and peak."""
+    found = batch * head_flops(model, sequence).total
+    for kind in ("dense", "experts"):
+        n_layers = sum(model.kind(layer) == kind for layer in range(model.layers))
+        if n_layers:
+            found += n_layers * batch * layer_flops(model, sequence, kind=kind).total
+    return found

@@ -1,0 +1,179 @@
+"""Bytes that a device holds: activations per layer and microbatch, and what stays throughout.
+
+Activations of a GPT layer in 16 bits: sbh(34 + 5as/h); with tensor parallel size t
+sbh(10 + 24/t + 5as/(ht)), and sbh/t (34 + 5as/h) with sequence parallelism (Korthikanti et al.
+2022, arXiv 2205.05198, equations 1, 2 and 4). What W still needs after B is 32 sbh (Qi et al.
+2023, arXiv 2401.10241, Table 1): inputs of the linear layers, 14, and the gradients of their
+outputs, 18.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ..models import Model, embedding_parameters, head_parameters
+from ..models.shape import Layer, attention_parameters, feed_forward_parameters
+from .configuration import Configuration
+
+
+class Kept(NamedTuple):
+    """Bytes of one microbatch: kept from F on, kept from the end of B on (for W), and needed in
+    between by the pass itself (a layer that is computed again)."""
+
+    after_forward: float
+    after_backward: float
+    scratch: float = 0.0
+
+
+class Static(NamedTuple):
+    """Bytes per device that stay: weights, gradients, optimizer state."""
+
+    weights: float
+    gradients: float
+    optimizer: float
+
+    @property
+    def total(self) -> float:
+        return self.weights + self.gradients + self.optimizer
+
+
+class PerParameter(NamedTuple):
+    """Bytes per parameter. The default is mixed precision with Adam as in Megatron-LM: 16-bit
+    weights, 32-bit gradients, 32-bit master weights and two 32-bit moments: 18 in all."""
+
+    weights: float = 2
+    gradients: float = 4
+    optimizer: float = 12
+
+
+def full_activation(model: Model, configuration: Configuration, kind: Layer = "dense") -> float:
+    """Bytes that the backward of one layer needs of its forward, nothing computed again."""
+    c = configuration
+    h, t = model.hidden, c.tensor
+    masks = 2 * h if model.dropout else 0
+    whole = 4 * h + 2 * h + 2 * h + masks
+    cut = 2 * model.query_width + 2 * model.key_value_width + 2 * model.value_width
+    shares, inner = _feed_forward(model, kind)
+    whole += 2 * h * (shares - 1)
+    cut += 2 * inner * (3 if model.gated else 2) * shares
+    return c.tokens * (whole / (t if c.sequence_parallel else 1) + cut / t) + _scores(model, c)
+
+
+def activation(model: Model, configuration: Configuration, kind: Layer = "dense") -> Kept:
+    """Bytes one layer keeps for one microbatch after F and after B.
+
+    >>> gpt = Model("gpt", 1, 64, 4, 100, gated=False, dropout=True)
+    >>> plain = Configuration(32, 2, microbatch=2, attention="plain")
+    >>> activation(gpt, plain) == (32*2*(34*64 + 5*4*32), 32*32*2*64, 0)
+    True
+    """
+    c = configuration
+    full = full_activation(model, c, kind)
+    pending = _pending(model, c, kind)
+    if c.recompute == "full":
+        cut = c.tensor if c.sequence_parallel else 1
+        return Kept(2.0 * c.tokens * model.hidden / cut, pending, full)
+    if c.recompute == "selective":
+        return Kept(full - _scores(model, c), pending, _scores(model, c))
+    return Kept(full, pending)
+
+
+def embedding_activation(model: Model, configuration: Configuration) -> Kept:
+    """Token numbers and, with dropout, a mask."""
+    c = configuration
+    cut = c.tensor if c.sequence_parallel else 1
+    mask = c.tokens * model.hidden / cut if model.dropout else 0.0
+    return Kept(8.0 * c.tokens + mask, 8.0 * c.tokens)
+
+
+def head_activation(model: Model, configuration: Configuration) -> Kept:
+    """Input of the last norm and of the projection, and 32-bit logits until B; for W the
+    projection's input and 16-bit gradients of the logits."""
+    c = configuration
+    cut = c.tensor if c.sequence_parallel else 1
+    logits = c.tokens * model.vocabulary / c.tensor
+    wide = c.tokens * model.hidden / cut
+    return Kept(4.0 * wide + 4.0 * logits, 2.0 * wide + 2.0 * logits)
+
+
+def boundary_bytes(model: Model, configuration: Configuration) -> float:
+    """Bytes of one microbatch that one device sends to the next stage."""
+    c = configuration
+    return 2.0 * c.tokens * model.hidden / (c.tensor if c.sequence_parallel else 1)
+
+
+class Held(NamedTuple):
+    """Parameters on one device of a stage: those every data-parallel copy has, and of experts."""
+
+    common: float
+    experts: float
+
+    @property
+    def total(self) -> float:
+        return self.common + self.experts
+
+
+def held_parameters(model: Model, configuration: Configuration, kind: Layer = "dense") -> Held:
+    """Parameters of one layer on one device."""
+    c = configuration
+    common = attention_parameters(model)
+    if kind == "experts" and model.experts:
+        each = (3 if model.gated else 2) * model.hidden * model.experts.ffn
+        routed = model.experts.count * each
+        common += feed_forward_parameters(model, kind) - routed
+        return Held(common / c.tensor, routed / c.tensor / c.expert)
+    return Held((common + feed_forward_parameters(model, kind)) / c.tensor, 0.0)
+
+
+def edge_parameters(model: Model, configuration: Configuration, *, last: bool) -> float:
+    """Parameters of the embedding, or of the head, on one device. A tied head on another device
+    than the embedding holds a copy."""
+    c = configuration
+    if not last:
+        return embedding_parameters(model) / c.tensor
+    copy = model.vocabulary * model.hidden if model.tied and c.pipeline > 1 else 0
+    return (head_parameters(model) + copy) / c.tensor
+
+
+def static(
+    held: Held,
+    configuration: Configuration,
+    per: PerParameter = PerParameter(),  # noqa: B008
+) -> Static:
+    """Bytes of weights, gradients and optimizer state, shared out as `zero` says."""
+    c = configuration
+    kinds = (per.weights, per.gradients, per.optimizer)
+    stages = (3, 2, 1)
+    found = []
+    for bytes_each, stage in zip(kinds, stages, strict=True):
+        shared = c.zero >= stage
+        common = held.common / (c.data if shared else 1)
+        experts = held.experts / (c.data // c.expert if shared else 1)
+        found.append(bytes_each * (common + experts))
+    return Static(*found)
+
+
+def _feed_forward(model: Model, kind: Layer) -> tuple[int, int]:
+    """How many blocks a token passes, and how wide each is inside."""
+    if kind == "experts" and model.experts:
+        return model.experts.per_token + model.experts.shared, model.experts.ffn
+    return 1, model.ffn
+
+
+def _scores(model: Model, c: Configuration) -> float:
+    """Plain attention keeps scores (2), their softmax (2) and a mask (1) per pair of tokens, flash
+    attention one 32-bit number per token and head."""
+    if c.attention == "flash":
+        return 4.0 * model.heads * c.tokens / c.tensor
+    each = 5 if model.dropout else 4
+    return float(each) * model.heads * c.sequence * c.tokens / c.tensor
+
+
+def _pending(model: Model, c: Configuration, kind: Layer) -> float:
+    h, t = model.hidden, c.tensor
+    shares, inner = _feed_forward(model, kind)
+    up = 2 if model.gated else 1
+    whole = (2 * h + 2 * h) + shares * (2 * h + 2 * h)
+    cut = 2 * model.value_width + 2 * model.query_width + 2 * model.key_value_width
+    cut += shares * (2 * inner + 2 * up * inner)
+    return c.tokens * (whole / (t if c.sequence_parallel else 1) + cut / t)

@@ -1,0 +1,188 @@
+"""Seconds of F, B and W of one layer, of the embedding and of the head, on one device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ..hardware import Device, Machine
+from ..models import Model
+from ..models.shape import Layer
+from .communication import all_reduce, gather_seconds, layer_communication
+from .configuration import Configuration, tensor_group
+from .efficiency import Efficiency
+from .flops import Matmul, Passes, attention_flops, matmuls
+from .memory import held_parameters
+
+MISALIGNED = 8
+"""Tensor cores want 16-bit widths that are multiples of eight elements."""
+
+
+class Work(NamedTuple):
+    """What a pass asks of a device: seconds at full kernels, and how many kernels."""
+
+    seconds: float = 0.0
+    kernels: float = 0.0
+
+    def __add__(self, other: object) -> Work:
+        if not isinstance(other, Work):
+            return NotImplemented
+        return Work(self.seconds + other.seconds, self.kernels + other.kernels)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A model on a machine, cut in one way: what every estimate of seconds needs."""
+
+    model: Model
+    configuration: Configuration
+    machine: Machine
+    efficiency: Efficiency
+
+    @property
+    def device(self) -> Device:
+        return self.machine.device
+
+
+def layer_seconds(bench: Bench, kind: Layer = "dense") -> Passes:
+    """F, B and W of one layer and one microbatch, with what is computed again (in B) and the
+    collectives it waits for."""
+    c = bench.configuration
+    forward, backward, weight = _layer_work(bench, kind)
+    there = layer_communication(
+        bench.model, c, bench.machine, efficiency=bench.efficiency, experts=kind == "experts"
+    )
+    gather = gather_seconds(
+        held_parameters(bench.model, c, kind), c, bench.machine, efficiency=bench.efficiency
+    )
+    again, again_there = Work(), 0.0
+    if c.recompute == "full":
+        again, again_there = forward, there.forward
+    elif c.recompute == "selective" and c.attention == "plain":
+        again = _attention_work(bench)[0]
+    return Passes(
+        _elapsed(forward, bench) + there.forward + gather,
+        _elapsed(backward + again, bench) + there.backward + again_there + gather,
+        _elapsed(weight, bench) + there.weight,
+    )
+
+
+def embedding_seconds(bench: Bench) -> Passes:
+    """Looking words up (F) and adding their gradients up (W)."""
+    c, h = bench.configuration, bench.model.hidden
+    each = c.tokens * h
+    there = all_reduce(
+        2.0 * each, tensor_group(c), machine=bench.machine, efficiency=bench.efficiency
+    )
+    masks = 5 * each if bench.model.dropout else 0
+    return Passes(
+        _elapsed(_moved(bench, 4 * each + masks, 3), bench) + there,
+        0.0,
+        _elapsed(_moved(bench, 8 * each + masks, 3), bench),
+    )
+
+
+def head_seconds(bench: Bench) -> Passes:
+    """Last norm, projection to the vocabulary, and the loss in 32 bits over all logits."""
+    c, model = bench.configuration, bench.model
+    logits = c.tokens * model.vocabulary / c.tensor
+    wide = c.tokens * model.hidden
+    out = Matmul(c.tokens, model.hidden, model.vocabulary, "out")
+    once = _product(bench, (out,))
+    there = all_reduce(
+        2.0 * wide, tensor_group(c), machine=bench.machine, efficiency=bench.efficiency
+    )
+    return Passes(
+        _elapsed(once + _moved(bench, 4 * wide + 28 * logits, 8), bench),
+        _elapsed(once + _moved(bench, 10 * wide + 16 * logits, 6), bench) + there,
+        _elapsed(once, bench),
+    )
+
+
+def optimizer_seconds(bench: Bench, parameters: float) -> float:
+    """Adam in mixed precision over the parameters a device updates, all of it memory traffic: per
+    parameter the gradient for its norm (2) and for the step (4), master weight and two moments
+    read and written (24), and the 16-bit weight (2): 32 bytes."""
+    share = bench.configuration.data if bench.configuration.zero >= 1 else 1
+    return 32.0 * parameters / share / (bench.device.bandwidth * bench.efficiency.memory)
+
+
+def _layer_work(bench: Bench, kind: Layer) -> tuple[Work, Work, Work]:
+    c, model = bench.configuration, bench.model
+    once = _product(bench, matmuls(model, c.tokens, kind))
+    forward, backward = _attention_work(bench)
+    n = c.tokens
+    whole = n * model.hidden / (c.tensor if c.sequence_parallel else 1)
+    inner = n * _inner_width(model, kind) / c.tensor
+    heads = n * (model.query_width + model.key_value_width) / c.tensor
+    gate = 2 if model.gated else 1
+    drop = (2, 3) if model.dropout else (0, 0)
+    forward = (
+        once
+        + forward
+        + _moved(bench, whole * (2 * 4 + 2 * (6 + drop[0])) + inner * (2 * gate + 2) + 4 * heads, 9)
+    )
+    backward = (
+        once
+        + backward
+        + _moved(
+            bench, whole * (2 * 10 + 2 * (6 + drop[1])) + inner * (4 * gate + 2) + 4 * heads, 12
+        )
+    )
+    biases = 2 * (whole * 2 + inner + heads) if model.biases else 0
+    return forward, backward, once + _moved(bench, biases, 4 if model.biases else 0)
+
+
+def _attention_work(bench: Bench) -> tuple[Work, Work]:
+    """Scores in plain attention: F writes them, scales and masks, takes the softmax, drops, reads
+    them: 13 bytes per pair of tokens and head; B reads and writes gradients the same way: 17."""
+    c, model, e = bench.configuration, bench.model, bench.efficiency
+    flops = attention_flops(model, c.sequence, c.microbatch)
+    if c.attention == "flash":
+        # The backward kernel multiplies queries and keys once more: 5 products against 2.
+        rate = bench.device.flops * e.fused_attention
+        return (
+            Work(flops.forward / 2 / c.tensor / rate, 1),
+            Work(2.5 * flops.forward / 2 / c.tensor / rate, 2),
+        )
+    rate = bench.device.flops * e.matmul
+    pairs = float(c.tokens) * c.sequence * model.heads / c.tensor
+    drop = (4, 5) if model.dropout else (0, 0)
+    return (
+        Work(flops.forward / c.tensor / rate, 2) + _moved(bench, (9 + drop[0]) * pairs, 2),
+        Work(flops.backward / c.tensor / rate, 4) + _moved(bench, (12 + drop[1]) * pairs, 2),
+    )
+
+
+def _product(bench: Bench, products: Iterable[Matmul]) -> Work:
+    """Multiplications by weights: arithmetic or memory, whichever is slower."""
+    c, device, e = bench.configuration, bench.device, bench.efficiency
+    seconds, kernels = 0.0, 0
+    for each in products:
+        cut = c.tensor if each.split else 1
+        copies = max(each.copies // c.expert, 1)
+        out = each.out / (cut if each.split == "out" else 1)
+        wide = each.wide / (cut if each.split == "wide" else 1)
+        aligned = out % MISALIGNED == 0 and wide % MISALIGNED == 0
+        padded = each.split == "out" and c.tensor > 1
+        rate = device.flops * e.matmul * (1 if aligned or padded else e.misaligned)
+        moved = 2.0 * (each.rows * (wide + out) + wide * out * copies)
+        seconds += max(each.flops / cut / rate, moved / (device.bandwidth * e.memory))
+        kernels += 1
+    return Work(seconds, kernels)
+
+
+def _moved(bench: Bench, size: float, kernels: float) -> Work:
+    return Work(size / (bench.device.bandwidth * bench.efficiency.memory), kernels)
+
+
+def _elapsed(work: Work, bench: Bench) -> float:
+    e = bench.efficiency
+    return max(work.kernels * e.launch, work.seconds + work.kernels * e.ramp)
+
+
+def _inner_width(model: Model, kind: Layer) -> int:
+    if kind == "experts" and model.experts:
+        return (model.experts.per_token + model.experts.shared) * model.experts.ffn
+    return model.ffn

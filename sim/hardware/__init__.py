@@ -1,0 +1,19 @@
+"""Hardware by name: accelerators, wires, and machines made of them."""
+
+from __future__ import annotations
+
+from .devices import DEVICES, WIRES, Device, Wire
+from .machines import Group, Machine, machine_of, ring, wire_between, with_memory
+
+__all__ = [
+    "DEVICES",
+    "WIRES",
+    "Device",
+    "Group",
+    "Machine",
+    "Wire",
+    "machine_of",
+    "ring",
+    "wire_between",
+    "with_memory",
+]
