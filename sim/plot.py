@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
 
 from .exact import Number
 from .front import label_places, merged, pareto_front, usual_range
@@ -279,3 +280,13 @@ def _device_axis(n_devices: int) -> dict[str, Any]:
         "showgrid": False,
         "zeroline": False,
     }
+
+
+def figure_json(figure: go.Figure) -> str:
+    """The figure as JSON with `data` and `layout`; arrays of numbers are packed."""
+    return str(figure.to_json(engine="json"))
+
+
+def plotly_script() -> str:
+    """plotly.js, to be embedded in a page once."""
+    return str(get_plotlyjs())

@@ -60,7 +60,9 @@ def number(value: Any) -> str:
     ('1,234,567', '0.123457', '12')
     """
     value = float(value)
-    return f"{int(value):,}" if value.is_integer() else f"{value:,.6g}"
+    if value.is_integer():
+        return f"{int(value):,}"
+    return f"{value:,.1f}" if abs(value) >= 1e5 else f"{value:,.6g}"
 
 
 def _idle_before(ops: pd.DataFrame) -> Any:

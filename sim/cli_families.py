@@ -1,0 +1,38 @@
+"""The command `families`: what there is to choose from."""
+
+from __future__ import annotations
+
+import json
+
+from .cli_simulate import Json
+from .families import FAMILIES
+
+
+def families(as_json: Json = False) -> None:
+    """List all schedules: where stages live, which passes they use, bubble and peak, source.
+
+    Formulas are over p devices, m microbatches, v stages per device, k slices, groups of N, and
+    F, B, W: the times of the passes on a device's whole share. They hold at zero send.
+
+    Example:  python -m sim families --json
+    """
+    rows = [
+        {
+            "name": family.name,
+            "placement": family.placement,
+            "passes": family.passes,
+            "bubble": family.bubble,
+            "clock": family.clock,
+            "peak": family.peak,
+            "exact_when": family.exact_when,
+            "options": list(family.options),
+            "source": family.source,
+        }
+        for family in FAMILIES.values()
+    ]
+    if as_json:
+        print(json.dumps(rows))
+        return
+    from .table import listed, show
+
+    show(listed(rows))

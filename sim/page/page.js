@@ -1,0 +1,97 @@
+"use strict";
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const style = () => getComputedStyle(document.documentElement);
+  const ink = () => style().getPropertyValue("--soft").trim();
+  const touch = matchMedia("(pointer: coarse)").matches;
+  const config = { responsive: true, displayModeBar: false, displaylogo: false };
+  const drawn = new Set();
+
+  // Figures are gzipped: a page with every schedule would be ten times as large.
+  const opened = new Map();
+  async function figuresOf(index) {
+    if (!opened.has(index)) {
+      const bytes = Uint8Array.from(atob(data.schedules[index].figures), c => c.charCodeAt(0));
+      const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+      opened.set(index, JSON.parse(await new Response(stream).text()));
+    }
+    return opened.get(index);
+  }
+
+  async function draw(id, figure) {
+    const layout = structuredClone(figure.layout);
+    layout.font.color = ink();
+    layout.autosize = true;
+    if (touch) layout.dragmode = false;
+    await Plotly.react(id, figure.data, layout, config);
+    drawn.add(id);
+  }
+
+  const table = document.querySelector("table.sortable");
+  const rows = table ? [...table.tBodies[0].rows] : [];
+  const buttons = [...document.querySelectorAll(".picker button")];
+  let wanted = -1;
+
+  async function choose(index) {
+    wanted = index;
+    const chosen = data.schedules[index];
+    buttons.forEach(b => b.setAttribute("aria-pressed", String(Number(b.dataset.index) === index)));
+    rows.forEach(r => r.classList.toggle("chosen", Number(r.dataset.index) === index));
+    document.getElementById("cards").replaceChildren(...chosen.cards.map(([name, value, more]) => {
+      const card = document.createElement("div");
+      const big = document.createElement("b");
+      big.textContent = value;
+      const label = document.createElement("span");
+      label.textContent = name;
+      const extra = document.createElement("span");
+      extra.textContent = more;
+      card.append(label, big, extra);
+      return card;
+    }));
+    document.getElementById("cut").textContent = chosen.cut;
+    const figures = await figuresOf(index);
+    if (wanted !== index) return; // another one was clicked meanwhile
+    for (const id of ["gantt", "memory", "idle"]) await draw(id, figures[id]);
+    document.getElementById("schedule").dataset.shown = chosen.name;
+  }
+
+  function sortBy(header) {
+    const column = header.cellIndex;
+    const up = header.getAttribute("aria-sort") !== "ascending";
+    for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
+    header.setAttribute("aria-sort", up ? "ascending" : "descending");
+    const key = row => row.cells[column].dataset.value ?? row.cells[column].textContent.trim();
+    rows.sort((a, b) => {
+      const [x, y] = [key(a), key(b)];
+      const order = isNaN(x) || isNaN(y) ? String(x).localeCompare(String(y)) : x - y;
+      return up ? order : -order;
+    });
+    table.tBodies[0].append(...rows);
+  }
+
+  buttons.forEach(b => b.addEventListener("click", () => choose(Number(b.dataset.index))));
+  rows.forEach(r => r.addEventListener("click", () => choose(Number(r.dataset.index))));
+  if (table) for (const header of table.tHead.rows[0].cells) {
+    header.querySelector("button").addEventListener("click", () => sortBy(header));
+  }
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+    for (const id of drawn) Plotly.relayout(id, { "font.color": ink() });
+  });
+
+  (async () => {
+    for (const [id, figure] of Object.entries(data.comparison)) {
+      await draw(id, figure);
+      document.getElementById(id).on("plotly_click", event => {
+        const name = event.points[0].customdata;
+        const index = data.schedules.findIndex(schedule => schedule.name === name);
+        if (index >= 0) choose(index);
+      });
+    }
+    if (typeof DecompressionStream === "undefined") {
+      document.getElementById("cut").textContent =
+        "This browser is too old to open the time lines (it lacks DecompressionStream).";
+      return;
+    }
+    await choose(data.first);
+  })();
+})();
