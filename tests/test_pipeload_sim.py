@@ -1,0 +1,239 @@
+"""Streamed inference, simulated: laws, published memory, memory grants, the shared disk, plans."""
+
+from __future__ import annotations
+
+import json
+import math
+from fractions import Fraction
+from itertools import product
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sim.exact import exact
+from sim.metrics import makespan, peak_bytes
+from sim.pipeload import (
+    SHAPES,
+    Disk,
+    Layer,
+    MemoryLimitTooSmall,
+    StreamedModel,
+    best_plan,
+    disk_of,
+    equal_layers,
+    latency,
+    model_from_json,
+    model_to_json,
+    plans,
+    shaped,
+    stream,
+    waiting_peak,
+)
+from sim.pipeload.laws import (
+    limited_latency,
+    load_all_latency,
+    reserved_memory,
+    streamed_latency,
+    waiting_memory,
+)
+from sim.pipeload.plot import streaming_figure
+
+PUBLISHED = json.loads(
+    (Path(__file__).parent.parent / "validation/data/relatives.json").read_text()
+)["pipeload"]["memory"]
+SIZES = list(product((1, 2, 5, 8, 12), (1, 2, 3, 4, 7), (1, 3, 10, 24), (0, 1, 2, 7)))
+
+
+def test_latency_without_a_limit_follows_the_law() -> None:
+    for n_layers, loaders, load, compute in SIZES:
+        model = equal_layers(n_layers, load=load, compute=compute)
+        assert latency(stream(model, loaders=loaders)) == streamed_latency(
+            n_layers, loaders, load, compute
+        ), (n_layers, loaders, load, compute)
+
+
+def test_latency_with_room_for_one_layer_per_loader_follows_the_law() -> None:
+    for n_layers, loaders, load, compute in SIZES:
+        if n_layers % loaders == 0:
+            model = equal_layers(
+                n_layers, load=load, compute=compute, layer_bytes=7, resident_bytes=5
+            )
+            trace = stream(model, loaders=loaders, memory_limit=5 + 7 * loaders)
+            assert latency(trace) == limited_latency(n_layers, loaders, load, compute)
+
+
+def test_the_baselines_follow_their_laws() -> None:
+    for n_layers, _, load, compute in SIZES:
+        model = equal_layers(n_layers, load=load, compute=compute)
+        everything = stream(model, strategy="load-all")
+        assert latency(everything) == load_all_latency(n_layers, load, compute)
+        assert makespan(everything) == n_layers * compute
+        kept = latency(stream(model, strategy="keep"))
+        assert kept == (n_layers * load + compute if compute <= load else load + n_layers * compute)
+
+
+def test_memory_follows_both_laws_while_the_disk_decides() -> None:
+    for n_layers, loaders, load, compute in SIZES:
+        if 0 < loaders * compute <= load and loaders <= n_layers:
+            model = equal_layers(
+                n_layers, load=load, compute=compute, layer_bytes=7, resident_bytes=5
+            )
+            trace = stream(model, loaders=loaders)
+            assert waiting_peak(trace) == waiting_memory(5, 7, loaders)
+            assert peak_bytes(trace)[0] == reserved_memory(5, 7, loaders, n_layers)
+
+
+@pytest.mark.parametrize(
+    ("name", "row"), [("bert-large", "bert-large fp32"), ("gpt-j", "gpt-j fp16")]
+)
+def test_published_memory_follows_from_the_shapes_within_a_point(name: str, row: str) -> None:
+    for loaders, published in PUBLISHED[row].items():
+        model = shaped(name, load=100, compute=3)
+        share = waiting_peak(stream(model, loaders=int(loaders))) / model.bytes
+        assert share == pytest.approx(published, abs=0.01)
+
+
+def test_shapes_have_the_published_number_of_parameters() -> None:
+    totals = {name: s.resident + s.n_layers * s.layer for name, s in SHAPES.items()}
+    assert totals == {"bert-large": 334_092_288, "gpt-j": 6_050_882_784}
+
+
+layers = st.lists(
+    st.builds(
+        Layer,
+        bytes=st.integers(0, 50),
+        load=st.one_of(st.integers(0, 9), st.floats(0, 9)),
+        compute=st.one_of(st.integers(0, 9), st.floats(0, 9)),
+    ),
+    min_size=1,
+    max_size=14,
+)
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    layers=layers,
+    resident=st.integers(0, 30),
+    loaders=st.integers(1, 9),
+    spare=st.integers(0, 60),
+    saturation=st.sampled_from([1, 1.5, 3, math.inf]),
+)
+def test_no_order_of_agents_deadlocks_or_passes_the_limit(
+    layers: list[Layer], resident: int, loaders: int, spare: int, saturation: float
+) -> None:
+    model = StreamedModel(tuple(layers), resident)
+    limit = model.smallest_limit + spare
+    disk = Disk(saturation)
+    trace = stream(model, loaders=loaders, memory_limit=limit, disk=disk)
+    assert trace.ops["stage"].tolist() == list(range(len(layers)))
+    assert len(trace.transfers) == len(layers)
+    assert trace.memory["live"].max() <= limit
+    assert trace.memory["live"].iloc[-1] == resident
+    assert trace.memory["time"].is_monotonic_increasing
+    assert (trace.ops["start"] >= trace.ops["arrived"]).all()
+    work = float(sum(exact(layer.compute) for layer in layers))
+    reading = float(sum(exact(layer.load) for layer in layers))
+    bound = max(work, reading / min(saturation, loaders))
+    assert latency(trace) >= bound * (1 - 1e-12)
+    slowest = latency(stream(model, memory_limit=model.smallest_limit, disk=disk))
+    assert slowest <= (work + reading) * (1 + 1e-12)
+
+
+def test_a_limit_below_the_largest_layer_is_refused_with_the_smallest_that_works() -> None:
+    model = StreamedModel((Layer(10, 1, 1), Layer(30, 1, 1), Layer(20, 1, 1)), 5)
+    with pytest.raises(MemoryLimitTooSmall) as refusal:
+        stream(model, memory_limit=34)
+    assert str(refusal.value) == (
+        "memory limit is 34 bytes, but layer 1 takes 30 bytes beside the 5 that stay: "
+        "the smallest limit that works is 35"
+    )
+    assert peak_bytes(stream(model, memory_limit=refusal.value.smallest))[0] == 35
+    with pytest.raises(MemoryLimitTooSmall, match="the smallest limit that works is 65"):
+        stream(model, memory_limit=64, strategy="keep")
+
+
+def test_readers_share_a_saturated_disk_evenly() -> None:
+    model = StreamedModel((Layer(1, 6, 0), Layer(1, 12, 0), Layer(1, 3, 0)))
+    trace = stream(model, loaders=3, disk=Disk(1))
+    # Three readers at a third of the speed until 9, then two at half until 15, then one.
+    assert trace.transfers["end"].tolist() == [15, 21, 9]
+    assert stream(model, loaders=3).transfers["end"].tolist() == [6, 12, 3]
+
+
+def test_more_readers_help_until_the_disk_saturates() -> None:
+    model = equal_layers(24, load=12, compute=0)
+    times = [latency(stream(model, loaders=n, disk=Disk(4))) for n in (1, 2, 3, 4, 6, 8, 12)]
+    assert times == [288, 144, 96, 72, 72, 72, 72]
+    assert disk_of(400, 100) == Disk(4)
+    assert disk_of(50, 100) == Disk(1)
+
+
+def test_more_memory_never_slows_equal_layers_down() -> None:
+    model = equal_layers(12, load=5, compute=2)
+    for loaders in (1, 2, 3, 5):
+        times = [
+            latency(stream(model, loaders=loaders, memory_limit=room)) for room in range(1, 13)
+        ]
+        assert times == sorted(times, reverse=True)
+
+
+def test_the_planner_takes_the_fewest_agents_of_the_fastest_plans() -> None:
+    model = equal_layers(24, load=12, compute=1, layer_bytes=10, resident_bytes=5)
+    table = plans(model, [14, 15, 65, 35, 1000], max_loaders=12, disk=Disk(4))
+    assert table["memory_limit"].tolist() == [15, 35, 65, 1000]
+    assert table["loaders"].tolist()[0] == 1
+    assert table["latency"].is_monotonic_decreasing
+    for row in table.itertuples():
+        every = [
+            latency(stream(model, loaders=n, memory_limit=row.memory_limit, disk=Disk(4)))
+            for n in range(1, 13)
+        ]
+        assert row.latency == min(every)
+        assert row.loaders == 1 + every.index(min(every))
+        assert row.versus_load_all == 24 * 13 / row.latency
+        assert row.peak_bytes <= row.memory_limit
+    assert best_plan(table, 64)["loaders"] == table["loaders"].tolist()[1]
+    with pytest.raises(ValueError, match="no plan for 14 bytes: the smallest limit in the table"):
+        best_plan(table, 14)
+    with pytest.raises(MemoryLimitTooSmall, match="smallest limit that works is 15"):
+        plans(model, [3, 14])
+
+
+def test_a_profile_survives_json() -> None:
+    model = StreamedModel((Layer(3, 0.25, 1, "a"), Layer(4, 1, 2)), 7, "mine")
+    assert model_from_json(model_to_json(model)) == model
+    with pytest.raises(ValueError, match="not a profile of layers"):
+        model_from_json("{}")
+
+
+def test_a_thirds_share_stays_exact() -> None:
+    model = StreamedModel((Layer(1, Fraction(1, 3), Fraction(1, 3)),) * 3)
+    assert latency(stream(model)) == float(Fraction(4, 3))
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: stream(equal_layers(2), loaders=0), "loaders is 0: it must be a whole number"),
+        (lambda: stream(equal_layers(2), strategy="all"), "strategy is 'all': use one of pipeload"),
+        (lambda: stream(equal_layers(2), memory_limit=math.nan), "memory limit is nan"),
+        (lambda: StreamedModel(()), "model has no layers"),
+        (lambda: Layer(-1, 1, 1, "x"), "bytes of layer x is -1: it must not be negative"),
+        (lambda: Disk(0), "disk saturation is 0"),
+        (lambda: shaped("bert", load=1, compute=1), "no shape 'bert': there are bert-large, gpt-j"),
+    ],
+)
+def test_bad_input_gets_one_sentence(make: object, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        make()  # type: ignore[operator]
+
+
+def test_the_picture_shows_every_load_and_every_computation() -> None:
+    trace = stream(equal_layers(6, load=3, compute=1), loaders=2, memory_limit=3)
+    figure = streaming_figure(trace, unit="s")
+    by_name = {bar.name: bar for bar in figure.data}
+    assert list(by_name["loading"].text) == list(by_name["computing"].text) == [*range(6)]
+    assert set(by_name["loading"].y) == {"loader 0", "loader 1"}
+    assert max(by_name["memory"].y) == 3
