@@ -10,6 +10,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
@@ -55,6 +57,11 @@ class Costs:
     group_scale: Number = 1
 
     def __post_init__(self) -> None:
+        if not isinstance(self.forward, Sequence) and not hasattr(self.forward, "tolist"):
+            raise ValueError(
+                f"forward is {self.forward!r}: it must have a row per stage; "
+                "Costs.of(n_stages, ...) takes single numbers"
+            )
         n = len(self.forward)
         if not n:
             raise ValueError("costs describe no stage: forward is empty")
@@ -66,7 +73,7 @@ class Costs:
             column = _table(getattr(self, name), name, n - rows)
             object.__setattr__(self, name, tuple(row[0] for row in column))
         for name in ("pair_scale", "group_scale"):
-            checked(getattr(self, name), name)
+            object.__setattr__(self, name, checked(getattr(self, name), name))
 
     @classmethod
     def of(cls, n_stages: int, **cells: Cells) -> Costs:
@@ -108,8 +115,11 @@ class Costs:
         what one microbatch sends, and every slice sends 1/k of it; `send` is the latency of every
         cross-device edge and is never divided.
         """
-        parts = [len(schedule.stages_of[device]) for device in schedule.placement]
+        stages = Counter(schedule.placement)
+        parts = [stages[device] for device in schedule.placement]
         k = schedule.n_slices
+        if k < 1:
+            raise ValueError(f"{schedule.name} has {k} slices: it must have at least 1")
 
         def share(whole: Number, name: str, slices: int = k) -> Table:
             of = exact(checked(whole, name))
@@ -176,6 +186,9 @@ def fits(costs: Costs, schedule: Schedule) -> None:
 
 def slower(costs: Costs, factors: Sequence[Number]) -> Costs:
     """The same costs with the times of stage s multiplied by `factors[s]`, shape `(n_stages,)`."""
+    if len(factors) != costs.n_stages:
+        raise ValueError(f"{len(factors)} factors for {costs.n_stages} stages: give one per stage")
+    factors = [checked(factor, f"factor of stage {s}") for s, factor in enumerate(factors)]
 
     def scaled(table: Table | None) -> Table | None:
         return table and tuple(
@@ -212,7 +225,7 @@ def costs_from_json(text: str) -> Costs:
     """
     try:
         found = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"not JSON: {error}") from None
     if not isinstance(found, dict) or not isinstance(found.get("forward"), list):
         raise ValueError(
@@ -223,10 +236,11 @@ def costs_from_json(text: str) -> Costs:
     def cell(value: Any) -> Any:
         if isinstance(value, list):
             return [cell(entry) for entry in value]
-        try:
-            return Fraction(value) if isinstance(value, str) else value
-        except ValueError:
-            raise ValueError(f"{value!r} is not a number") from None
+        if isinstance(value, str):
+            if not _FRACTION.fullmatch(value):
+                raise ValueError(f"{value!r} is not a number; a fraction is written as 1/3")
+            return plain(Fraction(value))
+        return value
 
     missing = {"forward", "backward", "weight"} - set(found)
     if missing:
@@ -236,6 +250,8 @@ def costs_from_json(text: str) -> Costs:
     )
 
 
+_FRACTION = re.compile(r"-?[0-9]{1,300}(\.[0-9]{1,300}|/0{0,300}[1-9][0-9]{0,300})?")
+_TIMES = ("forward", "backward", "weight", "fused_backward")
 _TABLES = {
     "forward": 0,
     "backward": 0,
@@ -252,30 +268,33 @@ def _cell(table: Table, row: int, part: int) -> Number:
     return found[part if len(found) > 1 else 0]
 
 
-def _spread(value: Cells, rows: int) -> Table:
-    if isinstance(value, Sequence):
+def _spread(value: Any, rows: int) -> Table:
+    """One number for all rows, or one row (or number) each, as a table; arrays count as lists."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, Sequence) and not isinstance(value, str):
         return tuple(
             tuple(row) if isinstance(row, Sequence) and not isinstance(row, str) else (row,)
-            for row in value
+            for row in (row.tolist() if hasattr(row, "tolist") else row for row in value)
         )
     return ((value,),) * rows
 
 
 def _table(value: Any, name: str, rows: int) -> Table:
-    """`value` as a checked table of `rows` rows; an empty one means zeros."""
-    if not value:
-        return ((0,),) * rows
+    """`value` as a checked table of `rows` rows; times must be there, the rest may mean zeros."""
     table = _spread(value, rows)
+    if not table and name not in _TIMES:
+        return ((0,),) * rows
     if len(table) != rows:
         raise ValueError(f"{name} has {len(table)} rows: it must have {rows}")
+    of = "boundary" if name in ("send", "boundary_bytes") else "stage"
+    for row, cells in enumerate(table):
+        if not cells:
+            raise ValueError(f"{name} of {of} {row} is empty: give one number, or one per slice")
+        if len(cells) > 1 and name in ("send", "static_bytes"):
+            raise ValueError(f"{name} of {of} {row} has {len(cells)} numbers: it must have 1")
     signed = name == "backward_bytes"
-    for row in table:
-        if not row:
-            raise ValueError(f"{name} has an empty row")
     return tuple(
-        tuple(
-            checked(cell, f"{name} of {'boundary' if rows < 0 else 'stage'} {stage}", signed=signed)
-            for cell in row
-        )
-        for stage, row in enumerate(table)
+        tuple(checked(cell, f"{name} of {of} {row}", signed=signed) for cell in cells)
+        for row, cells in enumerate(table)
     )

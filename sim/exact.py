@@ -32,10 +32,14 @@ def plain(number: Fraction) -> Number:
 
 def checked(number: object, name: str, *, signed: bool = False) -> Number:
     """`number` if it is finite and, unless `signed`, not negative; ValueError naming it if not."""
-    if hasattr(number, "item"):  # a numpy scalar
+    if hasattr(number, "item") and getattr(number, "size", 1) == 1:  # a numpy scalar
         number = number.item()
     if isinstance(number, bool) or not isinstance(number, (int, float, Fraction)):
         raise ValueError(f"{name} is {number!r}: it must be a number")
+    try:
+        float(number)
+    except OverflowError:
+        raise ValueError(f"{name} has over 300 digits: it must fit a float") from None
     if not math.isfinite(number):
         raise ValueError(f"{name} is {number}: it must be finite")
     if number < 0 and not signed:
@@ -69,4 +73,4 @@ def common_ticks(times: Iterable[Number], *, how_many: int = 1) -> Ticks:
     distinct = {exact(time) for time in set(times)}
     per_unit = math.lcm(*(time.denominator for time in distinct))
     largest = max(distinct, default=Fraction(0)) * per_unit * max(how_many, 1)
-    return Ticks(per_unit if largest <= LARGEST else 0)
+    return Ticks(per_unit if largest <= LARGEST and per_unit <= LARGEST else 0)

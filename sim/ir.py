@@ -87,7 +87,10 @@ class Schedule:
     name: str = "schedule"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "placement", tuple(self.placement))
+        # A numpy integer means the int it equals, which JSON can hold.
+        object.__setattr__(self, "placement", tuple(map(_python, self.placement)))
+        object.__setattr__(self, "n_microbatches", _python(self.n_microbatches))
+        object.__setattr__(self, "n_slices", _python(self.n_slices))
         object.__setattr__(self, "orders", tuple(tuple(order) for order in self.orders))
         object.__setattr__(self, "fused", tuple(sorted(tuple(step) for step in self.fused)))
 
@@ -164,7 +167,7 @@ def writes(schedule: Schedule, op: Op) -> tuple[Value, ...]:
 def steps(schedule: Schedule, device: int) -> Iterator[Step]:
     """The order of one device as atomic steps: mostly single passes, fused runs as one tuple."""
     order = schedule.orders[device]
-    heads = {step[0]: step for step in schedule.fused}
+    heads = {step[0]: step for step in schedule.fused if step}
     position = 0
     while position < len(order):
         step = heads.get(order[position])
@@ -205,7 +208,9 @@ def grid(schedule: Schedule, *, mark: tuple[int, int] | None = None, width: int 
     return "\n".join(lines)
 
 
-_OP = re.compile(r"(?P<kind>BW|F|B|W)(?P<microbatch>\d+)(?:\.(?P<slice>\d+))?@(?P<stage>\d+)")
+_OP = re.compile(
+    r"(?P<kind>BW|F|B|W)(?P<microbatch>[0-9]{1,9})(?:\.(?P<slice>[0-9]{1,9}))?@(?P<stage>[0-9]{1,9})"
+)
 
 
 def parse_op(text: str) -> Op:
@@ -239,14 +244,17 @@ def from_json(text: str) -> Schedule:
     """The schedule in `text`; ValueError with one sentence if it is not one."""
     try:
         found: Any = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"not JSON: {error}") from None
     if not isinstance(found, dict) or found.get("format") != JSON_FORMAT:
         raise ValueError(f'not a schedule: expected a JSON object with "format": {JSON_FORMAT!r}')
     wrong = next((key for key in _FIELDS if not _fits(found.get(key), key)), None)
     if wrong:
         raise ValueError(f"not a schedule: {wrong!r} must be {_FIELDS[wrong]}")
-    rows = [[tuple(map(parse_op, cell.split("&"))) for cell in row] for row in found["orders"]]
+    rows = [
+        [_parse_step(cell, device, position) for position, cell in enumerate(row)]
+        for device, row in enumerate(found["orders"])
+    ]
     return Schedule(
         placement=tuple(found["placement"]),
         orders=tuple(tuple(op for step in row for op in step) for row in rows),
@@ -264,6 +272,17 @@ _FIELDS = {
     "n_slices": "a whole number",
     "orders": "a list of lists of passes such as F3@5",
 }
+
+
+def _parse_step(cell: str, device: int, position: int) -> Step:
+    try:
+        return tuple(map(parse_op, cell.split("&")))
+    except ValueError as error:
+        raise ValueError(f"not a schedule: orders[{device}][{position}]: {error}") from None
+
+
+def _python(number: Any) -> Any:
+    return number.item() if hasattr(number, "item") else number
 
 
 def _fits(value: Any, key: str) -> bool:
