@@ -10,16 +10,20 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
+from sim import Op
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 __all__ = [
     "TorchDispatchMode",
+    "alone",
     "checked_torch",
     "fake_mode",
     "input_pass",
     "outputs_for_input_pass",
+    "pipeline_runtime",
     "weight_pass",
+    "without_vote",
 ]
 
 OLDEST, NEWEST = (2, 10), (2, 13)
@@ -62,6 +66,56 @@ def weight_pass(parameters: Iterable[nn.Parameter], groups: list[dict[str, Any]]
     from torch.distributed.pipelining._backward import stage_backward_weight
 
     stage_backward_weight(iter(parameters), groups)
+
+
+def pipeline_runtime(
+    stages: Sequence[Any], orders: Sequence[Sequence[Op]], *, n_microbatches: int, loss: Any
+) -> Any:
+    """torch's pipeline runtime for the stages of this rank, playing `orders` (one row per rank).
+
+    Its letters differ from ours: our B (input gradient) is its I, our BW its B.
+    """
+    from torch.distributed.pipelining import schedules
+
+    checked_torch()
+    kinds = schedules._ComputationType
+    letters = {
+        "F": kinds.FORWARD,
+        "B": kinds.BACKWARD_INPUT,
+        "W": kinds.BACKWARD_WEIGHT,
+        "BW": kinds.FULL_BACKWARD,
+    }
+    runtime = schedules._PipelineScheduleRuntime(list(stages), n_microbatches, loss_fn=loss)
+    runtime.pipeline_order = {
+        rank: [schedules._Action(op.stage, letters[op.kind], op.microbatch) for op in order]
+        for rank, order in enumerate(orders)
+    }
+    runtime._prepare_schedule_with_comms(runtime.pipeline_order)
+    return runtime
+
+
+def alone(rank: int, world_size: int) -> None:
+    """Starts a process group in which every other rank is missing: messages go nowhere.
+
+    A rank then runs its own part of a schedule by itself, for its times and memory, never for
+    gradients.
+    """
+    import torch.distributed as dist
+    from torch.testing._internal.distributed.fake_pg import FakeStore
+
+    checked_torch()
+    dist.init_process_group("fake", store=FakeStore(), rank=rank, world_size=world_size)
+
+
+def without_vote(runtime: Any, stages: Sequence[Any]) -> None:
+    """Spares `runtime` the exchange about shapes with neighbours that are not there (`alone`)."""
+    from torch.distributed.pipelining._utils import InferenceMode
+
+    def decided(*_: Any) -> None:
+        for stage in stages:
+            stage._inference_mode = InferenceMode.STATIC
+
+    runtime._warmup_p2p = decided
 
 
 def fake_mode() -> Any:
