@@ -62,6 +62,7 @@ def lower_bound(
         raise ValueError(f"clock is {clock!r}: it must be 'makespan' or 'longest_stage'")
     found = passes(schedule, costs)
     best: Time = 0
+    first = found.relative(schedule.placement[0])
     for device in range(schedule.n_devices):
         path = found.absolute(device) if clock == "makespan" else found.relative(device)
         best = max(best, bottleneck(found, device, path))
@@ -69,6 +70,8 @@ def lower_bound(
             if found.simple:
                 best = max(best, few_live(found, device, path, ledger))
                 best = max(best, full_memory(found, device, path, ledger))
+                if clock == "longest_stage":  # the first device waits for all the others
+                    best = max(best, few_live(found, device, first, ledger))
     return found.time(best)
 
 
@@ -136,17 +139,21 @@ def few_live(found: Passes, device: int, path: Path, ledger: Ledger) -> Time:
     """Idle time because the memory holds only so many microbatches, before B comes and after F.
 
     Before the first backward pass of a device, which cannot start before `first_b`, it runs only
-    forwards, and all of them stay alive: at most the work A that the memory holds. After its last
-    forward at least `after_f` follows, and the device has only the backward passes of what is
-    alive then: at most R. So it idles `first_b - A` before its first B and `after_f - R` after its
-    last F. The two do not overlap unless all forwards come before the first B, which the memory
-    forbids when it does not hold all of them; otherwise only the larger one counts.
+    forwards, and all of them stay alive: at most the work A that the memory holds. So all work but
+    A comes after `first_b`. When its last forward ends, only the backward passes of what is alive
+    are left: at most R. So all work but R comes before that, and at least `after_f` follows:
+
+        clock >= first_b + (work - A - R) + after_f
+
+    unless the last forward comes before the first backward, which the memory forbids when it does
+    not hold all of them; then only one of the two arguments is used. Neither waits for less than
+    nothing: `work - R` takes at least its time from the first pass on, and the work after the last
+    forward may take longer than `after_f`.
 
     V placement with unit passes and room for k chunks: on device p-1 first_b = 3p-1, A = k,
     after_f = 3p, R = 2k, which gives 6m + 6p - 3k - 1 (Qi et al. 2024, arXiv 2405.15362, reach it).
     """
-    m = found.n_microbatches
-    stages = found.stages_of[device]
+    m, stages = found.n_microbatches, found.stages_of[device]
     forwards, live = [], []
     for s in stages:
         kept, change = ledger.at_forward[s], ledger.at_backward[s]
@@ -157,11 +164,23 @@ def few_live(found: Passes, device: int, path: Path, ledger: Ledger) -> Time:
         path.head[shape] for shape in path.head if shape[0] in ("B", "BW") and shape[1] in stages
     )
     after_f = min(path.tail["F", s, 0] for s in stages)
-    ahead = max(path.first, first_b - most_work(forwards, ledger.limit))
-    behind = max(path.last, after_f - most_work(live, ledger.limit))
+    work, before, rest = (
+        found.work(device),
+        most_work(forwards, ledger.limit),
+        most_work(live, ledger.limit),
+    )
+    mine = [shape for job in found.total[device] for shape in job]
+    idle = [first_b - before]
+    if all(shape in path.head for shape in mine):
+        idle.append(min(path.head[shape] for shape in mine))
+    more = [after_f - rest]
+    if all(shape in path.tail for shape in mine):
+        more.append(min(path.tail[shape] for shape in mine))
     if sum(item.size for item in forwards) * m <= ledger.limit:
-        return found.work(device) + max(ahead + path.last, path.first + behind)
-    return found.work(device) + ahead + behind
+        return work + max(
+            max(idle[1:], default=-work) + max(more), max(idle) + max(more[1:], default=-work)
+        )
+    return work + max(idle) + max(more)
 
 
 def full_memory(found: Passes, device: int, path: Path, ledger: Ledger) -> Time:

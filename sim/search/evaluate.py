@@ -12,7 +12,6 @@ compute. Only the engine knows queues on a wire, stragglers and iterations.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -196,8 +195,8 @@ def _peak_activations(schedule: Schedule, found: Tables) -> tuple[Number, ...]:
     counts = peaks(found.first_step, found.first_op, takes, frees)
     shares = [len(stages) * schedule.n_slices for stages in schedule.stages_of]
     return tuple(
-        plain(Fraction(int(count), share)) if share else 0
-        for count, share in zip(counts, shares, strict=True)
+        count // share if count % share == 0 else count / share
+        for count, share in zip(counts.tolist(), (max(share, 1) for share in shares), strict=True)
     )
 
 
