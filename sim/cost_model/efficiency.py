@@ -67,7 +67,19 @@ def write_profile(path: str | Path, efficiency: Efficiency) -> None:
     Path(path).write_text(json.dumps(asdict(efficiency), indent=1) + "\n")
 
 
-EFFICIENCIES: dict[str, Efficiency] = {}
+EFFICIENCIES: dict[str, Efficiency] = {
+    "a100-80g": Efficiency(
+        matmul=0.85,
+        memory=0.675,
+        misaligned=0.453,
+        ramp=3.38e-5,
+        launch=6.69e-5,
+        wire=0.8,
+        collective=3.69e-5,
+        source="fitted by validation/a100.py to 253 of 733 Megatron-LM iterations without pipeline, "
+        "released with vTrain (Bang et al., MICRO 2024); fused_attention is a default",
+    ),
+}
 """Calibrations by device name; a device without one gets the defaults of `Efficiency`."""
 
 

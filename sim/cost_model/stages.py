@@ -106,29 +106,40 @@ def stages_of(bench: Bench, split: Split, pieces: Parts) -> tuple[Stage, ...]:
 
 def costs_of(
     bench: Bench, stages: Sequence[Stage], placement: Sequence[int], *,
-    per: PerParameter = PerParameter(),  # noqa: B008
+    per: PerParameter = PerParameter(), ticks: int = 0, sends: bool = True,  # noqa: B008
 ) -> Costs:  # fmt: skip
-    """The `Costs` a simulation needs; `placement` is the schedule's."""
+    """The `Costs` a simulation needs, in seconds; `placement` is the schedule's.
+
+    ticks: count time in whole numbers of so many per second instead, which is faster to evaluate.
+    sends: with the time of sends; without, where a cluster's links already have it.
+    """
     c, last = bench.configuration, len(stages) - 1
-    sends: dict[tuple[int, int], float] = {}
+    times: dict[tuple[int, int], float] = {}
     for pair in pairwise(placement):
-        if pair not in sends:
-            sends[pair] = send_seconds(
+        if sends and pair not in times:
+            times[pair] = send_seconds(
                 bench.model, c, bench.machine, efficiency=bench.efficiency,
                 source=pair[0], destination=pair[1],
             )  # fmt: skip
+
+    def counted(seconds: float) -> float:
+        return round(seconds * ticks) if ticks else seconds
+
     edge = (boundary_bytes(bench.model, c),)
     return Costs(
-        forward=tuple((stage.seconds.forward,) for stage in stages),
-        backward=tuple((stage.seconds.backward,) for stage in stages),
-        weight=tuple((stage.seconds.weight,) for stage in stages),
-        send=tuple(sends[pair] for pair in pairwise(placement)),
-        activation_bytes=tuple((stage.kept.after_forward,) for stage in stages),
+        forward=tuple((counted(stage.seconds.forward),) for stage in stages),
+        backward=tuple((counted(stage.seconds.backward),) for stage in stages),
+        weight=tuple((counted(stage.seconds.weight),) for stage in stages),
+        send=tuple(counted(times.get(pair, 0.0)) for pair in pairwise(placement)),
+        activation_bytes=tuple((round(stage.kept.after_forward),) for stage in stages),
         backward_bytes=tuple(
-            (stage.kept.after_backward - stage.kept.after_forward,) for stage in stages
+            (round(stage.kept.after_backward) - round(stage.kept.after_forward),)
+            for stage in stages
         ),
         boundary_bytes=(edge,) * last,
-        static_bytes=tuple(static(stage.held, c, per).total for stage in stages),
+        static_bytes=tuple(
+            round(static(stage.held, c, per).total + stage.kept.scratch) for stage in stages
+        ),
     )
 
 

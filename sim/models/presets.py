@@ -37,15 +37,13 @@ def _gpt(name: str, layers: int, heads: int, hidden: int, source: str) -> Model:
 
 
 def _llama(
-    name: str, layers: int, hidden: int, heads: int, kv_heads: int = 0, ffn: int = 0
+    name: str, layers: int, hidden: int, heads: int, *, kv_heads: int = 0, ffn: int
 ) -> Model:
-    version = name.split("-")[1]
-    source = {
-        "2": "Touvron et al. 2023, arXiv 2307.09288, and the released config.json",
-        "3": "Grattafiori et al. 2024, arXiv 2407.21783, Table 3, and the released config.json",
-    }[version]
-    return Model(name, layers, hidden, heads, 32000 if version == "2" else 128256, kv_heads=kv_heads, ffn=ffn,
-                 source=source)  # fmt: skip
+    vocabulary, source = {
+        "2": (32000, "Touvron et al. 2023, arXiv 2307.09288, and the released config.json"),
+        "3": (128256, "Grattafiori et al. 2024, arXiv 2407.21783, Table 3, and config.json"),
+    }[name.split("-")[1]]
+    return Model(name, layers, hidden, heads, vocabulary, kv_heads=kv_heads, ffn=ffn, source=source)
 
 
 _PRESETS = (

@@ -43,10 +43,10 @@ class Model:
 
     layers, hidden, heads: as in the papers. kv_heads: key-value heads (as many as heads where 0).
     ffn: inner width of the feed-forward block (4 hidden where 0). vocabulary: rows of the
-    embedding. head_width: width of a head (hidden / heads where 0). gated: SwiGLU-like, three matrices instead
-    of two. tied: embedding and head share one matrix. biases: linear layers and norms have them,
-    as in GPT. positions: rows of a learned position embedding. dropout: masks are kept for the
-    backward pass. experts, latent: see the classes.
+    embedding. head_width: width of a head (hidden / heads where 0). gated: SwiGLU-like, three
+    matrices instead of two. tied: embedding and head share one matrix. biases: linear layers and
+    norms have them, as in GPT. positions: rows of a learned position embedding. dropout: masks are
+    kept for the backward pass. experts, latent: see the classes.
     """
 
     name: str

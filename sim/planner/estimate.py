@@ -1,0 +1,253 @@
+"""One configuration's seconds and bytes: bounds first, then the schedule's time line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+from ..cost_model import (
+    Bench,
+    Configuration,
+    Efficiency,
+    Held,
+    Parts,
+    PerParameter,
+    Split,
+    Stage,
+    automatic_split,
+    costs_of,
+    even_split,
+    layout_text,
+    model_flops,
+    parts,
+    refusal,
+    stages_of,
+    static,
+    tail_seconds,
+)
+from ..families import FAMILIES
+from ..families.family import Clock
+from ..hardware import Machine
+from ..models import Model
+from ..search import evaluate
+from .orders import Order, Orders, Shape, short
+
+Cut = Literal["balanced", "even", "one-less"]
+TICKS = 10**9
+"""Times are evaluated in whole nanoseconds."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What stays the same for all configurations of a plan.
+
+    efficiency: calibration of the device. per: bytes per parameter. gradient_bytes: of each
+    gradient that data parallelism sums. reserve: bytes per device for the context of the driver,
+    communication buffers and fragments. clock: "makespan" where an optimizer barrier ends the
+    iteration, "longest_stage" where there is none (post-validation, arXiv 2401.10241, section 4).
+    cut: "balanced" evens out stages, "even" gives each as many layers, "one-less" gives the first
+    and last one layer less than the others.
+    """
+
+    model: Model
+    machine: Machine
+    efficiency: Efficiency = field(default_factory=Efficiency)
+    per: PerParameter = PerParameter()  # noqa: RUF009
+    gradient_bytes: float = 2
+    reserve: float = 4e9
+    clock: Clock = "makespan"
+    cut: Cut = "balanced"
+
+    @property
+    def capacity(self) -> float:
+        """Bytes a device may hold."""
+        return self.machine.device.memory - self.reserve
+
+
+class Prepared(NamedTuple):
+    """A configuration with its stages: what can be said before there is a schedule."""
+
+    bench: Bench
+    split: Split
+    stages: tuple[Stage, ...]
+    placement: tuple[int, ...]
+    tail: float
+
+    @property
+    def shape(self) -> Shape:
+        c = self.bench.configuration
+        return Shape(c.schedule, c.pipeline, c.virtual, c.n_microbatches)
+
+
+class Estimate(NamedTuple):
+    """What one iteration takes. seconds: all of it; pipeline: passes, sends and waiting; tail:
+    gradients over data parallelism and the optimizer. busy: share of the pipeline's time that an
+    average device computes. memory: bytes of the fullest device."""
+
+    seconds: float
+    pipeline: float
+    tail: float
+    busy: float
+    memory: float
+
+
+class Rates(NamedTuple):
+    """Speeds of an iteration: sequences per second, tokens per second and device, and model FLOPs
+    over what the devices could do."""
+
+    samples_per_second: float
+    tokens_per_second_per_device: float
+    mfu: float
+
+
+def prepare(problem: Problem, configuration: Configuration) -> Prepared:
+    """The stages of a configuration; ValueError with one sentence if the model cannot be cut so."""
+    if reason := refusal(problem.model, configuration):
+        raise ValueError(reason)
+    bench = Bench(problem.model, configuration, problem.machine, problem.efficiency)
+    split, stages = _stages(problem, _plain(configuration), configuration.n_stages)
+    per_device = _on_devices(configuration)
+    tail = max(
+        tail_seconds(bench, _held([stages[s] for s in on]), gradient_bytes=problem.gradient_bytes)
+        for on in _distinct(per_device, split)
+    )
+    return Prepared(bench, split, stages, _placement(configuration), tail)
+
+
+def seconds_at_least(prepared: Prepared) -> float:
+    """A lower bound on the iteration: on each device the forwards before its first pass, and all
+    of its own passes one after the other."""
+    m = prepared.bench.configuration.n_microbatches
+    work = [0.0] * prepared.bench.configuration.pipeline
+    first = [0.0] * len(work)
+    reached = 0.0
+    for stage, device in zip(prepared.stages, prepared.placement, strict=True):
+        if not work[device]:
+            first[device] = reached
+        work[device] += stage.seconds.total
+        reached += stage.seconds.forward
+    return max(f + m * w for f, w in zip(first, work, strict=True)) + prepared.tail
+
+
+def bytes_at_least(problem: Problem, prepared: Prepared) -> float:
+    """A lower bound on the fullest device: what stays, and one microbatch, which every device
+    holds whole when its gradient comes back."""
+    c = prepared.bench.configuration
+    need = [0.0] * c.pipeline
+    for stage, device in zip(prepared.stages, prepared.placement, strict=True):
+        need[device] += static(stage.held, c, problem.per).total + stage.kept.after_forward
+    return max(need)
+
+
+def peak_bytes(problem: Problem, prepared: Prepared, order: Order) -> float:
+    """Bytes of the fullest device when the passes run in this order, whenever that is."""
+    c = prepared.bench.configuration
+    worst = 0.0
+    for device, counts in enumerate(order.counts):
+        on = [prepared.stages[s] for s in order.schedule.stages_of[device]]
+        held = sum(static(stage.held, c, problem.per).total for stage in on)
+        live = counts.live @ [stage.kept.after_forward for stage in on]
+        live = live + counts.pending @ [stage.kept.after_backward for stage in on]
+        scratch = max(stage.kept.scratch for stage in on)
+        worst = max(worst, held + scratch + float(live.max(initial=0)))
+    return worst
+
+
+def estimate(
+    problem: Problem, prepared: Prepared, orders: Orders, *, exact: bool = False
+) -> Estimate:
+    """Seconds and bytes of one iteration under the compiled evaluator.
+
+    Of many microbatches only four to five per device are played: after that a pipeline repeats,
+    and every further one costs what p more of them cost, over p. `exact` plays them all.
+    """
+    whole = prepared.shape
+    shape = whole if exact else short(whole)
+    order = orders(shape)
+    memory = peak_bytes(problem, prepared, order)
+    seconds = _clock(problem, prepared, order)
+    if shape != whole:
+        less = orders(shape._replace(microbatches=shape.microbatches - shape.devices))
+        if peak_bytes(problem, prepared, less) != memory:  # grows with every microbatch: GPipe
+            return estimate(problem, prepared, orders, exact=True)
+        again = (whole.microbatches - shape.microbatches) // shape.devices
+        seconds += again * (seconds - _clock(problem, prepared, less))
+    work = sum(stage.seconds.total for stage in prepared.stages) / whole.devices
+    busy = whole.microbatches * work / seconds
+    return Estimate(seconds + prepared.tail, seconds, prepared.tail, busy, memory)
+
+
+def rates(problem: Problem, configuration: Configuration, seconds: float) -> Rates:
+    """The speeds that so many seconds per iteration are."""
+    c, machine = configuration, problem.machine
+    flops = model_flops(problem.model, c.sequence, c.batch)
+    return Rates(
+        c.batch / seconds,
+        c.batch * c.sequence / seconds / c.n_devices,
+        flops / seconds / c.n_devices / machine.device.flops,
+    )
+
+
+def layout(prepared: Prepared) -> str:
+    """Which layers each stage holds, as Megatron writes it."""
+    return layout_text(prepared.split)
+
+
+def _clock(problem: Problem, prepared: Prepared, order: Order) -> float:
+    costs = costs_of(
+        prepared.bench, prepared.stages, order.schedule.placement, per=problem.per, ticks=TICKS
+    )
+    found = evaluate(order.schedule, costs)
+    return float(getattr(found, problem.clock)) / TICKS
+
+
+def _plain(c: Configuration) -> Configuration:
+    """The configuration without what does not change a single stage, so that many share one."""
+    return replace(c, schedule="1f1b", virtual=1, batch=c.data * c.microbatch)
+
+
+@lru_cache(maxsize=4096)
+def _parts(problem: Problem, c: Configuration) -> Parts:
+    return parts(Bench(problem.model, c, problem.machine, problem.efficiency))
+
+
+@lru_cache(maxsize=4096)
+def _stages(problem: Problem, c: Configuration, n_stages: int) -> tuple[Split, tuple[Stage, ...]]:
+    pieces = _parts(problem, c)
+    bench = Bench(
+        problem.model, replace(c, virtual=n_stages // c.pipeline), problem.machine,
+        problem.efficiency,
+    )  # fmt: skip
+    if problem.cut == "balanced":
+        split = automatic_split(bench, pieces)
+    else:
+        less = 1 if problem.cut == "one-less" else 0
+        split = even_split(problem.model.layers, n_stages, first_less=less, last_less=less)
+    return split, stages_of(bench, split, pieces)
+
+
+def _placement(c: Configuration) -> tuple[int, ...]:
+    p = c.pipeline
+    if FAMILIES[c.schedule].placement == "V":
+        return (*range(p), *range(p - 1, -1, -1))
+    return tuple(range(p)) * c.virtual
+
+
+def _on_devices(c: Configuration) -> list[list[int]]:
+    found: list[list[int]] = [[] for _ in range(c.pipeline)]
+    for stage, device in enumerate(_placement(c)):
+        found[device].append(stage)
+    return found
+
+
+def _distinct(per_device: list[list[int]], split: Split) -> list[list[int]]:
+    """One device of each kind: those with equal stages take equally long."""
+    kinds = {tuple(split.stages[s] for s in on): on for on in per_device}
+    first, last = per_device[0], per_device[-1]
+    return [*kinds.values(), first, last]
+
+
+def _held(stages: Sequence[Stage]) -> Held:
+    return Held(sum(s.held.common for s in stages), sum(s.held.experts for s in stages))

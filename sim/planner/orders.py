@@ -1,0 +1,125 @@
+"""The schedules a plan chooses from, built once and short: what repeats is left out."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..families import FAMILIES
+from ..ir import Schedule
+
+DEFAULT_SCHEDULES = (
+    "1f1b", "interleaved", "zb-h1", "zb-h2", "zb-v", "v-half", "v-min", "v-zb",
+)  # fmt: skip
+ROUNDS = 4
+"""A long run is simulated with four to five microbatches per device; the rest repeats."""
+
+
+class Shape(NamedTuple):
+    """What decides the order of passes: a family, devices, stages per device and microbatches."""
+
+    family: str
+    devices: int
+    virtual: int
+    microbatches: int
+
+
+class Counts(NamedTuple):
+    """How many activations are alive when most are, on one device: rows of which one is the peak,
+    whatever a single one weighs. live: between F and the end of its backward, pending: from the
+    end of B to W; shape `(any, n_stages_of_the_device)`."""
+
+    live: NDArray[np.int64]
+    pending: NDArray[np.int64]
+
+
+class Order(NamedTuple):
+    """A schedule and what it keeps alive on each device."""
+
+    schedule: Schedule
+    counts: tuple[Counts, ...]
+
+
+def virtual_stages(family: str) -> tuple[int, ...]:
+    """Stages per device that a family can take: two on a V, any number above one on a loop."""
+    if family not in FAMILIES:
+        raise ValueError(f"no schedule {family!r}: use one of {', '.join(FAMILIES)}")
+    found = FAMILIES[family]
+    if found.placement == "V":
+        return (2,)
+    if "v" in found.options:
+        return (2, 3, 4, 5, 6, 8)
+    return (1,)
+
+
+def short(shape: Shape) -> Shape:
+    """The same shape with no more microbatches than show what repeats (equal modulo devices)."""
+    p, m = shape.devices, shape.microbatches
+    enough = max(ROUNDS * p, 12)
+    return shape if m < enough + p else shape._replace(microbatches=enough + (m - enough) % p)
+
+
+class Orders:
+    """Schedules by shape, at most `most_passes` passes in all; the longest unused go first."""
+
+    def __init__(self, most_passes: int = 600_000) -> None:
+        self._kept: OrderedDict[Shape, Order] = OrderedDict()
+        self._most, self._passes = most_passes, 0
+
+    def __call__(self, shape: Shape) -> Order:
+        """The schedule of a shape; ValueError with the family's sentence if there is none."""
+        if shape in self._kept:
+            self._kept.move_to_end(shape)
+            return self._kept[shape]
+        family = FAMILIES[shape.family]
+        options = {"v": shape.virtual} if "v" in family.options else {}
+        schedule = family(shape.devices, shape.microbatches, **options)
+        found = Order(schedule, live_counts(schedule))
+        self._kept[shape] = found
+        self._passes += schedule.n_ops
+        while self._passes > self._most and len(self._kept) > 1:
+            self._passes -= self._kept.popitem(last=False)[1].schedule.n_ops
+        return found
+
+
+def live_counts(schedule: Schedule) -> tuple[Counts, ...]:
+    """Per device the counts among which the peak is, for any sizes of activations.
+
+    A rise at B is taken at its start and a fall at its end, so only the state after each F and
+    after each B matters; of those, the ones that another one covers are dropped.
+    """
+    found = []
+    for device, order in enumerate(schedule.orders):
+        chunk = {stage: i for i, stage in enumerate(schedule.stages_of[device])}
+        n = len(chunk)
+        now = [0] * (2 * n)
+        seen = set()
+        for op in order:
+            at = chunk[op.stage]
+            if op.kind == "F":
+                now[at] += 1
+                seen.add(tuple(now))
+            elif op.kind == "W":
+                now[n + at] -= 1
+            else:
+                now[at] -= 1
+                if op.kind == "B":
+                    now[n + at] += 1
+                    seen.add(tuple(now))
+        rows = _uncovered(np.array(sorted(seen, reverse=True), np.int64).reshape(len(seen), 2 * n))
+        found.append(Counts(rows[:, :n], rows[:, n:]))
+    return tuple(found)
+
+
+def _uncovered(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The rows that no other one is at least as large as everywhere."""
+    if len(rows) < 2:
+        return rows
+    kept: list[NDArray[np.int64]] = []
+    for row in rows[np.argsort(-rows.sum(axis=1), kind="stable")]:
+        if not any((other >= row).all() for other in kept):
+            kept.append(row)
+    return np.array(kept)
