@@ -61,16 +61,28 @@ class Cluster:
         n = self.n_devices
         if not isinstance(n, int) or isinstance(n, bool) or n < 1:
             raise ValueError(f"a cluster has at least 1 device, got {n!r}")
-        memory, slowdown = tuple(self.memory) or (None,) * n, tuple(self.slowdown) or (1,) * n
-        for name, column in {"memory": memory, "slowdown": slowdown}.items():
-            if len(column) != n:
+        for name in ("memory", "slowdown"):
+            column = getattr(self, name)
+            if not hasattr(column, "__len__"):
+                raise ValueError(f"{name} is {column!r}: it must have one entry per device")
+            if len(column) not in (0, n):
                 raise ValueError(f"{name} has {len(column)} entries for {n} devices")
-        for device in range(n):
-            if memory[device] is not None:
-                checked(memory[device], f"memory of device {device}")
-            if checked(slowdown[device], f"slowdown of device {device}") == 0:
-                raise ValueError(f"slowdown of device {device} is 0: 1 is normal speed")
+        memory = [
+            None if size is None else checked(size, f"memory of device {device}")
+            for device, size in enumerate(self.memory)
+        ] or [None] * n
+        slowdown = [
+            checked(factor, f"slowdown of device {device}")
+            for device, factor in enumerate(self.slowdown)
+        ] or [1] * n
+        if 0 in slowdown:
+            raise ValueError(f"slowdown of device {slowdown.index(0)} is 0: 1 is normal speed")
         for pair, route in self.routes.items():
+            if len({*pair}) != 2 or len(pair) != 2 or not {*pair} <= {*range(n)}:
+                raise ValueError(
+                    f"route {pair} joins no two devices; it must be two different ones of 0 to "
+                    f"{n - 1}"
+                )
             if unknown := next((name for name in route if name not in self.links), None):
                 raise ValueError(
                     f"route {pair} names link {unknown!r}; links are {sorted(self.links)}"
@@ -80,8 +92,8 @@ class Cluster:
                 raise ValueError(
                     f"{name} is {getattr(self, name)!r}: use one of {get_args(choices)}"
                 )
-        object.__setattr__(self, "memory", memory)
-        object.__setattr__(self, "slowdown", slowdown)
+        object.__setattr__(self, "memory", tuple(memory))
+        object.__setattr__(self, "slowdown", tuple(slowdown))
 
 
 def nodes(

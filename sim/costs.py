@@ -66,7 +66,7 @@ class Costs:
         if not n:
             raise ValueError("costs describe no stage: forward is empty")
         for name, rows in _TABLES.items():
-            if getattr(self, name) is not None:
+            if name != "fused_backward" or self.fused_backward is not None:
                 table = _table(getattr(self, name), name, n - rows)
                 object.__setattr__(self, name, table)
         for name, rows in {"send": 1, "static_bytes": 0}.items():
@@ -282,7 +282,7 @@ def _spread(value: Any, rows: int) -> Table:
 
 def _table(value: Any, name: str, rows: int) -> Table:
     """`value` as a checked table of `rows` rows; times must be there, the rest may mean zeros."""
-    table = _spread(value, rows)
+    table = () if value is None and name not in _TIMES else _spread(value, rows)
     if not table and name not in _TIMES:
         return ((0,),) * rows
     if len(table) != rows:

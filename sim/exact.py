@@ -44,7 +44,8 @@ def checked(number: object, name: str, *, signed: bool = False) -> Number:
         raise ValueError(f"{name} is {number}: it must be finite")
     if number < 0 and not signed:
         raise ValueError(f"{name} is {number}: it must not be negative")
-    return number
+    # So that a fifth equals 0.2, however it was typed.
+    return plain(number) if isinstance(number, Fraction) else number
 
 
 @dataclass(frozen=True)

@@ -98,6 +98,11 @@ def test_what_is_no_time_gets_one_sentence(number: Any, words: str) -> None:
     assert words in str(caught.value)
 
 
+def test_a_fraction_that_a_decimal_can_say_equals_that_decimal() -> None:
+    assert checked(Fraction(1, 5), "x") == checked(0.2, "x") == 0.2
+    assert checked(Fraction(1, 3), "x") == Fraction(1, 3)
+
+
 def test_numpy_scalars_become_the_python_numbers_they_are() -> None:
     for number, kind in ((np.int32(4), int), (np.float64(4), float), (np.array(4), int)):
         assert checked(number, "x") == 4

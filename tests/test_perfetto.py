@@ -63,7 +63,7 @@ def test_memory_counters_show_what_is_live_after_each_moment() -> None:
         backward=1,
         weight=1,
         activation_bytes=7,
-        static_bytes=100,
+        static_bytes=99,
     )
     counted = of_kind(perfetto(trace, microseconds=1), "C")
     bytes_live = [(e["ts"], e["args"]["bytes"]) for e in counted if e["name"] == "memory"]
