@@ -8,6 +8,7 @@ work on light and dark paper.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from .exact import Number
 from .front import label_places, merged, pareto_front, usual_range
 from .ir import KINDS
 from .palette import IDLE_TONES, KIND_NAMES, device_tones, shade
-from .timeline import bars
+from .timeline import LABEL_SIZE, bars, fits
 from .trace import Trace
 
 if TYPE_CHECKING:
@@ -30,7 +31,12 @@ CLOCKS = {"makespan": "makespan", "longest_stage": "longest stage"}
 
 
 def gantt(
-    trace: Trace, *, unit: str = "", window: tuple[Number, Number] | None = None, title: str = ""
+    trace: Trace,
+    *,
+    unit: str = "",
+    window: tuple[Number, Number] | None = None,
+    width: int | None = None,
+    title: str = "",
 ) -> go.Figure:
     """The time line: a row per device, a bar per pass, labelled with its microbatch.
 
@@ -39,8 +45,13 @@ def gantt(
     waited for. Bare background is idle time.
 
     unit: of the times, for the axis. window: (from, to) to show; passes outside are left out.
+    width: of the picture in pixels, if it is going to be a still one: then labels are chosen for
+        it. Without it plotly shows those that fit, and more of them as one zooms in.
     """
     schedule, rows = trace.schedule, bars(trace, window)
+    low, high = window or (0, trace.ops["end"].max() if len(trace.ops) else 1)
+    per_unit = (width - 110) / max(float(high) - float(low), 1e-300) if width else math.inf
+    rows = rows.assign(fits=fits(rows, per_unit))
     n_chunks = max((len(stages) for stages in schedule.stages_of), default=1)
     edge = 0.5 if len(rows) < 200 * schedule.n_devices else 0
     figure = _figure(title, height=_height(schedule.n_devices))
@@ -55,23 +66,23 @@ def gantt(
                     y=mine["device"].to_numpy(),
                     width=0.9 * mine["height"].to_numpy(),
                     offset=0.9 * mine["offset"].to_numpy() - 0.45,
-                    text=mine["label"].to_numpy(),
+                    text=mine["label"].where(mine["fits"], "").to_numpy(),
                     customdata=mine["hover"].to_numpy(),
                     name=KIND_NAMES[kind] + (f" {chunk}" if n_chunks > 1 else ""),
                     marker=_marker(fill, edge),
-                    insidetextfont={"color": text},
+                    insidetextfont={"color": text, "size": LABEL_SIZE if width else 12},
                 )
     figure.update_traces(
         orientation="h",
         textposition="inside",
         insidetextanchor="middle",
         textangle=0,
+        constraintext="none" if width else "inside",
         hovertemplate="%{customdata}<extra></extra>",
     )
-    low, high = window or (0, trace.ops["end"].max() if len(trace.ops) else 1)
     figure.update_layout(
         barmode="overlay",
-        uniformtext={"minsize": 7, "mode": "hide"},
+        uniformtext={} if width else {"minsize": 9, "mode": "hide"},
         xaxis={"title": {"text": _with(unit, "time")}, "range": [float(low), float(high)]},
         yaxis=_device_axis(schedule.n_devices),
     )
@@ -124,12 +135,12 @@ def idle(account: pd.DataFrame, *, unit: str = "", title: str = "") -> go.Figure
     account: a row per device and a column per reason, as `idle_account` gives it; reasons
         that take no time are left out.
     """
-    skip = ("device", "idle", "busy")
-    reasons = [name for name in account.columns if name not in skip and account[name].any()]
+    reasons = [name for name in account.columns if name not in ("device", "idle", "busy")]
     figure = _figure(title, height=_height(len(account)))
-    for reason in reasons:
+    for reason, tone in zip(reasons, IDLE_TONES, strict=False):
+        if not account[reason].any():
+            continue
         words = str(reason).replace("_", " ")
-        tone = IDLE_TONES[(list(account.columns).index(reason) - len(skip)) % len(IDLE_TONES)]
         figure.add_bar(
             x=account[reason].to_numpy(dtype=float),
             y=list(range(len(account))),

@@ -170,10 +170,12 @@ def _comparison_section(
 def _table(found: Sequence[Found]) -> str:
     in_bytes = any(any(row["peak_bytes"]) for row in found)
     bounded = any(row["gap"] is not None for row in found)
-    heads = ["schedule", "makespan", "bubble", "longest stage", "bubble", "peak activations"]
+    heads = ["schedule", "makespan", "its bubble", "longest stage", "its bubble"]
+    heads += ["peak activations"]
     heads += ["peak bytes"] * in_bytes + ["above bound"] * bounded
     head = "".join(f'<th scope="col"><button>{name}</button></th>' for name in heads)
-    most = max(max(row["bubble_makespan"], row["bubble_longest_stage"]) for row in found) or 1.0
+    shares = sorted(row[f"bubble_{clock}"] for row in found for clock in CLOCK_NAMES)
+    most = 2 * shares[len(shares) * 3 // 4] or 1.0  # full bars for the few far beyond
     body = ""
     for index, row in enumerate(found):
         cells = f"<td><button>{escape(row['schedule'])}</button></td>"

@@ -14,6 +14,9 @@ from .trace import Trace
 if TYPE_CHECKING:
     import pandas as pd
 
+LABEL_SIZE, LETTER = 10, 6
+"""Height of a label, and width of one of its digits, in pixels."""
+
 
 def bars(trace: Trace, window: tuple[Number, Number] | None = None) -> pd.DataFrame:
     """The bars, a row each: kind, chunk, device; start, length, offset, height; label, hover.
@@ -51,6 +54,11 @@ def bars(trace: Trace, window: tuple[Number, Number] | None = None) -> pd.DataFr
             "hover": _hovers(ops, several=trace.iterations > 1),
         }
     )
+
+
+def fits(rows: pd.DataFrame, pixels: float) -> Any:
+    """Which bars are wide enough for their label at `pixels` per unit of time; shape `(n,)`."""
+    return rows["length"].to_numpy() * pixels >= rows["label"].str.len().to_numpy() * LETTER + 1
 
 
 def number(value: Any) -> str:

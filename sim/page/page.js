@@ -6,24 +6,59 @@
   const touch = matchMedia("(pointer: coarse)").matches;
   const config = { responsive: true, displayModeBar: false, displaylogo: false };
   const drawn = new Set();
+  const bytes = text => Uint8Array.from(atob(text), c => c.charCodeAt(0));
 
   // Figures are gzipped: a page with every schedule would be ten times as large.
   const opened = new Map();
   async function figuresOf(index) {
     if (!opened.has(index)) {
-      const bytes = Uint8Array.from(atob(data.schedules[index].figures), c => c.charCodeAt(0));
-      const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+      const packed = bytes(data.schedules[index].figures);
+      const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
       opened.set(index, JSON.parse(await new Response(stream).text()));
     }
     return opened.get(index);
   }
 
-  async function draw(id, figure) {
-    const layout = structuredClone(figure.layout);
-    layout.font.color = ink();
-    layout.autosize = true;
-    if (touch) layout.dragmode = false;
-    await Plotly.react(id, figure.data, layout, config);
+  // Labels of a time line: those that fit their bars at this width and zoom.
+  const LETTER = 6, LABEL_SIZE = 10, MARGIN = 110;
+  const column = x => x.bdata === undefined ? x
+    : new { f8: Float64Array, i1: Int8Array, i2: Int16Array, i4: Int32Array,
+            u1: Uint8Array, u2: Uint16Array, u4: Uint32Array }[x.dtype](bytes(x.bdata).buffer);
+
+  function fitting(element, bars, range) {
+    const pixels = (element.clientWidth - MARGIN) / Math.abs(range[1] - range[0]);
+    return bars.map(bar => bar.labels.map(
+      (label, i) => bar.lengths[i] * pixels > label.length * LETTER ? label : ""));
+  }
+
+  let bars = [];
+  function labelled(element, figure) {
+    bars = figure.data.map(trace => ({ labels: trace.text, lengths: column(trace.x) }));
+    const text = fitting(element, bars, figure.layout.xaxis.range);
+    delete figure.layout.uniformtext;
+    return figure.data.map((trace, i) => ({ ...trace, text: text[i], constraintext: "none",
+      insidetextfont: { ...trace.insidetextfont, size: LABEL_SIZE } }));
+  }
+
+  function relabel(element, change) {
+    if (!Object.keys(change).some(key => key.startsWith("xaxis.") || key === "autosize")) return;
+    const text = fitting(element, bars, element.layout.xaxis.range);
+    Plotly.restyle(element, { text }, text.map((_, i) => i));
+  }
+
+  async function draw(id, original) {
+    const element = document.getElementById(id);
+    const figure = structuredClone(original);
+    figure.layout.font.color = ink();
+    figure.layout.autosize = true;
+    if (touch) figure.layout.dragmode = false;
+    if (id === "gantt") figure.data = labelled(element, figure);
+    if (element.clientWidth < 480) {
+      // No room for every name: those on the front keep theirs.
+      for (const trace of figure.data) if (trace.name === "beaten by another") trace.mode = "markers";
+    }
+    await Plotly.react(element, figure.data, figure.layout, config);
+    if (id === "gantt" && !drawn.has(id)) element.on("plotly_relayout", c => relabel(element, c));
     drawn.add(id);
   }
 
