@@ -1,0 +1,132 @@
+"""The steady-state time per microbatch of a repeating order, exact.
+
+>>> from sim import FAMILIES, Costs
+>>> schedule = FAMILIES["1f1b"](4, 16)
+>>> interval(schedule, Costs.uniform(schedule, forward=10, backward=12, weight=8, send=1))
+31.5
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ..costs import Costs, fits
+from ..exact import Number, exact, plain
+from ..ir import Op, Schedule, Step, Value, reads, steps, writes
+from .cycles import Edge, cycle_ratio
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """The repeating part of an order: `rounds[device]` are its steps of one period; the next period
+    does the same with every microbatch number raised by `n`. Numbers may be negative."""
+
+    schedule: Schedule
+    rounds: tuple[tuple[Step, ...], ...]
+    n: int
+
+
+def interval(what: Schedule | Pattern, costs: Costs) -> Number:
+    """Time per microbatch in the steady state of an order that repeats forever.
+
+    It is the largest mean over the cycles of the order's event graph (a device's own order, and the
+    values passed between devices): what the order would cost per microbatch with endlessly many of
+    them. `Costs.uniform` with whole-share times gives it in the same unit.
+
+    Raises ValueError for a schedule whose order does not repeat (GPipe, or too few microbatches).
+    """
+    pattern = what if isinstance(what, Pattern) else repeating(what)
+    fits(costs, pattern.schedule)
+    times = [costs.duration(step) for line in pattern.rounds for step in line]
+    tick_of = math.lcm(*(exact(time).denominator for time in [*times, *costs.send]))
+    found = cycle_ratio(*events(pattern, costs, tick_of))
+    if found is None:
+        raise ValueError(
+            f"{pattern.schedule.name}: the repeating order deadlocks: it is no schedule"
+        )
+    return plain(found[0] / tick_of / pattern.n)
+
+
+def repeating(schedule: Schedule) -> Pattern:
+    """The repeating part of a schedule's order, with as few microbatches per period as it has."""
+    lines = [tuple(steps(schedule, device)) for device in range(schedule.n_devices)]
+    for n in range(1, max(schedule.n_microbatches // 2, 1) + 1):
+        rounds = []
+        for device, line in enumerate(lines):
+            keys = len(schedule.stages_of[device]) * schedule.n_slices
+            found = _round(line, n, keys)
+            if found is None:
+                break
+            rounds.append(found)
+        if len(rounds) == len(lines):
+            return Pattern(schedule, tuple(rounds), n)
+    raise ValueError(
+        f"{schedule.name} with {schedule.n_microbatches} microbatches has no repeating order: use "
+        "more microbatches, or a schedule with a steady state"
+    )
+
+
+def events(pattern: Pattern, costs: Costs, tick_of: int) -> tuple[int, list[Edge]]:
+    """The event graph of one period: how many steps there are, and their edges in ticks."""
+    schedule, n = pattern.schedule, pattern.n
+    nodes: list[tuple[int, Step]] = []
+    writer: dict[Value, tuple[int, int]] = {}  # value of microbatch modulo n -> node, microbatch
+    edges: list[Edge] = []
+    lengths: list[int] = []
+    for device, line in enumerate(pattern.rounds):
+        first = len(nodes)
+        for step in line:
+            for op in step:
+                for value in writes(schedule, op):
+                    writer[value._replace(microbatch=op.microbatch % n)] = (
+                        len(nodes),
+                        op.microbatch,
+                    )
+            nodes.append((device, step))
+            lengths.append(int(exact(costs.duration(step)) * tick_of))
+        for node in range(first, len(nodes)):
+            last = node == len(nodes) - 1
+            edges.append((node, first if last else node + 1, lengths[node], 1 if last else 0))
+    for node, (device, step) in enumerate(nodes):
+        for op in step:
+            for value in reads(schedule, op):
+                source, microbatch = writer[value._replace(microbatch=op.microbatch % n)]
+                if source == node:
+                    continue
+                length = lengths[source]
+                if nodes[source][0] != device:
+                    boundary = value.stage if value.kind == "activation" else value.stage - 1
+                    length += int(exact(costs.send[boundary]) * tick_of)
+                edges.append((source, node, length, (microbatch - op.microbatch) // n))
+    return len(nodes), edges
+
+
+def _round(line: tuple[Step, ...], n: int, keys: int) -> tuple[Step, ...] | None:
+    """One period of `line`: the end of the longest stretch that repeats n microbatches later."""
+    where = {step[0]: position for position, step in enumerate(line)}
+    lags = []
+    for step in line:
+        twin = where.get(_later(step, n)[0])
+        same = twin is not None and line[twin] == _later(step, n)
+        lags.append(twin - where[step[0]] if same and twin is not None else 0)
+    best, run = (0, 0), 0
+    for position, lag in enumerate(lags):
+        run = run + 1 if lag and position and lags[position - 1] == lag else (1 if lag else 0)
+        if run > best[0]:
+            best = run, position
+    length, last = best
+    lag = lags[last] if lags else 0
+    if not lag or length < lag:
+        return None
+    found = line[last - lag + 1 : last + 1]
+    ops = [op for step in found for op in step]
+    distinct = {(op.kind, op.stage, op.slice, op.microbatch % n) for op in ops}
+    forwards = sum(op.kind == "F" for op in ops)
+    turns = sum(op.kind in ("B", "BW") for op in ops)
+    complete = len(distinct) == len(ops) and forwards == turns == n * keys
+    return found if complete else None
+
+
+def _later(step: Step, n: int) -> Step:
+    return tuple(Op(op.kind, op.stage, op.microbatch + n, op.slice) for op in step)

@@ -1,0 +1,85 @@
+"""Decides exactly whether a pipeline of one stage per device can repeat with a given period.
+
+With one stage per device only the loop I from the start of F to the start of its B matters: the
+shorter the loop of device d+1, the shorter that of device d may be, and a shorter loop never holds
+more memory. So from the last device up, each takes the smallest loop that is not shorter than
+I(d+1) + F + B + 2 sends and leaves a gap for W on the circle of one period:
+
+    0   F   F+W             T-B    T        B may start at F .. T-B-W (its W right behind it)
+    |FFF|...................|BBB|           or at F+W .. T-B (the W of an older one after F)
+"""
+
+from __future__ import annotations
+
+from .periodic import Layout, Problem
+
+
+def is_straight(problem: Problem) -> bool:
+    """Whether stage s is alone on its device, for every s."""
+    return len(problem.placement) == problem.n_devices
+
+
+def straight_layout(problem: Problem, period: int) -> Layout | None:
+    """A layout of that period; None is a proof that there is none."""
+    T, last = period, len(problem.placement) - 1
+    loops, waits = [0] * (last + 1), [0] * (last + 1)
+    least = problem.forward[last]
+    for s in range(last, -1, -1):
+        found = _smallest_loop(problem, T, s, least)
+        if found is None:
+            return None
+        loops[s], waits[s] = found
+        if s:
+            least = (
+                loops[s] + problem.forward[s - 1] + problem.backward[s] + 2 * problem.send[s - 1]
+            )
+    forward = [0]
+    for s in range(last):
+        forward.append(forward[-1] + problem.forward[s] + problem.send[s])
+    backward = [f + loop for f, loop in zip(forward, loops, strict=True)]
+    weight = [b + d + wait for b, d, wait in zip(backward, problem.backward, waits, strict=True)]
+    return Layout(T, (tuple(forward),), (tuple(backward),), (tuple(weight),))
+
+
+def _smallest_loop(problem: Problem, T: int, s: int, least: int) -> tuple[int, int] | None:
+    """The smallest loop >= `least` of a stage, and how long its W waits; None if nothing fits."""
+    f, b, w = problem.forward[s], problem.backward[s], problem.weight[s]
+    if f + b + w > T:
+        return None
+    for loop in _candidates(T, f, b, w, least):
+        phase = loop % T
+        wait = 0 if phase + b + w <= T else (T + f) - (phase + b)
+        if (
+            problem.limit is None
+            or _most(problem, T, s, loop, wait) <= problem.limit[problem.placement[s]]
+        ):
+            return loop, wait
+        return None  # a longer loop holds no less
+    return None
+
+
+def _candidates(T: int, f: int, b: int, w: int, least: int) -> list[int]:
+    """The smallest loop >= least whose phase is in [f, T-b-w] or in [f+w, T-b]."""
+    whole, phase = divmod(least, T)
+    found = []
+    for low, high in ((f, T - b - w), (f + w, T - b)):
+        if low <= high:
+            start = max(phase, low)
+            found.append(whole * T + start if start <= high else (whole + 1) * T + low)
+    return sorted(found)[:1]
+
+
+def _most(problem: Problem, T: int, s: int, loop: int, wait: int) -> int:
+    """Most units alive, just after F starts or (where B takes more) just after B starts."""
+    kept, change = problem.kept[s], problem.change[s]
+    length = loop + problem.backward[s] + wait + problem.weight[s]
+    turn = loop if change >= 0 else loop + problem.backward[s]
+
+    def below(end: int, age: int) -> int:
+        return max(-(-(end - age) // T), 0)
+
+    most = 0
+    for age in (0, loop % T) if change > 0 else (0,):
+        alive = max(below(length, age), 1 if age == 0 else 0)
+        most = max(most, (kept + change) * alive - change * min(below(turn, age), alive))
+    return most
