@@ -10,9 +10,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
-from sim import Op
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from sim import Op
 
 __all__ = [
     "TorchDispatchMode",
@@ -85,7 +86,8 @@ def pipeline_runtime(
         "W": kinds.BACKWARD_WEIGHT,
         "BW": kinds.FULL_BACKWARD,
     }
-    runtime = schedules._PipelineScheduleRuntime(list(stages), n_microbatches, loss_fn=loss)
+    make: Any = schedules._PipelineScheduleRuntime
+    runtime = make(list(stages), n_microbatches, loss_fn=loss)
     runtime.pipeline_order = {
         rank: [schedules._Action(op.stage, letters[op.kind], op.microbatch) for op in order]
         for rank, order in enumerate(orders)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import datetime
 import functools
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ from torch.distributed.pipelining import PipelineStage
 from sim import Op, Schedule, validate
 
 from .adapter import alone, checked_torch, pipeline_runtime, without_vote
-from .ledger import Ledger, static_tensors
+from .ledger import Ledger, static_tensors, storage_bytes
 from .split import Deferral, Split, accumulate, defer, restore
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -48,13 +49,19 @@ class Pass(NamedTuple):
 class RankResult(NamedTuple):
     """What one process knows after a run.
 
+    host: its machine; clocks of one host agree. begun: when each timed step began here.
     steps: the passes of every timed step, in order. memory: those of the step in which bytes were
-    counted. loss: mean over microbatches, on every rank.
+    counted. static_bytes: weights, gradients, buffers. boundary_bytes: what crosses each stage boundary of
+    one microbatch, shape `(n_stages - 1,)`. loss: mean over microbatches, on every rank.
     """
 
     rank: int
+    host: str
+    begun: tuple[float, ...]
     steps: tuple[tuple[Pass, ...], ...]
     memory: tuple[Pass, ...]
+    static_bytes: int
+    boundary_bytes: tuple[int, ...]
     loss: float
 
 
@@ -97,13 +104,12 @@ def run_rank(
             for s in mine
         ]  # fmt: skip
         loss = functools.partial(_timed_loss, loss_fn, log, device)
-        runtime = pipeline_runtime(
-            timed, orders, n_microbatches=schedule.n_microbatches, loss=loss
-        )
+        runtime = pipeline_runtime(timed, orders, n_microbatches=schedule.n_microbatches, loss=loss)
         if replay:
             without_vote(runtime, timed)
         losses: list[Tensor] = []
         found: list[tuple[Pass, ...]] = []
+        begun: list[float] = []
         counted: tuple[Pass, ...] = ()
         for number in range(warm_up + steps + 1):
             counting = number == warm_up + steps
@@ -117,6 +123,7 @@ def run_rank(
             losses.clear()
             if not replay:
                 dist.barrier()
+            began = _now(device)
             runtime.step(
                 *((batch,) if 0 in mine else ()),
                 target=targets,
@@ -128,6 +135,7 @@ def run_rank(
                 counted = tuple(log)
             elif number >= warm_up:
                 found.append(tuple(log))
+                begun.append(began)
     finally:
         if deferral:
             restore(deferral)
@@ -136,7 +144,17 @@ def run_rank(
         mean += torch.stack(losses).detach().mean()
     if not replay:
         dist.broadcast(mean, src=schedule.placement[-1])
-    return RankResult(rank, tuple(found), counted, float(mean))
+    static = storage_bytes(tensor for s in mine for tensor in static_tensors(stages[s]))
+    return RankResult(
+        rank,
+        socket.gethostname(),
+        tuple(begun),
+        tuple(found),
+        counted,
+        static,
+        tuple(shape.nbytes for shape in shapes[1:-1]),
+        float(mean),
+    )
 
 
 def runnable(
@@ -251,7 +269,7 @@ class _TimedStage(PipelineStage):
             device,
             input_args=(inside.detach() if index == 0 else inside,),
             output_args=(outside,),
-            dw_builder=deferral and (lambda: functools.partial(accumulate, deferral.take())),
+            dw_builder=None if deferral is None else _weight_passes(deferral),
         )
         self.log, self.where = log, device
         self.ledger: Ledger | None = None
@@ -260,17 +278,29 @@ class _TimedStage(PipelineStage):
         return self._noted("F", fwd_chunk_id, super().forward_one_chunk, *args, **kwargs)
 
     def backward_one_chunk(
-        self, bwd_chunk_id: int, loss: Any = None, full_backward: bool = True, **kwargs: Any
+        self,
+        bwd_chunk_id: int,
+        loss: Any = None,
+        full_backward: bool = True,
+        last_backward: bool = False,
     ) -> Any:
+        kind = "BW" if full_backward else "B"
+        run = super().backward_one_chunk
         return self._noted(
-            "BW" if full_backward else "B", bwd_chunk_id, super().backward_one_chunk,
-            loss=loss, full_backward=full_backward, **kwargs,
-        )  # fmt: skip
+            kind,
+            bwd_chunk_id,
+            run,
+            loss=loss,
+            full_backward=full_backward,
+            last_backward=last_backward,
+        )
 
     def backward_weight_one_chunk(self, bwd_chunk_id: int, *args: Any, **kwargs: Any) -> Any:
         return self._noted("W", bwd_chunk_id, super().backward_weight_one_chunk, *args, **kwargs)
 
-    def _noted(self, kind: Any, chunk: int, run: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def _noted(
+        self, kind: Any, chunk: int, run: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> Any:
         ledger, op = self.ledger, Op(kind, self.stage_index, chunk)
         if ledger is None:
             start = _now(self.where)
@@ -282,6 +312,11 @@ class _TimedStage(PipelineStage):
             found = run(chunk, *args, **kwargs)
         self.log.append(Pass(op, 0, 0, before, ledger.live, ledger.peak))
         return found
+
+
+def _weight_passes(deferral: Deferral) -> Callable[[], Callable[..., None]]:
+    """What torch calls after every B: the W of what that B has put aside."""
+    return lambda: functools.partial(accumulate, deferral.take())
 
 
 def _timed_loss(loss_fn: Loss, log: list[Pass], device: torch.device, *args: Any) -> Tensor:
