@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ._compiled import Ints, compiled
@@ -10,7 +12,7 @@ from .problem import Letters
 
 
 @compiled
-def _random(state: Ints) -> int:
+def _random(state: Ints) -> Any:
     """The next of 2**31 equally likely numbers (xorshift; numba's own generator is per thread)."""
     z = state[0]
     z ^= (z << 13) & 0x7FFFFFFFFFFFFFFF
@@ -27,8 +29,6 @@ def _trace(
 ) -> int:  # fmt: skip
     """The critical path back from the last pass of device d, as (device, position); its length."""
     x = order.shape[1] - 1
-    counts = np.zeros(duration.size, np.int64)
-    # which occurrence a position holds is found by place, walking down
     n = 0
     letter = np.int64(order[d, x])
     i = end.shape[1] - 1
@@ -63,7 +63,7 @@ def _trace(
 
 
 @compiled
-def _which(place: Ints, letter: int, x: int) -> int:
+def _which(place: Ints, letter: Any, x: Any) -> int:
     """Which occurrence of a letter stands at position x: its places ascend."""
     low, high = 0, place.shape[1] - 1
     while low < high:
@@ -95,7 +95,7 @@ def _shift(row: Letters, x: int, to: int) -> None:
 def anneal(
     start: Letters, m: int, longest: bool, device_of: Ints, duration: Ints, wait_on: Ints,
     delay: Ints, near: Ints, takes: Ints, frees: Ints, limits: Ints, plan: Ints, state: Ints,
-) -> tuple[Letters, int, int]:  # fmt: skip
+) -> tuple[Letters, Any, int]:  # fmt: skip
     """The best order found from `start`, its value, and how many moves were tried.
 
     plan: (moves to try, hottest and coldest temperature in thousandths of a tick, value to stop

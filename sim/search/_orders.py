@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ._compiled import Ints, compiled
 from .problem import Letters
 
-BROKEN = np.int64(2**62)
+BROKEN = 2**62
 
 
 @compiled
@@ -20,7 +22,7 @@ def clocks(
     near: Ints,
     end: Ints,
     place: Ints,
-) -> tuple[int, int]:
+) -> tuple[Any, Any]:
     """Makespan and longest stage of an order; BROKEN if it cannot run.
 
     Fills `end[letter, i]` and `place[letter, i]`: when the i-th of a letter ends, and its position.
@@ -38,7 +40,7 @@ def clocks(
     n_todo, done = n_devices, 0
     while n_todo > 0:
         n_todo -= 1
-        d = todo[n_todo]
+        d = int(todo[n_todo])
         now, x = free[d], position[d]
         while x < length:
             letter = order[d, x]
@@ -133,7 +135,7 @@ def list_order(
                 d, now = e, wake[e]
         if d < 0:
             return False
-        best, best_rank, best_at = -1, np.int64(1000000), never
+        best, best_rank = -1, np.int64(1000000)
         soon, soon_rank, soon_at = -1, np.int64(1000000), never
         starved = False
         for c in range(chunks):
@@ -170,7 +172,7 @@ def list_order(
                 r = rank[d, 2 * c + kind]
                 if at <= now:
                     if r < best_rank:
-                        best, best_rank, best_at = letter, r, at
+                        best, best_rank = letter, r
                 elif at < soon_at or (at == soon_at and r < soon_rank):
                     soon, soon_rank, soon_at = letter, r, at
         n_pending = tail[d] - head[d]

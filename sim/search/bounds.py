@@ -66,11 +66,13 @@ def lower_bound(
     for device in range(schedule.n_devices):
         path = found.absolute(device) if clock == "makespan" else found.relative(device)
         best = max(best, bottleneck(found, device, path))
+        if clock == "longest_stage":  # the first device waits for all the others
+            best = max(best, bottleneck(found, device, first))
         for ledger in _ledgers(schedule, costs, device, memory_limit, memory_bytes):
             if found.simple:
                 best = max(best, few_live(found, device, path, ledger))
                 best = max(best, full_memory(found, device, path, ledger))
-                if clock == "longest_stage":  # the first device waits for all the others
+                if clock == "longest_stage":
                     best = max(best, few_live(found, device, first, ledger))
     return found.time(best)
 
@@ -108,11 +110,13 @@ def bottleneck(found: Passes, device: int, path: Path) -> Time:
     even if it may interrupt its passes is to run the available one with the longest tail (Jackson
     1955; Carlier and Pinson 1989); what that takes bounds every schedule. Microbatches have equal
     heads and tails, so all passes of one shape are one long job. On the `longest_stage` clock
-    heads count from the device's first pass and tails to its last one.
+    heads count from one device's first pass and tails to its last one (of this device, or of the
+    first one, which waits for all others); jobs without such chains are left out.
     """
     jobs = sorted(
         (max(path.head[shape] for shape in job), time, max(path.tail[shape] for shape in job))
         for job, time in found.total[device].items()
+        if all(shape in path.head and shape in path.tail for shape in job)
     )
     best: Time = 0
     now: Time = 0
@@ -261,12 +265,12 @@ def _ledgers(
     if size is not None:
         mine = size[device] if isinstance(size, Sequence) else size
         static = sum(exact(costs.static_bytes[s]) for s in stages)
-        split = any(op.kind == "B" for op in schedule.orders[device])
+        split = {op.stage for op in schedule.orders[device] if op.kind == "B"}
         found.append(
             Ledger(
                 exact(mine) - static,
                 {s: exact(costs.change("F", s)) for s in stages},
-                {s: exact(costs.change("B", s)) if split else 0 for s in stages},
+                {s: exact(costs.change("B", s)) if s in split else 0 for s in stages},
             )
         )
     return found

@@ -115,9 +115,9 @@ class Passes:
         head: dict[Shape, Time] = {}
         for shape in self._in_order():
             ways = [
-                head[before] + self.latency[before] + delay
-                for before, delay in self._inputs(shape)
-                if before in head
+                min(head[before] + self.latency[before] for before in known) + delay
+                for choices, delay in self._before(shape)
+                if (known := [before for before in choices if before in head])
             ]
             if ways:
                 head[shape] = max(ways)
@@ -127,48 +127,65 @@ class Passes:
 
     def _tails(self, device: int | None) -> dict[Shape, Time]:
         ends = None if device is None else set(self.stages_of[device])
-        tail: dict[Shape, Time] = {
-            shape: 0 for shape in self.latency if ends is None or shape[1] in ends
-        }
+        tail: dict[Shape, Time] = {}
         for shape in list(self._in_order())[::-1]:
-            if shape not in tail:
-                continue
-            for before, delay in self._inputs(shape):
-                way = delay + self.latency[shape] + tail[shape]
-                tail[before] = max(tail.get(before, 0), way)
+            ways = [
+                delay + min(self.latency[after] + tail[after] for after in known)
+                for choices, delay in self._after(shape)
+                if (known := [after for after in choices if after in tail])
+            ]
+            if ends is None or shape[1] in ends:
+                ways.append(0)
+            if ways:
+                tail[shape] = max(ways)
         return tail
 
     def _in_order(self) -> Iterator[Shape]:
         """All shapes, none before what it reads."""
         stages, parts = range(len(self.placement)), range(self.n_slices)
         yield from (("F", s, j) for s in stages for j in parts)
-        for s in stages[::-1]:
-            for j in parts[::-1]:
-                yield from (kind for kind in (("B", s, j), ("BW", s, j)) if kind in self.latency)
+        yield from (shape for s in stages[::-1] for j in parts[::-1] for shape in self._both(s, j))
         yield from (shape for shape in self.latency if shape[0] == "W")
 
-    def _inputs(self, shape: Shape) -> Iterator[tuple[Shape, Time]]:
-        """The shapes that one reads from, and what the values take to arrive."""
+    def _both(self, stage: int, part: int) -> list[Shape]:
+        """The backward passes of a stage: B, BW, or both where some microbatches have the one and
+        some the other; then a chain goes through whichever is shorter."""
+        both: list[Shape] = [("B", stage, part), ("BW", stage, part)]
+        return [shape for shape in both if shape in self.latency]
+
+    def _before(self, shape: Shape) -> Iterator[tuple[list[Shape], Time]]:
+        """What a pass reads from: one of these shapes each, and what the value takes to arrive."""
         kind, s, j = shape
         if kind == "W":
-            yield ("B", s, j), 0
+            yield [("B", s, j)], 0
         elif kind == "F":
             if s > 0:
-                yield ("F", s - 1, j), self.send[s - 1]
+                yield [("F", s - 1, j)], self.send[s - 1]
             if j > 0:
-                yield ("F", s, j - 1), 0
+                yield [("F", s, j - 1)], 0
         else:
-            yield ("F", s, j), 0
-            after = ([((s + 1, j), self.send[s])] if s + 1 < len(self.placement) else []) + (
-                [((s, j + 1), 0)] if j + 1 < self.n_slices else []
-            )
-            for (stage, part), delay in after:
-                both = [("B", stage, part), ("BW", stage, part)]
-                there = [found for found in both if found in self.latency]
-                if len(there) == 1:
-                    yield there[0], delay
-                elif there:  # some microbatches have one, some the other: the shorter way counts
-                    yield min(there, key=lambda found: self.latency[found]), delay
+            yield [("F", s, j)], 0
+            if s + 1 < len(self.placement):
+                yield self._both(s + 1, j), self.send[s]
+            if j + 1 < self.n_slices:
+                yield self._both(s, j + 1), 0
+
+    def _after(self, shape: Shape) -> Iterator[tuple[list[Shape], Time]]:
+        """What reads from a pass; the mirror of `_before`."""
+        kind, s, j = shape
+        if kind == "F":
+            yield self._both(s, j), 0
+            if s + 1 < len(self.placement):
+                yield [("F", s + 1, j)], self.send[s]
+            if j + 1 < self.n_slices:
+                yield [("F", s, j + 1)], 0
+        elif kind in ("B", "BW"):
+            if kind == "B":
+                yield [("W", s, j)], 0
+            if s > 0:
+                yield self._both(s - 1, j), self.send[s - 1]
+            if j > 0:
+                yield self._both(s, j - 1), 0
 
 
 def passes(schedule: Schedule, costs: Costs) -> Passes:

@@ -139,7 +139,7 @@ def problem(
     Times without a common tick are rounded to one in a million of the longest pass: fine enough to
     compare orders, and what is returned in the end is judged with the costs themselves.
     """
-    n_stages, n_devices = len(placement), max(placement) + 1
+    n_stages = len(placement)
     times = [[costs.duration((Op(kind, s, 0),)) for kind in PASSES] for s in range(n_stages)]
     sends = [costs.send[s] if placement[s] != placement[s + 1] else 0 for s in range(n_stages - 1)]
     flat = {time for row in times for time in row} | set(sends) | {0}

@@ -9,12 +9,10 @@ passes alone, and a window over the whole schedule is the exact problem.
 from __future__ import annotations
 
 import math
-import time
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._compiled import Ints
 from ._orders import clocks, fits_memory
 from .problem import UNLIMITED, Letters, Problem
 
@@ -268,48 +266,35 @@ def _limit_memory(
     Every activation is an interval from its F to the end of its W that holds what it takes; a
     change at B is a second one (from B on if it rises, up to the end of B if it falls).
     """
-    q = picture.problem
-    row = picture.rows[device]
-    duration = q.duration.tolist()
-    here = {row[x] for x in xs}
-    before = set(row[: xs[0]])
-    floor = min(picture.start[row[x]] for x in xs)
+    q, row = picture.problem, picture.rows[device]
+    here, before = {row[x] for x in xs}, set(row[: xs[0]])
     top = 4 * picture.value + 1
+
+    def moment(item: Pass, *, at_end: bool) -> Any:
+        if item in here:
+            return start[item] + (int(q.duration[item[0]]) if at_end else 0)
+        return 0 if item in before else top
+
     for measure in range(2):
         limit = int(q.limits[measure, device])
         if limit >= UNLIMITED:
             continue
-        intervals: list[Any] = []
-        demands: list[int] = []
-
-        def occupied(opens: Any, closes: Any, demand: int) -> None:
-            if demand <= 0:
-                return
-            size = model.new_int_var(0, top, "")
-            intervals.append(model.new_interval_var(opens, size, closes, ""))
-            demands.append(demand)
-
+        held: list[tuple[Any, Any, int]] = []
         for stage in q.stages_of[device].tolist():
             f, b, w = 3 * stage, 3 * stage + 1, 3 * stage + 2
             kept = int(q.takes[measure, f])
             change = int(q.takes[measure, b] + q.frees[measure, b])
             for i in range(q.n_microbatches):
-                if not {(f, i), (b, i), (w, i)} & here and not (
-                    (f, i) in before and (w, i) not in before
-                ):
+                if (w, i) in before or ((f, i) not in before and (f, i) not in here):
                     continue
-                times = {}
-                for letter, at_end in ((f, False), (b, change < 0), (w, True)):
-                    if (letter, i) in here:
-                        shift = duration[letter] if at_end else 0
-                        times[letter] = start[letter, i] + shift
-                    else:
-                        times[letter] = min(0, floor) if (letter, i) in before else top
-                if change >= 0:
-                    occupied(times[f], times[w], kept)
-                    occupied(times[b], times[w], change)
-                else:
-                    occupied(times[f], times[w], kept + change)
-                    occupied(times[f], times[b], -change)
+                opens, closes = moment((f, i), at_end=False), moment((w, i), at_end=True)
+                turn = moment((b, i), at_end=change < 0)
+                held.append((opens, closes, min(kept, kept + change)))
+                held.append((turn, closes, change) if change > 0 else (opens, turn, -change))
+        held = [entry for entry in held if entry[2] > 0]
+        intervals = [
+            model.new_interval_var(opens, model.new_int_var(0, top, ""), closes, "")
+            for opens, closes, _ in held
+        ]
         if intervals:
-            model.add_cumulative(intervals, demands, limit)
+            model.add_cumulative(intervals, [demand for _, _, demand in held], limit)

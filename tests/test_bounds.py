@@ -1,0 +1,110 @@
+"""A lower bound is never above a schedule that exists, and meets the known optima."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sim import FAMILIES, Costs, Schedule
+from sim.families.family import Clock
+from sim.search import evaluate, lower_bound, steady_interval
+from sim.testing import costs, schedules
+
+cases = schedules().flatmap(lambda schedule: st.tuples(st.just(schedule), costs(schedule)))
+CLOCKS: tuple[Clock, Clock] = ("makespan", "longest_stage")
+
+
+def unit(schedule: Schedule) -> Costs:
+    """Every pass takes one unit of time."""
+    return Costs.of(schedule.n_stages, forward=1, backward=1, weight=1)
+
+
+@settings(max_examples=150, deadline=None)
+@given(cases)
+def test_no_bound_is_above_a_schedule_that_exists(case: tuple[Schedule, Costs]) -> None:
+    schedule, prices = case
+    found = evaluate(schedule, prices)
+    limits = {"memory_limit": max(found.peak_activations), "memory_bytes": list(found.peak_bytes)}
+    for clock in CLOCKS:
+        clocked = getattr(found, clock)
+        assert lower_bound(schedule, prices, clock=clock) <= clocked
+        for limit in ({"memory_limit": limits["memory_limit"]}, limits):
+            assert lower_bound(schedule, prices, clock=clock, **limit) <= clocked
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_no_bound_is_above_a_family_at_its_own_memory(name: str) -> None:
+    for p in (1, 2, 5, 8):
+        for m in (p, 2 * p, 6 * p):
+            try:
+                schedule = FAMILIES[name](p, m)
+            except ValueError:
+                continue
+            for prices in ({}, {"forward": 3, "weight": 0}, {"backward": 5, "send": 2}):
+                times = Costs.uniform(schedule, **prices)
+                found = evaluate(schedule, times)
+                limit = max(found.peak_activations)
+                for clock in CLOCKS:
+                    bound = lower_bound(schedule, times, clock=clock, memory_limit=limit)
+                    assert bound <= getattr(found, clock), (p, m, prices, clock)
+
+
+@pytest.mark.parametrize("p", range(3, 13))
+def test_the_bound_of_the_v_family_is_what_v_min_and_v_half_reach(p: int) -> None:
+    m = 2 * p + 3
+    for name in ("v-min", "v-half"):
+        schedule = FAMILIES[name](p, m)
+        found = evaluate(schedule, unit(schedule))
+        k = round(2 * max(found.peak_activations))
+        bound = lower_bound(schedule, unit(schedule), memory_limit=k / 2)
+        assert bound == 6 * m + 6 * p - 3 * k - 1
+        if name == "v-half" or p % 3 != 2:
+            assert found.makespan == bound
+
+
+def test_one_f_one_b_is_optimal_at_any_memory() -> None:
+    for p, m in ((1, 1), (1, 5), (2, 1), (3, 2), (4, 8), (6, 20)):
+        schedule = FAMILIES["1f1b"](p, m)
+        found = evaluate(schedule, unit(schedule))
+        assert lower_bound(schedule, unit(schedule)) == found.makespan
+
+
+def test_a_slow_stage_in_the_middle_bounds_everything() -> None:
+    schedule = FAMILIES["gpipe"](3, 10)
+    prices = Costs.of(3, forward=[1, 10, 1], backward=[2, 20, 2], weight=0)
+    assert lower_bound(schedule, prices) == 10 * 30 + 1 + 2
+    assert lower_bound(schedule, prices, clock="longest_stage") == 10 * 30 + 1 + 2
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 5), st.integers(1, 9), st.integers(0, 5), st.data())
+def test_more_memory_never_raises_a_bound(p: int, m: int, send: int, data: st.DataObject) -> None:
+    times = st.integers(0, 9)
+    schedule = FAMILIES["zb-v"](p, m)
+    prices = Costs.uniform(
+        schedule,
+        forward=2 * data.draw(times),
+        backward=2 * data.draw(times),
+        weight=2 * data.draw(times),
+        send=send,
+    )
+    for clock in CLOCKS:
+        bounds = [
+            lower_bound(schedule, prices, clock=clock, memory_limit=limit)
+            for limit in (1, 1.5, 2, 3, 5, 9)
+        ]
+        assert bounds == sorted(bounds, reverse=True)
+
+
+def test_the_interval_is_bounded_by_work_and_by_the_life_of_an_activation() -> None:
+    schedule = FAMILIES["zb-h1"](4, 8)
+    assert steady_interval(schedule, unit(schedule)) == 3
+    assert steady_interval(schedule, unit(schedule), memory_limit=2) == 4.5
+    assert steady_interval(schedule, unit(schedule), memory_limit=1) == 9
+
+
+def test_an_unknown_clock_is_refused() -> None:
+    schedule = FAMILIES["1f1b"](2, 2)
+    with pytest.raises(ValueError, match="'wall'"):
+        lower_bound(schedule, unit(schedule), clock="wall")  # type: ignore[arg-type]
