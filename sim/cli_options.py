@@ -185,7 +185,7 @@ def asks(command: Callable[..., None]) -> Callable[..., None]:
     own = [entry for entry in signature.parameters.values() if entry.name != "question"]
     parameters = [
         entry.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        for entry in (*own, *(_parameter(name, ask) for name, ask in OPTIONS.items()))
+        for entry in (*(_parameter(name, ask) for name, ask in OPTIONS.items()), *own)
     ]
     with_question.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     with_question.__annotations__ = {entry.name: entry.annotation for entry in parameters}

@@ -19,7 +19,7 @@
     return opened.get(index);
   }
 
-  // Labels of a time line: those that fit their bars at this width and zoom.
+  // Labels of a time line: those in sight that fit their bars at this width and zoom.
   const LETTER = 6, LABEL_SIZE = 10, MARGIN = 110;
   const column = x => x.bdata === undefined ? x
     : new { f8: Float64Array, i1: Int8Array, i2: Int16Array, i4: Int32Array,
@@ -27,13 +27,15 @@
 
   function fitting(element, bars, range) {
     const pixels = (element.clientWidth - MARGIN) / Math.abs(range[1] - range[0]);
-    return bars.map(bar => bar.labels.map(
-      (label, i) => bar.lengths[i] * pixels > label.length * LETTER ? label : ""));
+    return bars.map(bar => bar.labels.map((label, i) =>
+      bar.lengths[i] * pixels > label.length * LETTER && bar.starts[i] < range[1]
+        && bar.starts[i] + bar.lengths[i] > range[0] ? label : ""));
   }
 
   let bars = [];
   function labelled(element, figure) {
-    bars = figure.data.map(trace => ({ labels: trace.text, lengths: column(trace.x) }));
+    bars = figure.data.map(trace =>
+      ({ labels: trace.text, starts: column(trace.base), lengths: column(trace.x) }));
     const text = fitting(element, bars, figure.layout.xaxis.range);
     delete figure.layout.uniformtext;
     return figure.data.map((trace, i) => ({ ...trace, text: text[i], constraintext: "none",
