@@ -60,6 +60,11 @@ class Cache:
             leaves.append(leaf)
         self._kept.setdefault(layer, {})[part] = tuple(leaves)
 
+    def gradients(self) -> list[Tensor]:
+        """The gradients that have added up so far in the leaves."""
+        leaves = (leaf for pairs in self._edges.values() for _, leaf in pairs)
+        return [leaf.grad for leaf in leaves if leaf.grad is not None]
+
     def roots(self, part: int) -> list[Root]:
         """Where the backward of slice `part` starts besides its output; forgets that slice."""
         found = [

@@ -146,7 +146,7 @@ class _LinearLater(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
         x, weight = ctx.saved_tensors  # once: with checkpointing, this recomputes the block
-        ctx.to.put(Contribution(ctx.layer, x, gradient))
+        ctx.to.put(Contribution(ctx.layer, x.detach(), gradient))  # its graph can go now
         wanted = ctx.needs_input_grad[0]
         return (gradient @ weight.to(gradient.dtype)).to(x.dtype) if wanted else None, *_NONE
 

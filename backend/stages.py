@@ -20,7 +20,8 @@ from .adapter import input_pass, outputs_for_input_pass, weight_pass
 from .cache import Cache, Root
 from .split import Contribution, Deferral, accumulate
 
-Loss = Callable[[Tensor, Tensor], Tensor]
+Loss = Callable[[Tensor, Any], Tensor]
+"""(output, target or None) -> mean loss."""
 Gradients = tuple[Tensor | None, ...]
 
 
@@ -35,7 +36,7 @@ class Goal(NamedTuple):
     """What the last stage compares its output with, and what part of the batch that is."""
 
     loss: Loss
-    target: Tensor
+    target: Tensor | None
     share: float
 
 
@@ -134,12 +135,10 @@ class Stage:
             if each.groups is not None:
                 weight_pass(trainable(self.module), each.groups)
 
-    def clear(self) -> None:
-        """Forgets what a broken run has left."""
-        for left in (self._saved, self._pending, self._caches):
-            left.clear()
-        if self.deferral is not None:
-            self.deferral.take()
+    def cache_gradients(self, microbatch: int) -> list[Tensor]:
+        """Gradients of keys and values that wait for the B of an earlier slice."""
+        cache = self._caches.get(microbatch)
+        return cache.gradients() if cache else []
 
     def _begin(self, unit: Unit, gradients: Gradients) -> tuple[_Saved, list[Root]]:
         """What F saved of `unit`, and where its backward starts."""

@@ -1,0 +1,216 @@
+"""What single passes cost: seconds with their spread, signed bytes, bytes that cross boundaries.
+
+A table comes from any run (`pass_table`), or from a run made for it: all stages on one device,
+one microbatch at a time (`measured_passes`). Either becomes the simulator's `Costs`.
+
+Bytes are counted at the ends of passes (see `backend.ledger`): F keeps its input and what its
+graph saved, B gives some back or keeps more (hence signed), W frees the rest. What exists only
+inside a pass is in `most`, never in the costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from sim import Costs, Kind, Op, Schedule, parse_op
+
+from .ledger import static_tensors, storage_bytes
+from .local import RunResult, run
+from .split import Split
+from .stages import Loss
+from .transformer import next_token_loss
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Clock = Literal["wall", "cpu"]
+
+
+@dataclass(frozen=True)
+class Passes:
+    """What every pass of every stage costs.
+
+    table: a row per `stage`, `slice` and `kind`: `seconds` (median) and `spread` (half the range
+        between the quartiles), `cpu` (median CPU seconds, NaN where not known), `count` (passes
+        measured), `bytes` (signed change) and `most` (most bytes inside the pass above those
+        before it). Estimates have `flops` too.
+    boundary_bytes: what crosses each boundary, shape `(n_stages - 1, n_slices)`.
+    static_bytes: weights, gradients and buffers, shape `(n_stages,)`.
+    group_scale: time of W over several microbatches in one kernel over the sum of single ones.
+    """
+
+    table: pd.DataFrame
+    boundary_bytes: tuple[tuple[int, ...], ...]
+    static_bytes: tuple[int, ...]
+    group_scale: float = 1.0
+
+    def costs(self, *, clock: Clock = "wall") -> Costs:
+        """The simulator's costs; clock "cpu" takes CPU seconds, for a machine that others use too.
+
+        Static bytes are left out: a run counts what passes keep, and so does this.
+        """
+        column = "seconds" if clock == "wall" else "cpu"
+        wide = self.table.set_index(["stage", "slice", "kind"]).unstack(["kind", "slice"])
+        times, sizes = wide[column], wide["bytes"]
+        found: dict[str, Any] = {
+            name: _cells(times[kind])
+            for name, kind in (("forward", "F"), ("backward", "B"), ("weight", "W"))
+        }
+        if "BW" in times:
+            found["fused_backward"] = _cells(times["BW"])
+        return Costs(
+            **found,
+            activation_bytes=_whole(sizes["F"]),
+            backward_bytes=_whole(sizes["B"]),
+            boundary_bytes=self.boundary_bytes,
+            group_scale=self.group_scale,
+        )
+
+
+def measured_passes(
+    stages: Sequence[nn.Module],
+    batch: Tensor,
+    *,
+    targets: Tensor | None = None,
+    loss_fn: Loss = next_token_loss,
+    n_slices: int = 1,
+    split: Split = "deferred",
+    device: str | torch.device = "cpu",
+    steps: int = 5,
+    warmup: int = 2,
+    partitions: Sequence[torch.cuda.Stream] | None = None,
+) -> Passes:
+    """F, B, W and BW of every stage for **one microbatch**, `batch`, with nothing else running.
+
+    steps, warmup: how often each pass is timed, and run before that.
+    partitions: one stream, to measure on the partition that the passes will run on.
+    """
+    options: dict[str, Any] = {
+        "loss_fn": loss_fn,
+        "split": split,
+        "device": device,
+        "warmup": warmup,
+        "partitions": partitions,
+    }
+    results = [
+        run(
+            alone(len(stages), n_slices, kinds),
+            stages,
+            batch,
+            targets=targets,
+            steps=steps,
+            memory=1,
+            **options,
+        )
+        for kinds in ("BW", "B W")
+    ]
+    table = pass_table(results)
+    if n_slices > 1:
+        group = 1.0
+    else:
+        grouped = run(
+            together(len(stages), GROUP),
+            stages,
+            torch.cat([batch] * GROUP),
+            targets=None if targets is None else torch.cat([targets] * GROUP),
+            steps=steps,
+            memory=0,
+            **options,
+        )
+        group = _group_scale(grouped, table)
+    crossing = results[0].boundary_bytes
+    static = tuple(storage_bytes(static_tensors(module)) for module in stages)
+    return Passes(table, crossing, static, group)
+
+
+GROUP = 4
+"""Microbatches in the grouped weight pass that `group_scale` is measured with."""
+
+
+def alone(n_stages: int, n_slices: int, kinds: str) -> Schedule:
+    """One microbatch through all stages on one device, with "BW" or with "B W"."""
+    names: tuple[Kind, ...] = ("BW",) if kinds == "BW" else ("B", "W")
+    order = [Op("F", stage, 0, part) for part in range(n_slices) for stage in range(n_stages)]
+    for part in reversed(range(n_slices)):
+        for stage in reversed(range(n_stages)):
+            order += [Op(kind, stage, 0, part) for kind in names]
+    return Schedule((0,) * n_stages, (tuple(order),), 1, n_slices, name=f"alone, {kinds}")
+
+
+def together(n_stages: int, n_microbatches: int) -> Schedule:
+    """All microbatches on one device, and one weight pass per stage over all of them."""
+    each = range(n_microbatches)
+    order = [Op("F", stage, i) for i in each for stage in range(n_stages)]
+    order += [Op("B", stage, i) for i in each for stage in reversed(range(n_stages))]
+    groups = [tuple(Op("W", stage, i) for i in each) for stage in range(n_stages)]
+    order += [op for group in groups for op in group]
+    return Schedule(
+        (0,) * n_stages, (tuple(order),), n_microbatches, fused=tuple(groups), name="grouped"
+    )
+
+
+def pass_table(results: Sequence[RunResult]) -> pd.DataFrame:
+    """Medians over all iterations and microbatches of `results`; see `Passes.table`.
+
+    Passes in fused steps are left out of the times: a step is timed as a whole.
+    """
+    import pandas as pd
+
+    ops = pd.concat([_single(trace.ops) for result in results for trace in result.traces])
+    sizes = pd.concat([_sizes(result) for result in results])
+    key = ["stage", "slice", "kind"]
+    ops = ops.assign(seconds=ops["end"] - ops["start"])
+    grouped = ops.groupby(key)
+    low, high = (grouped["seconds"].quantile(part) for part in (0.25, 0.75))
+    table = pd.DataFrame(
+        {
+            "seconds": grouped["seconds"].median(),
+            "spread": (high - low) / 2,
+            "cpu": grouped["cpu"].median(),
+            "count": grouped["seconds"].count(),
+        }
+    )
+    medians = sizes.groupby(key)[["bytes", "most"]].median()
+    return table.join(medians, how="outer").reset_index()
+
+
+def _single(ops: pd.DataFrame) -> pd.DataFrame:
+    """The rows of passes that are a step of their own."""
+    return ops[~ops.duplicated(["device", "step"], keep=False)]
+
+
+def _sizes(result: RunResult) -> pd.DataFrame:
+    """Per pass its signed bytes, and the most inside it above those before."""
+    memory = result.trace.memory
+    ops = [parse_op(reason) for reason in memory["reason"]]
+    return memory.assign(
+        stage=[op.stage for op in ops],
+        slice=[op.slice for op in ops],
+        kind=[op.kind for op in ops],
+        bytes=memory["change"],
+        most=memory["most"] - (memory["live"] - memory["change"]),
+    )
+
+
+def _group_scale(grouped: RunResult, table: pd.DataFrame) -> float:
+    """Time of the grouped weight passes over that of as many single ones; 1 if there are none."""
+    single = GROUP * float(table.loc[table["kind"] == "W", "seconds"].sum())
+    found = []
+    for trace in grouped.traces:
+        steps = trace.ops[trace.ops["kind"] == "W"].drop_duplicates("step")
+        found.append(float((steps["end"] - steps["start"]).sum()))
+    return sorted(found)[len(found) // 2] / single if single > 0 else 1.0
+
+
+def _cells(frame: pd.DataFrame) -> tuple[tuple[float, ...], ...]:
+    """Rows of stages, columns of slices."""
+    return tuple(tuple(float(cell) for cell in row) for row in frame.to_numpy())
+
+
+def _whole(frame: pd.DataFrame) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(round(cell) for cell in row) for row in frame.to_numpy())

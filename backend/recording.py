@@ -1,0 +1,99 @@
+"""What the workers wrote down, as a measured `Trace`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sim import Kind, Op, Schedule, Trace, Value
+
+from .lanes import Lane
+from .workers import Round, TransferRecord
+
+OPS = ("device", "position", "kind", "stage", "microbatch", "slice", "iteration", "step",
+       "start", "end", "written", "arrived", "source", "cpu")  # fmt: skip
+TRANSFERS = ("value", "stage", "microbatch", "slice", "iteration", "source", "destination",
+             "link", "bytes", "ready", "start", "end")  # fmt: skip
+MEMORY = ("device", "time", "change", "live", "activations", "reason", "most")
+
+
+def measured_trace(
+    schedule: Schedule,
+    rounds: Sequence[Round],
+    lanes: Sequence[Lane],
+    *,
+    memory: Sequence[Round] = (),
+    notes: dict[str, Any] | None = None,
+) -> Trace:
+    """One iteration as a `Trace` of origin "measured"; times in seconds from the first pass on.
+
+    rounds: what each device wrote down in that iteration. memory: likewise, in the iteration the
+    ledger was on; its bytes are put on the clock of `rounds`: a rise at the start of its pass, a
+    fall at the end.
+    There are two columns more than simulated: in ops `cpu`, the seconds a pass kept its CPU busy
+    (a fused step as a whole), less than end - start where others used the machine; in memory
+    `most`, the most live bytes inside the pass.
+    """
+    import pandas as pd
+
+    def seconds(device: int, mark: Any) -> float:
+        return lanes[device].seconds(rounds[device].origin, mark)
+
+    begin = min(
+        (seconds(record.device, record.start) for one in rounds for record in one.passes),
+        default=0.0,
+    )
+
+    def when(device: int, mark: Any) -> float:
+        return seconds(device, mark) - begin
+
+    def arrival(transfer: TransferRecord) -> float:
+        return when(transfer.source, transfer.end) + transfer.delay
+
+    ops, spans = [], {}
+    backward = {op[1:]: op.kind for order in schedule.orders for op in order if "B" in op.kind}
+    numbers: dict[tuple[int, int], int] = {}
+    for one in rounds:
+        for record in one.passes:
+            number = numbers.setdefault((record.device, record.step), len(numbers))
+            start, end = when(record.device, record.start), when(record.device, record.end)
+            spans[record.op] = start, end
+            last = max(record.got, key=arrival, default=None)
+            told = (
+                (when(last.source, last.written), arrival(last), _writer(last.value, backward))
+                if last
+                else (float("nan"), float("nan"), "")
+            )
+            kind, stage, microbatch, part = record.op
+            ops.append(
+                (record.device, record.position, kind, stage, microbatch, part, 0, number,
+                 start, end, *told, record.cpu)
+            )  # fmt: skip
+    transfers = [
+        (t.value.kind, t.value.stage, t.value.microbatch, t.value.slice, 0, t.source,
+         t.destination, "", t.bytes, when(t.source, t.written), when(t.source, t.start), arrival(t))
+        for one in rounds
+        for t in one.transfers
+    ]  # fmt: skip
+    books = []
+    for one in memory:
+        chunks = 0
+        for device, op, before, after, most in one.memory:
+            parts = len(schedule.stages_of[device]) * schedule.n_slices
+            chunks += {"F": 1, "B": 0}.get(op.kind, -1)
+            time = spans[op][0 if after > before else 1]
+            books.append((device, time, after - before, after, chunks / parts, str(op), most))
+    return Trace(
+        schedule,
+        ops=pd.DataFrame(ops, columns=list(OPS)),
+        transfers=pd.DataFrame(transfers, columns=list(TRANSFERS)),
+        memory=pd.DataFrame(books, columns=list(MEMORY)),
+        origin="measured",
+        notes=notes or {},
+    )
+
+
+def _writer(value: Value, backward: dict[tuple[int, int, int], Kind]) -> str:
+    """The pass that wrote `value`, as text."""
+    kind = "F" if value.kind == "activation" else backward[value[1:]]
+    return str(Op(kind, *value[1:]))
