@@ -13,68 +13,48 @@ Your own block, here 1F1B on two devices with a split backward:
     >>> print(schedule(block, 3))
     mine: 2 devices, 2 stages, 3 microbatches
     device 0 | F0 F1 B0 W0 F2 B1 W1 B2 W2
-    device 1 | F0 B0 W0 F1 B1 F2 B2 W1 W2
+    device 1 | F0 B0 W0 F1 B1 W1 F2 B2 W2
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
+from collections.abc import Sequence
 
-from .ir import Kind, Op, Schedule
-from .reorder import Cells, Row, most_alive, reordered, squeezed, with_weights
+from .block import Block, collision, crowded, repeated, settled_weights, v_placement
+from .ir import Op, Schedule
+from .reorder import drawn_together, with_weights
 
-UNIT: Mapping[Kind, int] = {"F": 1, "B": 1, "W": 1, "BW": 2}
-
-
-@dataclass(frozen=True)
-class Block:
-    """The passes of one microbatch on all devices, in cells of time; repeats every `interval`.
-
-    placement: device of each stage, shape `(n_stages,)`.
-    offsets: first cell of every pass of microbatch 0, by kind, shape `(n_stages,)` each: either
-        "F" and "B", with or without "W", or "F" and "BW". Without "W" the weight gradients float:
-        each runs in the first idle cell after its B, first in, first out.
-    interval: cells from one microbatch to the next.
-    lengths: cells that a pass of each kind takes; 1, and 2 for a fused backward.
-    send: cells between the end of a pass and the start of a pass of another device that reads it.
-    """
-
-    placement: tuple[int, ...]
-    offsets: Mapping[Kind, Sequence[int]]
-    interval: int
-    name: str = "block"
-    lengths: Mapping[Kind, int] = field(default_factory=lambda: UNIT)
-    send: int = 0
-
-    @property
-    def n_devices(self) -> int:
-        return max(self.placement) + 1
-
-    @property
-    def n_stages(self) -> int:
-        return len(self.placement)
-
-
-def v_placement(n_devices: int) -> tuple[int, ...]:
-    """Stage s on device s going down the V, and on device 2p-1-s coming back."""
-    return (*range(n_devices), *reversed(range(n_devices)))
+__all__ = [
+    "Block",
+    "check",
+    "is_collision_free",
+    "lifespan",
+    "predicted_peak",
+    "schedule",
+    "v_placement",
+]
 
 
 def lifespan(block: Block) -> tuple[int, ...]:
-    """Cells from the start of F to the end of the last backward pass, of each stage."""
-    _check_shape(block)
-    last = _last_kind(block)
-    offsets = _all_offsets(block)
-    length = block.lengths[last]
-    return tuple(
-        end + length - start for start, end in zip(offsets["F"], offsets[last], strict=True)
-    )
+    """Cells from the start of F to the end of the last backward pass, of each stage.
+
+    ValueError where floating W's have no place: other passes collide, or leave too few cells idle.
+    """
+    if "BW" in block.offsets:
+        ends, length = block.offsets["BW"], block.lengths["BW"]
+    else:
+        if block.floats and (complaint := _collides(block)):
+            raise ValueError(complaint)
+        ends = settled_weights(block) if block.floats else block.offsets["W"]
+        length = block.lengths["W"]
+    return tuple(end + length - f for f, end in zip(block.offsets["F"], ends, strict=True))
 
 
 def predicted_peak(block: Block) -> tuple[int, ...]:
-    """Most activations alive on each device, in chunks (stages): the sum of ceil(lifespan / T)."""
+    """Most activations alive on each device, in chunks (stages): the sum of ceil(lifespan / T).
+
+    An upper bound: two stages of a device need not have their most at the same time.
+    """
     alive = [-(-cells // block.interval) for cells in lifespan(block)]
     return tuple(
         sum(alive[s] for s, device in enumerate(block.placement) if device == d)
@@ -84,18 +64,15 @@ def predicted_peak(block: Block) -> tuple[int, ...]:
 
 def is_collision_free(block: Block) -> bool:
     """Whether no two passes of a device ever want one cell, however often the block repeats."""
-    _check_shape(block)
-    return _collision(block) is None and not _no_room(block)
+    return not _collides(block)
 
 
 def check(block: Block) -> None:
-    """ValueError with one sentence if `block` cannot be a schedule: see the rules in `Block`."""
-    _check_shape(block)
-    cells = _cells(block)
+    """ValueError with one sentence if passes collide or start before their inputs are there."""
+    cells = block.cells
     for kind, starts in block.offsets.items():
         for stage, start in enumerate(starts):
-            op = Op(kind, stage, 0)
-            for source, gap in cells.inputs(op):
+            for source, gap in cells.inputs(Op(kind, stage, 0)):
                 free = block.offsets[source.kind][source.stage] + block.lengths[source.kind] + gap
                 if start < free:
                     raise ValueError(
@@ -103,185 +80,87 @@ def check(block: Block) -> None:
                         f"input from {source.kind} of stage {source.stage} is there in cell "
                         f"{free}: move it later"
                     )
-    if found := _collision(block):
-        (a, stage_a), (b, stage_b), cell = found
-        raise ValueError(
-            f"{block.name}: {a} of stage {stage_a} and {b} of stage {stage_b} collide on device "
-            f"{block.placement[stage_a]}: both take cell {cell} of every {block.interval}; offsets "
-            f"on a device must be distinct modulo {block.interval}"
-        )
-    if complaint := _no_room(block):
+    if complaint := _collides(block):
         raise ValueError(complaint)
 
 
 def schedule(block: Block, n_microbatches: int, *, limit: int | None = None) -> Schedule:
     """The block repeated for all microbatches, with warm-up and cool-down drawn together.
 
-    Repeat, squeeze, move the passes of warm-up and cool-down into idle cells without letting more
-    than `limit` activations (chunks) be alive on a device, squeeze. `limit` is the peak of the
-    repeated block if not given. Only the order of the passes is kept.
+    Repeat, squeeze, move the passes of warm-up and cool-down into idle cells while at most `limit`
+    activations (chunks) are alive on every device, squeeze. If `limit` is not given, no device
+    keeps more alive than the repeated block does. Only the order of the passes is kept.
+
+    ValueError with one sentence if the block is no schedule, or keeps more than `limit` alive.
     """
     check(block)
-    if (
-        isinstance(n_microbatches, bool)
-        or not isinstance(n_microbatches, int)
-        or n_microbatches < 1
-    ):
-        raise ValueError(f"{block.name}: m is {n_microbatches!r}: it must be a whole number >= 1")
+    for name, number in {"m": n_microbatches, "limit": 1 if limit is None else limit}.items():
+        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            raise ValueError(f"{block.name}: {name} is {number!r}: it must be a whole number >= 1")
     orders = _orders(block, n_microbatches, limit)
     return Schedule(block.placement, tuple(map(tuple, orders)), n_microbatches, name=block.name)
 
 
 def _orders(block: Block, m: int, limit: int | None) -> list[list[Op]]:
-    cells, floating = _cells(block), _floats(block)
-    orders = [with_weights(row, block.lengths) for row in _repeated(block, m)]
-    rows = squeezed(orders, cells)
-    alive = [most_alive(row, block.lengths, floating=False) for row in rows]
-    most = max(alive) if limit is None else limit
-    if most < max(alive):
-        raise ValueError(
-            f"{block.name}: limit is {most} chunks, but the block itself keeps {max(alive)} alive: "
-            "give at least that, or a block of shorter lifespans"
+    """The order of every device: drawn together for a few microbatches, then made longer.
+
+    Between warm-up and cool-down every interval is like the one before, so a schedule for few
+    microbatches with two equal intervals in a row gives the one for many: more of the same between
+    them. That is as valid as the short one: up to the cut every pass has its inputs before the cut.
+    """
+    first = min(map(min, block.offsets.values()))
+    reach = (max(map(max, block.offsets.values())) - first) // block.interval + 1
+    few = reach * 5 // 4 + 10
+    while few < m:
+        short = _drawn_together(block, few, limit)
+        cuts = [first + (few - n) * block.interval for n in (6, 5, 4)]
+        long = [_longer(order, block, cuts, m - few) for order in short]
+        if all(long):
+            return long
+        few *= 2
+    return _drawn_together(block, m, limit)
+
+
+def _drawn_together(block: Block, m: int, limit: int | None) -> list[list[Op]]:
+    orders = [with_weights(row, block.lengths) for row in repeated(block, m)]
+    try:
+        return drawn_together(orders, block.cells, limit=limit, floating=block.floats)
+    except ValueError as error:
+        raise ValueError(f"{block.name}: {error}") from None
+
+
+def _longer(order: list[Op], block: Block, cuts: list[int], more: int) -> list[Op]:
+    """`order` with `more` intervals after the second of two; [] if the two are not equal."""
+    clean = [0, 0, 0]
+    for position, op in enumerate(order):
+        if op.kind not in block.offsets:
+            continue
+        time = block.offsets[op.kind][op.stage] + op.microbatch * block.interval
+        late = [time >= cut for cut in cuts]
+        for n, is_late in enumerate(late):
+            if is_late and not clean[n]:
+                clean[n] = position
+            elif clean[n] and not is_late:
+                return []
+    a, b, c = clean
+    if not 0 < a < b < c or _later(order[a:b], 1) != order[b:c]:
+        return []
+    middle = [op for n in range(1, more + 1) for op in _later(order[b:c], n)]
+    return [*order[:c], *middle, *_later(order[c:], more)]
+
+
+def _later(ops: Sequence[Op], n: int) -> list[Op]:
+    """The same passes of microbatches `n` later."""
+    return [Op(kind, stage, microbatch + n) for kind, stage, microbatch, _ in ops]
+
+
+def _collides(block: Block) -> str:
+    if found := collision(block):
+        one, other, cell = found
+        return (
+            f"{block.name}: {one.kind} of stage {one.stage} and {other.kind} of stage "
+            f"{other.stage} collide on device {block.placement[one.stage]}: both take cell {cell} "
+            f"of every {block.interval}; on a device, cells must be distinct modulo the interval"
         )
-    first, backward = block.placement[0], _backward(block)
-    for floats in (False, True) if floating else (False,):
-        warm = next(t for t, op in rows[first] if op.kind == backward and op.stage == 0)
-        cool = max(t for t, op in rows[first] if op.kind == "F" and op.stage == 0)
-        if floats:
-            rows = [[(start, op) for start, op in row if op.kind != "W"] for row in rows]
-        rows = reordered(
-            rows,
-            cells,
-            limits=[most] * len(rows),
-            warm_until=warm,
-            cool_from=cool,
-            floating=floats,
-        )
-        orders = [with_weights(row, block.lengths) for row in rows]
-        rows = squeezed(orders, cells)
-    return orders
-
-
-def _repeated(block: Block, m: int) -> list[Row]:
-    rows: list[Row] = [[] for _ in range(block.n_devices)]
-    for kind, starts in block.offsets.items():
-        for stage, start in enumerate(starts):
-            rows[block.placement[stage]].extend(
-                (start + i * block.interval, Op(kind, stage, i)) for i in range(m)
-            )
-    first = min(row[0][0] for row in map(sorted, rows) if row)
-    return [sorted((start - first, op) for start, op in row) for row in rows]
-
-
-def _cells(block: Block) -> Cells:
-    return Cells(block.lengths, block.placement, block.send)
-
-
-def _floats(block: Block) -> bool:
-    return "B" in block.offsets and "W" not in block.offsets
-
-
-def _backward(block: Block) -> Kind:
-    return "BW" if "BW" in block.offsets else "B"
-
-
-def _last_kind(block: Block) -> Kind:
-    return "BW" if "BW" in block.offsets else "W"
-
-
-def _all_offsets(block: Block) -> dict[Kind, tuple[int, ...]]:
-    """The offsets with those of floating W's: where they settle when the block repeats for ever."""
-    found: dict[Kind, tuple[int, ...]] = {k: tuple(v) for k, v in block.offsets.items()}
-    if not _floats(block):
-        return found
-    if complaint := _no_room(block):
-        raise ValueError(complaint)
-    span = max(block.offsets["B"]) - min(block.offsets["F"])
-    probe = span // block.interval + 2
-    starts: dict[tuple[int, int], int] = {}
-    for row in _repeated(block, 3 * probe):
-        for start, op in _with_weight_starts(row, block.lengths):
-            starts[op.stage, op.microbatch] = start
-    shift = min(min(v) for v in found.values()) - probe * block.interval
-    found["W"] = tuple(starts[stage, probe] + shift for stage in range(block.n_stages))
-    return found
-
-
-def _with_weight_starts(row: Row, lengths: Mapping[Kind, int]) -> Row:
-    """The floating W's of a row with their starts."""
-    order, starts = with_weights(row, lengths), {op: start for start, op in row}
-    found: Row = []
-    free = 0
-    for op in order:
-        start = starts.get(op, free)
-        if op.kind == "W":
-            found.append((start, op))
-        free = start + lengths[op.kind]
-    return found
-
-
-def _collision(block: Block) -> tuple[tuple[Kind, int], tuple[Kind, int], int] | None:
-    """Two passes that want one cell, and which; None if there are none."""
-    taken: dict[tuple[int, int], tuple[Kind, int]] = {}
-    for kind, starts in block.offsets.items():
-        for stage, start in enumerate(starts):
-            for cell in range(start, start + block.lengths[kind]):
-                spot = block.placement[stage], cell % block.interval
-                if spot in taken:
-                    return taken[spot], (kind, stage), spot[1]
-                taken[spot] = kind, stage
-    return None
-
-
-def _no_room(block: Block) -> str:
-    """What is wrong if the floating W's of a device do not fit into its idle cells; else ""."""
-    if not _floats(block) or _collision(block):
-        return ""
-    for device in range(block.n_devices):
-        stages = [s for s, d in enumerate(block.placement) if d == device]
-        busy = sorted(
-            (starts[s] % block.interval, block.lengths[kind])
-            for kind, starts in block.offsets.items()
-            for s in stages
-        )
-        gaps = [b - a - n for (a, n), (b, _) in pairwise([*busy, (busy[0][0] + block.interval, 0)])]
-        room = sum(gap // block.lengths["W"] for gap in gaps)
-        if room < len(stages):
-            return (
-                f"{block.name}: {room} of {len(stages)} W's fit into the idle cells of device "
-                f"{device}: interval {block.interval} is too short, or give the offsets of W"
-            )
-    return ""
-
-
-def _check_shape(block: Block) -> None:
-    kinds = set(block.offsets)
-    if kinds not in ({"F", "B"}, {"F", "B", "W"}, {"F", "BW"}):
-        raise ValueError(
-            f"{block.name}: offsets are given for {sorted(kinds)}: give F and B, F, B and W, "
-            "or F and BW"
-        )
-    devices = set(block.placement)
-    if not devices or devices != set(range(len(devices))):
-        raise ValueError(
-            f"{block.name}: placement is {block.placement}: give every stage a device, and every "
-            "device from 0 on a stage"
-        )
-    for kind, starts in block.offsets.items():
-        if len(starts) != block.n_stages:
-            raise ValueError(
-                f"{block.name}: {kind} has {len(starts)} offsets for {block.n_stages} stages"
-            )
-        if wrong := next(
-            (o for o in starts if isinstance(o, bool) or not isinstance(o, int)), None
-        ):
-            raise ValueError(
-                f"{block.name}: an offset of {kind} is {wrong!r}: cells are whole numbers"
-            )
-    needed = {
-        "interval": block.interval,
-        **{f"length of {k}": block.lengths.get(k, 1) for k in kinds},
-    }
-    for name, cells in needed.items():
-        if isinstance(cells, bool) or not isinstance(cells, int) or cells < 1:
-            raise ValueError(f"{block.name}: {name} is {cells!r}: it must be a whole number >= 1")
+    complaint = crowded(block)
+    return f"{block.name}: {complaint}" if complaint else ""

@@ -44,6 +44,42 @@ class Cells:
         return [(source, self.send if crosses else 0)]
 
 
+def drawn_together(
+    orders: Sequence[Sequence[Op]], cells: Cells, *, limit: int | None = None, floating: bool = True
+) -> list[list[Op]]:
+    """The orders with warm-up and cool-down drawn together; the stable phase between them stays.
+
+    Squeeze; move the passes of warm-up and cool-down into idle cells, at no time with more than
+    `limit` activations (chunks) alive on a device; squeeze; and once more with the weight gradients
+    `floating`. Without `limit`, no device keeps more alive than it does anyway.
+    Give `cells` the lengths of your costs to have them count; only order matters afterwards.
+
+    ValueError if the orders themselves keep more than `limit` alive, or wait for each other.
+    """
+    rows = squeezed(orders, cells)
+    alive = [most_alive(row, cells.lengths) for row in rows]
+    if limit is not None and limit < max(alive):
+        raise ValueError(
+            f"limit is {limit} chunks, but the orders themselves keep {max(alive)} alive on a "
+            f"device: give at least {max(alive)}, or a block of shorter lifespans"
+        )
+    limits = alive if limit is None else [limit] * len(rows)
+    split = any(op.kind == "W" for order in orders for op in order)
+    for floats in (False, True) if floating and split else (False,):
+        if floats:
+            rows = [[(start, op) for start, op in row if op.kind != "W"] for row in rows]
+        first = rows[cells.placement[0]]
+        rows = reordered(
+            rows,
+            cells,
+            limits=limits,
+            warm_until=min(t for t, op in first if op.stage == 0 and op.kind in ("B", "BW")),
+            cool_from=max(t for t, op in first if op.stage == 0 and op.kind == "F"),
+        )
+        rows = squeezed([with_weights(row, cells.lengths) for row in rows], cells)
+    return [[op for _, op in row] for row in rows]
+
+
 def squeezed(orders: Sequence[Sequence[Op]], cells: Cells) -> list[Row]:
     """Every pass as early as its inputs and the order of its device allow.
 
@@ -96,9 +132,9 @@ def with_weights(row: Row, lengths: Mapping[Kind, int]) -> list[Op]:
     return [*order, *pending]
 
 
-def most_alive(row: Row, lengths: Mapping[Kind, int], *, floating: bool) -> int:
-    """The largest number of activations alive on a device, counting its floating W's."""
-    return _Lane(row, lengths, floating).peak()
+def most_alive(row: Row, lengths: Mapping[Kind, int]) -> int:
+    """The largest number of activations alive on a device; W's not in the row float."""
+    return max(alive for alive, _ in _Lane(row, lengths).before)
 
 
 def reordered(
@@ -108,7 +144,6 @@ def reordered(
     limits: Sequence[int],
     warm_until: int,
     cool_from: int,
-    floating: bool,
 ) -> list[Row]:
     """The rows with the passes before `warm_until` and after `cool_from` moved into idle cells.
 
@@ -116,7 +151,7 @@ def reordered(
     and after the pass of its kind and stage before it, where the activations alive on its device
     stay within its limit. Nothing moves later, so no order can start to wait for itself.
     """
-    lanes = [_Lane(row, cells.lengths, floating) for row in rows]
+    lanes = [_Lane(row, cells.lengths) for row in rows]
     starts = {op: start for lane in lanes for start, op in zip(lane.starts, lane.ops, strict=True)}
     visits = sorted(
         (start, cells.placement[op.stage], op)
@@ -140,18 +175,17 @@ def reordered(
 class _Lane:
     """A row in a form that moves passes fast: the memory before every pass is kept."""
 
-    def __init__(self, row: Row, lengths: Mapping[Kind, int], floating: bool) -> None:
+    def __init__(self, row: Row, lengths: Mapping[Kind, int]) -> None:
         self.starts = [start for start, _ in row]
         self.ops = [op for _, op in row]
         self.lengths = lengths
-        self.weight = lengths["W"] if floating else 0
+        kinds = {op.kind for op in self.ops}
+        self.weight = lengths["W"] if "B" in kinds and "W" not in kinds else 0
+        """Cells of a floating W; 0 if none floats."""
         self.before = [(0, 0)]
         """(alive, pending W's) right after the pass before each position, and after the last."""
         for position in range(len(row)):
             self.before.append(self._after(position, *self.before[position]))
-
-    def peak(self) -> int:
-        return max(alive for alive, _ in self.before)
 
     def move(self, start: int, earliest: int, limit: int) -> int:
         """Moves the pass at `start` to the first room from `earliest` on; where it then starts."""

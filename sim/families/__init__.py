@@ -10,6 +10,7 @@ from .gpipe import GPIPE
 from .interleaved import INTERLEAVED
 from .looped_bfs import LOOPED_BFS
 from .one_f_one_b import ONE_F_ONE_B
+from .one_f_one_b_v import ONE_F_ONE_B_V
 from .seq1f1b import SEQ1F1B, SEQ1F1B_INTERLEAVED, SEQ1F1B_ZB
 from .two_bp import TWO_BP
 from .v_half import V_HALF
@@ -30,6 +31,7 @@ FAMILIES: dict[str, Family] = {
         ZB_H1,
         ZB_H2,
         ZB_V,
+        ONE_F_ONE_B_V,
         V_MIN,
         V_HALF,
         V_ZB,

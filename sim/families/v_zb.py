@@ -8,8 +8,19 @@ from .family import Family
 
 
 def v_zb(n_devices: int, n_microbatches: int) -> Schedule:
-    """V-ZB: passes step down the V four cells at a time and come back two at a time."""
-    return schedule(v_zb_block(n_devices), n_microbatches)
+    """V-ZB: passes step down the V four cells at a time and come back two at a time.
+
+    Bubble 0 on the longest stage at F=B=W, m >= 2p; the makespan still shows the (p-1)F/2 by which
+    devices start one after another. Peak p shares on every device.
+
+    >>> print(v_zb(2, 2))
+    v-zb: 2 devices, 4 stages, 2 microbatches
+    device 0 | F0@0 F1@0 F0@3 B0@3 F1@3 B1@3 B0@0 W0@3 B1@0 W1@3 W0@0 W1@0
+    device 1 | F0@1 F0@2 F1@1 F1@2 B0@2 B0@1 B1@2 B1@1 W0@2 W0@1 W1@2 W1@1
+
+    Source: Qi et al. 2024, arXiv 2405.15362.
+    """
+    return schedule(v_zb_block(n_devices), n_microbatches, limit=2 * n_devices)
 
 
 def v_zb_block(n_devices: int) -> Block:
@@ -32,7 +43,9 @@ V_ZB = Family(
     v_zb,
     placement="V",
     passes="F B W",
-    bubble="",
-    peak="",
-    source="Qi et al. 2024, arXiv 2405.15362, section 3",
+    bubble="0",
+    peak="min(p, m)",
+    clock="longest_stage",
+    exact_when="F == B == W and m >= 2*p",
+    source="Qi et al. 2024, arXiv 2405.15362",
 )
