@@ -1,0 +1,266 @@
+"""The page: complete in itself, and alive in a real browser."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import sim
+from sim.outcome import outcome
+from sim.report import page
+
+CHROME = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
+)
+DRIVER = shutil.which("chromedriver") or ""
+needs_a_browser = pytest.mark.skipif(
+    not (CHROME and DRIVER),
+    reason="no chromium with its chromedriver on this machine (apt-get install chromium-driver)",
+)
+FAMILIES = ("1f1b", "zb-h2", "zb-v", "dualpipe-v")
+
+
+def rows(*families: str, p: int = 4, m: int = 8, **costs: Any) -> list[tuple[dict[str, Any], Any]]:
+    found = []
+    for name in families:
+        schedule = sim.FAMILIES[name](p, m)
+        given = sim.Costs.uniform(schedule, forward=10, backward=12, weight=8, send=1, **costs)
+        trace = sim.simulate(schedule, given)
+        found.append((outcome(trace, costs=given), trace))
+    return found
+
+
+def shown(html: str) -> str:
+    """The page without its scripts and styles."""
+    return re.sub(r"<(script|style)\b.*?</\1>", "", html, flags=re.DOTALL)
+
+
+# -- as text ------------------------------------------------------------------------------------
+
+
+def test_the_page_names_both_clocks_for_every_schedule() -> None:
+    text = shown(page(rows(*FAMILIES), facts={"forward": "10"}))
+    for name in FAMILIES:
+        assert f"<button>{name}</button>" in text
+    assert "makespan" in text
+    assert "longest stage" in text
+    assert "the bubble" not in text.lower()
+    assert "<dt>forward</dt><dd>10</dd>" in text
+
+
+def test_the_page_refers_to_nothing_outside_and_holds_plotly_once() -> None:
+    html = page(rows(*FAMILIES))
+    assert not re.findall(
+        r"<(?:script|link|img|iframe)[^>]*(?:src|href)\s*=\s*[\"'](?!data:)", html
+    )
+    assert html.count("* plotly.js v") == 1
+    assert "@import" not in html
+
+
+def test_a_schedule_that_cannot_be_played_stands_on_the_page_with_its_reason() -> None:
+    failed = ({"schedule": "interleaved", "error": "m is 7: it must be <even>"}, None)
+    text = shown(page([*rows("1f1b"), failed]))
+    assert "<b>interleaved</b>: m is 7: it must be &lt;even&gt;" in text
+
+
+def test_a_name_from_a_file_cannot_become_markup() -> None:
+    name = "</script><script>document.title='taken'</script>"
+    found, trace = rows("1f1b")[0]
+    html = page([({**found, "schedule": name}, trace), *rows("zb-h1")], note=name)
+    assert "<script>document.title" not in html
+
+
+def test_the_same_question_gives_the_same_page() -> None:
+    assert page(rows("zb-h1", "1f1b")) == page(rows("zb-h1", "1f1b"))
+
+
+def test_a_page_about_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one schedule"):
+        page([({"schedule": "1f1b", "error": "no"}, None)])
+
+
+def test_a_very_long_time_line_says_what_it_leaves_out() -> None:
+    html = page(rows("1f1b", p=8, m=900))
+    assert "Shown are the first 12,000 of 14,400 passes." in html
+
+
+# -- in a browser -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROME
+    for flag in ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage"):
+        options.add_argument(f"--{flag}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    driver.set_script_timeout(60)
+    yield driver
+    driver.quit()
+
+
+Opened = Callable[..., Any]
+
+
+@pytest.fixture
+def opened(browser: Any, tmp_path: Path) -> Opened:
+    """A function that opens a page at a width and waits until its time line is there."""
+
+    def open_page(html: str, *, width: int = 1300, dark: bool = False) -> Any:
+        path = tmp_path / "page.html"
+        path.write_text(html, encoding="utf-8")
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+        for log in ("browser", "performance"):
+            browser.get_log(log)
+        browser.get(path.as_uri())
+        wait(browser, "document.getElementById('schedule').dataset.shown")
+        return browser
+
+    return open_page
+
+
+def wait(browser: Any, condition: str) -> Any:
+    """Until a JavaScript expression is truthy; its value."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    return WebDriverWait(browser, 60, 0.05).until(
+        lambda driver: driver.execute_script(f"return {condition}")
+    )
+
+
+def choose(browser: Any, name: str) -> None:
+    browser.execute_script(
+        "[...document.querySelectorAll('.picker button')]"
+        ".find(button => button.textContent === arguments[0]).click()",
+        name,
+    )
+    wait(browser, f"document.getElementById('schedule').dataset.shown === {json.dumps(name)}")
+
+
+BARS = "document.querySelectorAll('#gantt .barlayer .point').length"
+
+
+@needs_a_browser
+def test_the_page_opens_from_a_file_with_all_charts_and_no_error(opened: Opened) -> None:
+    driver = opened(page(rows(*FAMILIES)))
+    for figure in ("comparison-makespan", "comparison-longest_stage", "gantt", "memory", "idle"):
+        assert driver.execute_script(
+            "const box = document.querySelector(`#${arguments[0]} .main-svg`)"
+            ".getBoundingClientRect(); return box.width > 300 && box.height > 150",
+            figure,
+        ), figure
+    assert driver.get_log("browser") == []
+    requests = [
+        message["params"]["request"]["url"]
+        for entry in driver.get_log("performance")
+        if (message := json.loads(entry["message"])["message"])["method"]
+        == "Network.requestWillBeSent"
+    ]
+    assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
+
+
+@needs_a_browser
+def test_a_click_on_a_family_changes_time_line_memory_idle_time_and_facts(opened: Opened) -> None:
+    driver = opened(page(rows(*FAMILIES)))
+    seen = {}
+    for name in FAMILIES:
+        choose(driver, name)
+        n_ops = sim.FAMILIES[name](4, 8).n_ops
+        assert driver.execute_script(f"return {BARS}") == n_ops, name
+        seen[name] = driver.execute_script(
+            "return ['gantt', 'memory', 'idle', 'cards']"
+            ".map(id => document.getElementById(id).textContent)"
+        )
+    assert len({tuple(texts) for texts in seen.values()}) == len(FAMILIES)
+    clocks = driver.execute_script("return document.getElementById('cards').textContent")
+    assert "makespan" in clocks
+    assert "longest stage" in clocks
+    assert driver.get_log("browser") == []
+
+
+@needs_a_browser
+def test_a_click_on_a_row_of_the_table_chooses_it_too(opened: Opened) -> None:
+    driver = opened(page(rows(*FAMILIES)))
+    driver.execute_script("document.querySelector('tbody tr:last-child').click()")
+    last = driver.execute_script(
+        "return document.querySelector('tbody tr:last-child td').innerText"
+    )
+    wait(driver, f"document.getElementById('schedule').dataset.shown === {json.dumps(last)}")
+    assert driver.execute_script("return document.querySelectorAll('tr.chosen').length") == 1
+
+
+@needs_a_browser
+def test_a_click_on_a_heading_sorts_by_number_and_back(opened: Opened) -> None:
+    found = rows(*FAMILIES)
+    driver = opened(page(found))
+    names = "return [...document.querySelectorAll('tbody tr')].map(row => row.cells[0].innerText)"
+    peaks = {row["schedule"]: max(row["peak_activations"]) for row, _ in found}
+    for ascending in (True, False):
+        driver.execute_script("document.querySelectorAll('th button')[5].click()")
+        order = [peaks[name] for name in driver.execute_script(names)]
+        assert order == sorted(order, reverse=not ascending)
+    driver.execute_script("document.querySelectorAll('th button')[0].click()")
+    assert driver.execute_script(names) == sorted(FAMILIES)
+
+
+@needs_a_browser
+def test_zooming_in_shows_more_labels_and_none_wider_than_its_bar(opened: Opened) -> None:
+    driver = opened(page(rows("zb-v", p=8, m=24)))
+    labels = "[...document.querySelectorAll('#gantt .bartext')].filter(text => text.textContent)"
+    before = driver.execute_script(f"return {labels}.length")
+    covering = driver.execute_script(
+        f"return {labels}.filter(text => text.getBoundingClientRect().width > "
+        "text.parentNode.querySelector('path').getBoundingClientRect().width + 1).length"
+    )
+    assert covering == 0
+    driver.execute_script(
+        "return Plotly.relayout('gantt', {'xaxis.range': [300, 400]}).then(() => 1)"
+    )
+    wait(driver, f"{labels}.some(text => text.textContent.length > 1)")
+    assert before > 0
+    inside = driver.execute_script(
+        f"return {labels}.filter(text => text.textContent.length > 1).length"
+    )
+    assert inside > 50
+
+
+@needs_a_browser
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_page_fits_a_phone(opened: Opened, dark: bool) -> None:
+    driver = opened(
+        page(rows(*FAMILIES), facts={"forward": "10"}, note="x" * 300), width=360, dark=dark
+    )
+    assert driver.execute_script("return document.documentElement.scrollWidth") <= 360
+    paper = driver.execute_script("return getComputedStyle(document.body).backgroundColor")
+    assert (paper == "rgb(255, 255, 255)") is not dark
+    assert driver.get_log("browser") == []
+
+
+@needs_a_browser
+def test_one_schedule_has_the_same_page_without_the_comparison(opened: Opened) -> None:
+    driver = opened(page(rows("zb-h1", activation_bytes=2**30)))
+    assert driver.execute_script("return document.querySelector('#comparison') === null")
+    assert driver.execute_script(f"return {BARS}") == sim.FAMILIES["zb-h1"](4, 8).n_ops
+    assert "peak memory" in driver.execute_script("return document.body.innerText")
+    assert driver.get_log("browser") == []
+
+
+@needs_a_browser
+def test_markup_in_a_name_is_shown_as_text(opened: Opened) -> None:
+    name = "<img src=x onerror=alert(1)></script><b>"
+    found, trace = rows("1f1b")[0]
+    driver = opened(page([({**found, "schedule": name}, trace), *rows("zb-h1")]))
+    choose(driver, name)
+    assert driver.execute_script("return document.querySelectorAll('img').length") == 0
+    assert driver.get_log("browser") == []
