@@ -89,9 +89,10 @@ def advanced(
                     if ready <= now and (eager or longer <= awaited):
                         chosen = at
                         break
-                    if ready > now and ready + duration[kind, s] * (100 - patience) // 100 <= awaited:
-                        soonest = min(soonest, ready)
-                    elif ready > now and eager:
+                    if (
+                        ready > now
+                        and ready + duration[kind, s] * (100 - patience) // 100 <= awaited
+                    ) or (ready > now and eager):
                         soonest = min(soonest, ready)
             if kind == 0:
                 held += units[0, s]

@@ -48,23 +48,34 @@ def interval(what: Schedule | Pattern, costs: Costs) -> Number:
     return plain(found[0] / tick_of / pattern.n)
 
 
-def repeating(schedule: Schedule) -> Pattern:
-    """The repeating part of a schedule's order, with as few microbatches per period as it has."""
+def repeating(schedule: Schedule, *, largest: int = 64) -> Pattern:
+    """The repeating part of a schedule's order, with as few microbatches per period as it has.
+
+    It is the stretch of every device's order that does the same again `n` microbatches later, for
+    the smallest `n` (at most `largest`, or the number of devices) that covers half of the order;
+    where none does, for the one that covers the most of it.
+    """
     lines = [tuple(steps(schedule, device)) for device in range(schedule.n_devices)]
-    for n in range(1, max(schedule.n_microbatches // 2, 1) + 1):
-        rounds = []
-        for device, line in enumerate(lines):
-            keys = len(schedule.stages_of[device]) * schedule.n_slices
-            found = _round(line, n, keys)
-            if found is None:
+    best: tuple[float, Pattern] | None = None
+    most = max(largest, schedule.n_devices, schedule.n_slices)
+    for n in range(1, min(schedule.n_microbatches // 2, most) + 1):
+        covered, rounds = 1.0, []
+        for line in lines:
+            share, found = _round(line, n, schedule.n_microbatches)
+            if not found or (best and share <= best[0]):
                 break
+            covered = min(covered, share)
             rounds.append(found)
         if len(rounds) == len(lines):
-            return Pattern(schedule, tuple(rounds), n)
-    raise ValueError(
-        f"{schedule.name} with {schedule.n_microbatches} microbatches has no repeating order: use "
-        "more microbatches, or a schedule with a steady state"
-    )
+            best = covered, Pattern(schedule, tuple(rounds), n)
+            if covered >= 0.5:
+                break
+    if best is None:
+        raise ValueError(
+            f"{schedule.name} with {schedule.n_microbatches} microbatches has no repeating order: "
+            "use more microbatches, or a schedule with a steady state"
+        )
+    return best[1]
 
 
 def events(pattern: Pattern, costs: Costs, tick_of: int) -> tuple[int, list[Edge]]:
@@ -102,30 +113,33 @@ def events(pattern: Pattern, costs: Costs, tick_of: int) -> tuple[int, list[Edge
     return len(nodes), edges
 
 
-def _round(line: tuple[Step, ...], n: int, keys: int) -> tuple[Step, ...] | None:
-    """One period of `line`: the end of the longest stretch that repeats n microbatches later."""
+def _round(line: tuple[Step, ...], n: int, m: int) -> tuple[float, tuple[Step, ...]]:
+    """One period of `line`, from the middle of the longest stretch that repeats n microbatches
+    later, and which share of the line that stretch is; an empty period if nothing repeats."""
     where = {step[0]: position for position, step in enumerate(line)}
-    lags = []
-    for step in line:
-        twin = where.get(_later(step, n)[0])
-        same = twin is not None and line[twin] == _later(step, n)
-        lags.append(twin - where[step[0]] if same and twin is not None else 0)
-    best, run = (0, 0), 0
-    for position, lag in enumerate(lags):
-        run = run + 1 if lag and position and lags[position - 1] == lag else (1 if lag else 0)
+    best, run, lag_before = (0, 0, 0), 0, 0
+    for position, step in enumerate(line):
+        twin = where.get(_later(step, n)[0], position)
+        lag = twin - position if line[twin] == _later(step, n) else 0
+        run = run + 1 if lag and lag == lag_before else (1 if lag else 0)
+        lag_before = lag
         if run > best[0]:
-            best = run, position
-    length, last = best
-    lag = lags[last] if lags else 0
-    if not lag or length < lag:
-        return None
-    found = line[last - lag + 1 : last + 1]
+            best = run, position, lag
+    run, last, lag = best
+    if lag <= 0 or run < lag:
+        return 0.0, ()
+    start = last - run + 1 + (run - lag) // 2
+    found = line[start : start + lag]
     ops = [op for step in found for op in step]
     distinct = {(op.kind, op.stage, op.slice, op.microbatch % n) for op in ops}
-    forwards = sum(op.kind == "F" for op in ops)
-    turns = sum(op.kind in ("B", "BW") for op in ops)
-    complete = len(distinct) == len(ops) and forwards == turns == n * keys
-    return found if complete else None
+    everything = [op for step in line for op in step]
+    complete = len(distinct) == len(ops) and _passes(ops) * m == n * _passes(everything)
+    return ((run + lag) / len(line), found) if complete else (0.0, ())
+
+
+def _passes(ops: list[Op]) -> int:
+    """How many passes of F, B and W these are; a fused backward is two."""
+    return sum(2 if op.kind == "BW" else 1 for op in ops)
 
 
 def _later(step: Step, n: int) -> Step:

@@ -55,7 +55,7 @@ def tightened(problem: Problem, lines: list[list[Turn]], n: int) -> tuple[Layout
             last = i == len(turns) - 1
             edges.append((ring[i], ring[0 if last else i + 1], length, int(last)))
     for copy in range(n):
-        for (kind, stage), (after, behind), gap in _inputs(problem):
+        for (kind, stage), (after, behind), gap in inputs(problem):
             source, late = nodes[kind, stage, copy]
             target, later = nodes[after, behind, copy]
             edges.append((source, target, problem.durations(kind)[stage] + gap, late - later))
@@ -80,7 +80,7 @@ def checked_layout(problem: Problem, layout: Layout, scale: int = 1) -> None:
     """Broken unless the layout (in ticks / scale) is what it claims, played out microbatch by
     microbatch: inputs in time, one pass at a time on a device, never more alive than the limit."""
     for copy in range(layout.n):
-        for (kind, stage), (after, behind), gap in _inputs(problem):
+        for (kind, stage), (after, behind), gap in inputs(problem):
             ready = layout.starts(kind)[copy][stage]
             ready += (problem.durations(kind)[stage] + gap) * scale
             if layout.starts(after)[copy][behind] < ready:
@@ -111,7 +111,7 @@ def checked_layout(problem: Problem, layout: Layout, scale: int = 1) -> None:
 Named = tuple[str, int]
 
 
-def _inputs(problem: Problem) -> list[tuple[Named, Named, int]]:
+def inputs(problem: Problem) -> list[tuple[Named, Named, int]]:
     """Every dependency of one microbatch: the writer, the reader and the send between."""
     last = len(problem.placement) - 1
     found: list[tuple[Named, Named, int]] = []

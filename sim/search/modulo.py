@@ -33,11 +33,11 @@ from .periodic import (
     memory_bound,
     packed,
     problem_of,
-    repeated,
     rescaled,
     work_bound,
 )
 from .periods import FINE, Decide, Search, last_digit, narrowed
+from .several import Solver, several
 from .straight import is_straight, straight_layout
 
 Times = tuple[tuple[Number, ...], ...]
@@ -120,9 +120,9 @@ def smallest_interval(
         kind = _kind(problem)
         narrowed(search, _engine(search), 1, _METHOD[kind], coarse=kind != "straight")
         if kind == "nested" and search.open:
-            last_digit(search, _Solver(search, 1).decide, 1, _METHOD["any"])
-        for n in range(2, microbatches_per_period + 1):
-            _more_per_period(search, n)
+            last_digit(search, Solver(search, 1).decide, 1, _METHOD["any"])
+        if microbatches_per_period > 1 and search.best > floor:
+            several(search, microbatches_per_period)
     layout, scale = search.layout, search.scale
     checked_layout(problem, layout, scale)
     unit = tick / scale
@@ -175,25 +175,6 @@ def _without_limit(search: Search) -> None:
     search.offer(packed(problem), problem, "one round of passes per device")
 
 
-def _more_per_period(search: Search, n: int) -> None:
-    """Try `n` microbatches per period; what is proven then holds for both kinds of block."""
-    if search.best <= search.floor or search.left <= 0:
-        search.bound = (
-            min(search.bound, search.best) if search.best <= search.floor else search.floor
-        )
-        return
-    other = Search(search.problem, search.floor, search.deadline, search.workers, search.seed)
-    one = search.layout
-    if one.n == 1:
-        other.layout, other.scale, other.best = repeated(one, n), search.scale, search.best
-        other.method = search.method
-    narrowed(other, _Solver(other, n).decide, n, _METHOD["any"])
-    if other.best < search.best:
-        search.layout, search.scale, search.best = other.layout, other.scale, other.best
-        search.method = other.method
-    search.bound = min(search.bound, other.bound)
-
-
 def _offer_block(search: Search, block: ComputedBlock, tick: Fraction) -> None:
     """Start from a known block, if it is one of this problem."""
     if block.placement != search.problem.placement:
@@ -243,7 +224,7 @@ def _engine(search: Search) -> Decide:
         return lambda problem, period: Answer(straight_layout(problem, period), True)
     if kind == "nested":
         return _Nested(search).decide
-    return _Solver(search, 1).decide
+    return Solver(search, 1).decide
 
 
 class _Nested:
@@ -265,26 +246,3 @@ class _Nested:
         if size > 1_000_000:
             self.pace = max((time.monotonic() - start) / size, 2e-9)
         return Answer(verdict.layout, verdict.proven)
-
-
-class _Solver:
-    """CP-SAT, with a fair part of the time left for each question."""
-
-    def __init__(self, search: Search, n: int) -> None:
-        self.search, self.n = search, n
-
-    def decide(self, problem: Problem, period: int) -> Answer:
-        from .constraint_model import solved
-
-        search = self.search
-        hint = search.layout if search.layout.n == self.n else None
-        found = solved(
-            problem,
-            period,
-            self.n,
-            time_limit=max(search.left * 0.4, 0.05),
-            workers=search.workers,
-            seed=search.seed,
-            hint=hint,
-        )
-        return Answer(found.layout, found.proven)

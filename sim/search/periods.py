@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from .layouts import checked_layout, rounds, tightened
+from .layouts import Turn, checked_layout, rounds, tightened
 from .periodic import Answer, Layout, Problem, alone, chain_length, rescaled
 
 FINE = 400
@@ -49,10 +49,13 @@ class Search:
         return self.best > self.bound and self.left > 0
 
     def offer(self, layout: Layout, problem: Problem, method: str) -> None:
-        """Take the order of a layout of `problem` (the same one in other ticks), run as fast as it
-        can here, if that is faster than the best."""
-        found, scale = tightened(self.problem, rounds(problem, layout), layout.n)
-        pace = Fraction(found.period, scale * layout.n)
+        """Take the order of a layout of `problem`: the same problem in other ticks."""
+        self.offer_lines(rounds(problem, layout), layout.n, method)
+
+    def offer_lines(self, lines: list[list[Turn]], n: int, method: str) -> None:
+        """Take the order of these rounds, run as fast as it can, if that beats the best."""
+        found, scale = tightened(self.problem, lines, n)
+        pace = Fraction(found.period, scale * n)
         if pace < self.best:
             checked_layout(self.problem, found, scale)
             self.layout, self.scale, self.best, self.method = found, scale, pace, method

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -60,7 +61,7 @@ def block_schedule(
             best, least = order, time
     return Schedule(
         block.placement,
-        tuple(_ops(best[a:b]) for a, b in zip(first, first[1:], strict=False)),
+        tuple(_ops(best[a:b]) for a, b in pairwise(first)),
         m,
         name=name,
     )
