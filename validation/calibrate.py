@@ -1,0 +1,218 @@
+"""Measures what passes and transfers cost on this machine, as a `Profile` the simulator loads."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from backend import Model, Passes, even_layers, measured_passes, run, tokens, transformer_stages
+from sim import Costs, Op, Schedule
+
+from .profile import Profile
+from .provenance import provenance
+from .replay import fitted_line
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A transformer and its microbatches: large enough that passes take 5 ms and more on a CPU.
+
+    layers: blocks in all, spread over the stages as evenly as they go.
+    rows: sequences per microbatch.
+    """
+
+    layers: int = 8
+    width: int = 256
+    heads: int = 4
+    vocabulary: int = 512
+    sequence: int = 128
+    rows: int = 1
+    device: str = "cpu"
+    dtype: str = "float32"
+
+    def model(self, n_stages: int) -> Model:
+        return Model(
+            even_layers(self.layers, n_stages),
+            width=self.width,
+            heads=self.heads,
+            vocabulary=self.vocabulary,
+            sequence=self.sequence,
+            dtype=getattr(torch, self.dtype),
+        )
+
+    def stages(self, n_stages: int) -> list[nn.Module]:
+        """Fresh modules, on the device."""
+        return [module.to(self.device) for module in transformer_stages(self.model(n_stages))]
+
+    def batch(self, n_microbatches: int, n_stages: int) -> tuple[Tensor, Tensor]:
+        """Tokens and targets of so many microbatches."""
+        rows = self.rows * n_microbatches
+        return tokens(self.model(n_stages), n_rows=rows, device=self.device)
+
+
+def calibrate(
+    workload: Workload,
+    *,
+    n_devices: int,
+    n_stages: int,
+    n_slices: int = 1,
+    steps: int = 7,
+    warmup: int = 2,
+    partitions: Sequence[Any] | None = None,
+    command: str = "",
+) -> Profile:
+    """Pass times with busy neighbours, transfers, overhead: measured here and now.
+
+    Every device measures all stages at the same time as the others, so that shared caches, memory
+    bandwidth and issuing threads are in the figures as they will be in a run. The slow-down against
+    one device alone is part of the profile.
+    """
+    if n_devices < 1 or n_stages < 1:
+        raise ValueError(f"cannot calibrate {n_stages} stages on {n_devices} devices")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        options = {"n_stages": n_stages, "n_slices": n_slices, "steps": steps, "warmup": warmup}
+        one, *_ = _at_once(workload, 1, partitions, options)
+        many = _at_once(workload, n_devices, partitions, options)
+        latency, bandwidth = measured_link(workload.device, partitions=partitions)
+        gap = overhead(workload, n_stages=n_stages)
+    finally:
+        torch.set_num_threads(threads)
+    table = _merged([passes.table for passes in many])
+    joined = Passes(table, many[0].boundary_bytes, many[0].static_bytes, many[0].group_scale)
+    return Profile(
+        _plus(joined.costs(), gap),
+        latency,
+        bandwidth,
+        overhead=gap,
+        neighbour_slowdown=_slowdown(one.table, table),
+        spread={
+            f"{row.kind}@{row.stage}.{row.slice}": float(row.spread / row.seconds)  # type: ignore[arg-type,operator]
+            for row in table.itertuples()
+        },
+        workload=asdict(workload) | {"n_stages": n_stages, "n_slices": n_slices},
+        provenance=provenance(workload.device, command=command),
+    )
+
+
+def measured_link(
+    device: str = "cpu", *, repeats: int = 9, partitions: Sequence[Any] | None = None
+) -> tuple[float, float]:
+    """(latency, bandwidth) of a transfer between two pipeline devices, from copies of many sizes.
+
+    What counts is the time from the end of the writing pass to the start of the reading one, on
+    a device that has nothing else to do.
+    """
+    order = tuple((Op("F", stage, 0), Op("BW", stage, 0)) for stage in range(2))
+    schedule = Schedule((0, 1), order, 1, name="ping")
+    sizes, seconds = [], []
+    for elements in (2**k for k in range(10, 23, 2)):
+        stages: list[nn.Module] = [_Scale().to(device), _Scale().to(device)]
+        batch = torch.ones(1, elements, device=device)
+        found = run(
+            schedule, stages, batch, targets=batch, loss_fn=lambda out, goal: out.mean(),
+            steps=repeats, warmup=2, memory=0, device=device,
+            partitions=None if partitions is None else partitions[:2],
+        )  # fmt: skip
+        waits = [_wait(trace.ops, trace.transfers) for trace in found.traces]
+        sizes.append(float(batch.nbytes))
+        seconds.append(float(np.median(waits)))
+    return fitted_line(np.array(sizes), np.array(seconds))
+
+
+def overhead(workload: Workload, *, n_stages: int, repeats: int = 5) -> float:
+    """Seconds between two passes of a device that never waits: median over many passes."""
+    order = [Op("F", stage, i) for i in range(2) for stage in range(n_stages)]
+    order += [Op("BW", stage, i) for i in range(2) for stage in reversed(range(n_stages))]
+    schedule = Schedule((0,) * n_stages, (tuple(order),), 2, name="alone")
+    batch, targets = workload.batch(2, n_stages)
+    found = run(
+        schedule, workload.stages(n_stages), batch, targets=targets, device=workload.device,
+        steps=repeats, warmup=1, memory=0,
+    )  # fmt: skip
+    gaps = [
+        trace.ops["start"].to_numpy()[1:] - trace.ops["end"].to_numpy()[:-1]
+        for trace in found.traces
+    ]
+    return float(np.median(np.concatenate(gaps)))
+
+
+class _Scale(nn.Module):
+    """The smallest stage with a parameter: what it sends is as large as what it gets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.ones(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        scaled: Tensor = x * self.factor
+        return scaled
+
+
+def _wait(ops: pd.DataFrame, transfers: pd.DataFrame) -> float:
+    """From the end of the first stage's F to the start of the second's."""
+    forward = ops[ops["kind"] == "F"].set_index("stage")
+    return float(forward.loc[1, "start"]) - float(forward.loc[0, "end"])  # type: ignore[arg-type]
+
+
+def _at_once(
+    workload: Workload, n: int, partitions: Sequence[Any] | None, options: dict[str, Any]
+) -> list[Passes]:
+    """`measured_passes` on n devices at the same time."""
+    found: list[Passes | BaseException] = [RuntimeError("did not run")] * n
+    gate = threading.Barrier(n)
+
+    def measure(device: int) -> None:
+        try:
+            stages = workload.stages(options["n_stages"])
+            batch, targets = workload.batch(1, options["n_stages"])
+            gate.wait()
+            found[device] = measured_passes(
+                stages, batch, targets=targets, n_slices=options["n_slices"],
+                steps=options["steps"], warmup=options["warmup"], device=workload.device,
+                partitions=None if partitions is None else [partitions[device]],
+            )  # fmt: skip
+        except BaseException as error:
+            found[device] = error
+
+    threads = [threading.Thread(target=measure, args=(device,)) for device in range(n)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):  # so that Ctrl-C gets through
+        time.sleep(0.05)
+    for one in found:
+        if isinstance(one, BaseException):
+            raise one
+    return [one for one in found if isinstance(one, Passes)]
+
+
+def _merged(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Medians over the devices, row by row."""
+    return pd.concat(tables).groupby(["stage", "slice", "kind"], as_index=False).median()
+
+
+def _slowdown(alone: pd.DataFrame, together: pd.DataFrame) -> float:
+    key = ["stage", "slice", "kind"]
+    both = together.merge(alone, on=key, suffixes=("", "_alone"))
+    return float((both["seconds"] / both["seconds_alone"]).median())
+
+
+def _plus(costs: Costs, gap: float) -> Costs:
+    """`costs` with every pass longer by the time a device needs between two passes."""
+    from dataclasses import replace
+
+    def longer(table: Any) -> Any:
+        return tuple(tuple(float(time) + gap for time in row) for row in table)
+
+    names = ("forward", "backward", "weight", "fused_backward")
+    found = {name: longer(getattr(costs, name)) for name in names if getattr(costs, name)}
+    return replace(costs, **found)
