@@ -31,6 +31,7 @@ EXTRAS = {"ortools": "search", "numba": "search", "joblib": "plan", "torch": "to
 """Which extra of the package brings an optional import."""
 
 PROGRAM = "python -m sim"
+INTERRUPTED = 130
 HELP = (
     "The laboratory for pipeline-parallel schedules: who waits, for how long, and how much memory "
     "it takes. `python -m sim COMMAND --help` explains a command, with an example."
@@ -54,14 +55,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         sys.stdout.flush()
     except (KeyboardInterrupt, typer.Abort):
-        return _failed("interrupted", 130)
+        return _failed("interrupted", INTERRUPTED)
     except BrokenPipeError:
         # Whoever read our output has gone; nothing may be written to it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package == "sim":
+        missing = error.name or ""
+        package = missing.partition(".")[0]
+        if package == "sim" and f"{COMMANDS[named][0]}.".startswith(f"{missing}."):
             return _failed(f"{named} is not part of this installation", 1)
         if not (extra := EXTRAS.get(package)):
             raise
@@ -78,6 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not hasattr(error, "format_message"):
             raise
         return _failed(_usage(error), getattr(error, "exit_code", 2))
+    if code == INTERRUPTED:
+        return _failed("interrupted", INTERRUPTED)
     return code if isinstance(code, int) else 0
 
 

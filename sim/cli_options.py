@@ -17,6 +17,7 @@ from .cli_read import (
     read_natural,
     read_number,
     read_positive,
+    read_spread,
     read_text,
     read_word,
 )
@@ -143,7 +144,7 @@ OPTIONS: dict[str, Ask] = {
         "Devices go on to the next iteration without waiting for each other.",
     ),
     "jitter": Ask(
-        "--jitter", "", "SIGMA", read_number,
+        "--jitter", "", "SIGMA", read_spread,
         "Random spread of every pass, of the logarithm of its time, e.g. 0.05. [default: 0]",
     ),
     "seed": Ask("--seed", "", "N", read_natural, "Start of the random numbers. [default: 0]"),

@@ -42,6 +42,14 @@ def read_positive(text: str, flag: str) -> Number:
     return number
 
 
+def read_spread(text: str, flag: str) -> Number:
+    """A standard deviation of logarithms; beyond 3, one pass would often take as long as all."""
+    number = read_number(text, flag)
+    if number > 3:
+        raise wrong(text, flag, "it must be at most 3")
+    return number
+
+
 def read_count(text: str, flag: str) -> int:
     """The whole number in `text`, 1 or more."""
     return _whole(text, flag, least=1)

@@ -49,7 +49,7 @@ def gantt(
         it. Without it plotly shows those that fit, and more of them as one zooms in.
     """
     schedule, rows = trace.schedule, bars(trace, window)
-    low, high = window or (0, trace.ops["end"].max() if len(trace.ops) else 1)
+    low, high = window or (0, (trace.ops["end"].max() if len(trace.ops) else 0) or 1)
     per_unit = (width - 110) / max(float(high) - float(low), 1e-300) if width else math.inf
     rows = rows.assign(fits=fits(rows, per_unit))
     n_chunks = max((len(stages) for stages in schedule.stages_of), default=1)

@@ -108,7 +108,7 @@ def _cards(found: Found, unit: str) -> list[tuple[str, str, str]]:
     cards.append(("peak activations", number(max(peaks)), f"shares; least {number(min(peaks))}"))
     if any(found["peak_bytes"]):
         cards.append(("peak memory", number(max(found["peak_bytes"])), "bytes"))
-    if found["lower_bound"] is not None:
+    if found["gap"] is not None:
         name = f"lower bound, {CLOCK_NAMES[found['clock']]}"
         cards.append((name, number(found["lower_bound"]) + ends, f"{found['gap']:.2%} above it"))
     return cards

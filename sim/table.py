@@ -36,7 +36,7 @@ def simulated(found: Found) -> RenderableType:
     facts.add_row(
         "longest stage", number(found["longest_stage"]), _bubble(found["bubble_longest_stage"])
     )
-    if found["lower_bound"] is not None:
+    if found["gap"] is not None:
         facts.add_row(
             "lower bound",
             number(found["lower_bound"]),

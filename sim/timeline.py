@@ -58,7 +58,8 @@ def bars(trace: Trace, window: tuple[Number, Number] | None = None) -> pd.DataFr
 
 def fits(rows: pd.DataFrame, pixels: float) -> Any:
     """Which bars are wide enough for their label at `pixels` per unit of time; shape `(n,)`."""
-    return rows["length"].to_numpy() * pixels >= rows["label"].str.len().to_numpy() * LETTER + 1
+    needed = rows["label"].str.len().to_numpy() * LETTER + 1
+    return needed <= (rows["length"].to_numpy() * pixels if np.isfinite(pixels) else np.inf)
 
 
 def number(value: Any) -> str:
@@ -114,7 +115,7 @@ def _hovers(ops: pd.DataFrame, *, several: bool) -> list[str]:
         if source and arrived > start - before:
             text += f"<br>waited {number(before)} for {source}" + _way(written, arrived)
         elif source:
-            text += f"<br>had {source}" + _way(written, arrived)
+            text += f"<br>input {source}" + _way(written, arrived)
         elif before:
             text += f"<br>idle {number(before)} before"
         texts.append(text)

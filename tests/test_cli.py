@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +232,7 @@ BAD_OPTIONS = {
     "--straggler 9=1.5": "there are 4",
     "--straggler 0=0": "more than 0",
     "--bandwidth 0": "more than 0",
+    "--jitter 1000": "at most 3",
     "--slices 2": "does not take --slices",
     "--group-size 4": "does not take --group-size",
     "-v 2": "does not take -v",
@@ -362,6 +365,16 @@ def test_compare_fails_when_nothing_can_be_played(capsys: pytest.CaptureFixture[
     assert "none of 2 schedules" in err
 
 
+def test_a_pipeline_that_takes_no_time_is_no_division_by_zero(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    nothing = ["simulate", "v-half", "-p", "3", "-m", "5", "--forward", "0", "--backward", "0",
+               "--weight", "0", "--html", str(tmp_path / "a.html")]  # fmt: skip
+    found = answer(capsys, *nothing)
+    assert (found["makespan"], found["bubble_makespan"], found["gap"]) == (0, 0, None)
+    assert main(nothing) == 0
+
+
 # -- the process --------------------------------------------------------------------------------
 
 
@@ -403,6 +416,17 @@ def test_a_reader_that_leaves_early_is_no_traceback() -> None:
         )  # fmt: skip
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_is_one_word(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sim", "simulate", "1f1b", "-p", "64", "-m", "4096"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    time.sleep(3)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (130, "", "error: interrupted\n")
 
 
 def test_help_explains_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
