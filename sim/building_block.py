@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .block import Block, collision, crowded, repeated, settled_weights, v_placement
+from .collector import paused_collector
 from .ir import Op, Schedule
 from .reorder import drawn_together, with_weights
 
@@ -84,6 +85,7 @@ def check(block: Block) -> None:
         raise ValueError(complaint)
 
 
+@paused_collector()
 def schedule(block: Block, n_microbatches: int, *, limit: int | None = None) -> Schedule:
     """The block repeated for all microbatches, with warm-up and cool-down drawn together.
 

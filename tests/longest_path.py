@@ -52,7 +52,7 @@ def times(schedule: Schedule, costs: Costs) -> Times:
                     written[value] = finish, device, op.stage
             free[device] = finish
             done[device] += 1
-            todo = list(range(schedule.n_devices))
+            todo = [other for other in range(schedule.n_devices) if other != device]
     waiting = [str(queues[d][n][0]) for d, n in enumerate(done) if n < len(queues[d])]
     assert not waiting, f"{schedule.name}: these wait for ever: {waiting}"
     spans = [
