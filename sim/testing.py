@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
-from hypothesis import given, note, reject, settings
+from hypothesis import Phase, given, note, reject, settings
 from hypothesis import strategies as st
 
 from .cluster import Cluster, Link, Receives, Transfers
@@ -229,7 +229,7 @@ def check_family(family: Family, *, max_examples: int = 50) -> None:
     >>> check_family(FAMILIES["1f1b"], max_examples=10)
     """
 
-    @settings(max_examples=max_examples, deadline=None)
+    @settings(max_examples=max_examples, deadline=None, phases=set(Phase) - {Phase.explain})
     @given(st.data())
     def keeps_its_promises(data: st.DataObject) -> None:
         p = data.draw(st.integers(1, 5), "devices")
@@ -245,10 +245,11 @@ def check_family(family: Family, *, max_examples: int = 50) -> None:
         assert (schedule.n_devices, schedule.n_microbatches) == (p, m)
         assert schedule == family(p, m, **options), "built twice, the schedules differ"
         assert schedule == from_json(to_json(schedule))
-        trace = simulate(schedule, data.draw(costs(schedule), "costs"))
-        assert makespan(trace) >= max(busy(trace))
+        # What draws least comes first: it fails with the smallest example in the shortest time.
         if "group_size" in options or "group_size" not in family.options:
             _check_claims(family, schedule, options, data.draw(_TIMES, "F, B, W"))
+        trace = simulate(schedule, data.draw(costs(schedule), "costs"))
+        assert makespan(trace) >= max(busy(trace))
 
     keeps_its_promises()
 
