@@ -55,12 +55,14 @@ if TYPE_CHECKING:
     from . import search, testing
     from .perfetto import write_perfetto
     from .plot import comparison, gantt, idle, memory_curve
+    from .svg import gantt_svg
     from .torch_csv import read_torch_csv, write_torch_csv
 
 _ON_FIRST_USE = {
     "search": "",
     "testing": "",
     "gantt": "plot",
+    "gantt_svg": "svg",
     "memory_curve": "plot",
     "comparison": "plot",
     "idle": "plot",
@@ -96,6 +98,7 @@ __all__ = [
     "critical_path",
     "from_json",
     "gantt",
+    "gantt_svg",
     "grid",
     "idle",
     "idle_account",
