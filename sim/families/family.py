@@ -45,5 +45,7 @@ class Family:
             "n_devices": n_devices, "n_microbatches": n_microbatches, **options
         }.items():  # fmt: skip
             if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-                raise ValueError(f"{self.name}: {name} is {number!r}: it must be a whole number >= 1")
+                raise ValueError(
+                    f"{self.name}: {name} is {number!r}: it must be a whole number >= 1"
+                )
         return self.build(n_devices, n_microbatches, **options)
