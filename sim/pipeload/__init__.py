@@ -11,7 +11,14 @@ Source: Han et al. 2024, Hermes, arXiv 2409.04249.
 from __future__ import annotations
 
 from .disk import Disk, disk_of
-from .layers import Layer, MemoryLimitTooSmall, StreamedModel, model_from_json, model_to_json
+from .layers import (
+    Layer,
+    MemoryLimitTooSmall,
+    StreamedModel,
+    model_from_json,
+    model_to_json,
+    require_room,
+)
 from .plans import best_plan, plans
 from .play import STRATEGIES, Strategy, stream
 from .record import Compute, MemoryChange, Read, latency, streaming_trace, waiting_peak
@@ -35,6 +42,7 @@ __all__ = [
     "model_from_json",
     "model_to_json",
     "plans",
+    "require_room",
     "shaped",
     "stream",
     "streaming_trace",

@@ -1,0 +1,237 @@
+"""A model on disk that can be streamed: one safetensors file per part, and a list of them.
+
+    model.json             format, parts in order of computation: file, bytes, checksum, resident?
+    part-0000.safetensors  embedding (resident)
+    part-0001.safetensors  first layer ...
+
+Files are read straight into one buffer whose size is known before, so that memory can be asked for
+first; safetensors' own reader maps files lazily, which would move the loading into the computation.
+safetensors has no checksum, so the list holds one (CRC-32 of the file).
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import shutil
+import zlib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+
+FORMAT = "pipebubble.streamed-model/1"
+LIST = "model.json"
+CHUNK = 1 << 20
+HEADER_LIMIT = 100_000_000  # what safetensors itself allows
+_DTYPES = {
+    "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
+    "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8,
+    "U8": torch.uint8, "BOOL": torch.bool,
+}  # fmt: skip
+
+
+class LayerFileError(ValueError):
+    """A model directory, or a file in it, that cannot be written or is not what its list says."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One file: `bytes` of tensors, `size` and CRC-32 `checksum` of the file; whether its tensors
+    stay in memory throughout."""
+
+    file: str
+    bytes: int
+    size: int
+    checksum: int
+    resident: bool
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """The parts of a model in order of computation. recipe: what rebuilds its modules, if known."""
+
+    directory: Path
+    parts: tuple[Part, ...]
+    recipe: Mapping[str, Any]
+
+
+def store_model(
+    modules: Sequence[nn.Module],
+    directory: str | Path,
+    *,
+    resident: Collection[int] = (),
+    recipe: Mapping[str, Any] | None = None,
+) -> StoredModel:
+    """Writes `modules`, which run one after the other, as a model that can be streamed.
+
+    resident: positions of modules that stay in memory (embedding, head). recipe: kept for whoever
+    rebuilds the modules. LayerFileError if the disk is full or the directory holds a model; then
+    nothing of this one is left.
+    """
+    directory = Path(directory)
+    if (directory / LIST).exists():
+        raise LayerFileError(f"{directory} already holds a model: remove it or name another")
+    needed = sum(t.nbytes for module in modules for t in module.state_dict().values())
+    written: list[Path] = []
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(directory).free
+        if free < needed:
+            raise OSError(errno.ENOSPC, f"{needed} bytes needed, {free} free")
+        parts = []
+        for i, module in enumerate(modules):
+            written.append(directory / f"part-{i:04d}.safetensors")
+            parts.append(_write_part(_tensors(module, i), written[-1], i in resident))
+        written.append(directory / LIST)
+        found = {"format": FORMAT, "recipe": dict(recipe or {}), "parts": [*map(asdict, parts)]}
+        _write(json.dumps(found, indent=1).encode(), written[-1])
+    except OSError as error:
+        for path in written:
+            path.unlink(missing_ok=True)
+            _unfinished(path).unlink(missing_ok=True)
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        why = "the disk is full" if full else error.strerror
+        raise LayerFileError(
+            f"cannot write the model to {directory}: {why}; {needed} bytes are needed, and "
+            "what was written is removed"
+        ) from None
+    return StoredModel(directory, tuple(parts), dict(recipe or {}))
+
+
+def open_model(directory: str | Path) -> StoredModel:
+    """The model in `directory`; LayerFileError if there is none, or a file is missing or cut."""
+    directory = Path(directory)
+    try:
+        found = json.loads((directory / LIST).read_text())
+        if found["format"] != FORMAT:
+            raise ValueError(f"format is {found['format']!r}, not {FORMAT!r}")
+        parts = tuple(Part(**row) for row in found["parts"])
+        recipe = dict(found["recipe"])
+    except OSError as error:
+        raise LayerFileError(
+            f"{directory} holds no model: {LIST} cannot be read ({error.strerror})"
+        ) from None
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise LayerFileError(f"{directory / LIST} is not a list of parts: {error}") from None
+    for part in parts:
+        try:
+            size = (directory / part.file).stat().st_size
+        except OSError as error:
+            raise LayerFileError(f"{directory / part.file}: {error.strerror}") from None
+        if size != part.size:
+            raise LayerFileError(
+                f"{directory / part.file} has {size} bytes instead of {part.size}: "
+                "it was cut off or changed; store the model again"
+            )
+    return StoredModel(directory, parts, recipe)
+
+
+def read_part(
+    model: StoredModel,
+    part: Part,
+    *,
+    adopt: Callable[[list[Tensor]], None] = lambda _: None,
+    between: Callable[[int], None] = lambda _: None,
+    chunk: int = CHUNK,
+) -> dict[str, Tensor]:
+    """The tensors of one file, all views of one new buffer of `part.bytes` bytes.
+
+    adopt: called with the buffer before anything is read into it. between: called after every
+    chunk with its number of bytes; what it raises ends the read. LayerFileError if the file is not
+    what the list says.
+    """
+    path = model.directory / part.file
+    buffer = torch.empty(part.bytes, dtype=torch.uint8)
+    adopt([buffer])
+    try:
+        with path.open("rb", buffering=0) as file:
+            head = file.read(8)
+            length = int.from_bytes(head, "little")
+            if len(head) < 8 or not 0 < length <= min(HEADER_LIMIT, part.size - 8):
+                raise LayerFileError(f"{path} is damaged: it does not begin like safetensors")
+            header = file.read(length)
+            checksum = zlib.crc32(header, zlib.crc32(head))
+            raw: Any = buffer.numpy()
+            view, done = memoryview(raw), 0
+            while done < part.bytes:
+                n = file.readinto(view[done : done + chunk])
+                if not n:
+                    raise LayerFileError(
+                        f"{path} ends after {done} of {part.bytes} bytes of tensors: it was cut "
+                        "off; store the model again"
+                    )
+                checksum = zlib.crc32(view[done : done + n], checksum)
+                done += n
+                between(n)
+    except OSError as error:
+        raise LayerFileError(f"cannot read {path}: {error.strerror}") from None
+    if checksum != part.checksum:
+        raise LayerFileError(f"{path} is damaged: its checksum is wrong; store the model again")
+    return _views(buffer, header, path)
+
+
+def drop_cache(model: StoredModel) -> None:
+    """Asks the system to forget the files, so that the next read comes from the disk itself."""
+    for part in model.parts:
+        descriptor = os.open(model.directory / part.file, os.O_RDONLY)
+        try:
+            if hasattr(os, "posix_fadvise"):
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(descriptor)
+
+
+def _tensors(module: nn.Module, position: int) -> dict[str, Tensor]:
+    state = module.state_dict()
+    if lost := [name for name, _ in module.named_buffers() if name not in state]:
+        raise LayerFileError(
+            f"module {position} keeps buffer {lost[0]!r} outside its state dict: register it "
+            "as persistent, or it would not be there after loading"
+        )
+    return {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in state.items()
+    }
+
+
+def _write_part(tensors: dict[str, Tensor], path: Path, resident: bool) -> Part:
+    content = save(tensors)
+    _write(content, path)
+    held = sum(tensor.nbytes for tensor in tensors.values())
+    return Part(path.name, held, len(content), zlib.crc32(content), resident)
+
+
+def _write(content: bytes, path: Path) -> None:
+    """All of it or nothing under that name, and on the disk itself."""
+    with _unfinished(path).open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(_unfinished(path), path)
+
+
+def _unfinished(path: Path) -> Path:
+    return path.with_name(path.name + ".part")
+
+
+def _views(buffer: Tensor, header: bytes, path: Path) -> dict[str, Tensor]:
+    try:
+        listed = json.loads(header)
+        listed.pop("__metadata__", None)
+        tensors = {}
+        for name, entry in listed.items():
+            dtype, shape = _DTYPES[entry["dtype"]], entry["shape"]
+            first, last = entry["data_offsets"]
+            if last - first != math.prod(shape) * dtype.itemsize:
+                raise ValueError(f"{name} has {last - first} bytes for shape {shape}")
+            tensors[name] = buffer[first:last].view(dtype).view(shape)
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise LayerFileError(f"{path} has a header that makes no sense: {error}") from None
+    return tensors

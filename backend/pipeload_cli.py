@@ -1,0 +1,188 @@
+"""`python -m backend pipeload`: a model that does not fit, run from disk, held against the plan."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+EXAMPLE = """Run a model from disk under a memory limit, layer by layer.
+
+Example: `python -m backend pipeload demo --make-demo`, then
+`python -m backend pipeload demo --memory-limit 60MB --loaders 2`.
+"""
+
+
+def pipeload_command(
+    model_dir: Annotated[Path, typer.Argument(help="Directory of a stored model.")],
+    memory_limit: Annotated[
+        str, typer.Option(help="Bytes that weights and activations may take; 64MB, 1GiB work too.")
+    ] = "",
+    loaders: Annotated[
+        int, typer.Option(help="Loading agents; 0 lets the planner choose from a profile.")
+    ] = 0,
+    make_demo: Annotated[
+        bool, typer.Option("--make-demo", help="First store a transformer in MODEL_DIR.")
+    ] = False,
+    layers: Annotated[int, typer.Option(help="Blocks of the demo.")] = 12,
+    width: Annotated[int, typer.Option(help="Width of the demo.")] = 512,
+    heads: Annotated[int, typer.Option(help="Heads of the demo.")] = 8,
+    vocabulary: Annotated[int, typer.Option(help="Vocabulary of the demo.")] = 8192,
+    sequence: Annotated[int, typer.Option(help="Tokens of a sequence of the demo.")] = 128,
+    seed: Annotated[int, typer.Option(help="Of the demo's weights and the input.")] = 0,
+    batch: Annotated[int, typer.Option(min=1, help="Sequences to compute at once.")] = 1,
+    repeats: Annotated[int, typer.Option(min=1, help="Runs of each kind; the fastest counts.")] = 3,
+    compare: Annotated[
+        bool, typer.Option(help="Also run from memory, load-all and one loader that keeps all.")
+    ] = True,
+    disk: Annotated[
+        str, typer.Option(help="Hold reads back to this many bytes per second, all readers.")
+    ] = "",
+    per_reader: Annotated[
+        str, typer.Option(help="Hold each reader back to this many bytes per second.")
+    ] = "",
+    html: Annotated[Path | None, typer.Option(help="Write the time line there.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    from .pipeload_demo import make_demo as store_demo
+
+    if make_demo:
+        store_demo(
+            model_dir, layers=layers, width=width, heads=heads, vocabulary=vocabulary,
+            sequence=sequence, seed=seed,
+        )  # fmt: skip
+    found = _measured(
+        model_dir,
+        limit=_bytes(memory_limit, "--memory-limit"),
+        loaders=loaders,
+        batch=batch,
+        seed=seed,
+        repeats=repeats,
+        compare=compare,
+        throttle=(_bytes(disk, "--disk"), _bytes(per_reader, "--per-reader")),
+        html=html,
+        only_made=make_demo and not memory_limit,
+    )
+    if as_json:
+        print(json.dumps(found))
+    else:
+        width_of_names = max(map(len, found))
+        for name, value in found.items():
+            print(f"{name.replace('_', ' '):{width_of_names}}  {value}")
+
+
+def _measured(
+    directory: Path,
+    *,
+    limit: int | None,
+    loaders: int,
+    batch: int,
+    seed: int,
+    repeats: int,
+    compare: bool,
+    throttle: tuple[int | None, int | None],
+    html: Path | None,
+    only_made: bool,
+) -> dict[str, Any]:
+    import math
+
+    import torch
+
+    from sim.pipeload import MemoryLimitTooSmall, plans, require_room
+
+    from .layer_files import open_model
+    from .pipeload import streamed_model
+    from .pipeload_demo import demo_inputs, skeletons
+    from .pipeload_profile import measured_run, profile_layers, resident_output
+    from .throttle import Throttle
+
+    stored = open_model(directory)
+    modules, inputs = skeletons(stored), demo_inputs(stored, batch=batch, seed=seed)
+    model = streamed_model(stored, modules, inputs)
+    about: dict[str, Any] = {
+        "model": str(directory),
+        "layers": len(model.layers),
+        "layer_bytes": max(int(layer.bytes) for layer in model.layers),
+        "resident_bytes": int(model.resident_bytes),
+        "model_bytes": int(model.bytes),
+        "smallest_limit": int(model.smallest_limit),
+    }
+    if only_made:
+        return about
+    if limit is None:
+        raise ValueError(
+            f"--memory-limit is missing: this model needs at least {about['smallest_limit']} bytes"
+        )
+    require_room(model, limit)
+    if loaders < 0:
+        raise ValueError(f"--loaders is {loaders}: 1 or more, or 0 to let the planner choose")
+    slow = None
+    if throttle != (None, None):
+        total, each = throttle
+        slow = Throttle(total or math.inf, each or total or math.inf)
+    profile = profile_layers(
+        stored, modules, inputs, readers=max(loaders, 4), repeats=repeats, throttle=slow
+    )
+    if not loaders:
+        try:
+            table = plans(profile.model, [limit], disk=profile.disk)
+        except MemoryLimitTooSmall as error:
+            raise ValueError(str(error)) from None
+        loaders = int(table["loaders"].iloc[0])
+
+    def run(**how: Any) -> Any:
+        return measured_run(
+            stored, modules, inputs, profile=profile, repeats=repeats, throttle=slow, **how
+        )
+
+    streamed = run(loaders=loaders, memory_limit=limit)
+    found = about | {
+        "memory_limit": limit,
+        "loaders": loaders,
+        "latency": streamed.latency,
+        "peak_bytes": streamed.peak_bytes,
+        "simulated_latency": streamed.simulated,
+        "simulated_error": streamed.simulated / streamed.latency - 1,
+        "disk_saturation": None if profile.disk.saturation == math.inf else profile.disk.saturation,
+    }
+    if compare:
+        same = torch.equal(streamed.run.output, resident_output(stored, modules, inputs))
+        everything, kept = run(strategy="load-all"), run(strategy="keep")
+        found |= {
+            "output_identical": same,
+            "load_all_latency": everything.latency,
+            "load_all_simulated": everything.simulated,
+            "load_all_peak_bytes": everything.peak_bytes,
+            "one_loader_latency": kept.latency,
+            "one_loader_simulated": kept.simulated,
+            "one_loader_peak_bytes": kept.peak_bytes,
+        }
+    if html:
+        from sim.pipeload.plot import streaming_figure
+
+        figure = streaming_figure(streamed.run.trace, unit="s", title=f"{directory}: measured")
+        html.write_text(figure.to_html(include_plotlyjs=True, full_html=True))
+        print(f"wrote {html}", file=sys.stderr)
+    return found
+
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
+
+
+def _bytes(text: str, option: str) -> int | None:
+    """A number of bytes such as 4096, 64MB or 1.5GiB; None where nothing was given."""
+    if not text:
+        return None
+    word = text.strip().lower().removesuffix("/s").removesuffix("b")
+    number = word.rstrip("kmgi")
+    try:
+        found = int(number) if number.isdigit() else float(number)
+        return int(found * _UNITS[word[len(number) :].strip()])
+    except (KeyError, ValueError, OverflowError):
+        raise ValueError(f"{option} is {text!r}: give bytes, e.g. 4096, 64MB or 1.5GiB") from None
+
+
+pipeload_command.__doc__ = EXAMPLE
