@@ -44,6 +44,7 @@ def in_chunks(name: str, p: int, m: int, **options: int) -> Trace:
         ("zb-v", 199, 192, 16),
         ("v-half", 209, 209, 10),
         ("v-min", 219, 219, 8),
+        ("1f1b-v", 225, 225, 12),
         ("seq1f1b", 213, 213, 9),
         ("dualpipe-v", 206, 206, 17),
     ],
