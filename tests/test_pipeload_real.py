@@ -24,10 +24,10 @@ from safetensors.torch import load_file  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 from typer.testing import CliRunner  # noqa: E402
 
+from backend.cli_pipeload import pipeload_command  # noqa: E402
 from backend.layer_files import LayerFileError, StoredModel, open_model, store_model  # noqa: E402
 from backend.ledger import Ledger  # noqa: E402
 from backend.pipeload import PipeloadError, run_streamed, streamed_model  # noqa: E402
-from backend.pipeload_cli import pipeload_command  # noqa: E402
 from backend.pipeload_demo import demo_inputs, make_demo, skeletons  # noqa: E402
 from backend.pipeload_profile import measured_run, profile_layers, resident_output  # noqa: E402
 from backend.throttle import Throttle  # noqa: E402

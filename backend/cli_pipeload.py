@@ -93,6 +93,7 @@ def _measured(
 
     from sim.pipeload import MemoryLimitTooSmall, plans, require_room
 
+    from .cli import UsageError
     from .layer_files import open_model
     from .pipeload import streamed_model
     from .pipeload_demo import demo_inputs, skeletons
@@ -113,12 +114,12 @@ def _measured(
     if only_made:
         return about
     if limit is None:
-        raise ValueError(
+        raise UsageError(
             f"--memory-limit is missing: this model needs at least {about['smallest_limit']} bytes"
         )
     require_room(model, limit)
     if loaders < 0:
-        raise ValueError(f"--loaders is {loaders}: 1 or more, or 0 to let the planner choose")
+        raise UsageError(f"--loaders is {loaders}: 1 or more, or 0 to let the planner choose")
     slow = None
     if throttle != (None, None):
         total, each = throttle
@@ -174,6 +175,8 @@ _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "
 
 def _bytes(text: str, option: str) -> int | None:
     """A number of bytes such as 4096, 64MB or 1.5GiB; None where nothing was given."""
+    from .cli import UsageError
+
     if not text:
         return None
     word = text.strip().lower().removesuffix("/s").removesuffix("b")
@@ -182,7 +185,7 @@ def _bytes(text: str, option: str) -> int | None:
         found = int(number) if number.isdigit() else float(number)
         return int(found * _UNITS[word[len(number) :].strip()])
     except (KeyError, ValueError, OverflowError):
-        raise ValueError(f"{option} is {text!r}: give bytes, e.g. 4096, 64MB or 1.5GiB") from None
+        raise UsageError(f"{option} is {text!r}: give bytes, e.g. 4096, 64MB or 1.5GiB") from None
 
 
 pipeload_command.__doc__ = EXAMPLE
