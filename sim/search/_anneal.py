@@ -94,10 +94,12 @@ def _shift(row: Letters, x: int, to: int) -> None:
 @compiled
 def anneal(
     start: Letters, m: int, longest: bool, device_of: Ints, duration: Ints, wait_on: Ints,
-    delay: Ints, near: Ints, takes: Ints, frees: Ints, limits: Ints, plan: Ints, state: Ints,
+    delay: Ints, near: Ints, takes: Ints, frees: Ints, limits: Ints, low: Ints, high: Ints,
+    plan: Ints, state: Ints,
 ) -> tuple[Letters, Any, int]:  # fmt: skip
     """The best order found from `start`, its value, and how many moves were tried.
 
+    low, high: positions on each device between which the order stays, and which no move crosses.
     plan: (moves to try, hottest and coldest temperature in thousandths of a tick, value to stop
     at). A move takes a pass, mostly one on the critical path, a few places ahead or back; often it
     is repeated at the same spot of the following rounds, as orders are nearly periodic.
@@ -164,10 +166,14 @@ def anneal(
         while times > 0 and y < length and goal < length:
             if saved[y] != moved or saved[goal] != onto:
                 break
+            if max(y, goal) >= low[d] and min(y, goal) < high[d]:
+                break
             _shift(order[d], y, goal)
             y += period
             goal += period
             times -= 1
+        if y == x:
+            continue
         if not fits_memory(order[d], takes, frees, limits, d):
             order[d] = saved
             continue

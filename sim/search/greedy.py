@@ -34,6 +34,7 @@ class Found:
     letters: Letters
     value: int
     method: str
+    rules: Rules | None = None
 
 
 def listed(problem: Problem, rules: Rules) -> Found | None:
@@ -53,7 +54,7 @@ def listed(problem: Problem, rules: Rules) -> Found | None:
         order,
     ):
         return None
-    return Found(order, value(q, order), "greedy")
+    return Found(order, value(q, order), "greedy", rules)
 
 
 def value(problem: Problem, letters: Letters) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from typing import Any, Literal, get_args
 
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..costs import Costs
-from ..exact import Number, Ticks, checked, common_ticks, exact
+from ..exact import Number, Ticks, checked, common_ticks, exact, plain
 from ..families.family import Clock
 from ..ir import Kind, Op, Schedule
 from ._compiled import Ints
@@ -40,6 +41,7 @@ class Problem:
         (negative) at its end, shape `(2, n_letters)`.
     wait_on: letter on another device that a letter reads from, or -1, and the `delay` until that
         has arrived; near: the letters on the same device that must come first, or -1.
+    scale: ticks of the arrays per unit of the costs; exact if `ticks.per_unit` is not 0.
     """
 
     placement: tuple[int, ...]
@@ -54,7 +56,8 @@ class Problem:
     delay: Ints
     near: Ints
     ticks: Ticks
-    scale: float
+    scale: Number
+    memory_bytes: Number | Sequence[Number] | None = None
 
     @property
     def n_devices(self) -> int:
@@ -76,6 +79,11 @@ class Problem:
         for stage, device in enumerate(self.placement):
             rows[device].append(stage)
         return np.array(rows, np.int64)
+
+    def in_units(self, ticks: int) -> Number:
+        """A time of this problem in units of the costs."""
+        time = exact(ticks) / exact(self.scale)
+        return plain(time) if self.ticks.per_unit else float(time)
 
     def with_microbatches(self, n: int) -> Problem:
         """The same pipeline with another number of microbatches."""
@@ -146,7 +154,7 @@ def problem(
     ticks = common_ticks(flat, how_many=6 * n_stages * n_microbatches + 1)
     if ticks.per_unit:
         common = math.gcd(*(int(ticks.count(time)) for time in flat)) or 1
-        scale = ticks.per_unit / common
+        scale: Number = Fraction(ticks.per_unit, common)
         count = {time: int(ticks.count(time)) // common for time in flat}
     else:
         scale = STEPS_PER_LARGEST / float(max(flat))
@@ -166,7 +174,7 @@ def problem(
     limits, takes, frees = _memory(placement, costs, memory_limit, memory_bytes, n_microbatches)
     return Problem(
         placement, n_microbatches, clock, costs, limits, takes, frees, duration, wait_on, delay,
-        near, ticks, scale,
+        near, ticks, scale, memory_bytes,
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ._compiled import Ints
 from ._orders import clocks, fits_memory
 from .problem import UNLIMITED, Letters, Problem
 
@@ -42,12 +43,14 @@ def window(
     workers: int = 2,
     seed: int = 0,
     bound: int = 0,
+    fence: tuple[Ints, Ints] | None = None,
     repeatable: bool = False,
 ) -> Improved:
     """The best order that differs from `letters` only in passes running between `low` and `high`.
 
     seconds: of wall time, or of the solver's own clock where `repeatable`, so that equal calls give
-    equal answers. bound: a known lower bound on the clock, in ticks of the problem.
+    equal answers. bound: a known lower bound on the clock, in ticks of the problem. fence:
+    positions on each device that may change, from the first on and before the second.
     """
     picture = _Picture(problem, letters)
     free = [
@@ -55,6 +58,8 @@ def window(
         for row in picture.rows
     ]
     free = [list(range(xs[0], xs[-1] + 1)) if xs else [] for xs in free]
+    if fence is not None:
+        free = [[x for x in xs if fence[0][d] <= x < fence[1][d]] for d, xs in enumerate(free)]
     if sum(map(len, free)) < 2:
         return Improved(letters, picture.value, 0, False)
     found = _solved(picture, free, seconds, workers, seed, bound, repeatable)

@@ -1,0 +1,123 @@
+"""Orders to start from: families that fit, rules, the paper's blocks, and computed blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..exact import exact
+from ..families import FAMILIES
+from ._orders import fits_memory
+from .greedy import greedy, listed
+from .middle import longer
+from .problem import UNLIMITED, Letters, Placement, Problem
+
+if TYPE_CHECKING:
+    from .modulo import ComputedBlock
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """An order (or none), what made it, and the computed block if that is what it comes from."""
+
+    letters: Letters | None
+    method: str
+    block: ComputedBlock | None = None
+
+
+def starts(
+    problem: Problem, placement: Placement, *, seconds: float, seed: int, workers: int
+) -> Iterator[Start]:
+    """Orders within the limits, one after the other, in about so many seconds."""
+    yield from of_families(problem, placement)
+    yield from of_rules(problem, seconds=0.4 * seconds, seed=seed)
+    yield from of_computed_block(problem, seconds=0.5 * seconds, seed=seed, workers=workers)
+
+
+def within(problem: Problem, letters: Letters) -> bool:
+    """Whether every device stays within its limits."""
+    q = problem
+    return all(fits_memory(letters[d], q.takes, q.frees, q.limits, d) for d in range(q.n_devices))
+
+
+def of_families(problem: Problem, placement: Placement) -> Iterator[Start]:
+    """The named schedules of split or fused passes on this placement that keep the limits."""
+    named = {"straight": "straight", "loop": "loop", "v": "V"}[placement]
+    for family in FAMILIES.values():
+        if family.placement != named:
+            continue
+        options = {"v": problem.chunks} if "v" in family.options else {}
+        with suppress(ValueError):
+            schedule = family(problem.n_devices, problem.n_microbatches, **options)
+            letters = problem.letters(schedule)
+            if letters is not None and within(problem, letters):
+                yield Start(letters, family.name)
+
+
+def of_rules(problem: Problem, *, seconds: float, seed: int) -> Iterator[Start]:
+    """Greedy orders: the rules are looked for with few microbatches and used with all of them."""
+    enough = 4 * problem.n_devices + 8
+    if problem.n_microbatches <= 2 * enough:
+        yield from (
+            Start(found.letters, found.method)
+            for found in greedy(problem, seconds=seconds, seed=seed)
+        )
+        return
+    small = problem.with_microbatches(enough)
+    for found in greedy(small, seconds=seconds, seed=seed):
+        if found.rules is not None and (whole := listed(problem, found.rules)):
+            yield Start(whole.letters, found.method)
+        extended = longer(small, found.letters, problem.n_microbatches)
+        if extended is not None and within(problem, extended):
+            yield Start(extended, found.method)
+
+
+def of_computed_block(
+    problem: Problem, *, seconds: float, seed: int, workers: int
+) -> Iterator[Start]:
+    """The block with the smallest interval under the limit, repeated for every microbatch."""
+    block = computed_block(problem, seconds=seconds, seed=seed, workers=workers)
+    yield Start(from_block(problem, block), "computed block", block)
+
+
+def computed_block(problem: Problem, *, seconds: float, seed: int, workers: int) -> ComputedBlock:
+    """The block with the smallest interval under the limits of `problem`."""
+    from .modulo import smallest_interval
+
+    pieces = [int(limit) for limit in problem.limits[0]]
+    shares = None
+    if min(pieces) < UNLIMITED and problem.memory_bytes is None:
+        shares = [exact(limit) / problem.chunks for limit in pieces]
+    return smallest_interval(
+        problem.placement,
+        problem.costs,
+        memory_limit=shares,
+        memory_bytes=problem.memory_bytes,
+        time_limit=seconds,
+        seed=seed,
+        workers=workers,
+    )
+
+
+def from_block(problem: Problem, block: ComputedBlock) -> Letters | None:
+    """The block repeated, in order of time; None if that breaks the limits."""
+    n = block.n_microbatches
+    rows: list[list[int]] = []
+    tables = [
+        np.array(table, dtype=float) for table in (block.forward, block.backward, block.weight)
+    ]
+    rounds = np.arange(problem.n_microbatches)
+    for stages in problem.stages_of.tolist():
+        times, letters = [], []
+        for stage in stages:
+            for kind in range(3):
+                times.append(tables[kind][rounds % n, stage] + float(block.period) * (rounds // n))
+                letters.append(np.full(rounds.size, 3 * stage + kind))
+        order = np.argsort(np.concatenate(times), kind="stable")
+        rows.append(np.concatenate(letters)[order].tolist())
+    found = np.array(rows, np.int32)
+    return found if within(problem, found) else None
