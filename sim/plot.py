@@ -18,6 +18,19 @@ from plotly.offline import get_plotlyjs
 from .exact import Number
 from .front import label_places, merged, pareto_front, usual_range
 from .ir import KINDS
+from .looks import (
+    ACCENT,
+    ALARM,
+    USUAL_WIDTH,
+    byte_unit,
+    device_axis,
+    layout,
+    marker,
+    room_for_legend,
+    rows_height,
+    thinned,
+    with_unit,
+)
 from .palette import IDLE_TONES, KIND_NAMES, device_tones, shade
 from .timeline import LABEL_SIZE, bars, fits
 from .trace import Trace
@@ -25,8 +38,6 @@ from .trace import Trace
 if TYPE_CHECKING:
     import pandas as pd
 
-FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
-GREY, LINE, ALARM, ACCENT = "#66707c", "rgba(128,138,150,0.28)", "#cf4a3c", "#b5367c"
 CLOCKS = {"makespan": "makespan", "longest_stage": "longest stage"}
 
 
@@ -54,7 +65,7 @@ def gantt(
     rows = rows.assign(fits=fits(rows, per_unit))
     n_chunks = max((len(stages) for stages in schedule.stages_of), default=1)
     edge = 0.5 if len(rows) < 200 * schedule.n_devices else 0
-    figure = _figure(title, height=_height(schedule.n_devices))
+    figure = go.Figure(layout=layout(title, height=rows_height(schedule.n_devices)))
     for kind in KINDS:
         for chunk in range(n_chunks):
             mine = rows[(rows["kind"] == kind) & (rows["chunk"] == chunk)]
@@ -69,7 +80,7 @@ def gantt(
                     text=mine["label"].where(mine["fits"], "").to_numpy(),
                     customdata=mine["hover"].to_numpy(),
                     name=KIND_NAMES[kind] + (f" {chunk}" if n_chunks > 1 else ""),
-                    marker=_marker(fill, edge),
+                    marker=marker(fill, edge),
                     insidetextfont={"color": text, "size": LABEL_SIZE if width else 12},
                 )
     figure.update_traces(
@@ -83,10 +94,10 @@ def gantt(
     figure.update_layout(
         barmode="overlay",
         uniformtext={} if width else {"minsize": 9, "mode": "hide"},
-        xaxis={"title": {"text": _with(unit, "time")}, "range": [float(low), float(high)]},
-        yaxis=_device_axis(schedule.n_devices),
+        xaxis={"title": {"text": with_unit("time", unit)}, "range": [float(low), float(high)]},
+        yaxis=device_axis(schedule.n_devices),
     )
-    return figure
+    return _with_room(figure, width or USUAL_WIDTH)
 
 
 def memory_curve(trace: Trace, *, unit: str = "", title: str = "") -> go.Figure:
@@ -99,16 +110,19 @@ def memory_curve(trace: Trace, *, unit: str = "", title: str = "") -> go.Figure:
     devices = frame["device"].to_numpy()
     times, live = frame["time"].to_numpy(dtype=float), frame["live"].to_numpy(dtype=float)
     in_bytes = bool(live.any())
-    name, scale = _byte_unit(live.max()) if in_bytes else ("shares", 1.0)
+    name, scale = byte_unit(live.max()) if in_bytes else ("shares", 1.0)
     held = live / scale if in_bytes else frame["activations"].to_numpy(dtype=float)
     end = float(trace.ops["end"].max()) if len(trace.ops) else 0.0
-    figure = _figure(title, height=340)
+    every = -(-n // 16)  # a longer legend would be larger than the picture
+    figure = go.Figure(layout=layout(title, height=340))
     for device, tone in enumerate(device_tones(n)):
         mine = devices == device
+        moments, curve = thinned(times[mine], held[mine])
         figure.add_scatter(
-            x=np.append(times[mine], end),
-            y=np.append(held[mine], held[mine][-1:] if mine.any() else 0.0),
+            x=np.append(moments, end),
+            y=np.append(curve, curve[-1:] if len(curve) else 0.0),
             name=f"device {device}",
+            showlegend=device % every == 0,
             mode="lines",
             line={"shape": "hv", "width": 1.6, "color": tone},
             hovertemplate=f"device {device}: %{{y:,.4~r}} {name} at %{{x:,.6~r}}<extra></extra>",
@@ -123,10 +137,10 @@ def memory_curve(trace: Trace, *, unit: str = "", title: str = "") -> go.Figure:
         )
     what = "memory" if in_bytes else "live activations"
     figure.update_layout(
-        xaxis={"title": {"text": _with(unit, "time")}, "range": [0, end or 1]},
-        yaxis={"title": {"text": _with(name, what)}, "rangemode": "tozero"},
+        xaxis={"title": {"text": with_unit("time", unit)}, "range": [0, end or 1]},
+        yaxis={"title": {"text": with_unit(what, name)}, "rangemode": "tozero"},
     )
-    return figure
+    return _with_room(figure, USUAL_WIDTH)
 
 
 def idle(account: pd.DataFrame, *, unit: str = "", title: str = "") -> go.Figure:
@@ -136,7 +150,7 @@ def idle(account: pd.DataFrame, *, unit: str = "", title: str = "") -> go.Figure
         that take no time are left out.
     """
     reasons = [name for name in account.columns if name not in ("device", "idle", "busy")]
-    figure = _figure(title, height=_height(len(account)))
+    figure = go.Figure(layout=layout(title, height=rows_height(len(account))))
     for reason, tone in zip(reasons, IDLE_TONES, strict=False):
         if not account[reason].any():
             continue
@@ -146,14 +160,14 @@ def idle(account: pd.DataFrame, *, unit: str = "", title: str = "") -> go.Figure
             y=list(range(len(account))),
             orientation="h",
             name=words,
-            marker=_marker(tone),
+            marker=marker(tone),
             hovertemplate=f"device %{{y}}: {words} %{{x:,.6~r}}<extra></extra>",
         )
     figure.update_layout(
         barmode="stack",
         bargap=0.25,
-        xaxis={"title": {"text": _with(unit, "idle time")}, "rangemode": "tozero"},
-        yaxis=_device_axis(len(account)),
+        xaxis={"title": {"text": with_unit("idle time", unit)}, "rangemode": "tozero"},
+        yaxis=device_axis(len(account)),
     )
     return figure
 
@@ -171,15 +185,15 @@ def comparison(
     y = 100 * frame[f"bubble_{clock}"].to_numpy(dtype=float)
     names = merged(x.tolist(), y.tolist(), [str(name) for name in frame["schedule"]])
     front = pareto_front(x, y)
-    height, ranges = 460, (usual_range(x), usual_range(y))
-    places = _places(x, y, names, ranges=ranges, front=front, size=(width - 80, height - 110))
-    figure = _figure(title, height=height)
+    high, ranges = 460, (usual_range(x), usual_range(y))
+    places = _places(x, y, names, ranges=ranges, front=front, size=(width - 80, high - 110))
+    figure = go.Figure(layout=layout(title, height=high))
     line = [i for i in np.lexsort((y, x)) if front[i]]
     figure.add_scatter(
         x=x[line], y=y[line], mode="lines", hoverinfo="skip", showlegend=False,
         line={"color": ACCENT, "width": 1.5, "dash": "dot", "shape": "hv"},
     )  # fmt: skip
-    for chosen, name, marker in (
+    for chosen, name, look in (
         (front, "on the Pareto front", {"color": ACCENT, "size": 11, "symbol": "diamond"}),
         (~front, "beaten by another", {"color": "#7f8b99", "size": 8}),
     ):
@@ -189,7 +203,7 @@ def comparison(
             y=y[mine],
             name=name,
             mode="markers+text",
-            marker=marker,
+            marker=look,
             text=[names[i] if places[i] else "" for i in mine],
             textposition=[places[i] or "top center" for i in mine],
             textfont={"size": 11},
@@ -234,63 +248,10 @@ def _places(
     return [places[i] for i in range(len(names))]
 
 
-def _byte_unit(largest: float) -> tuple[str, float]:
-    for name, scale in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
-        if largest >= scale:
-            return name, float(scale)
-    return "bytes", 1.0
-
-
-def _figure(title: str, *, height: int) -> go.Figure:
-    axis = {
-        "gridcolor": LINE, "linecolor": LINE, "zerolinecolor": LINE, "automargin": True,
-        "exponentformat": "none", "separatethousands": True,
-        "title": {"font": {"size": 12}, "standoff": 8},
-    }  # fmt: skip
-    layout: dict[str, Any] = {
-        "template": {"layout": {"xaxis": axis, "yaxis": axis}},
-        "font": {"family": FONT, "size": 12, "color": GREY},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(128,138,150,0.08)",
-        "height": height + (30 if title else 0),
-        "margin": {"l": 8, "r": 14, "t": 70 if title else 40, "b": 8},
-        "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom",
-                   "traceorder": "normal"},
-        "hoverlabel": {"align": "left", "font": {"family": FONT, "size": 12}},
-        "hovermode": "closest",
-    }  # fmt: skip
-    if title:
-        layout["title"] = {"text": title, "x": 0, "xref": "paper", "font": {"size": 15}}
-    return go.Figure(layout=layout)
-
-
-def _height(rows: int) -> int:
-    each = next(
-        px for most, px in ((4, 46), (8, 36), (16, 28), (64, 16), (10**9, 10)) if rows <= most
-    )
-    return 100 + each * max(rows, 1)
-
-
-def _marker(fill: str, edge: float = 0.5) -> dict[str, Any]:
-    return {"color": fill, "line": {"width": edge, "color": "rgba(255,255,255,0.85)"}}
-
-
-def _with(unit: str, name: str) -> str:
-    return f"{name} ({unit})" if unit else name
-
-
-def _device_axis(n_devices: int) -> dict[str, Any]:
-    few = n_devices <= 8
-    ticks = list(range(0, n_devices, -(-n_devices // 32) or 1))
-    return {
-        "tickvals": ticks,
-        "ticktext": [f"device {device}" if few else str(device) for device in ticks],
-        "title": {"text": "" if few else "device"},
-        "ticklabelstandoff": 6,
-        "range": [n_devices - 0.5, -0.5],
-        "showgrid": False,
-        "zeroline": False,
-    }
+def _with_room(figure: go.Figure, width: int) -> go.Figure:
+    names = [part.name for part in figure.data if part.showlegend is not False]
+    start = {"margin": {"t": figure.layout.margin.t}, "height": figure.layout.height}
+    return figure.update_layout(room_for_legend(start, names, width))
 
 
 def figure_json(figure: go.Figure) -> str:

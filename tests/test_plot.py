@@ -233,3 +233,11 @@ def test_labels_read_on_every_shade(n_chunks: int) -> None:
 )
 def test_numbers_are_written_as_people_do(value: float, text: str) -> None:
     assert number(value) == text
+
+
+def test_a_long_curve_is_thinned_without_losing_its_peak() -> None:
+    trace = played("1f1b", 2, 4000)
+    figure = sim.memory_curve(trace)
+    assert all(len(curve.x) < 2100 for curve in figure.data)
+    assert [max(curve.y) for curve in figure.data] == [2.0, 1.0]
+    assert all(curve.x[-1] == sim.makespan(trace) and curve.y[-1] == 0 for curve in figure.data)
