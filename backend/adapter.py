@@ -19,6 +19,7 @@ __all__ = [
     "TorchDispatchMode",
     "alone",
     "checked_torch",
+    "cuda_kernel",
     "fake_mode",
     "input_pass",
     "outputs_for_input_pass",
@@ -118,6 +119,12 @@ def without_vote(runtime: Any, stages: Sequence[Any]) -> None:
             stage._inference_mode = InferenceMode.STATIC
 
     runtime._warmup_p2p = decided
+
+
+def cuda_kernel(source: str, name: str) -> Any:
+    """The kernel `name` of a CUDA source, compiled when it runs; call it with grid, block, args."""
+    checked_torch()
+    return torch.cuda._compile_kernel(source, name)
 
 
 def fake_mode() -> Any:

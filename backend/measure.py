@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from sim import Costs, Kind, Op, Schedule, parse_op
+from sim import Costs, Kind, Op, Schedule, Trace, parse_op
 
 from .ledger import static_tensors, storage_bytes
 from .local import RunResult, run
@@ -109,7 +109,7 @@ def measured_passes(
         )
         for kinds in ("BW", "B W")
     ]
-    table = pass_table(results)
+    table = pass_table([trace for result in results for trace in result.traces])
     if n_slices > 1:
         group = 1.0
     else:
@@ -154,15 +154,15 @@ def together(n_stages: int, n_microbatches: int) -> Schedule:
     )
 
 
-def pass_table(results: Sequence[RunResult]) -> pd.DataFrame:
-    """Medians over all iterations and microbatches of `results`; see `Passes.table`.
+def pass_table(traces: Sequence[Trace]) -> pd.DataFrame:
+    """Medians over all microbatches of all measured `traces`; see `Passes.table`.
 
     Passes in fused steps are left out of the times: a step is timed as a whole.
     """
     import pandas as pd
 
-    ops = pd.concat([_single(trace.ops) for result in results for trace in result.traces])
-    sizes = pd.concat([_sizes(result) for result in results])
+    ops = pd.concat([_single(trace.ops) for trace in traces])
+    sizes = pd.concat([_sizes(trace.memory) for trace in traces])
     key = ["stage", "slice", "kind"]
     ops = ops.assign(seconds=ops["end"] - ops["start"])
     grouped = ops.groupby(key)
@@ -184,9 +184,8 @@ def _single(ops: pd.DataFrame) -> pd.DataFrame:
     return ops[~ops.duplicated(["device", "step"], keep=False)]
 
 
-def _sizes(result: RunResult) -> pd.DataFrame:
+def _sizes(memory: pd.DataFrame) -> pd.DataFrame:
     """Per pass its signed bytes, and the most inside it above those before."""
-    memory = result.trace.memory
     ops = [parse_op(reason) for reason in memory["reason"]]
     return memory.assign(
         stage=[op.stage for op in ops],

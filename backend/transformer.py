@@ -62,7 +62,7 @@ def transformer_stages(model: Model, *, seed: int = 0) -> list[nn.Module]:
             parts: list[nn.Module] = [Embedding(model)] if stage == 0 else []
             parts += [Block(model) for _ in range(n_blocks)]
             parts += [Head(model)] if stage == last else []
-            stages.append(Chain(parts).to(model.dtype))
+            stages.append(Chain(parts))
     return stages
 
 
@@ -125,8 +125,8 @@ class Embedding(nn.Module):
 
     def __init__(self, model: Model) -> None:
         super().__init__()
-        self.token = nn.Embedding(model.vocabulary, model.width)
-        self.position = nn.Embedding(model.sequence, model.width)
+        self.token = nn.Embedding(model.vocabulary, model.width, dtype=model.dtype)
+        self.position = nn.Embedding(model.sequence, model.width, dtype=model.dtype)
 
     def forward(self, ids: Tensor, cache: Cache | None = None) -> Tensor:
         start = cache.start if cache else 0
@@ -140,8 +140,8 @@ class Head(nn.Module):
 
     def __init__(self, model: Model) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(model.width)
-        self.out = nn.Linear(model.width, model.vocabulary, bias=False)
+        self.norm = nn.LayerNorm(model.width, dtype=model.dtype)
+        self.out = nn.Linear(model.width, model.vocabulary, bias=False, dtype=model.dtype)
 
     def forward(self, x: Tensor, cache: Cache | None = None) -> Tensor:
         logits: Tensor = self.out(self.norm(x))
@@ -154,12 +154,13 @@ class Block(nn.Module):
     def __init__(self, model: Model) -> None:
         super().__init__()
         self.heads, self.checkpointed = model.heads, model.checkpointed
-        self.attention_norm = nn.LayerNorm(model.width)
-        self.qkv = nn.Linear(model.width, 3 * model.width)
-        self.out = nn.Linear(model.width, model.width)
-        self.feed_norm = nn.LayerNorm(model.width)
-        self.up = nn.Linear(model.width, 4 * model.width)
-        self.down = nn.Linear(4 * model.width, model.width)
+        width, dtype = model.width, model.dtype
+        self.attention_norm = nn.LayerNorm(width, dtype=dtype)
+        self.qkv = nn.Linear(width, 3 * width, dtype=dtype)
+        self.out = nn.Linear(width, width, dtype=dtype)
+        self.feed_norm = nn.LayerNorm(width, dtype=dtype)
+        self.up = nn.Linear(width, 4 * width, dtype=dtype)
+        self.down = nn.Linear(4 * width, width, dtype=dtype)
 
     def forward(self, x: Tensor, cache: Cache | None = None) -> Tensor:
         past = cache.past(self) if cache else ()

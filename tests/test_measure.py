@@ -165,7 +165,7 @@ def test_a_table_comes_from_any_run() -> None:
     stages, model = one_microbatch(4)
     batch, targets = tokens(model, 6)
     result = run(schedule, stages, batch, targets=targets, steps=2)
-    table = pass_table([result])
+    table = pass_table(result.traces)
     assert len(table) == 4 * 3
     assert (table["count"] == 6).all()
 
