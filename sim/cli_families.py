@@ -9,7 +9,7 @@ from .families import FAMILIES
 
 
 def families(as_json: Json = False) -> None:
-    """List all schedules: where stages live, which passes they use, bubble and peak, source.
+    """List the families: placement, passes, formulas, source.
 
     Formulas are over p devices, m microbatches, v stages per device, k slices, groups of N, and
     F, B, W: the times of the passes on a device's whole share. They hold at zero send.

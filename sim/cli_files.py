@@ -73,7 +73,9 @@ def check(
     ],
     as_json: Json = False,
 ) -> None:
-    """Say whether a schedule file can run, and if not, why: the first broken rule and where.
+    """Say whether a schedule file can run, or why not.
+
+    The reason is the first broken rule, and where it is broken.
 
     Example:  python -m sim check schedule.csv
 

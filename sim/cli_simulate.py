@@ -55,7 +55,7 @@ Json = Annotated[
 
 @asks
 def simulate(name: Name, question: Question, html: Html = None, as_json: Json = False) -> None:
-    """Play one schedule and tell both clocks, bubbles, memory and idle time.
+    """Play one schedule: clocks, bubbles, memory, idle time.
 
     Example:  python -m sim simulate zb-h1 -p 4 -m 8 --forward 10 --backward 12 --weight 8 --send 1
 
@@ -80,7 +80,9 @@ def simulate(name: Name, question: Question, html: Html = None, as_json: Json = 
 def compare(
     question: Question, names: Names = None, html: Html = None, as_json: Json = False
 ) -> None:
-    """Play many schedules with the same costs: a table, and a page with pictures.
+    """Play many schedules with the same costs.
+
+    The result is a table, and with --html a page with pictures.
 
     Example:  python -m sim compare -p 8 -m 32 --forward 10 --backward 12 --weight 8 --html all.html
 
