@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 from torch import Tensor
@@ -22,9 +24,15 @@ class Piece(NamedTuple):
 
 
 def pieces(
-    batch: Tensor, targets: Tensor | None, *, n_microbatches: int, n_slices: int
+    batch: Tensor,
+    targets: Tensor | None,
+    *,
+    n_microbatches: int,
+    n_slices: int,
+    lengths: Sequence[int] | None = None,
 ) -> dict[Unit, Piece]:
-    """Rows of `batch` spread over microbatches and columns over slices, as evenly as they go.
+    """Rows of `batch` spread over microbatches and columns over slices, as evenly as they go; or
+    slices of these `lengths`.
 
     Shares add up to one, so that a loss that is a mean over rows (and tokens) weighs every row
     alike, however uneven the pieces are.
@@ -38,6 +46,7 @@ def pieces(
                 f"targets have shape {tuple(targets.shape)} and the batch {tuple(batch.shape)}: "
                 f"the first {'two dimensions' if axes > 1 else 'dimension'} must agree"
             )
+    cuts = _cuts(batch, n_slices, lengths)
     found: dict[Unit, Piece] = {}
     cut_targets = None if targets is None else targets.tensor_split(n_microbatches)
     for i, rows in enumerate(batch.tensor_split(n_microbatches)):
@@ -45,13 +54,28 @@ def pieces(
         if n_slices == 1:
             found[Unit(i)] = Piece(rows, goals, 0, len(rows) / len(batch))
             continue
-        cut_goals = None if goals is None else goals.tensor_split(n_slices, 1)
+        cut_goals = None if goals is None else goals.tensor_split(cuts, 1)
         start = 0
-        for j, part in enumerate(rows.tensor_split(n_slices, 1)):
+        for j, part in enumerate(rows.tensor_split(cuts, 1)):
             share = part.shape[0] * part.shape[1] / (batch.shape[0] * batch.shape[1])
             found[Unit(i, j)] = Piece(part, cut_goals[j] if cut_goals else None, start, share)
             start += part.shape[1]
     return found
+
+
+def _cuts(batch: Tensor, n_slices: int, lengths: Sequence[int] | None) -> tuple[int, ...]:
+    """The tokens before every slice but the first."""
+    n_tokens = batch.shape[1] if batch.ndim > 1 else 0
+    if lengths is None:
+        base, longer = divmod(n_tokens, n_slices)
+        lengths = [base + (j < longer) for j in range(n_slices)]
+        return tuple(accumulate(lengths))[:-1]
+    if len(lengths) != n_slices or min(lengths) < 1 or sum(lengths) != n_tokens:
+        raise ValueError(
+            f"slice lengths are {tuple(lengths)}: give {n_slices} of at least 1 token that add up "
+            f"to the {n_tokens} of a sequence"
+        )
+    return tuple(accumulate(lengths))[:-1]
 
 
 def _check(tensor: Tensor, name: str, n_microbatches: int, n_slices: int) -> None:

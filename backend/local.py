@@ -8,54 +8,25 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from sim import Schedule, Trace, makespan, validate
+from sim import Schedule, validate
 
 from .adapter import checked_torch
 from .batches import pieces
 from .lanes import Mark, device_kind, lanes
-from .ledger import static_tensors, storage_bytes
-from .recording import measured_trace
+from .records import Purpose
+from .result import RunResult, run_result
 from .sharing import add_up, separated
 from .split import SPLITS, Deferral, Split, defer, restore, unsplit, warn_unsplit
 from .stages import Loss, Stage
 from .transfer import Delay, Mail, checked_delay
 from .transformer import next_token_loss
 from .watchdog import Board
-from .workers import Job, Purpose, Round, Worker
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """What a run gave; the gradients are in the `.grad` of the parameters.
-
-    loss: the mean over the batch.
-    trace: the timed iteration of median makespan, with the memory of the memory iteration.
-    traces: all timed iterations, in order.
-    peak_bytes: most counted bytes at the end of any pass, shape `(n_devices,)`. Counted is what
-        passes keep (activations with their inputs, and what W waits for); not counted are weights
-        and their gradients, the batch, and values in transit.
-    most_bytes: the same, inside passes too.
-    transit_bytes: most bytes of boundary values that waited at a device for their pass (receive
-        buffers) in a timed iteration.
-    static_bytes: weights, gradients and buffers.
-    boundary_bytes: what crosses each stage boundary forward, shape `(n_stages - 1, n_slices)`.
-    peak_bytes and most_bytes are empty without a memory iteration.
-    """
-
-    loss: float
-    trace: Trace
-    traces: tuple[Trace, ...]
-    peak_bytes: tuple[int, ...]
-    most_bytes: tuple[int, ...]
-    transit_bytes: tuple[int, ...]
-    static_bytes: tuple[int, ...]
-    boundary_bytes: tuple[tuple[int, ...], ...]
+from .workers import Job, Worker
 
 
 def run(
@@ -65,6 +36,7 @@ def run(
     *,
     targets: Tensor | None = None,
     loss_fn: Loss = next_token_loss,
+    slices: Sequence[int] | None = None,
     split: Split = "deferred",
     device: str | torch.device = "cpu",
     steps: int = 1,
@@ -80,6 +52,7 @@ def run(
         tensors. With slices their forward also takes `cache` (see `backend.cache`). On cuda they
         are moved there.
     batch, targets: rows are spread over the microbatches, columns over the slices.
+    slices: tokens of every slice, shape `(n_slices,)`; as equal as they can be by default.
     loss_fn: `(output, target)` -> mean loss of these rows (and tokens); the result is the mean
         over the whole batch.
     split: "deferred" puts weight gradients of linear and embedding layers aside (`backend.split`);
@@ -105,7 +78,11 @@ def run(
         for module in stages:
             module.to(device)
     given = pieces(
-        batch, targets, n_microbatches=schedule.n_microbatches, n_slices=schedule.n_slices
+        batch,
+        targets,
+        n_microbatches=schedule.n_microbatches,
+        n_slices=schedule.n_slices,
+        lengths=slices,
     )
     modules, aliases = separated(stages, schedule.placement)
     origin: list[Mark] = [None]
@@ -137,7 +114,7 @@ def run(
         ]
         _play(workers, job, timeout)
     add_up(aliases)
-    return _result(workers, job, {"device": str(device), "split": split})
+    return run_result(workers, job, {"device": str(device), "split": split})
 
 
 def _check(schedule: Schedule, stages: Sequence[nn.Module], split: str) -> None:
@@ -259,40 +236,3 @@ def _quiet() -> Iterator[None]:
         torch.set_num_threads(threads)
         if collects:
             gc.enable()
-
-
-def _result(workers: Sequence[Worker], job: Job, notes: dict[str, Any]) -> RunResult:
-    by_iteration = list(zip(*(worker.rounds for worker in workers), strict=True))
-    counted = [rounds for rounds in by_iteration if rounds[0].purpose == "memory"]
-    timed = [rounds for rounds in by_iteration if rounds[0].purpose == "time"]
-    memory: Sequence[Round] = counted[0] if counted else ()
-    tracks = [worker.lane for worker in workers]
-    crossing = {key: size for one in timed[0] for key, size in one.boundaries.items()}
-    traces = tuple(
-        measured_trace(job.schedule, rounds, tracks, memory=memory, notes=notes) for rounds in timed
-    )
-    loss = sum(
-        value.double().item() * job.pieces[unit].share
-        for worker in workers
-        for unit, value in sorted(worker.rounds[-1].losses.items())
-    )
-    return RunResult(
-        loss,
-        trace=sorted(traces, key=makespan)[len(traces) // 2],
-        traces=traces,
-        peak_bytes=tuple(max((r.after for r in one.memory), default=0) for one in memory),
-        most_bytes=tuple(max((r.most for r in one.memory), default=0) for one in memory),
-        transit_bytes=tuple(
-            max(rounds[device].most_waiting for rounds in timed) for device in range(len(workers))
-        ),
-        static_bytes=tuple(
-            storage_bytes(
-                held for stage in worker.stages.values() for held in static_tensors(stage.module)
-            )
-            for worker in workers
-        ),
-        boundary_bytes=tuple(
-            tuple(crossing[stage, part] for part in range(job.schedule.n_slices))
-            for stage in range(job.schedule.n_stages - 1)
-        ),
-    )

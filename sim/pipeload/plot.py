@@ -5,13 +5,11 @@ from __future__ import annotations
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from ..looks import ALARM, byte_unit, layout, marker, with_unit
 from ..palette import IDLE_TONES, shade
-from ..plot import FONT, GREY
 from ..trace import Trace
 
 LOADING, WAITING = IDLE_TONES[5], "rgba(128,138,150,0.35)"
-LINE, ALARM = "rgba(128,138,150,0.28)", "#cf4a3c"
-UNITS = ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "bytes"))
 
 
 def streaming_figure(trace: Trace, *, unit: str = "", title: str = "") -> go.Figure:
@@ -34,23 +32,11 @@ def streaming_figure(trace: Trace, *, unit: str = "", title: str = "") -> go.Fig
     fill = shade("F", 0, 1).fill
     _bars(figure, "computing", fill, ops["start"], length, ["inference"] * len(ops), ops["stage"])
     _memory(figure, trace)
-    figure.update_layout(
-        title={"text": title or f"{trace.schedule.name}: {trace.origin}"},
-        font={"family": FONT, "size": 12, "color": GREY},
-        barmode="overlay",
-        height=260 + 34 * len(rows),
-        margin={"l": 8, "r": 14, "t": 70, "b": 8},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        uniformtext={"minsize": 7, "mode": "hide"},
-        legend={"orientation": "h", "y": 1.08, "x": 1, "xanchor": "right"},
-    )
-    figure.update_xaxes(gridcolor=LINE, zeroline=False)
-    figure.update_yaxes(gridcolor=LINE, zeroline=False)
+    base = layout(title or f"{trace.schedule.name}: {trace.origin}", height=200 + 34 * len(rows))
+    figure.update_layout(**base, barmode="overlay", uniformtext={"minsize": 7, "mode": "hide"})
     upwards = [rows[0], *reversed(rows[1:])]
     figure.update_yaxes(categoryorder="array", categoryarray=upwards, row=1, col=1)
-    label = "time" + (f" ({unit})" if unit else "")
-    figure.update_xaxes(title={"text": label}, row=2, col=1)
+    figure.update_xaxes(title={"text": with_unit("time", unit)}, row=2, col=1)
     return figure
 
 
@@ -70,7 +56,7 @@ def _bars(
         text=layers,
         name=name,
         orientation="h",
-        marker={"color": fill, "line": {"width": 0.5, "color": "rgba(255,255,255,0.6)"}},
+        marker=marker(fill),
         textposition="inside",
         insidetextanchor="middle",
         textangle=0,
@@ -83,7 +69,7 @@ def _bars(
 def _memory(figure: go.Figure, trace: Trace) -> None:
     frame = trace.memory
     top = max(float(frame["live"].max()), float(trace.capacity[0] or 0) if trace.capacity else 0)
-    scale, word = next((pair for pair in UNITS if top >= pair[0]), UNITS[-1])
+    word, scale = byte_unit(top)
     end = float(trace.ops["end"].max())
     figure.add_scatter(
         x=[*frame["time"].astype(float), end],
@@ -104,4 +90,4 @@ def _memory(figure: go.Figure, trace: Trace) -> None:
             row=2,
             col=1,
         )
-    figure.update_yaxes(title={"text": word}, rangemode="tozero", row=2, col=1)
+    figure.update_yaxes(title={"text": with_unit("memory", word)}, rangemode="tozero", row=2, col=1)
