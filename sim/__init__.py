@@ -61,6 +61,10 @@ if TYPE_CHECKING:
 _ON_FIRST_USE = {
     "search": "",
     "testing": "",
+    "planner": "",
+    "models": "",
+    "hardware": "",
+    "plan": "planner",
     "gantt": "plot",
     "gantt_svg": "svg",
     "memory_curve": "plot",

@@ -14,7 +14,14 @@ from sim.models import Model
 from validation.a100 import COLUMNS, FITTED, Run, error_table, fitted, predicted_seconds, read_runs
 
 TRUE = Efficiency(
-    matmul=0.6, memory=0.6, misaligned=0.5, ramp=1e-5, launch=4e-5, wire=0.6, collective=2e-5
+    matmul=0.6,
+    memory=0.6,
+    misaligned=0.5,
+    ramp=1e-5,
+    launch=4e-5,
+    wire=0.6,
+    collective=2e-5,
+    overlap=0,
 )
 
 
@@ -36,7 +43,7 @@ def _runs() -> list[Run]:
 
 def test_efficiencies_fitted_without_a_pipeline_predict_pipelines() -> None:
     runs = _runs()
-    start = replace(TRUE, matmul=0.5, memory=0.75, launch=6e-5, ramp=2e-5)
+    start = replace(TRUE, overlap=0, matmul=0.5, memory=0.75, launch=6e-5, ramp=2e-5)
     table = error_table(runs, fitted(runs, start))
     assert [(row.group, row.pipeline) for row in table] == [("single-node", p) for p in (1, 2, 4)]
     assert all(row.mean_absolute < 0.02 for row in table)

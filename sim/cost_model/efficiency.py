@@ -23,7 +23,8 @@ class Efficiency:
     where a width is odd and tensor cores cannot be fed (the projection to 50,257 words). ramp:
     seconds per kernel on the device. launch: seconds per kernel on the host. wire: fraction of a
     wire's bandwidth that collectives reach. collective: seconds that one takes at least, per
-    doubling of its members. source: where the numbers come from.
+    doubling of its members. overlap: fraction of B's tensor-parallel collectives that a fused
+    backward hides under its weight gradients; a B apart from its W hides none. source: where the numbers come from.
     """
 
     matmul: float = 0.8
@@ -34,6 +35,7 @@ class Efficiency:
     launch: float = 1.2e-5
     wire: float = 0.75
     collective: float = 1e-5
+    overlap: float = 1.0
     source: str = ""
 
     def __post_init__(self) -> None:
@@ -42,6 +44,8 @@ class Efficiency:
                 raise ValueError(
                     f"{name} is {getattr(self, name)}: use a fraction above 0, up to 1"
                 )
+        if not 0 <= self.overlap <= 1:
+            raise ValueError(f"overlap is {self.overlap}: use a fraction from 0 to 1")
         for name in ("ramp", "launch", "collective"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}: seconds cannot be negative")
@@ -76,7 +80,7 @@ EFFICIENCIES: dict[str, Efficiency] = {
         launch=6.69e-5,
         wire=0.8,
         collective=3.69e-5,
-        source="fitted by validation/a100.py to 253 of 733 Megatron-LM iterations without pipeline, "
+        source="fitted by validation/a100.py to 253 Megatron-LM iterations without a pipeline, "
         "released with vTrain (Bang et al., MICRO 2024); fused_attention is a default",
     ),
 }

@@ -68,6 +68,16 @@ def layer_seconds(bench: Bench, kind: Layer = "dense") -> Passes:
     )
 
 
+def fused_saving(bench: Bench, kind: Layer = "dense") -> float:
+    """Seconds by which a fused backward is shorter than B and W of one layer apart: collectives of
+    B run while the weight gradients are computed."""
+    there = layer_communication(
+        bench.model, bench.configuration, bench.machine, efficiency=bench.efficiency
+    )
+    weight = _elapsed(_layer_work(bench, kind)[2], bench)
+    return bench.efficiency.overlap * min(there.backward, weight)
+
+
 def embedding_seconds(bench: Bench) -> Passes:
     """Looking words up (F) and adding their gradients up (W)."""
     c, h = bench.configuration, bench.model.hidden

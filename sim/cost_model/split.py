@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -99,24 +100,22 @@ def balanced_split(
     ends[-1] += head
     least = [0 if n_stages > 1 and stage in (0, n_stages - 1) else 1 for stage in range(n_stages)]
 
-    def reach(limit: float) -> list[int] | None:
-        """Where each stage ends if it takes all it can below the limit; None if that fails."""
-        at, found = 0, []
+    def enough(limit: float) -> bool:
+        """Whether stages that take all they can below the limit take every layer."""
+        at, after = 0, sum(least)
         for stage in range(n_stages):
-            after = sum(least[stage + 1 :]) if stage < n_stages - 1 else 0
-            end = at
-            while end < n - after and sums[end + 1] - sums[at] + ends[stage] <= limit * (1 + 1e-12):
-                end += 1
-            if end - at < least[stage] or ends[stage] > limit * (1 + 1e-12):
-                return None
-            found.append(end)
+            after -= least[stage]
+            room = sums[at] + limit * (1 + 1e-12) - ends[stage]
+            end = min(bisect_right(sums, room) - 1, n - after)
+            if end - at < least[stage]:
+                return False
             at = end
-        return found if at == n else None
+        return at == n
 
-    low, high = 0.0, sums[-1] + sum(ends)
-    for _ in range(40):
+    low, high = max(*ends, max(layers), (sums[-1] + sum(ends)) / n_stages), sums[-1] + sum(ends)
+    for _ in range(30):
         middle = (low + high) / 2
-        low, high = (low, middle) if reach(middle) else (middle, high)
+        low, high = (low, middle) if enough(middle) else (middle, high)
     return split_of(_even_within(sums, ends, least, high))
 
 

@@ -22,16 +22,25 @@ from .memory import (
     held_parameters,
     static,
 )
-from .passes import Bench, embedding_seconds, head_seconds, layer_seconds, optimizer_seconds
+from .passes import (
+    Bench,
+    embedding_seconds,
+    fused_saving,
+    head_seconds,
+    layer_seconds,
+    optimizer_seconds,
+)
 from .split import Part, Split, balanced_split
 
 
 class Stage(NamedTuple):
-    """One stage on one device: seconds and bytes of one microbatch, and its parameters."""
+    """One stage on one device: seconds and bytes of one microbatch, its parameters, and the seconds
+    that a fused backward saves."""
 
     seconds: Passes
     kept: Kept
     held: Held
+    saving: float = 0.0
 
 
 class Parts(NamedTuple):
@@ -54,6 +63,7 @@ def parts(bench: Bench) -> Parts:
                 layer_seconds(bench, kind),
                 activation(model, c, kind),
                 held_parameters(model, c, kind),
+                fused_saving(bench, kind),
             )
             for kind in kinds
         },
@@ -130,6 +140,9 @@ def costs_of(
         forward=tuple((counted(stage.seconds.forward),) for stage in stages),
         backward=tuple((counted(stage.seconds.backward),) for stage in stages),
         weight=tuple((counted(stage.seconds.weight),) for stage in stages),
+        fused_backward=tuple(
+            (counted(s.seconds.backward + s.seconds.weight - s.saving),) for s in stages
+        ),
         send=tuple(counted(times.get(pair, 0.0)) for pair in pairwise(placement)),
         activation_bytes=tuple((round(stage.kept.after_forward),) for stage in stages),
         backward_bytes=tuple(
@@ -164,4 +177,4 @@ def _stage(part: Part, layers: Sequence[Stage], pieces: Parts) -> Stage:
         max(s.kept.scratch for s in found),
     )
     held = Held(sum(s.held.common for s in found), sum(s.held.experts for s in found))
-    return Stage(seconds, kept, held)
+    return Stage(seconds, kept, held, sum(s.saving for s in found))

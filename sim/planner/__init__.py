@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .configurations import Space, configurations
 from .estimate import (
     Estimate,
     Prepared,
@@ -15,7 +16,13 @@ from .estimate import (
     rates,
     seconds_at_least,
 )
+from .export import Torchtitan, megatron, torchtitan
 from .orders import DEFAULT_SCHEDULES, Orders, Shape, live_counts, short, virtual_stages
+from .robustness import robustness
+from .rows import configuration_of
+from .search import examine, model_of, plan
+from .store import key_of
+from .timeline import cluster_of, schedule_of, shortened, timeline
 
 __all__ = [
     "DEFAULT_SCHEDULES",
@@ -25,14 +32,29 @@ __all__ = [
     "Problem",
     "Rates",
     "Shape",
+    "Space",
+    "Torchtitan",
     "bytes_at_least",
+    "cluster_of",
+    "configuration_of",
+    "configurations",
     "estimate",
+    "examine",
+    "key_of",
     "layout",
     "live_counts",
+    "megatron",
+    "model_of",
     "peak_bytes",
+    "plan",
     "prepare",
     "rates",
+    "robustness",
+    "schedule_of",
     "seconds_at_least",
     "short",
+    "shortened",
+    "timeline",
+    "torchtitan",
     "virtual_stages",
 ]

@@ -126,7 +126,7 @@ def seconds_at_least(prepared: Prepared) -> float:
     for stage, device in zip(prepared.stages, prepared.placement, strict=True):
         if not work[device]:
             first[device] = reached
-        work[device] += stage.seconds.total
+        work[device] += _work(prepared, stage)
         reached += stage.seconds.forward
     return max(f + m * w for f, w in zip(first, work, strict=True)) + prepared.tail
 
@@ -160,8 +160,9 @@ def estimate(
 ) -> Estimate:
     """Seconds and bytes of one iteration under the compiled evaluator.
 
-    Of many microbatches only four to five per device are played: after that a pipeline repeats,
-    and every further one costs what p more of them cost, over p. `exact` plays them all.
+    Of many microbatches only some are played (see `orders.short`): after that a pipeline repeats,
+    and p further ones cost as much as the last p did, or what they cost the busiest device if
+    that is more: it may still have been catching up. `exact` plays them all.
     """
     whole = prepared.shape
     shape = whole if exact else short(whole)
@@ -174,7 +175,8 @@ def estimate(
             return estimate(problem, prepared, orders, exact=True)
         again = (whole.microbatches - shape.microbatches) // shape.devices
         seconds += again * (seconds - _clock(problem, prepared, less))
-    work = sum(stage.seconds.total for stage in prepared.stages) / whole.devices
+        seconds = max(seconds, seconds_at_least(prepared) - prepared.tail)
+    work = sum(_work(prepared, stage) for stage in prepared.stages) / whole.devices
     busy = whole.microbatches * work / seconds
     return Estimate(seconds + prepared.tail, seconds, prepared.tail, busy, memory)
 
@@ -193,6 +195,12 @@ def rates(problem: Problem, configuration: Configuration, seconds: float) -> Rat
 def layout(prepared: Prepared) -> str:
     """Which layers each stage holds, as Megatron writes it."""
     return layout_text(prepared.split)
+
+
+def _work(prepared: Prepared, stage: Stage) -> float:
+    """Seconds of all passes of a stage for one microbatch, as the schedule runs them."""
+    fused = "BW" in FAMILIES[prepared.bench.configuration.schedule].passes.split()
+    return stage.seconds.total - (stage.saving if fused else 0)
 
 
 def _clock(problem: Problem, prepared: Prepared, order: Order) -> float:

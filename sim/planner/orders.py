@@ -15,7 +15,9 @@ DEFAULT_SCHEDULES = (
     "1f1b", "interleaved", "zb-h1", "zb-h2", "zb-v", "v-half", "v-min", "v-zb",
 )  # fmt: skip
 ROUNDS = 4
-"""A long run is simulated with four to five microbatches per device; the rest repeats."""
+ENOUGH = 6000
+"""A long run is simulated with at least four microbatches per device and so many passes in all; the
+rest repeats."""
 
 
 class Shape(NamedTuple):
@@ -58,7 +60,7 @@ def virtual_stages(family: str) -> tuple[int, ...]:
 def short(shape: Shape) -> Shape:
     """The same shape with no more microbatches than show what repeats (equal modulo devices)."""
     p, m = shape.devices, shape.microbatches
-    enough = max(ROUNDS * p, 12)
+    enough = max(ROUNDS * p, ENOUGH // (3 * p * shape.virtual))
     return shape if m < enough + p else shape._replace(microbatches=enough + (m - enough) % p)
 
 

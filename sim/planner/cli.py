@@ -1,0 +1,185 @@
+"""`python -m sim plan`: ranked configurations for a model on a machine."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from ..cost_model import efficiency_of, read_profile
+from ..hardware import machine_of
+from .configurations import Space
+from .estimate import Cut, Problem
+from .export import megatron, torchtitan
+from .orders import DEFAULT_SCHEDULES
+from .robustness import robustness
+from .rows import configuration_of
+from .search import model_of, plan
+from .timeline import shortened, timeline
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SHOWN = {
+    "rank": "#", "schedule": "schedule", "pipeline": "p", "virtual": "v", "tensor": "t",
+    "data": "d", "microbatch": "b", "recompute": "recompute", "samples_per_second": "samples/s",
+    "mfu": "MFU", "bubble": "bubble", "memory_gib": "GiB",
+}  # fmt: skip
+
+
+def plan_command(
+    model: Annotated[str, typer.Option(help="A preset, or the path of a config.json.")],
+    cluster: Annotated[str, typer.Option(help="What devices, e.g. h100 or 64xh100.")],
+    sequence: Annotated[int, typer.Option(help="Tokens of a sequence.")] = 4096,
+    batch: Annotated[int, typer.Option(help="Sequences of one iteration.")] = 256,
+    devices: Annotated[int | None, typer.Option(help="How many devices.")] = None,
+    per_node: Annotated[int | None, typer.Option(help="Devices in a node.")] = None,
+    inside: Annotated[str | None, typer.Option(help="The wire in a node, e.g. nvlink4.")] = None,
+    between: Annotated[str | None, typer.Option(help="The wire between nodes.")] = None,
+    schedules: Annotated[str, typer.Option(help="Families, separated by commas.")] = ",".join(
+        DEFAULT_SCHEDULES
+    ),
+    tensor: Annotated[str, typer.Option(help="Tensor parallel sizes to look at.")] = "",
+    pipeline: Annotated[str, typer.Option(help="Pipeline sizes to look at.")] = "",
+    data: Annotated[str, typer.Option(help="Data parallel sizes to look at.")] = "",
+    microbatch: Annotated[str, typer.Option(help="Microbatch sizes to look at.")] = "",
+    virtual: Annotated[str, typer.Option(help="Stages per device to look at.")] = "",
+    expert: Annotated[str, typer.Option(help="Expert parallel sizes to look at.")] = "",
+    recompute: Annotated[str, typer.Option(help="none, selective, full.")] = "none,full",
+    zero: Annotated[str, typer.Option(help="ZeRO stages 0 to 3.")] = "1",
+    attention: Annotated[str, typer.Option(help="flash or plain.")] = "flash",
+    clock: Annotated[str, typer.Option(help="makespan or longest-stage.")] = "makespan",
+    cut: Annotated[str, typer.Option(help="balanced, even or one-less layers.")] = "balanced",
+    reserve: Annotated[float, typer.Option(help="GB per device kept free.")] = 4.0,
+    profile: Annotated[str | None, typer.Option(help="A measured calibration, JSON.")] = None,
+    top: Annotated[int, typer.Option(help="Certainly simulate so many of the fastest.")] = 50,
+    rows: Annotated[int, typer.Option(help="Rows to show.")] = 10,
+    jobs: Annotated[int | None, typer.Option(help="Processes.")] = None,
+    results: Annotated[str | None, typer.Option(help="Stream rows here; resume from it.")] = None,
+    robust: Annotated[int, typer.Option(help="Monte Carlo draws for the rows shown.")] = 0,
+    row: Annotated[int, typer.Option(help="The row that exports and pictures show.")] = 1,
+    html: Annotated[str | None, typer.Option(help="Time line of that row.")] = None,
+    torchtitan_dir: Annotated[str | None, typer.Option(help="Keys and CSV of that row.")] = None,
+    megatron_flags: Annotated[bool, typer.Option(help="Print that row's flags.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Ranked ways to train a model on a machine, and why the rest was refused.
+
+    Example: python -m sim plan --model llama-3-70b --cluster 64xh100 --sequence 8192 --batch 512
+    """
+    if clock.replace("-", "_") not in ("makespan", "longest_stage"):
+        raise ValueError(f"clock is {clock!r}: use makespan or longest-stage")
+    if cut not in ("balanced", "even", "one-less"):
+        raise ValueError(f"cut is {cut!r}: use balanced, even or one-less")
+    machine = machine_of(cluster, devices, per_node=per_node, inside=inside, between=between)
+    efficiency = read_profile(profile) if profile else efficiency_of(machine.device.name)
+    problem = Problem(
+        model_of(model), machine, efficiency, reserve=reserve * 1e9,
+        clock=cast(Any, clock.replace("-", "_")), cut=cast(Cut, cut),
+    )  # fmt: skip
+    space = Space(
+        tensor=_sizes(tensor, "tensor"), pipeline=_sizes(pipeline, "pipeline"),
+        data=_sizes(data, "data"), microbatch=_sizes(microbatch, "microbatch"),
+        virtual=_sizes(virtual, "virtual"), expert=_sizes(expert, "expert"),
+        schedules=tuple(_words(schedules)), recompute=cast(Any, tuple(_words(recompute))),
+        zero=_sizes(zero, "zero"), attention=cast(Any, attention),
+    )  # fmt: skip
+    table = plan(
+        problem.model, machine, sequence=sequence, batch=batch, space=space,
+        efficiency=efficiency, top=top, clock=problem.clock, cut=problem.cut,
+        reserve=problem.reserve, results=results, jobs=jobs, progress=True,
+    )  # fmt: skip
+    done = table[table["status"] == "simulated"]
+    if not 1 <= row <= max(len(done), 1):
+        raise ValueError(f"row is {row}: there are rows 1 to {len(done)}")
+    quantiles = robustness(problem, table, rows=rows, draws=robust) if robust else None
+    if as_json:
+        print(json.dumps(_object(table, rows, quantiles), allow_nan=False))
+    else:
+        _show(table, rows, quantiles)
+    if len(done):
+        chosen = configuration_of(done.iloc[row - 1])
+        if html:
+            _picture(problem, chosen, html)
+        if torchtitan_dir:
+            _torchtitan(problem, chosen, Path(torchtitan_dir))
+        if megatron_flags:
+            print(" \\\n".join(megatron(problem, chosen)), file=sys.stderr if as_json else None)
+
+
+def _object(table: pd.DataFrame, rows: int, quantiles: pd.DataFrame | None) -> dict[str, Any]:
+    done = table[table["status"] == "simulated"].head(rows)
+    refused = table[table["status"] != "simulated"]
+    found: dict[str, Any] = {
+        **{str(name): value for name, value in table.attrs.items()},
+        "counts": {str(key): int(n) for key, n in table["status"].value_counts().items()},
+        "rows": _records(done.drop(columns=["reason"])),
+        "refused": _records(refused[["key", "status", "reason"]]),
+    }
+    if quantiles is not None:
+        found["robustness"] = _records(quantiles)
+    return found
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [
+        {str(name): _plain(value) for name, value in record.items()}
+        for record in table.to_dict("records")
+    ]
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, (str, int, float, bool, type(None))) else None
+
+
+def _show(table: pd.DataFrame, rows: int, quantiles: pd.DataFrame | None) -> None:
+    done = table[table["status"] == "simulated"].head(rows)
+    print(f"{table.attrs['model']} on {table.attrs['machine']}")
+    print(_text(done[list(SHOWN)].rename(columns=SHOWN)))
+    for status in ("bound", "memory", "illegal"):
+        some = table[table["status"] == status]
+        if len(some):
+            first = some.iloc[0]
+            print(f"{len(some)} {status}, e.g. {first['key']}: {first['reason']}")
+    if quantiles is not None:
+        print("samples per second when devices differ")
+        print(_text(quantiles))
+
+
+def _text(table: pd.DataFrame) -> str:
+    """Columns as wide as they need: this is often read through a pipe."""
+    return str(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _sizes(text: str, name: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(word) for word in _words(text))
+    except ValueError:
+        raise ValueError(f"{name} is {text!r}: give whole numbers, e.g. 1,2,4") from None
+
+
+def _picture(problem: Problem, chosen: Any, path: str) -> None:
+    from ..plot import gantt
+
+    trace = timeline(problem, shortened(chosen, 3 * chosen.pipeline))
+    gantt(trace, unit="s").write_html(path, include_plotlyjs=True)
+
+
+def _torchtitan(problem: Problem, chosen: Any, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    found = torchtitan(problem, chosen, csv_path=str(folder / "schedule.csv"))
+    (folder / "torchtitan.json").write_text(json.dumps(found.keys, indent=1) + "\n")
+    if found.csv:
+        (folder / "schedule.csv").write_text(found.csv)

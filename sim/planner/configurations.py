@@ -1,0 +1,125 @@
+"""All the ways to cut a model over a machine that are worth a look, legal or not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from ..cost_model import Configuration
+from ..cost_model.configuration import Attention, Recompute
+from ..families import FAMILIES
+from ..hardware import Machine
+from ..models import Model
+from .orders import DEFAULT_SCHEDULES, virtual_stages
+
+
+@dataclass(frozen=True)
+class Space:
+    """What a plan may choose from; an empty tuple stands for everything sensible.
+
+    tensor, pipeline, data, microbatch, virtual, expert: sizes. schedules: names of families.
+    recompute, zero: as in `Configuration`. attention, sequence_parallel: taken for all (sequence
+    parallelism only where there is tensor parallelism).
+    """
+
+    tensor: Sequence[int] = ()
+    pipeline: Sequence[int] = ()
+    data: Sequence[int] = ()
+    microbatch: Sequence[int] = ()
+    virtual: Sequence[int] = ()
+    expert: Sequence[int] = ()
+    schedules: Sequence[str] = DEFAULT_SCHEDULES
+    recompute: Sequence[Recompute] = ("none", "full")
+    zero: Sequence[int] = (1,)
+    attention: Attention = "flash"
+    sequence_parallel: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("tensor", "pipeline", "data", "microbatch", "virtual", "expert"):
+            for size in getattr(self, name):
+                if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+                    raise ValueError(f"{name} has {size!r}: sizes are whole numbers >= 1")
+        for schedule in self.schedules:
+            virtual_stages(schedule)
+
+
+def configurations(
+    model: Model, machine: Machine, space: Space, *, sequence: int, batch: int
+) -> Iterator[Configuration]:
+    """Every combination whose sizes multiply to the machine's devices.
+
+    Tensor parallelism stays inside a node unless sizes are given. One device per pipeline is
+    offered as 1F1B only: all schedules are the same there. Asked-for sizes are offered even where
+    the model cannot be cut so, so that the refusal can be read.
+    """
+    n = machine.n_devices
+    divisors = [size for size in range(1, n + 1) if n % size == 0]
+    inside = [size for size in divisors if size <= machine.per_node]
+    asked = bool(space.tensor)
+    for tensor in space.tensor or [size for size in inside if model.heads % size == 0]:
+        for pipeline in space.pipeline or divisors:
+            if n % (tensor * pipeline):
+                continue
+            data = n // (tensor * pipeline)
+            if space.data and data not in space.data:
+                continue
+            if not asked and not space.pipeline and pipeline > model.layers + 2:
+                continue
+            yield from _choices(model, space, tensor, pipeline, data, sequence, batch)
+
+
+def sizes_that_fit(machine: Machine, space: Space) -> str:
+    """Why the asked-for sizes leave nothing to plan; "" if they leave something."""
+    n = machine.n_devices
+    for name in ("tensor", "pipeline", "data"):
+        sizes = getattr(space, name)
+        if sizes and not any(n % size == 0 for size in sizes):
+            near = min(
+                (size for size in range(1, n + 1) if n % size == 0),
+                key=lambda size: (abs(size - sizes[0]), size),
+            )
+            return (
+                f"{name} parallel size {sizes[0]} does not divide {n} devices: "
+                f"the nearest size that does is {near}"
+            )
+    return ""
+
+
+def _choices(
+    model: Model, space: Space, tensor: int, pipeline: int, data: int, sequence: int, batch: int
+) -> Iterator[Configuration]:
+    microbatches = space.microbatch or _powers(max(batch // data, 1))
+    experts: Sequence[int] = space.expert or (1,)
+    if model.experts and not space.expert:
+        count = model.experts.count
+        experts = [size for size in _powers(data) if count % size == 0 and data % size == 0]
+    schedules = space.schedules if pipeline > 1 else _alone(space.schedules)
+    for schedule, microbatch, recompute, zero, expert in product(
+        schedules, microbatches, space.recompute, space.zero, experts
+    ):
+        options = virtual_stages(schedule)
+        if len(options) > 1 and space.virtual:
+            options = tuple(size for size in space.virtual if size > 1)
+        for virtual in options:
+            if len(options) > 1 and not space.virtual and virtual * pipeline > model.layers + 2:
+                continue
+            yield Configuration(
+                sequence, batch, microbatch=microbatch, tensor=tensor, pipeline=pipeline,
+                data=data, virtual=virtual, expert=expert,
+                sequence_parallel=space.sequence_parallel and tensor > 1,
+                attention=space.attention, recompute=recompute, zero=zero, schedule=schedule,
+            )  # fmt: skip
+
+
+def _alone(schedules: Sequence[str]) -> tuple[str, ...]:
+    straight = [name for name in schedules if FAMILIES[name].placement == "straight"]
+    return ("1f1b",) if "1f1b" in straight or not straight else (straight[0],)
+
+
+def _powers(most: int) -> list[int]:
+    found, size = [], 1
+    while size <= most:
+        found.append(size)
+        size *= 2
+    return found

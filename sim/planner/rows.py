@@ -1,0 +1,72 @@
+"""The rows of a plan: one configuration each, with what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from ..cost_model import Configuration
+from .estimate import Problem, rates
+from .store import Row, key_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+GIB = 2**30
+
+
+def row_of(c: Configuration, status: str, reason: str, at_least: float | None = None) -> Row:
+    """A row before there are any times."""
+    return {
+        "key": key_of(c), "status": status, "reason": reason, "schedule": c.schedule,
+        "pipeline": c.pipeline, "virtual": c.virtual, "tensor": c.tensor, "data": c.data,
+        "expert": c.expert, "microbatch": c.microbatch, "microbatches": c.n_microbatches,
+        "recompute": c.recompute, "zero": c.zero, "attention": c.attention,
+        "sequence_parallel": c.sequence_parallel, "sequence": c.sequence, "batch": c.batch,
+        "at_least_seconds": at_least,
+    }  # fmt: skip
+
+
+def configuration_of(row: Any) -> Configuration:
+    """The configuration in a row of a plan."""
+    names = ("sequence", "batch", "microbatch", "tensor", "pipeline", "data", "virtual", "expert",
+             "zero")  # fmt: skip
+    return Configuration(
+        **{name: int(row[name]) for name in names},
+        sequence_parallel=bool(row["sequence_parallel"]),
+        attention=row["attention"],
+        recompute=row["recompute"],
+        schedule=row["schedule"],
+    )
+
+
+def frame(problem: Problem, rows: Iterable[Row], interrupted: bool) -> pd.DataFrame:
+    """The rows as a table: simulated ones first, fastest first, then refused ones."""
+    import pandas as pd
+
+    order = {"simulated": 0, "bound": 1, "memory": 2, "illegal": 3}
+    table = pd.DataFrame(list(rows))
+    for name in ("seconds", "bubble", "memory", "tail_seconds", "layout"):
+        if name not in table:
+            table[name] = None if name == "layout" else float("nan")
+    if len(table):
+        table["_order"] = table["status"].map(order)
+        table = table.sort_values(
+            ["_order", "seconds", "at_least_seconds", "key"], ignore_index=True
+        ).drop(columns="_order")
+        speeds = [
+            rates(problem, configuration_of(row), row["seconds"])
+            if row["status"] == "simulated"
+            else (None, None, None)
+            for _, row in table.iterrows()
+        ]
+        names = ("samples_per_second", "tokens_per_second_per_device", "mfu")
+        for name, column in zip(names, zip(*speeds, strict=True), strict=True):
+            table[name] = pd.array(column, dtype="Float64")
+        table["memory_gib"] = table.pop("memory") / GIB
+        table.insert(0, "rank", range(1, len(table) + 1))
+    table.attrs.update(
+        model=problem.model.name, machine=problem.machine.name, interrupted=interrupted,
+        efficiency=problem.efficiency.source or "given",
+    )  # fmt: skip
+    return table

@@ -1,0 +1,248 @@
+"""A plan: every way to cut a model over a machine, simulated and ranked, or refused with a reason.
+
+Runs in local processes; on a Dask or Ray cluster it runs unchanged under joblib's backends:
+
+    with joblib.parallel_config(backend="dask"):      # after: distributed.Client(address)
+        table = sim.plan("llama-3-70b", "64xh100", sequence=8192, batch=512)
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from heapq import nsmallest
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..cost_model import Configuration, Efficiency, efficiency_of, refusal
+from ..families.family import Clock
+from ..hardware import Machine, machine_of
+from ..models import MODELS, Model, read_config
+from ..progress import bar
+from .configurations import Space, configurations
+from .estimate import (
+    Cut,
+    Prepared,
+    Problem,
+    bytes_at_least,
+    estimate,
+    layout,
+    prepare,
+    seconds_at_least,
+)
+from .orders import Orders
+from .reasons import bound_reason, checked_question, memory_reason, too_large
+from .rows import frame, row_of
+from .store import Row, Store, key_of, question_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NO_CONFIGURATION = (
+    "the sizes asked for do not multiply to the number of devices in any way: leave one out"
+)
+WAVE = 48
+"""Configurations a process simulates before all processes hear of the best ones so far."""
+FEW = 200
+"""So few are simulated here rather than in other processes, which take seconds to start."""
+
+
+class Candidate(NamedTuple):
+    """A legal configuration with its lower bounds."""
+
+    configuration: Configuration
+    seconds: float
+    memory: float
+
+
+def plan(
+    model: Model | str, machine: Machine | str, *, sequence: int, batch: int,
+    space: Space | None = None, efficiency: Efficiency | None = None, top: int | None = 50,
+    clock: Clock = "makespan", cut: Cut = "balanced", reserve: float = 4e9,
+    results: str | Path | None = None, jobs: int | None = None, progress: bool = False,
+) -> pd.DataFrame:  # fmt: skip
+    """Ranked configurations, fastest first, then those refused, each with its reason.
+
+    model: a shape, the name of a preset, or the path of a config.json. machine: a machine or e.g.
+    "64xh100". sequence, batch: tokens of a sequence, sequences of an iteration. space: what may be
+    chosen. efficiency: a calibration in place of the device's. top: how many of the fastest are
+    certain to be simulated; others are left out once their lower bound is beaten by all of these
+    (None simulates all). clock, cut, reserve: see `Problem`. results: a file that rows are written
+    to as they come, and from which an interrupted plan goes on. jobs: processes; by default the
+    active joblib backend's, or one per core. progress: a bar on stderr.
+
+    Columns: rank, status ("simulated", "memory", "bound" or "illegal"), reason, the configuration,
+    seconds, samples_per_second, tokens_per_second_per_device, mfu, bubble, memory_gib,
+    tail_seconds, at_least_seconds, layout and key. Ctrl-C ends the search and returns what is
+    done, with `attrs["interrupted"]` set. ValueError with one sentence if nothing can run.
+    """
+    problem = Problem(
+        model if isinstance(model, Model) else model_of(model),
+        machine if isinstance(machine, Machine) else machine_of(machine),
+        clock=clock, cut=cut, reserve=reserve,
+    )  # fmt: skip
+    calibration = efficiency or efficiency_of(problem.machine.device.name)
+    problem = replace(problem, efficiency=calibration)
+    space = space or Space()
+    checked_question(problem, space, sequence, batch, top)
+    store = Store(results, question_of(problem))
+    rows: dict[str, Row] = {}
+    interrupted = False
+    try:
+        legal: list[Candidate] = []
+        for c in configurations(
+            problem.model, problem.machine, space, sequence=sequence, batch=batch
+        ):
+            if reason := refusal(problem.model, c):
+                rows[key_of(c)] = row_of(c, "illegal", reason)
+            else:
+                try:
+                    legal.append(_bounded(problem, c))
+                except ValueError as error:
+                    rows[key_of(c)] = row_of(c, "illegal", str(error))
+        if not legal:
+            raise ValueError(next(iter(rows.values()))["reason"] if rows else NO_CONFIGURATION)
+        for row in _examined(problem, legal, store, rows, top, jobs, progress):
+            rows[row["key"]] = row
+    except KeyboardInterrupt:
+        interrupted = True
+        print("interrupted: these are the configurations done so far", file=sys.stderr)
+    if not interrupted and not any(row["status"] == "simulated" for row in rows.values()):
+        need = min((candidate.memory for candidate in legal), default=0.0)
+        raise ValueError(too_large(problem, space, need, sequence, batch))
+    return frame(problem, rows.values(), interrupted)
+
+
+def model_of(name: str) -> Model:
+    """The preset of that name, or the model in a config.json at that path."""
+    if name in MODELS:
+        return MODELS[name]
+    if name.endswith(".json") or Path(name).is_file():
+        return read_config(name)
+    raise ValueError(
+        f"no model {name!r}: use a path of a config.json or one of {', '.join(MODELS)}"
+    )
+
+
+def examine(
+    problem: Problem, chosen: Sequence[Configuration], slowest: float = float("inf")
+) -> list[Row]:
+    """The rows of some configurations; those that cannot beat `slowest` seconds are not simulated.
+
+    What joblib sends to other processes: pure, but for schedules that a process keeps.
+    """
+    return [_examined_one(problem, c, slowest) for c in chosen]
+
+
+def _examined_one(problem: Problem, c: Configuration, slowest: float) -> Row:
+    prepared = prepare(problem, c)
+    at_least = seconds_at_least(prepared)
+    if at_least > slowest:
+        return row_of(c, "bound", bound_reason(at_least, slowest), at_least)
+    need = bytes_at_least(problem, prepared)
+    if need > problem.capacity:
+        return row_of(c, "memory", memory_reason(problem, need), at_least)
+    try:
+        found = estimate(problem, prepared, _orders())
+    except ValueError as error:
+        return row_of(c, "illegal", str(error), at_least)
+    if found.memory > problem.capacity:
+        return row_of(c, "memory", memory_reason(problem, found.memory), at_least)
+    return {
+        **row_of(c, "simulated", "", at_least),
+        "seconds": found.seconds,
+        "bubble": max(1 - found.busy, 0.0),
+        "memory": found.memory,
+        "tail_seconds": found.tail,
+        "layout": layout(prepared),
+    }
+
+
+@lru_cache(maxsize=1)
+def _orders() -> Orders:
+    return Orders()
+
+
+def _bounded(problem: Problem, c: Configuration) -> Candidate:
+    prepared: Prepared = prepare(problem, c)
+    return Candidate(c, seconds_at_least(prepared), bytes_at_least(problem, prepared))
+
+
+def _examined(
+    problem: Problem, legal: list[Candidate], store: Store, known: dict[str, Row],
+    top: int | None, jobs: int | None, progress: bool,
+) -> Iterator[Row]:  # fmt: skip
+    """Rows in waves, the most promising first, until no bound beats the best `top` of them."""
+    done = store.done
+    fits = []
+    for candidate in legal:
+        key = key_of(candidate.configuration)
+        if key in done:
+            yield done[key]
+        elif candidate.memory > problem.capacity:
+            reason = memory_reason(problem, candidate.memory)
+            yield row_of(candidate.configuration, "memory", reason, candidate.seconds)
+        else:
+            fits.append(candidate)
+    fits.sort(key=lambda candidate: candidate.seconds)
+    best = [row["seconds"] for row in known.values() if row["status"] == "simulated"]
+    workers, here = _workers(jobs, len(fits))
+    wave = WAVE * workers
+    with bar("configurations", len(fits), shown=progress) as show:
+        for first in range(0, len(fits), wave):
+            best = nsmallest(top, best) if top else []
+            slowest = best[-1] if top and len(best) == top else float("inf")
+            chosen = fits[first : first + wave]
+            if chosen[0].seconds > slowest:
+                for candidate in fits[first:]:
+                    reason = bound_reason(candidate.seconds, slowest)
+                    yield row_of(candidate.configuration, "bound", reason, candidate.seconds)
+                break
+            rows = _spread(problem, [each.configuration for each in chosen], slowest, workers, here)
+            store.add(row for row in rows if row["status"] != "bound")
+            best += [row["seconds"] for row in rows if row["status"] == "simulated"]
+            yield from rows
+            if show:
+                show(first + len(chosen))
+
+
+def _spread(
+    problem: Problem, chosen: list[Configuration], slowest: float, workers: int, here: bool
+) -> list[Row]:
+    """Rows from several processes; configurations of one order of passes stay in one of them."""
+    chosen = sorted(
+        chosen, key=lambda c: (c.schedule, c.pipeline, c.virtual, c.n_microbatches, key_of(c))
+    )
+    if here:
+        return examine(problem, chosen, slowest)
+    from joblib import Parallel, delayed
+
+    size = max(-(-len(chosen) // (2 * workers)), 1)
+    parts = [chosen[first : first + size] for first in range(0, len(chosen), size)]
+    found: list[list[Row]] = Parallel(n_jobs=workers)(
+        delayed(examine)(problem, part, slowest) for part in parts
+    )
+    return [row for rows in found for row in rows]
+
+
+def _workers(jobs: int | None, candidates: int) -> tuple[int, bool]:
+    """How many processes, and whether this one does it alone."""
+    if jobs is not None:
+        if jobs < 1:
+            raise ValueError(f"jobs is {jobs}: use a whole number >= 1, or leave it out")
+        return jobs, jobs == 1
+    try:
+        from joblib import effective_n_jobs
+        from joblib.parallel import get_active_backend
+    except ImportError:
+        return 1, True
+    backend, _ = get_active_backend()
+    if type(backend).__name__ not in ("LokyBackend", "SequentialBackend", "ThreadingBackend"):
+        return max(effective_n_jobs(-1), 1), False
+    if candidates < FEW:
+        return 1, True
+    workers = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2, 16)
+    return workers, workers == 1

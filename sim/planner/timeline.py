@@ -1,0 +1,64 @@
+"""The time line of one configuration, played by the engine with what queues on its wires."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+from ..cluster import Cluster, Link
+from ..cost_model import Configuration, costs_of
+from ..engine import simulate
+from ..families import FAMILIES
+from ..hardware import wire_between
+from ..ir import Schedule
+from ..trace import Trace
+from .estimate import Problem, prepare
+
+
+def schedule_of(configuration: Configuration) -> Schedule:
+    """The order of passes a configuration names, with all its microbatches."""
+    c = configuration
+    family = FAMILIES[c.schedule]
+    options = {"v": c.virtual} if "v" in family.options else {}
+    return family(c.pipeline, c.n_microbatches, **options)
+
+
+def timeline(
+    problem: Problem, configuration: Configuration, *, jitter: float = 0, seed: int = 0
+) -> Trace:
+    """One iteration in seconds and bytes. Sends of both directions and of all stages that two
+    devices exchange queue for the wire between them, which the compiled evaluator does not know.
+
+    Open it with `sim.gantt(trace)` or `sim.write_perfetto`.
+    """
+    prepared = prepare(problem, configuration)
+    schedule = schedule_of(configuration)
+    costs = costs_of(
+        prepared.bench, prepared.stages, schedule.placement, per=problem.per, sends=False
+    )
+    cluster = cluster_of(problem, configuration, schedule)
+    return simulate(schedule, costs, cluster, jitter=jitter, seed=seed)
+
+
+def cluster_of(problem: Problem, configuration: Configuration, schedule: Schedule) -> Cluster:
+    """The devices of one pipeline and a wire for each pair and direction that is used."""
+    step = configuration.tensor * configuration.data
+    share = 1 if configuration.sequence_parallel else configuration.tensor
+    links: dict[str, Link] = {}
+    routes: dict[tuple[int, int], tuple[str, ...]] = {}
+    for pair in pairwise(schedule.placement):
+        for a, b in (pair, pair[::-1]):
+            if a == b or (a, b) in routes:
+                continue
+            wire = wire_between(problem.machine, a * step, b * step)
+            name = f"{a}->{b}"
+            bandwidth = wire.bandwidth * problem.efficiency.wire * share
+            links[name], routes[a, b] = Link(wire.latency, bandwidth), (name,)
+    memory = (round(problem.capacity),) * schedule.n_devices
+    return Cluster(schedule.n_devices, memory=memory, links=links, routes=routes)
+
+
+def shortened(configuration: Configuration, microbatches: int) -> Configuration:
+    """The same configuration with at most so many microbatches, to look at."""
+    c = configuration
+    return replace(c, batch=min(c.n_microbatches, microbatches) * c.data * c.microbatch)
