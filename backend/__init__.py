@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .estimate import estimated_passes
-    from .local import RunResult, run
+    from .local import run
     from .measure import Passes, measured_passes
     from .plain import PlainResult, gradient_error, plain_backward
+    from .result import RunResult
     from .transformer import (
         Model,
         even_layers,
@@ -32,7 +33,7 @@ _HOMES = {
     "Model": "transformer",
     "Passes": "measure",
     "PlainResult": "plain",
-    "RunResult": "local",
+    "RunResult": "result",
     "estimated_passes": "estimate",
     "even_layers": "transformer",
     "gradient_error": "plain",

@@ -11,7 +11,7 @@ from .cli import UsageError
 if TYPE_CHECKING:
     from sim import Schedule
 
-    from .local import RunResult
+    from .result import RunResult
     from .transformer import Model
 
 

@@ -29,12 +29,13 @@ from .lanes import Boundary, Copied, CpuLane, Lane
 from .ledger import static_tensors, storage_bytes
 from .measure import Passes, alone, pass_table
 from .recording import measured_trace
+from .records import Purpose, Round
 from .split import defer, restore
 from .stages import Loss, Stage
 from .transfer import Mail, checked_delay
 from .transformer import next_token_loss
 from .watchdog import Board
-from .workers import Job, Purpose, Round, Worker
+from .workers import Job, Worker
 
 Build = Callable[[], tuple[Sequence[nn.Module], Tensor, Tensor | None]]
 """Makes the stages, one microbatch, and its targets or None; it is called under fake tensors."""

@@ -12,8 +12,8 @@ import torch.distributed as dist
 from sim import Schedule, Trace, makespan
 
 from .distributed import RankResult
-from .local import RunResult
 from .recording import MEMORY, OPS, TRANSFERS
+from .result import RunResult
 
 
 def gathered(schedule: Schedule, mine: RankResult) -> RunResult | None:

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from sim import Costs, Kind, Op, Schedule, Trace, parse_op
 
 from .ledger import static_tensors, storage_bytes
-from .local import RunResult, run
+from .local import run
+from .result import RunResult
 from .split import Split
 from .stages import Loss
 from .transformer import next_token_loss

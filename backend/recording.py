@@ -8,7 +8,7 @@ from typing import Any
 from sim import Kind, Op, Schedule, Trace, Value
 
 from .lanes import Lane
-from .workers import Round, TransferRecord
+from .records import Round, TransferRecord
 
 OPS = ("device", "position", "kind", "stage", "microbatch", "slice", "iteration", "step",
        "start", "end", "written", "arrived", "source", "cpu")  # fmt: skip
