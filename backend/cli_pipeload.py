@@ -97,7 +97,7 @@ def _measured(
     from .layer_files import open_model
     from .pipeload import streamed_model
     from .pipeload_demo import demo_inputs, skeletons
-    from .pipeload_profile import measured_run, profile_layers, resident_output
+    from .pipeload_profile import Kind, measured_runs, profile_layers, resident_output
     from .throttle import Throttle
 
     stored = open_model(directory)
@@ -134,12 +134,13 @@ def _measured(
             raise ValueError(str(error)) from None
         loaders = int(table["loaders"].iloc[0])
 
-    def run(**how: Any) -> Any:
-        return measured_run(
-            stored, modules, inputs, profile=profile, repeats=repeats, throttle=slow, **how
-        )
-
-    streamed = run(loaders=loaders, memory_limit=limit)
+    kinds = {"streamed": Kind(loaders, limit)}
+    if compare:
+        kinds |= {"load_all": Kind(strategy="load-all"), "one_loader": Kind(strategy="keep")}
+    runs = measured_runs(
+        stored, modules, inputs, kinds=kinds, disk=profile.disk, repeats=repeats, throttle=slow
+    )
+    streamed = runs.pop("streamed")
     found = about | {
         "memory_limit": limit,
         "loaders": loaders,
@@ -150,17 +151,12 @@ def _measured(
         "disk_saturation": None if profile.disk.saturation == math.inf else profile.disk.saturation,
     }
     if compare:
-        same = torch.equal(streamed.run.output, resident_output(stored, modules, inputs))
-        everything, kept = run(strategy="load-all"), run(strategy="keep")
-        found |= {
-            "output_identical": same,
-            "load_all_latency": everything.latency,
-            "load_all_simulated": everything.simulated,
-            "load_all_peak_bytes": everything.peak_bytes,
-            "one_loader_latency": kept.latency,
-            "one_loader_simulated": kept.simulated,
-            "one_loader_peak_bytes": kept.peak_bytes,
-        }
+        reference = resident_output(stored, modules, inputs)
+        found["output_identical"] = torch.equal(streamed.run.output, reference)
+    for name, measured in runs.items():
+        found[f"{name}_latency"] = measured.latency
+        found[f"{name}_simulated"] = measured.simulated
+        found[f"{name}_peak_bytes"] = measured.peak_bytes
     if html:
         from sim.pipeload.plot import streaming_figure
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +34,14 @@ class Profile:
 
     model: StreamedModel
     disk: Disk
+
+
+class Kind(NamedTuple):
+    """How to run a model: see `sim.pipeload.stream`."""
+
+    loaders: int = 1
+    memory_limit: int | None = None
+    strategy: Strategy = "pipeload"
 
 
 @dataclass(frozen=True)
@@ -60,49 +68,46 @@ def profile_layers(
     saturation, seen with up to `readers` readers. What the resident modules compute after the last
     layer counts as its."""
     stored = directory if isinstance(directory, StoredModel) else open_model(directory)
-    model = streamed_model(stored, skeletons, inputs)
-    run = _fastest(
-        stored, skeletons, inputs, repeats=repeats, memory_limit=int(model.smallest_limit),
-        throttle=throttle,
-    )[0]  # fmt: skip
-    ops, reads = run.trace.ops, run.trace.transfers
-    computing = (ops["end"] - ops["start"]).tolist()
-    computing[-1] += run.latency - ops["end"].iloc[-1]
-    layers = tuple(
-        Layer(layer.bytes, load, compute, layer.name)
-        for layer, load, compute in zip(
-            model.layers, (reads["end"] - reads["start"]).tolist(), computing, strict=True
-        )
+    disk = Disk(_saturation(stored, readers, throttle))
+    job = _Job(stored, skeletons, inputs, throttle)
+    alone = _alone(job)
+    return Profile(
+        _timed(min((job.run(alone) for _ in range(max(repeats, 1))), key=_latency)), disk
     )
-    return Profile(replace(model, layers=layers), Disk(_saturation(stored, readers, throttle)))
 
 
-def measured_run(
+def measured_runs(
     directory: str | Path | StoredModel,
     skeletons: Sequence[nn.Module],
     inputs: Tensor,
     *,
-    profile: Profile,
-    loaders: int = 1,
-    memory_limit: int | None = None,
-    strategy: Strategy = "pipeload",
+    kinds: Mapping[str, Kind],
+    disk: Disk,
     repeats: int = 3,
     throttle: Throttle | None = None,
-) -> Measured:
-    """The fastest of `repeats` runs from a cold cache, and what the simulator says of the same."""
+) -> dict[str, Measured]:
+    """Every kind of run from a cold cache, and what the simulator says of it on such a `disk`.
+
+    The kinds and a profile take turns, `repeats` times, so that what else the machine is doing
+    meets all of them alike; of each the fastest counts.
+    """
     stored = directory if isinstance(directory, StoredModel) else open_model(directory)
-    run, peak = _fastest(
-        stored, skeletons, inputs, repeats=repeats, loaders=loaders, memory_limit=memory_limit,
-        strategy=strategy, throttle=throttle,
-    )  # fmt: skip
-    trace = stream(
-        profile.model,
-        loaders=loaders,
-        memory_limit=memory_limit,
-        disk=profile.disk,
-        strategy=strategy,
-    )
-    return Measured(run.latency, float(latency(trace)), peak, run)
+    job = _Job(stored, skeletons, inputs, throttle)
+    alone = _alone(job)
+    profiles: list[StreamedRun] = []
+    runs: dict[str, list[StreamedRun]] = {name: [] for name in kinds}
+    for _ in range(max(repeats, 1)):
+        profiles.append(job.run(alone))
+        for name, kind in kinds.items():
+            runs[name].append(job.run(kind))
+    model = _timed(min(profiles, key=_latency))
+    found = {}
+    for name, kind in kinds.items():
+        best = min(runs[name], key=_latency)
+        simulated = float(latency(stream(model, disk=disk, **kind._asdict())))
+        peak = max(run.peak_bytes for run in runs[name])
+        found[name] = Measured(best.latency, simulated, peak, best)
+    return found
 
 
 def resident_output(
@@ -118,20 +123,41 @@ def resident_output(
     return x
 
 
-def _fastest(
-    stored: StoredModel,
-    skeletons: Sequence[nn.Module],
-    inputs: Tensor,
-    *,
-    repeats: int,
-    **how: Any,
-) -> tuple[StreamedRun, int]:
-    """The fastest run, whatever else the machine was doing, and the most bytes of any."""
-    runs = []
-    for _ in range(max(repeats, 1)):
-        drop_cache(stored)
-        runs.append(run_streamed(stored, skeletons, inputs, **how))
-    return min(runs, key=lambda run: run.latency), max(run.peak_bytes for run in runs)
+class _Job(NamedTuple):
+    stored: StoredModel
+    skeletons: Sequence[nn.Module]
+    inputs: Tensor
+    throttle: Throttle | None
+
+    def run(self, kind: Kind) -> StreamedRun:
+        drop_cache(self.stored)
+        return run_streamed(
+            self.stored, self.skeletons, self.inputs, throttle=self.throttle, **kind._asdict()
+        )
+
+
+def _alone(job: _Job) -> Kind:
+    """One loader in the memory of one layer."""
+    return Kind(
+        memory_limit=int(streamed_model(job.stored, job.skeletons, job.inputs).smallest_limit)
+    )
+
+
+def _latency(run: StreamedRun) -> float:
+    return run.latency
+
+
+def _timed(run: StreamedRun) -> StreamedModel:
+    """The model with the times of a run in which nothing overlapped."""
+    ops, reads = run.trace.ops, run.trace.transfers
+    computing = (ops["end"] - ops["start"]).tolist()
+    computing[-1] += run.latency - ops["end"].iloc[-1]
+    loading = (reads["end"] - reads["start"]).tolist()
+    layers = tuple(
+        Layer(layer.bytes, load, compute, layer.name)
+        for layer, load, compute in zip(run.model.layers, loading, computing, strict=True)
+    )
+    return replace(run.model, layers=layers)
 
 
 def _saturation(stored: StoredModel, readers: int, throttle: Throttle | None) -> float:

@@ -29,7 +29,12 @@ from backend.layer_files import LayerFileError, StoredModel, open_model, store_m
 from backend.ledger import Ledger  # noqa: E402
 from backend.pipeload import PipeloadError, run_streamed, streamed_model  # noqa: E402
 from backend.pipeload_demo import demo_inputs, make_demo, skeletons  # noqa: E402
-from backend.pipeload_profile import measured_run, profile_layers, resident_output  # noqa: E402
+from backend.pipeload_profile import (  # noqa: E402
+    Kind,
+    measured_runs,
+    profile_layers,
+    resident_output,
+)
 from backend.throttle import Throttle  # noqa: E402
 from sim.metrics import peak_bytes  # noqa: E402
 from sim.pipeload import STRATEGIES, MemoryLimitTooSmall, latency  # noqa: E402
@@ -317,14 +322,18 @@ def test_a_slow_disk_makes_latencies_those_of_the_simulator(tmp_path: Path) -> N
     size = max(part.bytes for part in stored.parts if not part.resident)
     throttle = Throttle(bandwidth=size / 0.01, per_reader=size / 0.04)  # 40 ms a layer, 4 readers
     profile = profile_layers(stored, modules, x, repeats=2, throttle=throttle)
-    runs = {
-        name: measured_run(stored, modules, x, profile=profile, repeats=3, throttle=throttle, **how)
-        for name, how in {
-            "streamed": {"loaders": 4},
-            "kept": {"strategy": "keep"},
-            "everything": {"strategy": "load-all"},
-        }.items()  # type: ignore[misc]
-    }
+    runs = measured_runs(
+        stored,
+        modules,
+        x,
+        kinds={
+            "streamed": Kind(loaders=4),
+            "kept": Kind(strategy="keep"),
+            "everything": Kind(strategy="load-all"),
+        },
+        disk=profile.disk,
+        throttle=throttle,
+    )
     # 80 ms of loading against 320: far more than the noise of a busy machine.
     assert runs["streamed"].latency < 0.7 * runs["kept"].latency
     assert runs["streamed"].latency < 0.7 * runs["everything"].latency
