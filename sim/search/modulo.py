@@ -109,6 +109,7 @@ def smallest_interval(
         placement, costs, memory_limit=memory_limit, memory_bytes=memory_bytes
     )
     floor = max(Fraction(work_bound(problem)), memory_bound(problem))
+    _compile(_kind(problem))  # once per machine, not out of the caller's time
     if chain_length(problem) == 0:
         return _instant(problem)
     search = Search(problem, floor, time.monotonic() + max(time_limit, 0), workers, seed)
@@ -208,6 +209,16 @@ def _kind(problem: Problem) -> str:
         and (problem.placement == problem.placement[::-1])
         else "any"
     )
+
+
+def _compile(kind: str) -> None:
+    """Load (or make, the first time on a machine) the machine code of the tables."""
+    if kind == "nested":
+        from .nested import nested_layout
+
+        four = (1,) * 4
+        tiny = Problem((0, 1, 1, 0), four, four, four, (1, 0, 1), four, (0,) * 4, (4, 4))
+        nested_layout(tiny, 8)
 
 
 _METHOD = {
