@@ -19,6 +19,7 @@ from sim.cost_model import (
     balanced_split,
     costs_of,
     even_split,
+    evened,
     full_activation,
     imbalance,
     layer_flops,
@@ -294,6 +295,31 @@ def test_a_balanced_split_holds_every_layer_once(layers, stages, embedding, head
     assert split.n_layers == len(layers)
     assert len(split.stages) == stages
     assert parse_layout(layout_text(split)) == split
+
+
+@given(
+    st.integers(1, 30), st.sampled_from([2, 3, 4, 8]), st.floats(0, 3), st.floats(0, 3),
+    st.sampled_from(["V", "loop"]),
+)  # fmt: skip
+@settings(max_examples=80, deadline=None)
+def test_evened_devices_differ_by_a_layer_at_most_unless_ends_are_larger(  # type: ignore[no-untyped-def]
+    more, p, embedding, head, shape
+) -> None:
+    n = 2 * p + more
+    back = range(p - 1, -1, -1) if shape == "V" else range(p)
+    placement = [*range(p), *back]
+    before = balanced_split([1.0] * n, 2 * p, embedding=embedding, head=head)
+    after = evened(before, placement, layer=1, embedding=embedding, head=head)
+
+    def loads(split):  # type: ignore[no-untyped-def]
+        found = [0.0] * p
+        for part, device in zip(split.stages, placement, strict=True):
+            found[device] += part.layers + embedding * part.embedding + head * part.head
+        return found
+
+    assert after.n_layers == n
+    assert max(loads(after)) <= max(loads(before)) + 1e-9
+    assert max(loads(after)) - min(loads(after)) <= max(1, embedding + head) + 1e-9
 
 
 def test_a_large_vocabulary_moves_layers_off_the_last_stage() -> None:

@@ -77,6 +77,18 @@ CONFIGS = {
 }  # fmt: skip
 
 
+def test_latent_attention_without_a_query_rank_is_read(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "config.json"
+    lite = {
+        "hidden_size": 2048, "intermediate_size": 10944, "moe_intermediate_size": 1408,
+        "num_hidden_layers": 27, "num_attention_heads": 16, "vocab_size": 102400,
+        "n_routed_experts": 64, "n_shared_experts": 2, "num_experts_per_tok": 6,
+        "q_lora_rank": None, "first_k_dense_replace": 1, "tie_word_embeddings": False,
+    }  # fmt: skip
+    path.write_text(json.dumps(CONFIGS["deepseek-v3"] | lite))
+    assert parameters(read_config(path)) == pytest.approx(15.7e9, rel=0.005)  # DeepSeek-V2-Lite
+
+
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_config_json_gives_the_presets_size(name, tmp_path) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path / "config.json"

@@ -24,7 +24,8 @@ class Efficiency:
     seconds per kernel on the device. launch: seconds per kernel on the host. wire: fraction of a
     wire's bandwidth that collectives reach. collective: seconds that one takes at least, per
     doubling of its members. overlap: fraction of B's tensor-parallel collectives that a fused
-    backward hides under its weight gradients; a B apart from its W hides none. source: where the numbers come from.
+    backward hides under its weight gradients; a B apart from its W hides none. source: where the
+    numbers come from.
     """
 
     matmul: float = 0.8

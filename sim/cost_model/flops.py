@@ -47,7 +47,7 @@ def matmuls(model: Model, tokens: int, kind: Layer = "dense") -> tuple[Matmul, .
         shared = latent.query_rank + latent.key_value_rank + latent.rotary_width
         found = [
             Matmul(tokens, h, shared, ""),
-            Matmul(tokens, latent.query_rank, model.query_width, "out"),
+            Matmul(tokens, latent.query_rank or h, model.query_width, "out"),
             Matmul(tokens, latent.key_value_rank,
                    model.heads * (latent.plain_width + latent.value_width), "out"),
         ]  # fmt: skip

@@ -98,7 +98,7 @@ def balanced_split(
     ends = [0.0] * n_stages
     ends[0] += embedding
     ends[-1] += head
-    least = [0 if n_stages > 1 and stage in (0, n_stages - 1) else 1 for stage in range(n_stages)]
+    least = [_least(stage, ends) for stage in range(n_stages)]
 
     def enough(limit: float) -> bool:
         """Whether stages that take all they can below the limit take every layer."""
@@ -117,6 +117,37 @@ def balanced_split(
         middle = (low + high) / 2
         low, high = (low, middle) if enough(middle) else (middle, high)
     return split_of(_even_within(sums, ends, least, high))
+
+
+def evened(
+    split: Split, placement: Sequence[int], *, layer: float, embedding: float, head: float
+) -> Split:
+    """The split after layers moved from busy to idle devices, one at a time, as long as that helps.
+
+    For equal layers on devices with several stages: stages that are even one by one may leave a
+    device with two large ones. layer, embedding, head: their work. placement: device of a stage.
+    """
+    counts = [part.layers for part in split.stages]
+    loads = [0.0] * (max(placement) + 1)
+    for stage, device in enumerate(placement):
+        part = split.stages[stage]
+        loads[device] += part.layers * layer + part.embedding * embedding + part.head * head
+    while True:
+        busy, idle = loads.index(max(loads)), loads.index(min(loads))
+        if loads[busy] - loads[idle] <= layer * (1 + 1e-9):
+            return split_of(counts)
+        giving = [s for s, d in enumerate(placement) if d == busy and counts[s] > _least(s, counts)]
+        if not giving:
+            return split_of(counts)
+        taking = [s for s, d in enumerate(placement) if d == idle]
+        counts[max(giving, key=counts.__getitem__)] -= 1
+        counts[min(taking, key=counts.__getitem__)] += 1
+        loads[busy] -= layer
+        loads[idle] += layer
+
+
+def _least(stage: int, counts: Sequence[float]) -> int:
+    return 0 if len(counts) > 1 and stage in (0, len(counts) - 1) else 1
 
 
 def _even_within(sums: list[float], ends: list[float], least: list[int], limit: float) -> list[int]:

@@ -30,7 +30,7 @@ from .passes import (
     layer_seconds,
     optimizer_seconds,
 )
-from .split import Part, Split, balanced_split
+from .split import Part, Split, balanced_split, evened
 
 
 class Stage(NamedTuple):
@@ -80,13 +80,23 @@ def parts(bench: Bench) -> Parts:
     )
 
 
-def automatic_split(bench: Bench, pieces: Parts) -> Split:
-    """The split that makes the slowest stage as fast as can be."""
+def automatic_split(bench: Bench, pieces: Parts, placement: Sequence[int] = ()) -> Split:
+    """The split that makes the slowest stage as fast as can be, and on a placement with several
+    stages per device the slowest device too."""
     model = bench.model
     kinds = [model.kind(layer) for layer in range(model.layers)]
-    return balanced_split(
+    split = balanced_split(
         [pieces.layers[kind].seconds.total for kind in kinds],
         bench.configuration.n_stages,
+        embedding=pieces.embedding.seconds.total,
+        head=pieces.head.seconds.total,
+    )
+    if len(set(kinds)) > 1 or len(set(placement)) == len(placement):
+        return split
+    return evened(
+        split,
+        placement,
+        layer=pieces.layers[kinds[0]].seconds.total,
         embedding=pieces.embedding.seconds.total,
         head=pieces.head.seconds.total,
     )

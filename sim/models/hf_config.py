@@ -50,7 +50,7 @@ def model_from_config(config: dict[str, Any], *, name: str = "config.json") -> M
         ffn=ffn,
         head_width=_number(config, "head_dim") if not _latent(config) else 0,
         gated=not gpt,
-        tied=bool(config.get("tie_word_embeddings", gpt)),
+        tied=bool(config.get("tie_word_embeddings", gpt or _tied_by_default(config))),
         biases=gpt,
         positions=_number(config, "max_position_embeddings", "n_positions") if learned else 0,
         dropout=any(config.get(key) for key in ("attn_pdrop", "resid_pdrop", "attention_dropout")),
@@ -86,11 +86,15 @@ def _experts(config: dict[str, Any], ffn: int) -> Experts | None:
     )
 
 
+def _tied_by_default(config: dict[str, Any]) -> bool:
+    return str(config.get("model_type")).startswith("gemma")
+
+
 def _latent(config: dict[str, Any]) -> LatentAttention | None:
-    if not config.get("kv_lora_rank") or not config.get("q_lora_rank"):
+    if not config.get("kv_lora_rank"):
         return None
     return LatentAttention(
-        config["q_lora_rank"],
+        config.get("q_lora_rank") or 0,
         config["kv_lora_rank"],
         config["qk_nope_head_dim"],
         config["qk_rope_head_dim"],

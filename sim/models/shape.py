@@ -131,7 +131,7 @@ def attention_parameters(model: Model) -> int:
     if latent:
         down = h * (latent.query_rank + latent.key_value_rank + latent.rotary_width)
         norms = latent.query_rank + latent.key_value_rank
-        up = latent.query_rank * model.query_width + latent.key_value_rank * model.heads * (
+        up = (latent.query_rank or h) * model.query_width + latent.key_value_rank * model.heads * (
             latent.plain_width + latent.value_width
         )
         return norm + norms + down + up + model.value_width * h

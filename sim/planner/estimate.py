@@ -107,13 +107,14 @@ def prepare(problem: Problem, configuration: Configuration) -> Prepared:
     if reason := refusal(problem.model, configuration):
         raise ValueError(reason)
     bench = Bench(problem.model, configuration, problem.machine, problem.efficiency)
-    split, stages = _stages(problem, _plain(configuration), configuration.n_stages)
+    placement = _placement(configuration)
+    split, stages = _stages(problem, _plain(configuration), placement)
     per_device = _on_devices(configuration)
     tail = max(
         tail_seconds(bench, _held([stages[s] for s in on]), gradient_bytes=problem.gradient_bytes)
         for on in _distinct(per_device, split)
     )
-    return Prepared(bench, split, stages, _placement(configuration), tail)
+    return Prepared(bench, split, stages, placement, tail)
 
 
 def seconds_at_least(prepared: Prepared) -> float:
@@ -222,14 +223,16 @@ def _parts(problem: Problem, c: Configuration) -> Parts:
 
 
 @lru_cache(maxsize=4096)
-def _stages(problem: Problem, c: Configuration, n_stages: int) -> tuple[Split, tuple[Stage, ...]]:
-    pieces = _parts(problem, c)
+def _stages(
+    problem: Problem, c: Configuration, placement: tuple[int, ...]
+) -> tuple[Split, tuple[Stage, ...]]:
+    pieces, n_stages = _parts(problem, c), len(placement)
     bench = Bench(
         problem.model, replace(c, virtual=n_stages // c.pipeline), problem.machine,
         problem.efficiency,
     )  # fmt: skip
     if problem.cut == "balanced":
-        split = automatic_split(bench, pieces)
+        split = automatic_split(bench, pieces, placement)
     else:
         less = 1 if problem.cut == "one-less" else 0
         split = even_split(problem.model.layers, n_stages, first_less=less, last_less=less)
