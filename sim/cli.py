@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("sim.cli_files", "export"),
     "check": ("sim.cli_files", "check"),
     "families": ("sim.cli_families", "families"),
+    "pipeload": ("sim.pipeload.cli", "pipeload_command"),
 }
 """Every command and the function that is it. A new one is one line here."""
 

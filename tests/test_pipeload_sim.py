@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sim.cli import main
 from sim.exact import exact
 from sim.metrics import makespan, peak_bytes
 from sim.pipeload import (
@@ -237,3 +238,21 @@ def test_the_picture_shows_every_load_and_every_computation() -> None:
     assert list(by_name["loading"].text) == list(by_name["computing"].text) == [*range(6)]
     assert set(by_name["loading"].y) == {"loader 0", "loader 1"}
     assert max(by_name["memory"].y) == 3
+
+
+def test_the_command_plans_and_draws(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    page = tmp_path / "plan.html"
+    limits = ["--memory-limit", "400000000", "--memory-limit", "200000000"]
+    assert main(["pipeload", "bert-large", *limits, "--html", str(page), "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["memory_limit"], row["loaders"]) for row in rows] == [
+        (200000000, 1),
+        (400000000, 5),
+    ]
+    assert "plotly" in page.read_text()
+    profile = tmp_path / "layers.json"
+    profile.write_text(model_to_json(equal_layers(4, load=3, compute=1)))
+    assert main(["pipeload", str(profile), "--loaders", "2", "--saturation", "1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["latency"] == 14
+    assert main(["pipeload", "bert-large", "--memory-limit", "4"]) == 1
+    assert "the smallest limit that works is 177516544" in capsys.readouterr().err

@@ -1,0 +1,78 @@
+"""`python -m sim pipeload`: how many loading agents for which memory, before anything is run."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..metrics import peak_bytes
+from .disk import Disk
+from .layers import StreamedModel, model_from_json
+from .plans import plans
+from .play import stream
+from .record import latency
+from .shapes import SHAPES, shaped
+
+
+def pipeload_command(
+    model: Annotated[
+        str, typer.Argument(help=f"{', '.join(SHAPES)}, or a JSON file with measured layers.")
+    ],
+    load: Annotated[float, typer.Option(help="Seconds to load a layer, disk to oneself.")] = 10,
+    compute: Annotated[float, typer.Option(help="Seconds to compute a layer.")] = 1,
+    memory_limit: Annotated[
+        list[int] | None, typer.Option(help="Bytes; give it several times for a table of plans.")
+    ] = None,
+    loaders: Annotated[int, typer.Option(help="Loading agents; 0 plans for every limit.")] = 0,
+    max_loaders: Annotated[int, typer.Option(min=1, help="Most agents to plan with.")] = 8,
+    saturation: Annotated[
+        float, typer.Option(help="Readers that the disk serves at full speed.")
+    ] = math.inf,
+    html: Annotated[Path | None, typer.Option(help="Write the time line there.")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="JSON on stdout and nothing else.")
+    ] = False,
+) -> None:
+    """Plan inference with layers streamed from disk.
+
+    Example: `python -m sim pipeload bert-large --memory-limit 400000000`.
+    """
+    streamed, disk = _model(model, load, compute), Disk(saturation)
+    limits = memory_limit or [int(streamed.bytes)]
+    rows: list[dict[str, Any]]
+    if loaders:
+        rows = []
+        for limit in limits:
+            trace = stream(streamed, loaders=loaders, memory_limit=limit, disk=disk)
+            rows.append(
+                {"memory_limit": limit, "loaders": loaders, "latency": latency(trace),
+                 "peak_bytes": peak_bytes(trace)[0]}
+            )  # fmt: skip
+    else:
+        table = plans(streamed, limits, max_loaders=max_loaders, disk=disk)
+        rows = json.loads(table.to_json(orient="records"))
+    if html:
+        from .plot import streaming_figure
+
+        last = rows[-1]
+        trace = stream(
+            streamed, loaders=last["loaders"], memory_limit=last["memory_limit"], disk=disk
+        )
+        figure = streaming_figure(trace, title=f"{streamed.name}, {last['loaders']} loaders")
+        html.write_text(figure.to_html(include_plotlyjs=True, full_html=True))
+    if as_json:
+        print(json.dumps(rows))
+        return
+    import pandas as pd
+
+    print(pd.DataFrame(rows).to_string(index=False))
+
+
+def _model(name: str, load: float, compute: float) -> StreamedModel:
+    if name not in SHAPES and Path(name).is_file():
+        return model_from_json(Path(name).read_text())
+    return shaped(name, load=load, compute=compute)
