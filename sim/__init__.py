@@ -53,6 +53,7 @@ from .validate import InvalidSchedule, validate
 
 if TYPE_CHECKING:
     from . import search, testing
+    from .explorer import explore as explore
     from .perfetto import write_perfetto
     from .plot import comparison, gantt, idle, memory_curve
     from .svg import gantt_svg
@@ -65,6 +66,7 @@ _ON_FIRST_USE = {
     "models": "",
     "hardware": "",
     "plan": "planner",
+    "explore": "explorer",
     "gantt": "plot",
     "gantt_svg": "svg",
     "memory_curve": "plot",

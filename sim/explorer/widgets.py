@@ -1,0 +1,238 @@
+"""The explorer: widgets in, pictures out, at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+try:
+    import anywidget as _anywidget  # noqa: F401  (plotly's FigureWidget needs it)
+    import ipywidgets as widgets
+except ImportError as error:
+    raise ImportError(
+        f"sim.explore needs {error.name}: pip install 'pipebubble[notebooks]'"
+    ) from None
+import plotly.graph_objects as go
+
+from ..collector import paused_collector
+from ..exact import Number
+from ..families import FAMILIES
+from ..looks import ALARM
+from ..plot import gantt, memory_curve
+from .facts import facts_html, message_html
+from .setting import Played, Setting, code, played, title
+
+LABELS = {
+    "family": "family", "p": "devices p", "m": "microbatches m", "v": "stages v",
+    "slices": "slices k", "group_size": "group (0: p)", "forward": "forward",
+    "backward": "backward", "weight": "weight", "send": "send",
+    "memory_limit": "limit (0: none)",
+}  # fmt: skip
+
+
+@dataclass(eq=False)
+class Explorer:
+    """What `explore` gives. Show it as the last line of a cell; drive it from Python, too:
+
+        explorer.controls["family"].value = "zb-v"
+
+    controls: the input widgets by name (`LABELS`). pin, show_code: toggle buttons. time_line,
+    memory, pinned_time_line, pinned_memory: plotly FigureWidgets; pictures: the box with those
+    that are shown. facts, message, code: texts. now: what is shown, None where these numbers make
+    no schedule. pinned: what it is compared with.
+    """
+
+    controls: Mapping[str, Any]
+    pin: Any = field(default_factory=lambda: _toggle("Pin this to compare with", "thumb-tack"))
+    show_code: Any = field(default_factory=lambda: _toggle("Show the Python", "code"))
+    time_line: Any = field(default_factory=go.FigureWidget)
+    memory: Any = field(default_factory=go.FigureWidget)
+    pinned_time_line: Any = field(default_factory=go.FigureWidget)
+    pinned_memory: Any = field(default_factory=go.FigureWidget)
+    pictures: Any = field(default_factory=widgets.VBox)
+    facts: Any = field(default_factory=widgets.HTML)
+    message: Any = field(default_factory=widgets.HTML)
+    code: Any = field(default_factory=lambda: widgets.Textarea(rows=14, disabled=False))
+    now: Played | None = None
+    pinned: Played | None = None
+    box: Any = None
+
+    @property
+    def setting(self) -> Setting:
+        """What the widgets say."""
+        at = {name: control.value for name, control in self.controls.items()}
+        options = {name: at[name] for name in ("v", "slices")}
+        options |= {"group_size": at["group_size"]} if at["group_size"] else {}
+        times = {name: _plain(at[name]) for name in ("forward", "backward", "weight", "send")}
+        limit = _plain(at["memory_limit"]) or None
+        return Setting(at["family"], at["p"], at["m"], options, **times, memory_limit=limit)
+
+    def _repr_mimebundle_(self, **asked: Any) -> Any:
+        return self.box._repr_mimebundle_(**asked)
+
+
+def explore(
+    family: str = "v-half",
+    p: int = 8,
+    m: int = 32,
+    *,
+    v: int = 2,
+    slices: int = 2,
+    group_size: int | None = None,
+    forward: Number = 10,
+    backward: Number = 12,
+    weight: Number = 8,
+    send: Number = 1,
+    memory_limit: Number | None = None,
+) -> Explorer:
+    """A what-if explorer for a notebook: change a number, see time line, memory and facts at once.
+
+    The arguments are where it starts: times of a device's whole share of one microbatch,
+    `memory_limit` in shares. `v`, `slices` and `group_size` serve the families that take them.
+    Needs ipywidgets and anywidget: `pip install 'pipebubble[notebooks]'`.
+    """
+    if family not in FAMILIES:
+        raise ValueError(f"unknown family {family!r}: sim.FAMILIES has {', '.join(FAMILIES)}")
+    whole, times = widgets.IntSlider, widgets.FloatText
+    controls = {
+        "family": widgets.Dropdown(options=list(FAMILIES), value=family),
+        "p": whole(value=p, min=1, max=max(32, p)),
+        "m": whole(value=m, min=1, max=max(128, m)),
+        "v": whole(value=v, min=1, max=max(8, v)),
+        "slices": whole(value=slices, min=1, max=max(8, slices)),
+        "group_size": whole(value=group_size or 0, min=0, max=max(32, group_size or 0)),
+        "forward": times(value=float(forward), step=1),
+        "backward": times(value=float(backward), step=1),
+        "weight": times(value=float(weight), step=1),
+        "send": times(value=float(send), step=1),
+        "memory_limit": times(value=float(memory_limit or 0), step=0.5),
+    }
+    for name, control in controls.items():
+        control.description = LABELS[name]
+        control.style.description_width = "110px"
+        control.layout.width = "290px"
+    explorer = Explorer(controls)
+    explorer.box = _box(explorer)
+    for control in controls.values():
+        control.observe(lambda change: update(explorer), "value")
+    explorer.pin.observe(lambda change: _pin(explorer), "value")
+    explorer.show_code.observe(lambda change: _show_code(explorer), "value")
+    update(explorer)
+    return explorer
+
+
+@paused_collector()
+def update(explorer: Explorer) -> None:
+    """Plays what the widgets say and shows it; one sentence instead of pictures where it cannot."""
+    options = FAMILIES[explorer.controls["family"].value].options
+    for name in ("v", "slices", "group_size"):
+        explorer.controls[name].layout.display = "" if name in options else "none"
+    try:
+        explorer.now = played(explorer.setting)
+    except (ValueError, ArithmeticError) as error:
+        explorer.now = None
+        explorer.message.value = message_html(str(error))
+    now = explorer.now
+    for part in (explorer.pictures, explorer.facts):
+        part.layout.visibility = "visible" if now else "hidden"
+    explorer.code.value = code(now.setting, _pinned_setting(explorer)) if now else ""
+    if now:
+        explorer.message.value = message_html(now.complaint)
+        _draw(explorer, now)
+
+
+def _draw(explorer: Explorer, now: Played) -> None:
+    pinned = explorer.pinned
+    explorer.facts.value = facts_html(now, pinned)
+    both = [now] + ([pinned] if pinned else [])
+    end = max(float(one.facts.makespan) for one in both) or 1.0
+    top = 1.08 * max(max(one.facts.peak, one.setting.memory_limit or 0) for one in both)
+    _show(explorer.time_line, explorer.memory, now, end, top)
+    if pinned:
+        _show(explorer.pinned_time_line, explorer.pinned_memory, pinned, end, top)
+
+
+def _show(time_line: Any, memory: Any, one: Played, end: float, top: float) -> None:
+    """Two pictures of one schedule, on axes that both schedules share."""
+    lines, curve = gantt(one.trace, title=title(one.setting)), memory_curve(one.trace)
+    curve.update_layout(yaxis={"range": [0, float(top)]}, height=260)
+    if (limit := one.setting.memory_limit) is not None:
+        curve.add_hline(
+            y=float(limit),
+            line={"dash": "dash", "width": 1.4, "color": ALARM},
+            annotation={"text": "limit", "font": {"color": ALARM, "size": 11}},
+            annotation_position="top left",
+        )
+    for widget, figure in ((time_line, lines), (memory, curve)):
+        figure.update_layout(xaxis={"range": [0, end]})
+        put(widget, figure)
+
+
+def put(widget: Any, figure: go.Figure) -> None:
+    """Makes a FigureWidget show `figure` in one message: traces it has are reused, what is left
+    over is hidden, so that the browser draws once."""
+    kinds = {type(part) for part in figure.data}
+    if missing := len(figure.data) - len(widget.data):
+        widget.add_traces([next(iter(kinds))(visible=False)] * max(missing, 0))
+    with widget.batch_update():
+        for slot, part in zip(widget.data, figure.data, strict=False):
+            slot.update(
+                {"showlegend": None, **part.to_plotly_json(), "visible": True}, overwrite=True
+            )
+        for slot in widget.data[len(figure.data) :]:
+            slot.visible = False
+        look = {"shapes": (), "annotations": (), **figure.layout.to_plotly_json()}
+        widget.layout.update(look, overwrite=True)
+
+
+def _pin(explorer: Explorer) -> None:
+    if explorer.pin.value and explorer.now is None:  # there is nothing to pin
+        explorer.pin.value = False
+        return
+    explorer.pinned = explorer.now if explorer.pin.value else None
+    explorer.pictures.children = _pictures(explorer)
+    update(explorer)
+
+
+def _show_code(explorer: Explorer) -> None:
+    explorer.code.layout.display = "" if explorer.show_code.value else "none"
+
+
+def _pinned_setting(explorer: Explorer) -> Setting | None:
+    return explorer.pinned.setting if explorer.pinned else None
+
+
+def _pictures(explorer: Explorer) -> tuple[Any, ...]:
+    """Like below like, so that the two can be compared."""
+    if not explorer.pinned:
+        return explorer.time_line, explorer.memory
+    return (
+        explorer.time_line, explorer.pinned_time_line, explorer.memory, explorer.pinned_memory,
+    )  # fmt: skip
+
+
+def _box(explorer: Explorer) -> Any:
+    """Widgets and facts on the left, pictures on the right; on a narrow screen below each other."""
+    explorer.code.layout.width = "100%"
+    explorer.code.layout.display = "none"
+    explorer.pictures.children = _pictures(explorer)
+    column, wrap = {"flex": "0 0 310px"}, {"flex_flow": "row wrap", "align_items": "flex-start"}
+    left = widgets.VBox(
+        [*explorer.controls.values(), explorer.pin, explorer.show_code],
+        layout=widgets.Layout(**column),
+    )
+    right = widgets.VBox(
+        [explorer.message, explorer.facts, explorer.pictures, explorer.code],
+        layout=widgets.Layout(flex="1 1 600px", min_width="320px"),
+    )
+    return widgets.HBox([left, right], layout=widgets.Layout(**wrap))
+
+
+def _toggle(text: str, icon: str) -> Any:
+    return widgets.ToggleButton(description=text, icon=icon, layout=widgets.Layout(width="290px"))
+
+
+def _plain(value: float) -> Number:
+    """What was typed: whole numbers as such."""
+    return int(value) if value == value and abs(value) < 1e15 and value == int(value) else value

@@ -1,0 +1,225 @@
+"""The explorer: what the widgets say is what is played, shown, and written as Python."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from typing import Any
+
+import plotly.graph_objects as go
+import pytest
+
+import sim
+from sim.explorer import Explorer, Setting, code, explore, played
+
+EVERY = sorted(sim.FAMILIES)
+
+
+def set_to(explorer: Explorer, **values: Any) -> Explorer:
+    for name, value in values.items():
+        explorer.controls[name].value = value
+    return explorer
+
+
+def text_of(widget: Any) -> str:
+    """What a person reads of an HTML widget."""
+    html = re.sub(r"<style>.*?</style>", "", widget.value, flags=re.DOTALL)
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html)).strip()
+
+
+def bars_of(figure: Any) -> list[tuple[Any, ...]]:
+    """Name, start, length and row of every bar that is drawn."""
+    return sorted(
+        (part.name, float(base), float(x), float(y))
+        for part in figure.data
+        if part.visible is not False
+        for base, x, y in zip(part.base, part.x, part.y, strict=True)
+    )
+
+
+def direct(explorer: Explorer) -> sim.Trace:
+    """What the widgets say, played without the explorer."""
+    at = explorer.setting
+    taken = {k: v for k, v in at.options.items() if k in sim.FAMILIES[at.family].options}
+    schedule = sim.FAMILIES[at.family](at.devices, at.microbatches, **taken)
+    costs = sim.Costs.uniform(
+        schedule, forward=at.forward, backward=at.backward, weight=at.weight, send=at.send
+    )
+    return sim.simulate(schedule, costs)
+
+
+@pytest.fixture(scope="module")
+def shared() -> Explorer:
+    """One explorer that is driven from family to family: nothing of the last one may stay."""
+    return sim.explore("1f1b", 4, 8)
+
+
+@pytest.mark.parametrize("family", EVERY)
+def test_every_family_is_shown_as_it_plays(shared: Explorer, family: str) -> None:
+    set_to(shared, family=family)
+    trace = direct(shared)
+    assert shared.now is not None
+    facts = shared.now.facts
+    assert (facts.makespan, facts.longest_stage) == (sim.makespan(trace), sim.longest_stage(trace))
+    assert facts.bubble_makespan == sim.bubble(trace)
+    assert facts.bubble_longest_stage == sim.bubble(trace, "longest_stage")
+    assert facts.peak == max(sim.peak_activations(trace.schedule))
+    assert bars_of(shared.time_line) == bars_of(sim.gantt(trace))
+    assert family in shared.time_line.layout.title.text
+    assert f"{facts.bubble_makespan:.2%}" in text_of(shared.facts)
+    assert text_of(shared.message) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("p", 5), ("m", 11), ("v", 3), ("forward", 20), ("backward", 3), ("weight", 1), ("send", 4)],
+)
+def test_turning_any_knob_changes_time_line_memory_and_code(name: str, value: int) -> None:
+    explorer = explore("looped-bfs", 4, 8)
+    before = bars_of(explorer.time_line), explorer.memory.data[0].x.tolist(), explorer.code.value
+    set_to(explorer, **{name: value})
+    after = bars_of(explorer.time_line), explorer.memory.data[0].x.tolist(), explorer.code.value
+    assert all(a != b for a, b in zip(before, after, strict=True))
+    assert after[0] == bars_of(sim.gantt(direct(explorer)))
+
+
+def test_options_are_offered_to_the_families_that_take_them() -> None:
+    explorer = explore("interleaved", 4, 8, v=2)
+    shown = {name for name in ("v", "slices", "group_size") if not hidden(explorer, name)}
+    assert shown == {"v", "group_size"}
+    set_to(explorer, family="seq1f1b", slices=4)
+    assert {name for name in ("v", "slices", "group_size") if not hidden(explorer, name)} == {
+        "slices"
+    }
+    assert explorer.now is not None
+    assert explorer.now.schedule.n_slices == 4
+
+
+def hidden(explorer: Explorer, name: str) -> bool:
+    return bool(explorer.controls[name].layout.display == "none")
+
+
+@pytest.mark.parametrize(
+    ("start", "values", "words"),
+    [
+        ("interleaved", {"group_size": 3}, "group_size is 3 on 4 devices"),
+        ("seq1f1b-interleaved", {"group_size": 3}, "group_size is 3"),
+        ("1f1b", {"forward": -1.0}, "-1"),
+        ("1f1b", {"send": float("nan")}, "nan"),
+        ("1f1b", {"weight": float("inf")}, "inf"),
+        ("1f1b", {"memory_limit": -2.0}, "-2"),
+        ("gis", {"p": 32, "m": 128, "v": 8}, "12,000"),
+    ],
+)
+def test_numbers_that_make_no_schedule_give_one_sentence(
+    start: str, values: dict[str, Any], words: str
+) -> None:
+    explorer = set_to(explore(start, 4, 8), **values)
+    message = text_of(explorer.message)
+    assert words in message
+    assert "Traceback" not in message
+    assert "\n" not in message
+    assert explorer.now is None
+    assert explorer.pictures.layout.visibility == "hidden"
+    assert explorer.facts.layout.visibility == "hidden"
+    good = {"p": 4, "m": 8, "v": 2, "group_size": 0, "forward": 1, "send": 1, "weight": 1}
+    set_to(explorer, **good, memory_limit=0)
+    assert text_of(explorer.message) == ""
+    assert explorer.pictures.layout.visibility == "visible"
+
+
+def test_a_broken_memory_limit_is_said_and_drawn_and_a_kept_one_is_quiet() -> None:
+    explorer = explore("1f1b", 8, 32, memory_limit=5)
+    assert text_of(explorer.message) == (
+        "1f1b keeps up to 8 activations alive, more than the memory limit of 5 on devices 0, 1, 2: "
+        "choose a family with a lower peak"
+    )
+    assert [shape.y0 for shape in explorer.memory.layout.shapes] == [5]
+    set_to(explorer, family="v-half")
+    assert text_of(explorer.message) == ""
+    set_to(explorer, memory_limit=0)
+    assert not explorer.memory.layout.shapes
+
+
+def test_the_bound_is_that_of_the_limit() -> None:
+    found = played(Setting("v-half", 8, 32, memory_limit=5)).facts
+    schedule = sim.FAMILIES["v-half"](8, 32)
+    costs = sim.Costs.uniform(schedule, forward=10, backward=12, weight=8, send=1)
+    assert found.lower_bound_makespan == sim.search.lower_bound(schedule, costs, memory_limit=5)
+    assert found.lower_bound_longest_stage == sim.search.lower_bound(
+        schedule, costs, memory_limit=5, clock="longest_stage"
+    )
+    assert played(Setting("v-half", 8, 32, memory_limit=0.25)).facts.lower_bound_makespan is None
+
+
+def test_a_pinned_schedule_stays_while_the_other_changes() -> None:
+    explorer = explore("1f1b", 4, 8)
+    was = bars_of(explorer.time_line)
+    explorer.pin.value = True
+    assert len(explorer.pictures.children) == 4
+    set_to(explorer, family="zb-h2", forward=30)
+    assert bars_of(explorer.pinned_time_line) == was
+    assert bars_of(explorer.time_line) == bars_of(sim.gantt(direct(explorer)))
+    both = explorer.time_line, explorer.pinned_time_line
+    assert both[0].layout.xaxis.range == both[1].layout.xaxis.range
+    assert explorer.memory.layout.yaxis.range == explorer.pinned_memory.layout.yaxis.range
+    assert "pinned: 1f1b" in text_of(explorer.facts)
+    assert 'sim.FAMILIES["1f1b"](4, 8)' in explorer.code.value
+    explorer.pin.value = False
+    assert len(explorer.pictures.children) == 2
+    assert "pinned" not in text_of(explorer.facts)
+
+
+def test_nothing_is_pinned_where_there_is_nothing_to_pin() -> None:
+    explorer = set_to(explore("interleaved", 4, 8), group_size=3)
+    explorer.pin.value = True
+    assert explorer.pin.value is False
+    assert explorer.pinned is None
+
+
+def test_the_button_shows_python_and_hides_it_again() -> None:
+    explorer = explore("zb-v", 4, 8)
+    assert explorer.code.layout.display == "none"
+    explorer.show_code.value = True
+    assert explorer.code.layout.display == ""
+    explorer.show_code.value = False
+    assert explorer.code.layout.display == "none"
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        Setting("v-half", 8, 32, memory_limit=5),
+        Setting("seq1f1b-interleaved", 4, 8, {"v": 2, "slices": 2, "group_size": 4}),
+        Setting("1f1b", 3, 5, {"v": 7}, forward=0.1, backward=0.2, weight=0.3, send=0.05),
+    ],
+)
+def test_the_python_that_is_shown_gives_what_is_shown(setting: Setting) -> None:
+    names: dict[str, Any] = {}
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        exec(code(setting, pinned=Setting("zb-h1", 4, 8)), names)
+    facts = played(setting).facts
+    assert sim.makespan(names["trace"]) == facts.makespan
+    assert sim.longest_stage(names["trace"]) == facts.longest_stage
+    assert f"lower bound {facts.lower_bound_makespan}\n" in said.getvalue()
+    assert names["pinned_schedule"] == sim.FAMILIES["zb-h1"](4, 8)
+
+
+def test_it_starts_where_it_is_told_to_and_refuses_what_it_does_not_know() -> None:
+    explorer = explore("interleaved", 4, 8, v=4, group_size=8, forward=2, memory_limit=3)
+    options = {"v": 4, "slices": 2, "group_size": 8}
+    assert explorer.setting == Setting("interleaved", 4, 8, options, forward=2, memory_limit=3)
+    with pytest.raises(ValueError, match=r"unknown family 'zbv': sim.FAMILIES has"):
+        explore("zbv")
+
+
+def test_a_notebook_can_show_it() -> None:
+    bundle = explore("1f1b", 2, 2)._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    assert isinstance(explore("1f1b", 2, 2).time_line, go.FigureWidget)
+
+
+def test_asking_for_it_twice_gives_the_function_both_times() -> None:
+    assert sim.explore is sim.explore is explore
