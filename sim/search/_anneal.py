@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ._compiled import Ints, compiled
-from ._orders import BROKEN, clocks, fits_memory
+from ._orders import BROKEN, fits_memory
 from .problem import Letters
 
 
@@ -76,8 +76,96 @@ def _which(place: Ints, letter: Any, x: Any) -> int:
 
 
 @compiled
-def _value(longest: bool, makespan: int, stage: int) -> int:
-    return stage if longest else makespan
+def _resumed(
+    order: Letters, longest: bool, duration: Ints, wait_on: Ints, delay: Ints, near: Ints,
+    end: Ints, place: Ints, states: Ints, k: int, record: bool, worst: Any,
+) -> tuple[Any, Any]:  # fmt: skip
+    """Value and sum of the last ends of an order; BROKEN if it cannot run or is above `worst`.
+
+    states: one row per moment of the play at which it can go on: passes done, devices to look at,
+    how many; then per device its position, when it is free, when it began and its work left; then
+    per letter how many have run and which device waits for it. It goes on from row k, which must
+    come before anything that changed; `end` holds what ran before. record: write `end`, `place` and
+    the rows after k anew. A device that could not make it within `worst` even if it never waited
+    again ends the play.
+    """
+    n_devices, length = order.shape
+    n_letters = duration.size
+    per = 5 * n_devices + 2
+    state = states[k].copy()
+    position, free = (
+        state[2 + n_devices : 2 + 2 * n_devices],
+        state[2 + 2 * n_devices : per - 2 * n_devices],
+    )
+    first, rest = state[per - 2 * n_devices : per - n_devices], state[per - n_devices : per]
+    todo = state[2 : 2 + n_devices]
+    count, waiting = state[per : per + n_letters], state[per + n_letters :]
+    done, n_todo = state[0], state[1]
+    every = n_devices * length // (states.shape[0] - 1) + 1
+    row = k
+    while n_todo > 0:
+        if record and done >= (row + 1) * every:
+            row += 1
+            while row + 1 < states.shape[0] and done >= (row + 1) * every:
+                states[row] = states[row - 1]
+                row += 1
+            state[0], state[1] = done, n_todo
+            states[row] = state
+        n_todo -= 1
+        d = todo[n_todo]
+        now, x = free[d], position[d]
+        while x < length:
+            letter = order[d, x]
+            i = count[letter]
+            a, b = near[letter, 0], near[letter, 1]
+            if (a >= 0 and count[a] <= i) or (b >= 0 and count[b] <= i):
+                return BROKEN, BROKEN
+            source = wait_on[letter]
+            if source >= 0:
+                if count[source] <= i:
+                    waiting[source] = d
+                    break
+                now = max(now, end[source, i] + delay[letter])
+            if x == 0:
+                first[d] = now
+            now += duration[letter]
+            rest[d] -= duration[letter]
+            end[letter, i] = now
+            if record:
+                place[letter, i] = x
+            count[letter] = i + 1
+            x += 1
+            done += 1
+            if waiting[letter] >= 0:
+                todo[n_todo] = waiting[letter]
+                n_todo += 1
+                waiting[letter] = -1
+        free[d], position[d] = now, x
+        if now + rest[d] - (first[d] if longest else 0) > worst:
+            return BROKEN, BROKEN
+    if done < n_devices * length:
+        return BROKEN, BROKEN
+    if record:
+        for later in range(row + 1, states.shape[0]):
+            states[later] = states[row]
+    value, total = np.int64(0), np.int64(0)
+    for d in range(n_devices):
+        value = max(value, free[d] - (first[d] if longest else 0))
+        total += free[d]
+    return value, total
+
+
+@compiled
+def _before(states: Ints, n_devices: int, d: int, x: int) -> int:
+    """The last row of `states` at which device d has not come past position x."""
+    low, high = 0, states.shape[0] - 1
+    while low < high:
+        middle = (low + high + 1) // 2
+        if states[middle, 2 + n_devices + d] <= x:
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 @compiled
@@ -109,18 +197,28 @@ def anneal(
     order = start.copy()
     best = start.copy()
     end = np.zeros((duration.size, m), np.int64)
+    trial = np.zeros((duration.size, m), np.int64)
     place = np.zeros((duration.size, m), np.int64)
     spots = np.zeros((n_devices * length + 1, 2), np.int64)
     saved = np.zeros(length, order.dtype)
-    tries, hot, cold, target = plan[0], plan[1], plan[2], plan[3]
-    makespan, stage = clocks(order, m, duration, wait_on, delay, near, end, place)
-    if makespan == BROKEN:
-        return best, BROKEN, 0
-    value = stage if longest else makespan
-    total = np.int64(0)
+    states = np.zeros((33, 2 + 5 * n_devices + 2 * duration.size), np.int64)
+    states[0, 1] = n_devices
+    states[0, 2 + 5 * n_devices + duration.size :] = -1
+    least = np.int64(0)
     for d in range(n_devices):
-        letter = order[d, length - 1]
-        total += end[letter, m - 1]
+        states[0, 2 + d] = n_devices - 1 - d
+        work = np.int64(0)
+        for letter in order[d]:
+            work += duration[letter]
+        states[0, 2 + 4 * n_devices + d] = work
+        least += work
+    least = least * 20 // n_devices
+    tries, hot, cold, target = plan[0], plan[1], plan[2], plan[3]
+    value, total = _resumed(
+        order, longest, duration, wait_on, delay, near, end, place, states, 0, True, BROKEN
+    )
+    if value == BROKEN:
+        return best, BROKEN, 0
     cost = value * 1000 + total * 20 // n_devices
     best_value, best_cost = value, cost
     n_spots = 0
@@ -134,7 +232,6 @@ def anneal(
             heat = hot * ratio ** (tried / tries)
         if not fresh:
             # trace from the device that decides the clock
-            clocks(order, m, duration, wait_on, delay, near, end, place)
             top, which = np.int64(-1), 0
             for d in range(n_devices):
                 last = end[order[d, length - 1], m - 1]
@@ -177,25 +274,24 @@ def anneal(
         if not fits_memory(order[d], takes, frees, limits, d):
             order[d] = saved
             continue
-        makespan, stage = clocks(order, m, duration, wait_on, delay, near, end, place)
-        accepted = False
-        if makespan < BROKEN:
-            value = stage if longest else makespan
-            total = np.int64(0)
-            for e in range(n_devices):
-                total += end[order[e, length - 1], m - 1]
-            new = value * 1000 + total * 20 // n_devices
-            if new <= cost:
-                accepted = True
-            elif heat > 0:
-                chance = np.exp(-(new - cost) / heat)
-                accepted = _random(state) < chance * 2147483648.0
-            if accepted:
-                cost = new
-                fresh = False
-                if value < best_value or (value == best_value and new < best_cost):
-                    best_value, best_cost = value, new
-                    best[:] = order
-        if not accepted:
+        chance = (_random(state) + 1) / 2147483648.0
+        worst = cost - np.int64(heat * np.log(chance))
+        k = _before(states, n_devices, d, min(x, to))
+        trial[:] = end
+        value, total = _resumed(
+            order, longest, duration, wait_on, delay, near, trial, place, states, k, False,
+            (worst - least) // 1000,
+        )  # fmt: skip
+        new = value * 1000 + total * 20 // n_devices if value < BROKEN else BROKEN
+        if new > worst:
             order[d] = saved
+            continue
+        cost = new
+        fresh = False
+        _resumed(
+            order, longest, duration, wait_on, delay, near, end, place, states, k, True, BROKEN
+        )
+        if value < best_value or (value == best_value and new < best_cost):
+            best_value, best_cost = value, new
+            best[:] = order
     return best, best_value, tried

@@ -12,6 +12,7 @@ compute. Only the engine knows queues on a wire, stragglers and iterations.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -108,9 +109,10 @@ def tables(schedule: Schedule) -> Tables:
 
 def _tables(schedule: Schedule) -> Tables:
     ops = [op for order in schedule.orders for op in order]
-    columns = list(zip(*ops, strict=True)) if ops else [(), (), (), ()]
-    kind = np.fromiter(map(_KIND.__getitem__, columns[0]), np.int64, len(ops))
-    stage, microbatch, part = (np.array(column, np.int64) for column in columns[1:])
+    kind = np.fromiter(map(_KIND.__getitem__, map(itemgetter(0), ops)), np.int64, len(ops))
+    stage, microbatch, part = (
+        np.fromiter(map(itemgetter(column), ops), np.int64, len(ops)) for column in (1, 2, 3)
+    )
     shape = np.array((schedule.n_stages, schedule.n_microbatches, schedule.n_slices), np.int64)
     for column, size in zip((stage, microbatch, part), shape, strict=True):
         if len(ops) and (column.min() < 0 or column.max() >= size):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, TypedDict
@@ -24,7 +24,7 @@ from ..ir import Op, Schedule
 from ..validate import validate
 from .bounds import lower_bound, steady_interval
 from .evaluation import evaluate
-from .greedy import Found
+from .greedy import Found, value
 from .improve import Pool, improve
 from .middle import Shortened, with_middle, without_middle
 from .problem import Placement, Problem, problem, stages_on
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 _BLOCK_SECONDS = 2.0
 """What the smallest interval may still take once the order itself is proven optimal."""
+RACES = 8
+"""How many orders are tried as the steady state of a long schedule."""
 EXACT = 700
 """Up to so many passes the solver is asked about the whole schedule at once."""
 
@@ -141,7 +143,7 @@ class _Run:
     line: _Line
     pool: Pool = field(init=False)
     block: ComputedBlock | None = None
-    began: float = field(default_factory=time.monotonic)
+    tried: list[Found] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.pool = Pool(self.problem, self.bound)
@@ -159,6 +161,9 @@ class _Run:
                 self.block = found.block
             if found.letters is not None:
                 self.pool.add(found.letters, found.method)
+                self.tried.append(
+                    Found(found.letters, value(self.problem, found.letters), found.method)
+                )
             self.line.tell(self.pool)
             if self.pool.closed:
                 return
@@ -191,33 +196,49 @@ class _Run:
         self.line.tell(self.pool)
 
     def _ends(self, until: float) -> None:
-        """Improve warm-up and cool-down of the best orders without most of their steady state."""
+        """Improve warm-up and cool-down of many orders without most of their steady state.
+
+        All get a little time, the better half of them more, and so on: which steady state allows
+        the best ends shows only then.
+        """
         q = self.problem
         keep = q.n_devices + q.n_devices // 2 + 3
-        tried = list(self.pool.entries)[:3]
-        for position, entry in enumerate(tried):
-            left = until - time.monotonic()
-            if left < 0.2 or self.pool.closed:
-                return
+        races = []
+        for entry in sorted(self.tried, key=lambda entry: entry.value):
             short = without_middle(q, entry.letters, keep)
-            if short is None or short.problem.n_microbatches > 0.8 * q.n_microbatches:
-                continue
-            ends = Pool(short.problem, 0, low=short.low, high=short.high)
-            ends.add(short.letters, entry.method)
+            if short is not None and short.problem.n_microbatches <= 0.8 * q.n_microbatches:
+                ends = Pool(short.problem, 0, low=short.low, high=short.high)
+                ends.add(short.letters, entry.method)
+                races.append((entry, short, ends))
+            if len(races) == RACES:
+                break
+        while races and not self.pool.closed:
+            left = until - time.monotonic()
+            last = len(races) == 1
+            share = left if last else left / (2 * len(races))
+            if left < 0.2:
+                return
+            scores = []
+            for position, (entry, short, ends) in enumerate(races):
+                improve(
+                    ends, until=time.monotonic() + share, workers=self.workers,
+                    seed=self.seed + position, tell=self._tell_ends(entry, short),
+                )  # fmt: skip
+                found = with_middle(short, ends.best.letters)
+                scores.append((value(q, found), position))
+                if self.pool.closed:
+                    return
+            if last:
+                return
+            races = [races[position] for _, position in sorted(scores)[: (len(races) + 1) // 2]]
 
-            def tell(ends: Pool, short: Shortened = short, entry: Found = entry) -> None:
-                self.pool.add(with_middle(short, ends.best.letters), _and(entry.method, "ends"))
-                ends.bound = 10**18 if self.pool.closed else 0
-                self.line.tell(self.pool)
+    def _tell_ends(self, entry: Found, short: Shortened) -> Callable[[Pool], None]:
+        def tell(ends: Pool) -> None:
+            self.pool.add(with_middle(short, ends.best.letters), _and(entry.method, "ends"))
+            ends.bound = 10**18 if self.pool.closed else 0
+            self.line.tell(self.pool)
 
-            share = left / (len(tried) - position)
-            improve(
-                ends,
-                until=time.monotonic() + share,
-                workers=self.workers,
-                seed=self.seed,
-                tell=tell,
-            )
+        return tell
 
     def result(self, known: Number, limits: _Limits, began: float) -> SearchResult:
         """The best order, judged with the costs themselves and played once by the engine."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -18,6 +18,10 @@ from .problem import UNLIMITED, Letters, Placement, Problem
 
 if TYPE_CHECKING:
     from .modulo import ComputedBlock
+
+
+ENUMERATION = 3e-5
+"""Seconds per device cubed and microbatch that trying all blocks of the paper's shape takes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +39,9 @@ def starts(
     """Orders within the limits, one after the other, in about so many seconds."""
     yield from of_families(problem, placement)
     yield from of_rules(problem, seconds=0.4 * seconds, seed=seed)
-    yield from of_computed_block(problem, seconds=0.5 * seconds, seed=seed, workers=workers)
+    yield from of_computed_block(problem, seconds=0.3 * seconds, seed=seed, workers=workers)
+    if placement != "loop":
+        yield from of_unit_blocks(problem, placement, seconds=0.3 * seconds, seed=seed)
 
 
 def within(problem: Problem, letters: Letters) -> bool:
@@ -76,31 +82,66 @@ def of_rules(problem: Problem, *, seconds: float, seed: int) -> Iterator[Start]:
             yield Start(extended, found.method)
 
 
+def of_unit_blocks(
+    problem: Problem, placement: Literal["v", "straight"], *, seconds: float, seed: int
+) -> Iterator[Start]:
+    """The best of the paper's blocks, found with few microbatches and lengthened."""
+    from .adaptive import adaptive
+
+    small = problem.with_microbatches(min(problem.n_microbatches, 3 * problem.n_devices + 4))
+    if seconds < ENUMERATION * problem.n_devices**3 * small.n_microbatches:
+        return
+    shares = None
+    if problem.memory_bytes is None and problem.limits[0].min() < UNLIMITED:
+        shares = [exact(int(limit)) / problem.chunks for limit in problem.limits[0]]
+    schedule = adaptive(
+        problem.n_devices,
+        small.n_microbatches,
+        problem.costs,
+        placement=placement,
+        memory_limit=shares,
+        memory_bytes=problem.memory_bytes,
+        clock=problem.clock,
+        time_limit=seconds,
+        seed=seed,
+    )
+    letters = small.letters(schedule)
+    if letters is not None and small.n_microbatches < problem.n_microbatches:
+        letters = longer(small, letters, problem.n_microbatches)
+    if letters is not None and within(problem, letters):
+        yield Start(letters, "adaptive block")
+
+
 def of_computed_block(
     problem: Problem, *, seconds: float, seed: int, workers: int
 ) -> Iterator[Start]:
     """The block with the smallest interval under the limit, repeated for every microbatch."""
     block = computed_block(problem, seconds=seconds, seed=seed, workers=workers)
-    yield Start(from_block(problem, block), "computed block", block)
+    if block is not None:
+        yield Start(from_block(problem, block), "computed block", block)
 
 
-def computed_block(problem: Problem, *, seconds: float, seed: int, workers: int) -> ComputedBlock:
-    """The block with the smallest interval under the limits of `problem`."""
+def computed_block(
+    problem: Problem, *, seconds: float, seed: int, workers: int
+) -> ComputedBlock | None:
+    """The block with the smallest interval under the limits; None for times of too many digits."""
     from .modulo import smallest_interval
 
     pieces = [int(limit) for limit in problem.limits[0]]
     shares = None
     if min(pieces) < UNLIMITED and problem.memory_bytes is None:
         shares = [exact(limit) / problem.chunks for limit in pieces]
-    return smallest_interval(
-        problem.placement,
-        problem.costs,
-        memory_limit=shares,
-        memory_bytes=problem.memory_bytes,
-        time_limit=seconds,
-        seed=seed,
-        workers=workers,
-    )
+    with suppress(OverflowError):
+        return smallest_interval(
+            problem.placement,
+            problem.costs,
+            memory_limit=shares,
+            memory_bytes=problem.memory_bytes,
+            time_limit=seconds,
+            seed=seed,
+            workers=workers,
+        )
+    return None
 
 
 def from_block(problem: Problem, block: ComputedBlock) -> Letters | None:

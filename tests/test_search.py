@@ -1,0 +1,174 @@
+"""The search: known optima, known figures to beat, odd pipelines, and clear refusals."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from sim import Costs, Schedule, simulate
+from sim.__main__ import main
+from sim.ir import from_json
+from sim.metrics import longest_stage, makespan, peak_activations, peak_bytes
+from sim.search import lower_bound, pareto, pareto_figure, search
+from sim.search.problem import Placement, stages_on
+
+
+def uniform(placement: Placement, p: int, *times: float) -> Costs:
+    """Costs of F, B, W of a device's whole share, and send."""
+    bare = Schedule(stages_on(p, placement), ((),) * p, 1)
+    names = ("forward", "backward", "weight", "send")
+    return Costs.uniform(bare, **dict(zip(names, times, strict=True)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("p", "m", "limit", "optimum"), [(4, 8, 3, 31), (4, 8, 2, 41), (4, 12, 3, 44), (6, 12, 5, 48)]
+)
+def test_straight_pipelines_below_the_memory_of_1f1b_reach_the_optimum(
+    p: int, m: int, limit: int, optimum: int
+) -> None:
+    found = search(
+        p, m, uniform("straight", p, 1, 1, 1, 0), placement="straight", memory_limit=limit,
+        time_limit=6,
+    )  # fmt: skip
+    assert found.makespan <= optimum
+    assert found.peak <= limit
+    assert found.lower_bound <= found.value
+
+
+@pytest.mark.parametrize("k", range(4, 9))
+def test_unit_passes_on_four_devices_are_proven_optimal_at_every_limit(k: int) -> None:
+    found = search(4, 8, uniform("v", 4, 2, 2, 2, 0), memory_limit=k / 2, time_limit=20)
+    assert found.proven_optimal
+    assert found.value == max(6 * 8 + 6 * 4 - 3 * k - 1, 6 * 8 + 3 * 4 - 1 - k, 6 * 8 + 3)
+
+
+@pytest.mark.parametrize(("limit", "bubble"), [(3, 0.174), (2, 0.366)])
+def test_real_costs_do_better_than_published_searches(limit: int, bubble: float) -> None:
+    costs = uniform("v", 4, 5, 7, 3, 1)
+    found = search(4, 16, costs, memory_limit=limit, clock="longest_stage", time_limit=6)
+    assert 1 - 16 * 15 / float(found.value) <= bubble
+    trace = simulate(found.schedule, costs)
+    assert (makespan(trace), longest_stage(trace)) == (found.makespan, found.longest_stage)
+    assert max(peak_activations(found.schedule)) == found.peak <= limit
+    assert found.interval_bound <= found.interval <= float(found.longest_stage) / 16
+
+
+def test_many_microbatches_cost_no_more_than_few() -> None:
+    costs = uniform("v", 4, 10, 12, 8, 1)
+    few = search(4, 24, costs, memory_limit=3, clock="longest_stage", time_limit=5)
+    many = search(4, 240, costs, memory_limit=3, clock="longest_stage", time_limit=5)
+    assert many.seconds <= 3 * few.seconds + 5
+    assert many.value <= few.value + (240 - 24) * 30 + 60
+
+
+@pytest.mark.parametrize("placement", ["straight", "loop", "v"])
+@pytest.mark.parametrize(("p", "m"), [(1, 1), (1, 3), (3, 1), (2, 2)])
+def test_tiny_pipelines_are_solved_to_the_optimum(placement: Placement, p: int, m: int) -> None:
+    found = search(
+        p, m, uniform(placement, p, 2, 4, 2, 1), placement=placement, memory_limit=1, time_limit=3
+    )
+    assert found.proven_optimal
+    assert found.peak == 1
+
+
+@pytest.mark.parametrize("times", [(0, 0, 0, 0), (0, 5, 0, 0), (1, 1, 0, 3), (1e-9, 1e9, 1, 0)])
+def test_zero_and_extreme_costs_work(times: tuple[float, ...]) -> None:
+    found = search(3, 5, uniform("v", 3, *times), memory_limit=2, time_limit=1)
+    assert found.lower_bound <= found.value
+    assert found.peak <= 2
+
+
+def test_a_head_ten_times_a_layer_is_the_bottleneck() -> None:
+    costs = Costs.of(8, forward=[1] * 7 + [10], backward=[1] * 7 + [10], weight=[1] * 7 + [10])
+    found = search(4, 12, costs, memory_limit=4, time_limit=3)
+    assert found.value <= 12 * 33 + 40
+    assert found.lower_bound >= 12 * 33
+
+
+def test_measured_costs_without_a_common_tick_work() -> None:
+    times = [0.1234567890123, 0.2345678901234, 0.1357924680135, 0.9876543210987]
+    costs = Costs.of(4, forward=times, backward=times[::-1], weight=0.111, send=0.0123456789012345)
+    found = search(2, 4, costs, memory_limit=2, time_limit=1)
+    trace = simulate(found.schedule, costs)
+    assert found.value == makespan(trace)
+    assert found.lower_bound <= found.value
+
+
+def test_a_limit_in_bytes_with_signed_changes_is_kept() -> None:
+    costs = Costs.of(
+        4, forward=3, backward=4, weight=2, send=1, activation_bytes=[9, 9, 5, 5],
+        backward_bytes=[-4, 2, 0, 1], static_bytes=100,
+    )  # fmt: skip
+    found = search(2, 8, costs, memory_bytes=240, time_limit=2)
+    assert max(peak_bytes(simulate(found.schedule, costs))) <= 240
+    assert lower_bound(found.schedule, costs, memory_bytes=240) <= found.value
+
+
+def test_a_limit_nothing_can_meet_names_the_smallest_that_can() -> None:
+    costs = uniform("v", 2, 1, 1, 1, 0)
+    with pytest.raises(ValueError, match=r"0\.5 shares: the smallest that can be met is 1"):
+        search(2, 4, costs, memory_limit=0.5)
+    heavy = Costs.of(4, forward=1, backward=1, weight=1, activation_bytes=8, static_bytes=50)
+    with pytest.raises(ValueError, match="116"):
+        search(2, 4, heavy, memory_bytes=115)
+    assert search(2, 4, heavy, memory_bytes=116, time_limit=1).peak == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"placement": "ring"}, "'ring'"),
+        ({"clock": "wall"}, "'wall'"),
+        ({"placement": "straight"}, "4 stages"),
+        ({"workers": 0}, "workers"),
+        ({"time_limit": -1}, "time_limit"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(change: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        search(2, 4, uniform("v", 2, 1, 1, 1, 0), **change)  # type: ignore[arg-type]
+
+
+def test_more_memory_never_costs_time_on_the_pareto_front() -> None:
+    frame = pareto(3, 6, uniform("v", 3, 4, 6, 2, 1), limits=[1, 2, 3], time_limit=6)
+    searched, named = frame[~frame["family"]], frame[frame["family"]]
+    assert list(searched["limit"]) == [1, 2, 3]
+    assert searched["makespan"].is_monotonic_decreasing
+    assert {"v-min", "v-half", "zb-v"} <= set(named["method"])
+    assert (searched["gap"].astype(float) >= 0).all()
+    best = searched["makespan"].min()
+    assert (named[named["peak"] <= 3]["makespan"] >= best).all()
+    assert len(pareto_figure(frame).data) == 5
+
+
+def test_the_command_prints_one_json_object(capsys: pytest.CaptureFixture[str], tmp_path) -> None:  # type: ignore[no-untyped-def]
+    output = tmp_path / "found.json"
+    arguments = "search -p 4 -m 8 --placement straight --memory-limit 3 --time-limit 5 --json"
+    assert main([*arguments.split(), "--output", str(output)]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["makespan"] == 31
+    assert max(found["peak_activations"]) <= 3
+    keys = "lower_bound gap method proven_optimal interval interval_bound memory_limit clock"
+    assert set(keys.split()) <= set(found)
+    assert from_json(output.read_text()).n_microbatches == 8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        ("search -p 4 -m 8 --memory-limit 0.5", 1, "the smallest that can be met is 1"),
+        ("search -p 4 -m 8 --placement ring", 2, "--placement is 'ring'"),
+        ("search -p 4 -m zero", 2, "-m is 'zero'"),
+        ("search -p 4 -m 8 --clock wall", 2, "--clock is 'wall'"),
+        ("search -p 4", 2, "-m"),
+        ("pareto -p 2 -m 4 --limits 1,x", 2, "--limits is 'x'"),
+    ],
+)
+def test_a_wrong_option_gets_one_sentence(
+    arguments: str, code: int, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments.split()) == code
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.count("\n") == 1
