@@ -77,6 +77,8 @@ def run(
         batch, targets = batch.to(device), None if targets is None else targets.to(device)
         for module in stages:
             module.to(device)
+        torch.cuda.synchronize(device)  # the streams of the run do not wait for this one
+        torch.cuda.reset_peak_memory_stats(device)
     given = pieces(
         batch,
         targets,
@@ -114,7 +116,10 @@ def run(
         ]
         _play(workers, job, timeout)
     add_up(aliases)
-    return run_result(workers, job, {"device": str(device), "split": split})
+    notes: dict[str, Any] = {"engine": "local", "device": str(device), "split": split}
+    if kind == "cuda":  # of the whole GPU: all pipeline devices share one allocator
+        notes["allocator_peak_bytes"] = torch.cuda.max_memory_allocated(device)
+    return run_result(workers, job, notes)
 
 
 def _check(schedule: Schedule, stages: Sequence[nn.Module], split: str) -> None:

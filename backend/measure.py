@@ -117,13 +117,13 @@ def measured_passes(
         grouped = run(
             together(len(stages), GROUP),
             stages,
-            torch.cat([batch] * GROUP),
-            targets=None if targets is None else torch.cat([targets] * GROUP),
+            torch.cat([batch] * (2 * GROUP)),
+            targets=None if targets is None else torch.cat([targets] * (2 * GROUP)),
             steps=steps,
             memory=0,
             **options,
         )
-        group = _group_scale(grouped, table)
+        group = _group_scale(grouped)
     crossing = results[0].boundary_bytes
     static = tuple(storage_bytes(static_tensors(module)) for module in stages)
     return Passes(table, crossing, static, group)
@@ -143,16 +143,18 @@ def alone(n_stages: int, n_slices: int, kinds: str) -> Schedule:
     return Schedule((0,) * n_stages, (tuple(order),), 1, n_slices, name=f"alone, {kinds}")
 
 
-def together(n_stages: int, n_microbatches: int) -> Schedule:
-    """All microbatches on one device, and one weight pass per stage over all of them."""
-    each = range(n_microbatches)
+def together(n_stages: int, size: int) -> Schedule:
+    """`2 * size` microbatches on one device: per stage, W of half of them one by one, and one W
+    over the other half, so that both are measured in the same circumstances."""
+    each = range(2 * size)
     order = [Op("F", stage, i) for i in each for stage in range(n_stages)]
     order += [Op("B", stage, i) for i in each for stage in reversed(range(n_stages))]
-    groups = [tuple(Op("W", stage, i) for i in each) for stage in range(n_stages)]
-    order += [op for group in groups for op in group]
-    return Schedule(
-        (0,) * n_stages, (tuple(order),), n_microbatches, fused=tuple(groups), name="grouped"
-    )
+    groups = [tuple(Op("W", stage, i) for i in each[size:]) for stage in range(n_stages)]
+    for stage, group in enumerate(groups):
+        order += [Op("W", stage, i) for i in each[:size]]
+        order += group
+    fused = tuple(groups) if size > 1 else ()
+    return Schedule((0,) * n_stages, (tuple(order),), 2 * size, fused=fused, name="grouped")
 
 
 def pass_table(traces: Sequence[Trace]) -> pd.DataFrame:
@@ -197,14 +199,17 @@ def _sizes(memory: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _group_scale(grouped: RunResult, table: pd.DataFrame) -> float:
-    """Time of the grouped weight passes over that of as many single ones; 1 if there are none."""
-    single = GROUP * float(table.loc[table["kind"] == "W", "seconds"].sum())
+def _group_scale(grouped: RunResult) -> float:
+    """Median time of the grouped weight passes over that of as many single ones; 1 if none."""
     found = []
     for trace in grouped.traces:
-        steps = trace.ops[trace.ops["kind"] == "W"].drop_duplicates("step")
-        found.append(float((steps["end"] - steps["start"]).sum()))
-    return sorted(found)[len(found) // 2] / single if single > 0 else 1.0
+        weights = trace.ops[trace.ops["kind"] == "W"]
+        together = weights.duplicated("step", keep=False)
+        steps = weights.drop_duplicates("step")
+        times = steps["end"] - steps["start"]
+        single = float(times[~together[steps.index]].sum())
+        found.append(float(times[together[steps.index]].sum()) / single if single > 0 else 1.0)
+    return sorted(found)[len(found) // 2]
 
 
 def _cells(frame: pd.DataFrame) -> tuple[tuple[float, ...], ...]:

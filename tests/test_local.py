@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 import warnings
@@ -9,10 +10,12 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from hypothesis import given, settings
 from torch import nn
 
 import backend
 import sim
+from backend.estimate import estimated_passes
 from backend.local import run
 from backend.plain import gradient_error, gradients_of, plain_backward
 from backend.transformer import Model, even_layers, grouped, tokens, transformer_stages
@@ -52,6 +55,30 @@ def test_every_family_gives_the_gradients_of_one_plain_backward(name: str, p: in
     stages, batch, targets = small(schedule, dtype=torch.float64)
     result = run(schedule, stages, batch, targets=targets, memory=0)
     assert max(errors(stages, batch, targets, result)) < 1e-12
+
+
+@settings(max_examples=20, deadline=None)
+@given(sim.testing.schedules(max_devices=3, max_microbatches=4))
+def test_any_schedule_runs_and_keeps_what_the_simulator_says(schedule: sim.Schedule) -> None:
+    model = Model(layers=(1,) * schedule.n_stages, dtype=torch.float64, **SMALL)
+    stages, (batch, targets) = transformer_stages(model), tokens(model, schedule.n_microbatches)
+    result = run(schedule, stages, batch, targets=targets)
+    assert max(errors(stages, batch, targets, result)) < 1e-12
+    costs = estimated_costs(schedule.n_stages, schedule.n_slices)
+    predicted = sim.peak_bytes(sim.simulate(schedule, costs))
+    for guess, real in zip(predicted, result.peak_bytes, strict=True):
+        # passes of a fused step run one after the other here: a backward first makes room
+        assert real <= 1.01 * guess
+        assert schedule.fused or real >= 0.99 * guess
+
+
+@functools.cache
+def estimated_costs(n_stages: int, n_slices: int) -> sim.Costs:
+    model = Model(layers=(1,) * n_stages, dtype=torch.float64, **SMALL)
+    found = estimated_passes(
+        lambda: (transformer_stages(model), *tokens(model, 1)), n_slices=n_slices
+    )
+    return found.costs()
 
 
 @pytest.mark.parametrize("name", ["1f1b", "zb-h1", "v-half", "dualpipe-v", "seq1f1b", "2bp-gpipe"])
