@@ -56,7 +56,8 @@ def run(
     loss_fn: `(output, target)` -> mean loss of these rows (and tokens); the result is the mean
         over the whole batch.
     split: "deferred" puts weight gradients of linear and embedding layers aside (`backend.split`);
-        "native" is torch's own split.
+        "native" is torch's own split: it keeps more after B, leaves the whole backward of the
+        first stage to W, and recomputes a checkpointed block once per group of weights.
     steps, warmup, memory: iterations that are timed; that are dropped before them; and, before all
         others, iterations in which bytes are counted (0 or 1: counting would spoil the clocks).
         Every iteration starts from gradients of zero.

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.utils import parametrizations
 from torch.utils.checkpoint import checkpoint
 
+from backend.adapter import checked_torch
 from backend.split import accumulate, defer, deferred, restore, unsplit, warn_unsplit
 
 
@@ -222,3 +223,11 @@ def test_what_cannot_be_split_is_named_in_one_warning() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warn_unsplit(())
+
+
+def test_private_names_are_used_only_with_the_torch_they_were_read_in() -> None:
+    for version in ("2.10.0", "2.11.1+cu130", "2.13.0+cpu", "2.13.0a0+git1234"):
+        assert checked_torch(version) == version
+    for version in ("2.9.1", "2.14.0", "3.0.0", "nightly"):
+        with pytest.raises(RuntimeError, match=f"torch is {version}, but this part"):
+            checked_torch(version)
