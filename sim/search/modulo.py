@@ -119,11 +119,15 @@ def smallest_interval(
         _without_limit(search)
     else:
         kind = _kind(problem)
+        end = search.deadline
+        if microbatches_per_period > 1:  # the last digit of one per period is not worth it all
+            search.deadline = time.monotonic() + 0.3 * search.left
         narrowed(search, _engine(search), 1, _METHOD[kind], coarse=kind != "straight")
-        if kind == "nested" and search.open:
+        search.deadline = end
+        if microbatches_per_period == 1 and kind == "nested" and search.open:
             last_digit(search, Solver(search, 1).decide, 1, _METHOD["any"])
         if microbatches_per_period > 1 and search.best > floor:
-            several(search, microbatches_per_period)
+            several(search, _engine(search), microbatches_per_period)
     layout, scale = search.layout, search.scale
     checked_layout(problem, layout, scale)
     unit = tick / scale

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from .nested_moves import NEVER, closing, first, move_a, move_b, move_c, move_e, struck, weights
 from .periodic import Answer, Layout, Problem, area_of, least_loop
 
-LARGEST_TABLE = 300_000_000
+LARGEST_TABLE = 120_000_000
 
 
 def is_nested(problem: Problem) -> bool:

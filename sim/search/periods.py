@@ -156,8 +156,8 @@ def last_digit(search: Search, decide: Decide, n: int, method: str) -> None:
             search.bound = search.best
             return
         target = max(below)
-        first = next(period for period in below if period > low)
-        for period in (target,) if first == target else (first, target):
+        steps = [period for period in below if period.denominator in (2, 4, 8) and period < target]
+        for period in (*steps, target):
             problem = rescaled(search.problem, period.denominator, 1)
             layout, proven = decide(problem, period.numerator)
             if layout is not None:

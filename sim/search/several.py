@@ -6,7 +6,9 @@ use idle time as it comes (`advanced`), a hill climb on the critical cycle (`pol
 
 from __future__ import annotations
 
+import math
 import time
+from contextlib import suppress
 from fractions import Fraction
 from itertools import pairwise
 
@@ -18,17 +20,18 @@ from ._compiled import Ints
 from ._polish import polished
 from .interval import Pattern, repeating
 from .layouts import Turn, inputs, rounds
-from .periodic import Answer, Problem, rescaled
-from .periods import Search, narrowed
+from .periodic import Answer, Layout, Problem, rescaled
+from .periods import FINE, Decide, Search, narrowed
 
 
-def several(search: Search, most: int) -> None:
+def several(search: Search, decide: Decide, most: int) -> None:
     """Look for a block with 2 to `most` microbatches per period that beats the best with one.
 
-    Afterwards the bound of `search` holds for all of these.
+    `decide` answers for one microbatch per period. Afterwards the bound of `search` holds for all
+    of these.
     """
     others = {n: Search(search.problem, search.floor, search.deadline) for n in range(2, most + 1)}
-    _dispatched(search, most)
+    _dispatched(search, decide, most, time.monotonic() + 0.35 * search.left)
     start, span = time.monotonic(), search.left
     for n in others:
         _climbed(search, n, start + span * 0.5 * (n - 1) / (most - 1))
@@ -70,43 +73,68 @@ class Solver:
         return Answer(found.layout, found.proven)
 
 
-def _dispatched(search: Search, most: int) -> None:
-    """Let devices take what is ready when they would idle, for long, and see what repeats."""
+def _dispatched(search: Search, decide: Decide, most: int, until: float) -> None:
+    """Let devices take what is ready when they would idle, for long, and see what repeats.
+
+    From the best block and from slightly longer ones, by many rules, with times a little off; what
+    takes long in all is not looked at closely.
+    """
     problem = search.problem
-    m = max(4 * problem.n_devices, 32) * search.layout.n
-    rows, first = _unrolled(_fine(search), search, m)
     assert problem.limit is not None
-    arrays = (
-        np.array([problem.forward, problem.backward, problem.weight], np.int64),
+    rng = np.random.default_rng(search.seed)
+    m = max(4 * problem.n_devices, 32)
+    starts = [_unrolled(_fine(search), search.layout, m)]
+    whole = math.ceil(search.best)
+    for longer in (1, 2, 3) if whole <= FINE and search.layout.n == 1 else ():
+        layout = decide(problem, whole + longer).layout if time.monotonic() < until else None
+        if layout is not None:
+            starts.append(_unrolled(problem, layout, m))
+    times = np.array([problem.forward, problem.backward, problem.weight], np.int64)
+    fixed = (
         np.array([*problem.send, 0], np.int64),
         np.array(problem.placement, np.int64),
         np.array([problem.kept, problem.change], np.int64),
         np.array(problem.limit, np.int64),
     )
-    for window in (6, 12, 24):
-        for patience, eager in ((30, 0), (60, 0), (90, 0), (0, 1)):
-            if search.left <= 0:
-                return
-            zone = np.array((window, m, 0, patience, eager), np.int64)
-            order, makespan, _ = advanced(rows, first, *arrays, zone)
-            if makespan < 0:
-                continue
-            lines = [
-                tuple(Op(("F", "B", "W")[k], s, i) for k, s, i in order[a:b].tolist())
-                for a, b in pairwise(first)
-            ]
-            try:
-                pattern = repeating(Schedule(problem.placement, tuple(lines), m), largest=most)
-            except ValueError:
-                continue
+    rules = [(w, share, eager) for w in (6, 12, 24) for share, eager in _PATIENCE]
+    least, turn = 0, 0
+    while time.monotonic() < until and search.best > search.floor:
+        rows, first = starts[turn % len(starts)]
+        rule = turn // len(starts)
+        window, share, eager = rules[rule % len(rules)]
+        off = 1000 * np.ones_like(times)
+        if rule >= len(rules):
+            off += rng.integers(-60, 61, times.shape)
+        turn += 1
+        sends = (fixed[0] * 1000, *fixed[1:])
+        zone = np.array((window, m, 0, share, eager), np.int64)
+        order, makespan, _ = advanced(rows, first, times * off, *sends, zone)
+        if makespan < 0:
+            continue
+        makespan = advanced(order, first, times, *fixed, np.array((1, 0, m, 0, 0), np.int64))[1]
+        least = min(least, makespan) if least else makespan
+        if makespan > least * 1.03:
+            continue
+        lines = [
+            tuple(Op(("F", "B", "W")[k], s, i) for k, s, i in order[a:b].tolist())
+            for a, b in pairwise(first)
+        ]
+        with suppress(ValueError):
+            pattern = repeating(Schedule(problem.placement, tuple(lines), m), largest=most)
+            before = search.best
             if pattern.n <= most:
                 search.offer_lines(_turns(pattern), pattern.n, "dispatching into idle time")
+            if search.best < before:
+                starts.append(_unrolled(_fine(search), search.layout, m))
 
 
-def _unrolled(fine: Problem, search: Search, m: int) -> tuple[Ints, Ints]:
-    """(kind, stage, microbatch) of the best layout repeated, and where each device starts."""
-    n, counts, rows = search.layout.n, [0], list[tuple[int, int, int]]()
-    for turns in rounds(fine, search.layout):
+_PATIENCE = ((30, 0), (60, 0), (90, 0), (0, 1))
+
+
+def _unrolled(problem: Problem, layout: Layout, m: int) -> tuple[Ints, Ints]:
+    """(kind, stage, microbatch) of a layout repeated m times, and where each device starts."""
+    n, counts, rows = layout.n, [0], list[tuple[int, int, int]]()
+    for turns in rounds(problem, layout):
         shifts = [turn.later for turn in turns]
         for period in range(-max(shifts), m // n - min(shifts) + 1):
             for turn in turns:
