@@ -43,10 +43,25 @@ def run_result(schedule: Schedule, ranks: Sequence[RankResult]) -> RunResult:
         traces=tuple(traces),
         peak_bytes=tuple(max((p.after for p in one.memory), default=0) for one in ranks),
         most_bytes=tuple(max((p.most for p in one.memory), default=0) for one in ranks),
-        transit_bytes=(0,) * len(ranks),
+        transit_bytes=receive_buffers(schedule, ranks[0].boundary_bytes),
         static_bytes=tuple(one.static_bytes for one in ranks),
         boundary_bytes=tuple((size,) for size in ranks[0].boundary_bytes),
     )
+
+
+def receive_buffers(schedule: Schedule, boundary_bytes: Sequence[int]) -> tuple[int, ...]:
+    """Bytes of the buffers torch's runtime (through 2.14) holds on each rank, shape `(n_devices,)`.
+
+    One per microbatch for every value that comes from another rank, allocated once: what enters a
+    stage from the one before, and the gradient that comes back from the one after.
+    """
+    found = [0] * schedule.n_devices
+    for boundary, size in enumerate(boundary_bytes):
+        left, right = schedule.placement[boundary], schedule.placement[boundary + 1]
+        if left != right:
+            for device in (left, right):
+                found[device] += size * schedule.n_microbatches
+    return tuple(found)
 
 
 def _trace(

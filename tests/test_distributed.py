@@ -14,6 +14,7 @@ import sim
 
 pytest.importorskip("torch")
 from backend.distributed import lone_rank, run_rank, runnable
+from backend.gathering import receive_buffers
 
 FOR_TORCHTITAN = ("v-half", "v-min", "v-zb", "zb-h1", "interleaved")
 WHOLE = [name for name, family in sim.FAMILIES.items() if family(2, 6).n_slices == 1]
@@ -83,6 +84,13 @@ def test_a_lone_rank_plays_its_part_for_times_and_memory() -> None:
         peaks.append(max(p.after for p in found.memory))
     assert min(peaks) > 0
     assert not torch.distributed.is_initialized()
+
+
+def test_receive_buffers_are_one_per_microbatch_and_direction_between_ranks() -> None:
+    straight = sim.FAMILIES["1f1b"](3, 5)
+    assert receive_buffers(straight, (10, 7)) == (50, 85, 35)
+    v = sim.FAMILIES["v-half"](2, 5)  # stages 0 1 | 1 0: the turn stays on its device
+    assert receive_buffers(v, (10, 99, 10)) == (100, 100)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """One process of a torchrun job: runs schedules through torch's runtime and compares gradients.
 
-    torchrun --nproc-per-node 2 tests/torch_worker.py FAMILY:HOW ...   prints one JSON object per run
+    torchrun --nproc-per-node 2 tests/torch_worker.py FAMILY:HOW ...
+
+prints one JSON object per run.
 
 HOW is csv (torch's runtime reads our file), deferred or native (our engine, either split), or die
 (the last process raises in the middle of a pass).

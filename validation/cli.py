@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -147,16 +148,19 @@ def report_command(
     names = tuple(families or FAMILIES)
     if unknown := [name for name in names if name not in FAMILIES]:
         raise ValueError(f"unknown family {unknown[0]!r}: there are {', '.join(FAMILIES)}")
-    partitions = None
+    streams, parts = None, []
     if device.startswith("cuda"):
-        from backend.partition import partitioned
+        from backend.partition import partitions
 
-        partitions = partitioned(devices)
+        parts = partitions(devices)
+        streams = [part.stream for part in parts]
     found = experiment(
         Workload(layers, width, sequence=sequence, rows=rows, device=device),
         n_devices=devices, n_microbatches=microbatches, families=names, rounds=rounds,
-        partitions=partitions, tell=lambda line: print(line, file=sys.stderr),
+        partitions=streams, tell=lambda line: print(line, file=sys.stderr),
     )  # fmt: skip
+    if parts:
+        found = replace(found, provenance={**found.provenance, **_partition_facts(parts)})
     text = json.dumps(facts(found), indent=1)
     if output:
         write_text_atomically(output, text)
@@ -171,6 +175,17 @@ def report_command(
                "error_makespan", "error_peak_bytes"]  # fmt: skip
     print(found.table()[columns].to_string(index=False, float_format=lambda x: f"{x:.4g}"))
     print(json.dumps(found.summary(), indent=1))
+
+
+def _partition_facts(parts: Sequence[Any]) -> dict[str, Any]:
+    """What the GPU was divided into, and what its parts still share."""
+    from backend.partition import disjoint, neighbour_slowdown
+
+    return {
+        "multiprocessors": [part.multiprocessors for part in parts],
+        "disjoint": all(part.green for part in parts) and disjoint(parts),
+        "neighbour_slowdown": neighbour_slowdown(parts),
+    }
 
 
 def facts(found: Any) -> dict[str, Any]:
