@@ -35,6 +35,7 @@ from sim.planner import (
     plan,
     prepare,
     rates,
+    replayed,
     robustness,
     schedule_of,
     seconds_at_least,
@@ -296,6 +297,12 @@ def test_robustness_orders_quantiles_below_the_steady_speed(table: pd.DataFrame)
     assert calm["q50"].item() == pytest.approx(calm["steady"].item(), rel=1e-6)
 
 
+def test_the_engine_replays_rows_and_finds_queues_only_slower(table: pd.DataFrame) -> None:
+    found = replayed(PROBLEM, table, rows=3)
+    assert (found["engine_seconds"] >= found["seconds"] * 0.999).all()
+    assert (found["engine_seconds"] <= found["seconds"] * 1.1).all()
+
+
 @pytest.mark.parametrize("schedule", ["1f1b", "v-half", "interleaved"])
 def test_torchtitan_keys_and_csv_describe_one_run(schedule: str) -> None:
     c = _configuration(schedule, 4, 8)
@@ -361,7 +368,7 @@ def test_the_command_prints_one_json_object(
 ) -> None:
     titan, html = tmp_path / "titan", tmp_path / "row.html"
     code, out, _ = _command(
-        "--model", "llama-3-8b", *ASK, "--json", "--rows", "3", "--robust", "5",
+        "--model", "llama-3-8b", *ASK, "--json", "--rows", "3", "--robust", "5", "--replay", "1",
         "--pipeline", "4", "--torchtitan-dir", str(titan), "--html", str(html), capsys=capsys,
     )  # fmt: skip
     assert code == 0
@@ -370,6 +377,7 @@ def test_the_command_prints_one_json_object(
     assert [row["rank"] for row in found["rows"]] == [1, 2, 3]
     assert {"schedule", "samples_per_second", "mfu", "memory_gib"} <= set(found["rows"][0])
     assert len(found["robustness"]) == 3
+    assert found["replay"][0]["engine_seconds"] > 0
     assert sum(found["counts"].values()) >= 3
     keys = json.loads((titan / "torchtitan.json").read_text())
     assert keys["parallelism.pipeline_parallel_degree"] == 4

@@ -100,6 +100,9 @@ def refusal(model: Model, configuration: Configuration) -> str:
         )
     if model.ffn % c.tensor:
         return _misfit(f"ffn width {model.ffn}", "tensor parallel size", c.tensor, model.ffn)
+    if model.experts and model.experts.ffn % c.tensor:
+        inner = model.experts.ffn
+        return _misfit(f"expert width {inner}", "tensor parallel size", c.tensor, inner)
     if c.sequence_parallel and c.sequence % c.tensor:
         return _misfit(f"sequence {c.sequence}", "tensor parallel size", c.tensor, c.sequence)
     if c.batch % per_step:

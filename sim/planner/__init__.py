@@ -22,7 +22,7 @@ from .robustness import robustness
 from .rows import configuration_of
 from .search import examine, model_of, plan
 from .store import key_of
-from .timeline import cluster_of, schedule_of, shortened, timeline
+from .timeline import cluster_of, replayed, schedule_of, shortened, timeline
 
 __all__ = [
     "DEFAULT_SCHEDULES",
@@ -49,6 +49,7 @@ __all__ = [
     "plan",
     "prepare",
     "rates",
+    "replayed",
     "robustness",
     "schedule_of",
     "seconds_at_least",

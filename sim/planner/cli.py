@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -19,7 +20,7 @@ from .orders import DEFAULT_SCHEDULES
 from .robustness import robustness
 from .rows import configuration_of
 from .search import model_of, plan
-from .timeline import shortened, timeline
+from .timeline import replayed, shortened, timeline
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +30,9 @@ SHOWN = {
     "data": "d", "microbatch": "b", "recompute": "recompute", "samples_per_second": "samples/s",
     "mfu": "MFU", "bubble": "bubble", "memory_gib": "GiB",
 }  # fmt: skip
+
+ROBUST = "samples per second when devices differ"
+REPLAYED = "seconds in the engine, where sends queue for wires"
 
 
 def plan_command(
@@ -61,6 +65,7 @@ def plan_command(
     jobs: Annotated[int | None, typer.Option(help="Processes.")] = None,
     results: Annotated[str | None, typer.Option(help="Stream rows here; resume from it.")] = None,
     robust: Annotated[int, typer.Option(help="Monte Carlo draws for the rows shown.")] = 0,
+    replay: Annotated[int, typer.Option(help="Play so many rows in the engine.")] = 0,
     row: Annotated[int, typer.Option(help="The row that exports and pictures show.")] = 1,
     html: Annotated[str | None, typer.Option(help="Time line of that row.")] = None,
     torchtitan_dir: Annotated[str | None, typer.Option(help="Keys and CSV of that row.")] = None,
@@ -97,10 +102,12 @@ def plan_command(
     if not 1 <= row <= max(len(done), 1):
         raise ValueError(f"row is {row}: there are rows 1 to {len(done)}")
     quantiles = robustness(problem, table, rows=rows, draws=robust) if robust else None
+    engine = replayed(problem, table, rows=replay) if replay else None
     if as_json:
-        print(json.dumps(_object(table, rows, quantiles), allow_nan=False))
+        found = _object(table, rows, {"robustness": quantiles, "replay": engine})
+        print(json.dumps(found, allow_nan=False))
     else:
-        _show(table, rows, quantiles)
+        _show(table, rows, {ROBUST: quantiles, REPLAYED: engine})
     if len(done):
         chosen = configuration_of(done.iloc[row - 1])
         if html:
@@ -111,7 +118,9 @@ def plan_command(
             print(" \\\n".join(megatron(problem, chosen)), file=sys.stderr if as_json else None)
 
 
-def _object(table: pd.DataFrame, rows: int, quantiles: pd.DataFrame | None) -> dict[str, Any]:
+def _object(
+    table: pd.DataFrame, rows: int, more: Mapping[str, pd.DataFrame | None]
+) -> dict[str, Any]:
     done = table[table["status"] == "simulated"].head(rows)
     refused = table[table["status"] != "simulated"]
     found: dict[str, Any] = {
@@ -120,8 +129,7 @@ def _object(table: pd.DataFrame, rows: int, quantiles: pd.DataFrame | None) -> d
         "rows": _records(done.drop(columns=["reason"])),
         "refused": _records(refused[["key", "status", "reason"]]),
     }
-    if quantiles is not None:
-        found["robustness"] = _records(quantiles)
+    found |= {name: _records(extra) for name, extra in more.items() if extra is not None}
     return found
 
 
@@ -140,7 +148,7 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, (str, int, float, bool, type(None))) else None
 
 
-def _show(table: pd.DataFrame, rows: int, quantiles: pd.DataFrame | None) -> None:
+def _show(table: pd.DataFrame, rows: int, more: Mapping[str, pd.DataFrame | None]) -> None:
     done = table[table["status"] == "simulated"].head(rows)
     print(f"{table.attrs['model']} on {table.attrs['machine']}")
     print(_text(done[list(SHOWN)].rename(columns=SHOWN)))
@@ -149,9 +157,10 @@ def _show(table: pd.DataFrame, rows: int, quantiles: pd.DataFrame | None) -> Non
         if len(some):
             first = some.iloc[0]
             print(f"{len(some)} {status}, e.g. {first['key']}: {first['reason']}")
-    if quantiles is not None:
-        print("samples per second when devices differ")
-        print(_text(quantiles))
+    for name, extra in more.items():
+        if extra is not None:
+            print(name)
+            print(_text(extra))
 
 
 def _text(table: pd.DataFrame) -> str:

@@ -16,8 +16,8 @@ DEFAULT_SCHEDULES = (
 )  # fmt: skip
 ROUNDS = 4
 ENOUGH = 6000
-"""A long run is simulated with at least four microbatches per device and so many passes in all; the
-rest repeats."""
+"""A long run is simulated with at least four microbatches per device (three of many devices) and
+so many passes in all; the rest repeats."""
 
 
 class Shape(NamedTuple):
@@ -60,7 +60,7 @@ def virtual_stages(family: str) -> tuple[int, ...]:
 def short(shape: Shape) -> Shape:
     """The same shape with no more microbatches than show what repeats (equal modulo devices)."""
     p, m = shape.devices, shape.microbatches
-    enough = max(ROUNDS * p, ENOUGH // (3 * p * shape.virtual))
+    enough = max((ROUNDS if p <= 16 else ROUNDS - 1) * p, ENOUGH // (3 * p * shape.virtual))
     return shape if m < enough + p else shape._replace(microbatches=enough + (m - enough) % p)
 
 

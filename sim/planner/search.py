@@ -1,8 +1,9 @@
 """A plan: every way to cut a model over a machine, simulated and ranked, or refused with a reason.
 
-Runs in local processes; on a Dask or Ray cluster it runs unchanged under joblib's backends:
+Runs in local processes; on a Dask or Ray cluster it runs unchanged under joblib's backends (after
+`distributed.Client(address)`, or `ray.util.joblib.register_ray()` and backend="ray"):
 
-    with joblib.parallel_config(backend="dask"):      # after: distributed.Client(address)
+    with joblib.parallel_config(backend="dask"):
         table = sim.plan("llama-3-70b", "64xh100", sequence=8192, batch=512)
 """
 
@@ -30,10 +31,11 @@ from .estimate import (
     bytes_at_least,
     estimate,
     layout,
+    peak_bytes,
     prepare,
     seconds_at_least,
 )
-from .orders import Orders
+from .orders import Orders, short
 from .reasons import bound_reason, checked_question, memory_reason, too_large
 from .rows import frame, row_of
 from .store import Row, Store, key_of, question_of
@@ -146,6 +148,9 @@ def _examined_one(problem: Problem, c: Configuration, slowest: float) -> Row:
     if need > problem.capacity:
         return row_of(c, "memory", memory_reason(problem, need), at_least)
     try:
+        need = peak_bytes(problem, prepared, _orders()(short(prepared.shape)))
+        if need > problem.capacity:
+            return row_of(c, "memory", memory_reason(problem, need), at_least)
         found = estimate(problem, prepared, _orders())
     except ValueError as error:
         return row_of(c, "illegal", str(error), at_least)

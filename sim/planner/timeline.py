@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from ..cluster import Cluster, Link
 from ..cost_model import Configuration, costs_of
@@ -11,8 +12,13 @@ from ..engine import simulate
 from ..families import FAMILIES
 from ..hardware import wire_between
 from ..ir import Schedule
+from ..metrics import clock_time
 from ..trace import Trace
 from .estimate import Problem, prepare
+from .rows import configuration_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def schedule_of(configuration: Configuration) -> Schedule:
@@ -56,6 +62,21 @@ def cluster_of(problem: Problem, configuration: Configuration, schedule: Schedul
             links[name], routes[a, b] = Link(wire.latency, bandwidth), (name,)
     memory = (round(problem.capacity),) * schedule.n_devices
     return Cluster(schedule.n_devices, memory=memory, links=links, routes=routes)
+
+
+def replayed(problem: Problem, table: pd.DataFrame, *, rows: int = 3) -> pd.DataFrame:
+    """The fastest rows of a plan played by the engine: rank, key, seconds as planned, and
+    `engine_seconds` with sends that queue for wires. Takes seconds per row."""
+    import pandas as pd
+
+    found = []
+    for _, row in table[table["status"] == "simulated"].head(rows).iterrows():
+        c = configuration_of(row)
+        clock = clock_time(timeline(problem, c), problem.clock)
+        engine = float(clock) + prepare(problem, c).tail
+        found.append({"rank": row["rank"], "key": row["key"], "seconds": row["seconds"],
+                      "engine_seconds": engine})  # fmt: skip
+    return pd.DataFrame(found)
 
 
 def shortened(configuration: Configuration, microbatches: int) -> Configuration:
