@@ -1,15 +1,19 @@
 """How long the explorer takes from a turned knob to new pictures: python tests/bench_explore.py
 
-On 8 devices with 32 microbatches, one line per family: median wall and processor time of an update
-(build, simulate, both pictures, facts, Python), with and without a pinned schedule. What the browser
-then needs to draw is not in it.
+On 8 devices with 32 microbatches, a line per family: median wall and processor time of an update
+(simulate, pictures, facts, Python), and the wall time with a pinned schedule. What the browser then
+needs to draw is not in it.
 """
 
 from __future__ import annotations
 
+import sys
 import time
+from pathlib import Path
 from statistics import median
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import sim
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import re
+import shutil
+from pathlib import Path
 from typing import Any
 
 import plotly.graph_objects as go
@@ -33,9 +36,13 @@ def bars_of(figure: Any) -> list[tuple[Any, ...]]:
     return sorted(
         (part.name, float(base), float(x), float(y))
         for part in figure.data
-        if part.visible is not False
         for base, x, y in zip(part.base, part.x, part.y, strict=True)
     )
+
+
+def drawn(explorer: Explorer) -> list[Any]:
+    """The figures that the page is told to draw."""
+    return list(json.loads(explorer.pictures.figures))
 
 
 def direct(explorer: Explorer) -> sim.Trace:
@@ -65,8 +72,9 @@ def test_every_family_is_shown_as_it_plays(shared: Explorer, family: str) -> Non
     assert facts.bubble_makespan == sim.bubble(trace)
     assert facts.bubble_longest_stage == sim.bubble(trace, "longest_stage")
     assert facts.peak == max(sim.peak_activations(trace.schedule))
-    assert bars_of(shared.time_line) == bars_of(sim.gantt(trace))
-    assert family in shared.time_line.layout.title.text
+    assert bars_of(shared.figures["time line"]) == bars_of(sim.gantt(trace))
+    assert drawn(shared) == [json.loads(figure.to_json()) for figure in shared.figures.values()]
+    assert family in shared.figures["time line"].layout.title.text
     assert f"{facts.bubble_makespan:.2%}" in text_of(shared.facts)
     assert text_of(shared.message) == ""
 
@@ -77,9 +85,17 @@ def test_every_family_is_shown_as_it_plays(shared: Explorer, family: str) -> Non
 )
 def test_turning_any_knob_changes_time_line_memory_and_code(name: str, value: int) -> None:
     explorer = explore("looped-bfs", 4, 8)
-    before = bars_of(explorer.time_line), explorer.memory.data[0].x.tolist(), explorer.code.value
+    before = (
+        bars_of(explorer.figures["time line"]),
+        explorer.figures["memory"].data[0].x.tolist(),
+        explorer.code.value,
+    )
     set_to(explorer, **{name: value})
-    after = bars_of(explorer.time_line), explorer.memory.data[0].x.tolist(), explorer.code.value
+    after = (
+        bars_of(explorer.figures["time line"]),
+        explorer.figures["memory"].data[0].x.tolist(),
+        explorer.code.value,
+    )
     assert all(a != b for a, b in zip(before, after, strict=True))
     assert after[0] == bars_of(sim.gantt(direct(explorer)))
 
@@ -135,11 +151,11 @@ def test_a_broken_memory_limit_is_said_and_drawn_and_a_kept_one_is_quiet() -> No
         "1f1b keeps up to 8 activations alive, more than the memory limit of 5 on devices 0, 1, 2: "
         "choose a family with a lower peak"
     )
-    assert [shape.y0 for shape in explorer.memory.layout.shapes] == [5]
+    assert [shape.y0 for shape in explorer.figures["memory"].layout.shapes] == [5]
     set_to(explorer, family="v-half")
     assert text_of(explorer.message) == ""
     set_to(explorer, memory_limit=0)
-    assert not explorer.memory.layout.shapes
+    assert not explorer.figures["memory"].layout.shapes
 
 
 def test_the_bound_is_that_of_the_limit() -> None:
@@ -155,19 +171,22 @@ def test_the_bound_is_that_of_the_limit() -> None:
 
 def test_a_pinned_schedule_stays_while_the_other_changes() -> None:
     explorer = explore("1f1b", 4, 8)
-    was = bars_of(explorer.time_line)
+    was = bars_of(explorer.figures["time line"])
     explorer.pin.value = True
-    assert len(explorer.pictures.children) == 4
+    assert len(drawn(explorer)) == 4
     set_to(explorer, family="zb-h2", forward=30)
-    assert bars_of(explorer.pinned_time_line) == was
-    assert bars_of(explorer.time_line) == bars_of(sim.gantt(direct(explorer)))
-    both = explorer.time_line, explorer.pinned_time_line
+    assert bars_of(explorer.figures["pinned time line"]) == was
+    assert bars_of(explorer.figures["time line"]) == bars_of(sim.gantt(direct(explorer)))
+    both = explorer.figures["time line"], explorer.figures["pinned time line"]
     assert both[0].layout.xaxis.range == both[1].layout.xaxis.range
-    assert explorer.memory.layout.yaxis.range == explorer.pinned_memory.layout.yaxis.range
+    assert (
+        explorer.figures["memory"].layout.yaxis.range
+        == explorer.figures["pinned memory"].layout.yaxis.range
+    )
     assert "pinned: 1f1b" in text_of(explorer.facts)
     assert 'sim.FAMILIES["1f1b"](4, 8)' in explorer.code.value
     explorer.pin.value = False
-    assert len(explorer.pictures.children) == 2
+    assert len(drawn(explorer)) == 2
     assert "pinned" not in text_of(explorer.facts)
 
 
@@ -218,8 +237,62 @@ def test_it_starts_where_it_is_told_to_and_refuses_what_it_does_not_know() -> No
 def test_a_notebook_can_show_it() -> None:
     bundle = explore("1f1b", 2, 2)._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in bundle
-    assert isinstance(explore("1f1b", 2, 2).time_line, go.FigureWidget)
+    assert isinstance(explore("1f1b", 2, 2).figures["time line"], go.Figure)
 
 
 def test_asking_for_it_twice_gives_the_function_both_times() -> None:
     assert sim.explore is sim.explore is explore
+
+
+def test_a_browser_draws_the_figures_and_draws_them_again_when_they_change(tmp_path: Path) -> None:
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    chrome, driver_path = shutil.which("chromium"), shutil.which("chromedriver")
+    if not (chrome and driver_path):
+        pytest.skip("no chromium with its chromedriver on this machine")
+    explorer = explore("1f1b", 4, 8)
+    first = explorer.pictures.figures
+    explorer.pin.value = True
+    set_to(explorer, family="zb-h2")
+    states = f"[{json.dumps(first)}, {json.dumps(explorer.pictures.figures)}]"
+    script = explorer.pictures._esm.replace("export default { render };", "")
+    page = tmp_path / "page.html"
+    page.write_text(
+        "<!doctype html><meta charset=utf-8><body><div id=here></div><script type=module>"
+        + script.replace("</script", "<\\/script")
+        + "let now = 0, told; const states = " + states.replace("<", "\\u003c") + ";"
+        "const model = {get: () => states[now], on: (_, f) => { told = f }, off: () => {}};"
+        "window.next = () => { now = 1; told() };"
+        "render({model, el: document.getElementById('here')});</script>"
+    )  # fmt: skip
+    options = webdriver.ChromeOptions()
+    options.binary_location = chrome
+    for flag in ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage"):
+        options.add_argument(f"--{flag}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver_path))
+    try:
+        browser.get(page.as_uri())
+        assert until(browser, "document.querySelectorAll('.bars .point').length") == 4 * 8 * 2
+        assert (
+            browser.execute_script("return document.querySelectorAll('.svg-container').length") == 2
+        )
+        browser.execute_script("window.next()")
+        assert until(browser, "document.querySelectorAll('.svg-container').length == 4")
+        titles = browser.execute_script(
+            "return [...document.querySelectorAll('.gtitle')].map(t => t.textContent)"
+        )
+        assert [title.split(":")[0] for title in titles] == [
+            "zb-h2", "1f1b", "memory of zb-h2", "memory of 1f1b",
+        ]  # fmt: skip
+        assert [line for line in browser.get_log("browser") if line["level"] == "SEVERE"] == []
+    finally:
+        browser.quit()
+
+
+def until(browser: Any, expression: str) -> Any:
+    """The value of a JavaScript expression as soon as it is truthy."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    return WebDriverWait(browser, 60, 0.1).until(
+        lambda driver: driver.execute_script(f"return {expression}")
+    )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 try:
-    import anywidget as _anywidget  # noqa: F401  (plotly's FigureWidget needs it)
+    import anywidget as _anywidget  # noqa: F401
     import ipywidgets as widgets
 except ImportError as error:
     raise ImportError(
@@ -21,6 +21,7 @@ from ..families import FAMILIES
 from ..looks import ALARM
 from ..plot import gantt, memory_curve
 from .facts import facts_html, message_html
+from .pictures import Pictures, show
 from .setting import Played, Setting, code, played, title
 
 LABELS = {
@@ -37,25 +38,22 @@ class Explorer:
 
         explorer.controls["family"].value = "zb-v"
 
-    controls: the input widgets by name (`LABELS`). pin, show_code: toggle buttons. time_line,
-    memory, pinned_time_line, pinned_memory: plotly FigureWidgets; pictures: the box with those
-    that are shown. facts, message, code: texts. now: what is shown, None where these numbers make
-    no schedule. pinned: what it is compared with.
+    controls: the input widgets by name (`LABELS`). pin, show_code: toggle buttons. pictures: the
+    widget that draws the figures. facts, message, code: texts. now: what is shown, None where these
+    numbers make no schedule. pinned: what it is compared with. figures: by name, as drawn:
+    "time line" and "memory", and the same of the pinned one.
     """
 
     controls: Mapping[str, Any]
     pin: Any = field(default_factory=lambda: _toggle("Pin this to compare with", "thumb-tack"))
     show_code: Any = field(default_factory=lambda: _toggle("Show the Python", "code"))
-    time_line: Any = field(default_factory=go.FigureWidget)
-    memory: Any = field(default_factory=go.FigureWidget)
-    pinned_time_line: Any = field(default_factory=go.FigureWidget)
-    pinned_memory: Any = field(default_factory=go.FigureWidget)
-    pictures: Any = field(default_factory=widgets.VBox)
+    pictures: Pictures = field(default_factory=Pictures)
     facts: Any = field(default_factory=widgets.HTML)
     message: Any = field(default_factory=widgets.HTML)
-    code: Any = field(default_factory=lambda: widgets.Textarea(rows=14, disabled=False))
+    code: Any = field(default_factory=lambda: widgets.Textarea(rows=14))
     now: Played | None = None
     pinned: Played | None = None
+    figures: dict[str, go.Figure] = field(default_factory=dict)
     box: Any = None
 
     @property
@@ -147,51 +145,45 @@ def _draw(explorer: Explorer, now: Played) -> None:
     explorer.facts.value = facts_html(now, pinned)
     both = [now] + ([pinned] if pinned else [])
     end = max(float(one.facts.makespan) for one in both) or 1.0
-    top = 1.08 * max(max(one.facts.peak, one.setting.memory_limit or 0) for one in both)
-    _show(explorer.time_line, explorer.memory, now, end, top)
-    if pinned:
-        _show(explorer.pinned_time_line, explorer.pinned_memory, pinned, end, top)
+    top = 1.08 * max(float(max(one.facts.peak, one.setting.memory_limit or 0)) for one in both)
+    found = {"time line": _time_line(now), "memory": _memory(now)}
+    if pinned:  # like below like, so that they can be compared
+        was = explorer.figures
+        found = {
+            "time line": found["time line"],
+            "pinned time line": was.get("pinned time line") or _time_line(pinned),
+            "memory": found["memory"],
+            "pinned memory": was.get("pinned memory") or _memory(pinned),
+        }
+    for name, figure in found.items():
+        figure.update_xaxes(range=[0, end])
+        if name.endswith("memory"):
+            figure.update_yaxes(range=[0, top])
+    explorer.figures = found
+    show(explorer.pictures, list(found.values()))
 
 
-def _show(time_line: Any, memory: Any, one: Played, end: float, top: float) -> None:
-    """Two pictures of one schedule, on axes that both schedules share."""
-    lines, curve = gantt(one.trace, title=title(one.setting)), memory_curve(one.trace)
-    curve.update_layout(yaxis={"range": [0, float(top)]}, height=260)
+def _time_line(one: Played) -> go.Figure:
+    return gantt(one.trace, title=title(one.setting))
+
+
+def _memory(one: Played) -> go.Figure:
+    figure = memory_curve(one.trace, title=f"memory of {one.setting.family}")
     if (limit := one.setting.memory_limit) is not None:
-        curve.add_hline(
+        figure.add_hline(
             y=float(limit),
             line={"dash": "dash", "width": 1.4, "color": ALARM},
             annotation={"text": "limit", "font": {"color": ALARM, "size": 11}},
             annotation_position="top left",
         )
-    for widget, figure in ((time_line, lines), (memory, curve)):
-        figure.update_layout(xaxis={"range": [0, end]})
-        put(widget, figure)
-
-
-def put(widget: Any, figure: go.Figure) -> None:
-    """Makes a FigureWidget show `figure` in one message: traces it has are reused, what is left
-    over is hidden, so that the browser draws once."""
-    kinds = {type(part) for part in figure.data}
-    if missing := len(figure.data) - len(widget.data):
-        widget.add_traces([next(iter(kinds))(visible=False)] * max(missing, 0))
-    with widget.batch_update():
-        for slot, part in zip(widget.data, figure.data, strict=False):
-            slot.update(
-                {"showlegend": None, **part.to_plotly_json(), "visible": True}, overwrite=True
-            )
-        for slot in widget.data[len(figure.data) :]:
-            slot.visible = False
-        look = {"shapes": (), "annotations": (), **figure.layout.to_plotly_json()}
-        widget.layout.update(look, overwrite=True)
+    return figure.update_layout(height=290)
 
 
 def _pin(explorer: Explorer) -> None:
     if explorer.pin.value and explorer.now is None:  # there is nothing to pin
         explorer.pin.value = False
         return
-    explorer.pinned = explorer.now if explorer.pin.value else None
-    explorer.pictures.children = _pictures(explorer)
+    explorer.pinned, explorer.figures = (explorer.now if explorer.pin.value else None), {}
     update(explorer)
 
 
@@ -203,20 +195,10 @@ def _pinned_setting(explorer: Explorer) -> Setting | None:
     return explorer.pinned.setting if explorer.pinned else None
 
 
-def _pictures(explorer: Explorer) -> tuple[Any, ...]:
-    """Like below like, so that the two can be compared."""
-    if not explorer.pinned:
-        return explorer.time_line, explorer.memory
-    return (
-        explorer.time_line, explorer.pinned_time_line, explorer.memory, explorer.pinned_memory,
-    )  # fmt: skip
-
-
 def _box(explorer: Explorer) -> Any:
     """Widgets and facts on the left, pictures on the right; on a narrow screen below each other."""
     explorer.code.layout.width = "100%"
     explorer.code.layout.display = "none"
-    explorer.pictures.children = _pictures(explorer)
     column, wrap = {"flex": "0 0 310px"}, {"flex_flow": "row wrap", "align_items": "flex-start"}
     left = widgets.VBox(
         [*explorer.controls.values(), explorer.pin, explorer.show_code],
