@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ..ir import Op, Schedule
+from ..ir import Schedule
 from .family import Family
+from .one_f_one_b import alternating
 
 
 def eager_1f1b(n_devices: int, n_microbatches: int) -> Schedule:
@@ -23,21 +24,12 @@ def eager_1f1b(n_devices: int, n_microbatches: int) -> Schedule:
     return Schedule(
         placement=tuple(range(n_devices)),
         orders=tuple(
-            _order(stage, n_microbatches, min(2 * (n_devices - stage - 1), n_microbatches))
+            alternating(stage, n_microbatches, 2 * (n_devices - stage - 1))
             for stage in range(n_devices)
         ),
         n_microbatches=n_microbatches,
         name="eager-1f1b",
     )
-
-
-def _order(stage: int, m: int, warm_up: int) -> tuple[Op, ...]:
-    order = [Op("F", stage, i) for i in range(warm_up)]
-    for i in range(m):
-        if warm_up + i < m:
-            order.append(Op("F", stage, warm_up + i))
-        order.append(Op("BW", stage, i))
-    return tuple(order)
 
 
 EAGER_1F1B = Family(

@@ -22,15 +22,16 @@ def one_f_one_b(n_devices: int, n_microbatches: int) -> Schedule:
     return Schedule(
         placement=tuple(range(n_devices)),
         orders=tuple(
-            _order(stage, n_microbatches, min(n_devices - stage - 1, n_microbatches))
-            for stage in range(n_devices)
+            alternating(stage, n_microbatches, n_devices - stage - 1) for stage in range(n_devices)
         ),
         n_microbatches=n_microbatches,
         name="1f1b",
     )
 
 
-def _order(stage: int, m: int, warm_up: int) -> tuple[Op, ...]:
+def alternating(stage: int, m: int, warm_up: int) -> tuple[Op, ...]:
+    """`warm_up` forwards (at most all m), then one forward and one backward in turn, then drain."""
+    warm_up = min(warm_up, m)
     order = [Op("F", stage, i) for i in range(warm_up)]
     for i in range(m):
         if warm_up + i < m:
