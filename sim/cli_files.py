@@ -44,8 +44,11 @@ def export(
     from .ir import to_json
     from .torch_csv import to_torch_csv
 
-    for path in filter(None, (torch_csv, perfetto, schedule_json)):
+    targets = [path for path in (torch_csv, perfetto, schedule_json) if path is not None]
+    for path in targets:
         check_writable(path)
+        if targets.count(path) > 1:
+            raise typer.BadParameter(f"{path} is named for two files: give each its own name")
     schedule = schedule_of(name, question)
     texts = {}
     if torch_csv:
@@ -81,6 +84,7 @@ def check(
 
     Exit code 0 and a summary, or 1 and the reason.
     """
+    from .ir import counted
     from .metrics import peak_activations
     from .outcome import plain_numbers
 
@@ -103,8 +107,12 @@ def check(
         return
     passes = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
     peaks = ", ".join(f"{peak:g}" for peak in found["peak_activations"])
-    print(f"{path} can run: {schedule.n_devices} devices, {schedule.n_stages} stages, "
-          f"{schedule.n_microbatches} microbatches")  # fmt: skip
+    sizes = (
+        counted(schedule.n_devices, "device"),
+        counted(schedule.n_stages, "stage"),
+        counted(schedule.n_microbatches, "microbatch"),
+    )
+    print(f"{path} can run: {', '.join(sizes)}")
     print(f"passes: {passes}")
     print(f"stage on device: {', '.join(map(str, schedule.placement))}")
     print(f"peak activations of each device, in shares: {peaks}")

@@ -8,6 +8,7 @@ from fractions import Fraction
 
 import typer
 
+from .engine import MOST_JITTER
 from .exact import Number, plain
 
 Reader = Callable[[str, str], object]
@@ -43,10 +44,10 @@ def read_positive(text: str, flag: str) -> Number:
 
 
 def read_spread(text: str, flag: str) -> Number:
-    """A standard deviation of logarithms; beyond 3, one pass would often take as long as all."""
+    """A standard deviation of logarithms."""
     number = read_number(text, flag)
-    if number > 3:
-        raise wrong(text, flag, "it must be at most 3")
+    if number > MOST_JITTER:
+        raise wrong(text, flag, f"it must be at most {MOST_JITTER}")
     return number
 
 

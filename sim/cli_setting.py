@@ -80,6 +80,8 @@ def read_text(path: str) -> str:
 def check_writable(path: str) -> None:
     """ValueError now rather than after a long simulation, if `path` cannot be written."""
     target = Path(path)
+    if not path:
+        raise ValueError("cannot write a file without a name")
     if target.is_dir():
         raise ValueError(f"cannot write {path}: it is a folder")
     if not target.parent.is_dir():

@@ -63,7 +63,7 @@ def simulate(name: Name, question: Question, html: Html = None, as_json: Json = 
     longest stage: the longest that any one device takes from its first to its last pass.
     Activations are counted in shares: what one microbatch keeps on a whole device.
     """
-    if html:
+    if html is not None:
         check_writable(html)
     found, trace = played(name, question, strict=True)
     if html:
@@ -89,7 +89,7 @@ def compare(
     Options that only some families take (-v, --group-size, --slices) are used by those; a family
     that cannot serve the numbers stands in the table with its reason.
     """
-    if html:
+    if html is not None:
         check_writable(html)
     rows = _rows(names or list(FAMILIES), question)
     good = [found for found, trace in rows if trace is not None]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from .exact import Number, checked
+from .exact import Number, checked, checked_whole
 
 Transfers = Literal["overlapped", "blocking"]
 Receives = Literal["buffered", "early", "just-in-time"]
@@ -58,9 +58,8 @@ class Cluster:
     receives: Receives = "buffered"
 
     def __post_init__(self) -> None:
-        n = self.n_devices
-        if not isinstance(n, int) or isinstance(n, bool) or n < 1:
-            raise ValueError(f"a cluster has at least 1 device, got {n!r}")
+        n = checked_whole(self.n_devices, "n_devices of a cluster")
+        object.__setattr__(self, "n_devices", n)
         for name in ("memory", "slowdown"):
             column = getattr(self, name)
             if not hasattr(column, "__len__"):
@@ -78,7 +77,12 @@ class Cluster:
         if 0 in slowdown:
             raise ValueError(f"slowdown of device {slowdown.index(0)} is 0: 1 is normal speed")
         for pair, route in self.routes.items():
-            if len({*pair}) != 2 or len(pair) != 2 or not {*pair} <= {*range(n)}:
+            if (
+                not isinstance(pair, tuple)
+                or len(pair) != 2
+                or pair[0] == pair[1]
+                or not ({*pair} <= {*range(n)})
+            ):
                 raise ValueError(
                     f"route {pair} joins no two devices; it must be two different ones of 0 to "
                     f"{n - 1}"
@@ -101,8 +105,8 @@ def nodes(
 ) -> Cluster:
     """Nodes of `per_node` devices: every pair inside a node has its own wire of kind `inside`;
     all traffic of a node to and from the others shares its two-way network card (`between`)."""
-    if per_node < 1:
-        raise ValueError(f"a node has at least 1 device, got {per_node}")
+    n_devices = checked_whole(n_devices, "n_devices of a cluster")
+    per_node = checked_whole(per_node, "per_node")
     links: dict[str, Link] = {}
     routes: dict[tuple[int, int], tuple[str, ...]] = {}
     for a in range(n_devices):

@@ -17,7 +17,7 @@ from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from typing import Any, cast
 
-from .exact import Number, checked, exact, plain
+from .exact import Number, checked, exact, plain, plus
 from .ir import Schedule, Step
 
 Table = tuple[tuple[Number, ...], ...]
@@ -74,6 +74,7 @@ class Costs:
             object.__setattr__(self, name, tuple(row[0] for row in column))
         for name in ("pair_scale", "group_scale"):
             object.__setattr__(self, name, checked(getattr(self, name), name))
+        _only_kept_is_freed(self)
 
     @classmethod
     def of(cls, n_stages: int, **cells: Cells) -> Costs:
@@ -155,7 +156,7 @@ class Costs:
         """Signed bytes a pass leaves behind on its device: over F, B, W or F, BW they sum to 0."""
         kept = _cell(self.activation_bytes, stage, part)
         at_b = _cell(self.backward_bytes, stage, part)
-        return {"F": kept, "B": at_b, "W": -kept - at_b, "BW": -kept}[kind]
+        return {"F": kept, "B": at_b, "W": -plus(kept, at_b), "BW": -kept}[kind]
 
     def crossing_bytes(self, boundary: int, part: int = 0) -> Number:
         """Bytes between stage `boundary` and the next one, in either direction."""
@@ -164,7 +165,7 @@ class Costs:
     def _pass(self, kind: str, stage: int, part: int) -> Number:
         if kind == "BW" and self.fused_backward is None:
             both = _cell(self.backward, stage, part), _cell(self.weight, stage, part)
-            return plain(exact(both[0]) + exact(both[1]))
+            return plus(*both)
         table = {"F": self.forward, "B": self.backward, "W": self.weight, "BW": self.fused_backward}
         return _cell(cast(Table, table[kind]), stage, part)
 
@@ -261,6 +262,20 @@ _TABLES = {
     "backward_bytes": 0,
     "boundary_bytes": 1,
 }
+
+
+def _only_kept_is_freed(costs: Costs) -> None:
+    """ValueError if B gives back more than F keeps."""
+    for stage, (kept, at_b) in enumerate(
+        zip(costs.activation_bytes, costs.backward_bytes, strict=True)
+    ):
+        for part in range(max(len(kept), len(at_b))):
+            has, change = kept[min(part, len(kept) - 1)], at_b[min(part, len(at_b) - 1)]
+            if has + change < 0:
+                raise ValueError(
+                    f"backward_bytes of stage {stage} is {change}: B cannot give back more than "
+                    f"the {has} bytes its F kept"
+                )
 
 
 def _cell(table: Table, row: int, part: int) -> Number:

@@ -15,6 +15,7 @@ of one schedule are equal. Whole-number costs give whole-number times (see `exac
 from __future__ import annotations
 
 from collections.abc import Generator
+from functools import reduce
 from typing import Any
 
 import simpy
@@ -22,7 +23,7 @@ import simpy
 from .cluster import Cluster
 from .collector import paused_collector
 from .costs import Costs, fits
-from .exact import Number, checked
+from .exact import Number, checked, checked_whole, plus
 from .ir import Schedule
 from .messages import message_order
 from .progress import bar
@@ -32,6 +33,9 @@ from .tasks import Task, tasks
 from .trace import Trace
 from .validate import validate
 from .wires import Wires
+
+MOST_JITTER = 3
+"""Beyond it, one pass would often take as long as all others together."""
 
 
 @paused_collector()
@@ -54,7 +58,8 @@ def simulate(
     iterations: how often the schedule is played, with `optimizer` (time) between two of them.
     barrier: whether all devices wait for each other before the optimizer step. Without it
         (post-validation) a device goes on alone, and iterations overlap.
-    jitter: standard deviation of the logarithm of a random factor on every pass, drawn with `seed`.
+    jitter: standard deviation of the logarithm of a random factor on every pass, drawn with `seed`;
+        at most 3.
     progress: a line on stderr while it runs, if stderr is a terminal.
 
     Raises InvalidSchedule, OutOfMemory or Deadlock (blocking or early-posted messages can wait
@@ -67,9 +72,10 @@ def simulate(
         raise ValueError(
             f"the cluster has {cluster.n_devices} devices, {schedule.name} has {schedule.n_devices}"
         )
-    if isinstance(iterations, bool) or not isinstance(iterations, int) or iterations < 1:
-        raise ValueError(f"iterations is {iterations!r}: it must be a whole number >= 1")
-    checked(jitter, "jitter")
+    iterations = checked_whole(iterations, "iterations")
+    if checked(jitter, "jitter") > MOST_JITTER:
+        raise ValueError(f"jitter is {jitter}: it must be at most {MOST_JITTER}")
+    seed = checked_whole(seed, "seed", least=0)
     checked(optimizer, "optimizer")
     ticks, lines, crossing = tasks(
         schedule, costs, cluster, jitter=jitter, seed=seed, extra=optimizer, repeats=iterations
@@ -90,7 +96,8 @@ def simulate(
         pause = ticks.count(optimizer)
         for device, line in enumerate(lines):
             memory = Memory(device, cluster.memory[device], record.memory)
-            static = sum(costs.static_bytes[stage] for stage in schedule.stages_of[device])
+            held = (costs.static_bytes[stage] for stage in schedule.stages_of[device])
+            static = reduce(plus, held)
             life = _Life(env, line, wires, memory, record)
             env.process(life.run(iterations, gate if barrier else None, pause, static))
         try:

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
+from numbers import Integral
 
 Number = int | float | Fraction
 LARGEST = 2**53
@@ -28,6 +29,20 @@ def plain(number: Fraction) -> Number:
         return number.numerator
     near = float(number)
     return near if exact(near) == number else number
+
+
+def plus(one: Number, other: Number) -> Number:
+    """The exact sum: 0.1 and 0.2 make 0.3."""
+    if isinstance(one, int) and isinstance(other, int):
+        return one + other
+    return plain(exact(one) + exact(other))
+
+
+def checked_whole(number: object, name: str, *, least: int = 1) -> int:
+    """`number`, of Python or of numpy, as an int; ValueError naming it if it is not one."""
+    if isinstance(number, Integral) and not isinstance(number, bool) and int(number) >= least:
+        return int(number)
+    raise ValueError(f"{name} is {number!r}: it must be a whole number >= {least}")
 
 
 def checked(number: object, name: str, *, signed: bool = False) -> Number:

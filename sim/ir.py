@@ -109,10 +109,10 @@ class Schedule:
     @cached_property
     def stages_of(self) -> tuple[tuple[int, ...], ...]:
         """The stages of each device, ascending: chunk 0, chunk 1, ..."""
-        return tuple(
-            tuple(s for s, device in enumerate(self.placement) if device == d)
-            for d in range(self.n_devices)
-        )
+        held: dict[int, list[int]] = {device: [] for device in range(self.n_devices)}
+        for stage, device in enumerate(self.placement):
+            held.setdefault(device, []).append(stage)
+        return tuple(tuple(held[device]) for device in range(self.n_devices))
 
     def __str__(self) -> str:
         return grid(self)
@@ -184,8 +184,8 @@ def grid(schedule: Schedule, *, mark: tuple[int, int] | None = None, width: int 
     """
     brief = schedule.n_stages == schedule.n_devices
     lines = [
-        f"{schedule.name}: {_count(schedule.n_devices, 'device')}, "
-        f"{_count(schedule.n_stages, 'stage')}, {_count(schedule.n_microbatches, 'microbatch')}"
+        f"{schedule.name}: {counted(schedule.n_devices, 'device')}, "
+        f"{counted(schedule.n_stages, 'stage')}, {counted(schedule.n_microbatches, 'microbatch')}"
         + (f", {schedule.n_slices} slices" if schedule.n_slices > 1 else "")
     ]
     margin = len(str(max(schedule.n_devices - 1, 0)))
@@ -297,6 +297,7 @@ def _fits(value: Any, key: str) -> bool:
     return type(value) is int
 
 
-def _count(n: int, noun: str) -> str:
+def counted(n: int, noun: str) -> str:
+    """A number of things in words: 1 device, 2 devices, 3 microbatches."""
     plural = "es" if noun.endswith("ch") else "s"
     return f"{n} {noun}{'' if n == 1 else plural}"

@@ -59,7 +59,8 @@ def bubble(trace: Trace, clock: Clock = "makespan") -> float:
     """
     time = float(clock_time(trace, clock))
     mean = float(sum(busy(trace))) / trace.schedule.n_devices
-    return 1 - mean / time if time else 0.0
+    # Without a common tick the sum of the passes may come out longer than the clock by a rounding.
+    return max(1 - mean / time, 0.0) if time else 0.0
 
 
 def peak_activations(schedule: Schedule) -> tuple[Number, ...]:
@@ -117,7 +118,8 @@ def idle_account(trace: Trace) -> pd.DataFrame:
 
     Before its first pass a device warms up, after its last it cools down. In between, a gap counts
     as waiting for an input until the pass that writes the last input has ended, and as waiting for
-    a link from then on.
+    a link from then on. Measured traces may not know what a pass waited for: such a gap counts as
+    waiting for an input.
     """
     import pandas as pd
 
@@ -134,7 +136,11 @@ def idle_account(trace: Trace) -> pd.DataFrame:
         gap = line.start[1:] - line.end[:-1]
         new = line.iteration[1:] != line.iteration[:-1]
         waited = np.clip(line.written[1:], line.end[:-1], line.start[1:]) - line.end[:-1]
-        for_input = np.where(new, 0, np.where(line.knows[1:], waited, gap))
+        if trace.origin == "simulated":  # no input is missing but those that are known to cross
+            waited = np.where(line.knows[1:], waited, 0)
+        else:
+            waited = np.where(line.knows[1:], waited, gap)
+        for_input = np.where(new, 0, waited)
         ticks = Idle(
             warm_up=line.start[0] - begin,
             waiting_for_input=for_input.sum(),

@@ -16,7 +16,7 @@ def bar(label: str, total: float, *, shown: bool) -> Iterator[Callable[[float], 
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn()
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         line = progress.add_task(label, total=total)
         yield lambda done: progress.update(line, completed=done)

@@ -16,6 +16,7 @@ from importlib.resources import files
 from typing import Any
 
 from .exact import Number
+from .ir import counted
 from .metrics import idle_account
 from .plot import comparison, figure_json, gantt, idle, memory_curve, plotly_script
 from .timeline import number
@@ -53,7 +54,8 @@ def page(
         "comparison": _comparison_figures([found for found, _ in good]) if several else {},
         "schedules": [_schedule(found, trace, unit=unit) for found, trace in good],
     }
-    where = f"{first['devices']} devices, {first['microbatches']} microbatches"
+    sizes = counted(first["devices"], "device"), counted(first["microbatches"], "microbatch")
+    where = ", ".join(sizes)
     title = f"Pipeline schedules on {where}" if several else f"{first['schedule']}: {where}"
     return _filled(
         "page.html",

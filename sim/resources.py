@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Iterable
 
 import simpy
 
-from .exact import Number
+from .exact import Number, plus
 from .ir import Op
 
 
@@ -28,9 +28,10 @@ class OutOfMemory(ValueError):
         self.wanted, self.free, self.capacity = wanted, free, capacity
 
     def __str__(self) -> str:
+        wanted, free, capacity = map(_number, (self.wanted, self.free, self.capacity))
         return (
             f"out of memory on device {self.device} at time {_number(self.time)}: {self.op} wants "
-            f"{_number(self.wanted)} bytes, {_number(self.free)} of {_number(self.capacity)} are free"
+            f"{wanted} bytes, {free} of {capacity} are free"
         )
 
     def at(self, time: Number) -> OutOfMemory:
@@ -55,10 +56,11 @@ class Memory:
 
     def change(self, now: Number, size: Number, chunks: int, *, reason: str | Op) -> None:
         """Take (or, if negative, give back) `size` bytes and `chunks` activations."""
-        if self.capacity is not None and size > 0 and self.live + size > self.capacity:
-            free = self.capacity - self.live
+        live = plus(self.live, size)
+        if self.capacity is not None and size > 0 and live > self.capacity:
+            free = plus(self.capacity, -self.live)
             raise OutOfMemory(self.device, now, str(reason), size, free, self.capacity)
-        self.live += size
+        self.live = live
         self.chunks += chunks
         self.note(self.device, now, size, self.live, self.chunks, reason)
 

@@ -10,6 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from .ir import counted
 from .timeline import number
 
 Found = Mapping[str, Any]
@@ -18,17 +19,17 @@ Found = Mapping[str, Any]
 
 def show(picture: RenderableType) -> None:
     """Print on stdout; as wide as the terminal, or as the table where there is none."""
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=max(console.width, 150))
-    console.print(picture)
+    usual = Console()
+    width = None if usual.is_terminal else max(usual.width, 150)
+    # No markup: a schedule's name may hold [brackets].
+    Console(highlight=False, markup=False, emoji=False, width=width).print(picture)
 
 
 def simulated(found: Found) -> RenderableType:
     """One schedule: both clocks, both bubbles, the bound, and a row per device."""
     head = Text(
-        f"{found['schedule']}: {found['devices']} devices, {found['stages']} stages, "
-        f"{found['microbatches']} microbatches",
+        f"{found['schedule']}: {counted(found['devices'], 'device')}, "
+        f"{counted(found['stages'], 'stage')}, {counted(found['microbatches'], 'microbatch')}",
         style="bold",
     )
     facts = Table.grid(padding=(0, 2))

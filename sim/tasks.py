@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
@@ -106,7 +107,14 @@ def tasks(
         for time in held(b, part, pair)
     ]
     distinct = {time for row in times for time in row} | set(crossings) | {extra}
-    ticks = common_ticks(distinct, how_many=repeats * (2 * schedule.n_ops + 1))
+    how_many = repeats * (2 * schedule.n_ops + 1)
+    longest = max(distinct)
+    if float(longest) > sys.float_info.max / how_many:
+        raise ValueError(
+            f"a time of {float(longest):g} is too long: {how_many} of them add up to more than a "
+            "float can hold"
+        )
+    ticks = common_ticks(distinct, how_many=how_many)
     counted = {time: ticks.count(time) for time in distinct}
 
     @cache

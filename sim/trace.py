@@ -76,20 +76,21 @@ class Steps(NamedTuple):
 def device_steps(trace: Trace) -> dict[int, Steps]:
     """The steps of every device that ran any: fused passes count once."""
     ops = trace.ops.reset_index(drop=True)
-    ops = ops[~ops.duplicated(["device", "step"])].sort_values(["start", "end"], kind="stable")
-    found = {}
-    for device, rows in ops.groupby("device"):
-        knows = rows["written"].notna().to_numpy()
-        found[int(str(device))] = Steps(
-            rows.index.to_numpy(),
-            rows["iteration"].to_numpy(),
-            _ticks(trace, rows["start"]),
-            _ticks(trace, rows["end"]),
-            _ticks(trace, rows["written"].fillna(0)),
-            _ticks(trace, rows["arrived"].fillna(0)),
-            knows,
-        )
-    return found
+    ops = ops[~ops.duplicated(["device", "step"])]
+    ops = ops.sort_values(["device", "start", "end"], kind="stable")
+    columns = Steps(
+        ops.index.to_numpy(),
+        ops["iteration"].to_numpy(),
+        _ticks(trace, ops["start"]),
+        _ticks(trace, ops["end"]),
+        _ticks(trace, ops["written"].fillna(0)),
+        _ticks(trace, ops["arrived"].fillna(0)),
+        ops["written"].notna().to_numpy(),
+    )
+    # Cut with numpy: a pandas group per device would take seconds on thousands of devices.
+    devices, first = np.unique(ops["device"].to_numpy(), return_index=True)
+    parts = [np.split(column, first[1:]) for column in columns]
+    return {int(device): Steps(*cut) for device, *cut in zip(devices, *parts, strict=True)}
 
 
 def in_time(trace: Trace, ticks: Any) -> Number:

@@ -236,8 +236,8 @@ def test_a_slower_stage_is_slower_in_every_pass() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"n_devices": 0}, "a cluster has at least 1 device, got 0"),
-        ({"n_devices": 2.0}, "a cluster has at least 1 device, got 2.0"),
+        ({"n_devices": 0}, "n_devices of a cluster is 0: it must be a whole number >= 1"),
+        ({"n_devices": 2.0}, "n_devices of a cluster is 2.0: it must be a whole number >= 1"),
         ({"memory": 5}, "memory is 5: it must have one entry per device"),
         ({"memory": (5,)}, "memory has 1 entries for 2 devices"),
         ({"memory": (5, -1)}, "memory of device 1 is -1"),
@@ -264,7 +264,7 @@ def test_odd_links_get_one_sentence() -> None:
         Link(bandwidth=math.nan)
     with pytest.raises(ValueError, match="link latency is -1"):
         Link(latency=-1)
-    with pytest.raises(ValueError, match="a node has at least 1 device, got 0"):
+    with pytest.raises(ValueError, match="per_node is 0: it must be a whole number >= 1"):
         nodes(4, per_node=0, inside=Link(), between=Link())
 
 

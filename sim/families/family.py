@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ..exact import checked_whole
 from ..ir import Schedule
 
 Clock = Literal["makespan", "longest_stage"]
@@ -41,11 +42,11 @@ class Family:
         if unknown := set(options) - set(self.options):
             takes = f"it takes {', '.join(self.options)}" if self.options else "it takes none"
             raise ValueError(f"{self.name} has no option {min(unknown)!r}: {takes}")
-        for name, number in {
-            "n_devices": n_devices, "n_microbatches": n_microbatches, **options
-        }.items():  # fmt: skip
-            if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-                raise ValueError(
-                    f"{self.name}: {name} is {number!r}: it must be a whole number >= 1"
-                )
-        return self.build(n_devices, n_microbatches, **options)
+        p, m = (
+            checked_whole(number, f"{self.name}: {name}")
+            for name, number in (("n_devices", n_devices), ("n_microbatches", n_microbatches))
+        )
+        counts = {
+            name: checked_whole(number, f"{self.name}: {name}") for name, number in options.items()
+        }
+        return self.build(p, m, **counts)

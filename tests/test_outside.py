@@ -1,0 +1,171 @@
+"""What strangers did to the simulator, and what it should have answered."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import sim
+from sim.cli import main
+
+HUGE = {"forward": 1e308, "backward": 1e308, "weight": 1}
+
+
+# -- from Python --------------------------------------------------------------------------------
+
+
+def test_numbers_of_a_numpy_loop_count_as_numbers() -> None:
+    for p in np.arange(1, 4):
+        schedule = sim.FAMILIES["interleaved"](p, np.int32(6), v=np.int64(2), group_size=p)
+        assert schedule == sim.FAMILIES["interleaved"](int(p), 6)
+        cluster = sim.Cluster(p)
+        costs = sim.Costs.uniform(schedule)
+        trace = sim.simulate(schedule, costs, cluster, iterations=np.int64(2), seed=np.int8(1))
+        assert trace.iterations == 2
+        json.dumps((schedule.n_microbatches, cluster.n_devices, trace.iterations))
+
+
+def test_bytes_are_summed_exactly() -> None:
+    schedule = sim.FAMILIES["gpipe"](1, 3)
+    costs = sim.Costs.uniform(schedule, activation_bytes=0.1, static_bytes=0.2)
+    fits = sim.Cluster(1, memory=(0.5,))
+    assert sim.peak_bytes(sim.simulate(schedule, costs, fits)) == (0.5,)
+    with pytest.raises(sim.OutOfMemory, match=r"wants 0.1 bytes, 0.09 of 0.49 are free"):
+        sim.simulate(schedule, costs, sim.Cluster(1, memory=(0.49,)))
+    several = sim.FAMILIES["v-half"](3, 9)
+    costs = sim.Costs.of(6, forward=1, backward=1, weight=1,
+                         activation_bytes=[0.1, 0.7, 1.3, 0.2, 0.3, 0.9],
+                         backward_bytes=[-0.03, 0.1, -1.1, 0, 0.2, -0.2])  # fmt: skip
+    trace = sim.simulate(several, costs)
+    assert (trace.memory.groupby("device")["live"].last() == 0).all()
+
+
+def test_a_backward_cannot_give_back_more_than_was_kept() -> None:
+    with pytest.raises(ValueError, match="backward_bytes of stage 1 is -3: B cannot give back"):
+        sim.Costs.of(2, forward=1, backward=1, weight=1, activation_bytes=[[5, 5], [5, 2]],
+                     backward_bytes=[-5, -3])  # fmt: skip
+
+
+def test_times_that_no_float_can_add_up_are_refused() -> None:
+    schedule = sim.FAMILIES["1f1b"](4, 8)
+    with pytest.raises(ValueError, match=r"1e\+308 is too long"):
+        sim.simulate(schedule, sim.Costs.of(4, **HUGE))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"jitter": 1000}, "jitter is 1000: it must be at most 3"),
+        ({"jitter": 0.1, "seed": -1}, "seed is -1: it must be a whole number >= 0"),
+        ({"seed": 1.5}, "seed is 1.5: it must be a whole number >= 0"),
+        ({"iterations": 2.0}, "iterations is 2.0: it must be a whole number >= 1"),
+    ],
+)
+def test_odd_settings_get_a_sentence(options: dict[str, object], said: str) -> None:
+    schedule = sim.FAMILIES["1f1b"](2, 2)
+    with pytest.raises(ValueError, match=said):
+        sim.simulate(schedule, sim.Costs.uniform(schedule), **options)  # type: ignore[arg-type]
+
+
+def test_a_route_that_is_no_pair_gets_a_sentence() -> None:
+    with pytest.raises(ValueError, match="route 0 joins no two devices"):
+        sim.Cluster(2, links={"a": sim.Link()}, routes={0: ("a",)})  # type: ignore[dict-item]
+
+
+def test_a_bubble_is_never_negative() -> None:
+    schedule = sim.FAMILIES["zb-h1"](8, 11)
+    costs = sim.Costs.uniform(schedule, forward=22 / 7, backward=0, weight=123456789.123)
+    assert sim.bubble(sim.simulate(schedule, costs), "longest_stage") >= 0
+
+
+def test_a_device_blocked_by_its_own_send_waits_for_the_link() -> None:
+    schedule = sim.FAMILIES["zb-h1"](2, 1)
+    costs = sim.Costs.uniform(schedule, send=5)
+    account = sim.idle_account(sim.simulate(schedule, costs, sim.Cluster(2, transfers="blocking")))
+    # Device 1: F, B, then 5 for the gradient to go out, then W, which reads nothing from elsewhere.
+    assert account["waiting_for_link"][1] == 5
+    assert account["waiting_for_input"][1] == 0
+
+
+def test_thousands_of_devices_are_summarised_quickly() -> None:
+    n = 2000
+    schedule = sim.FAMILIES["1f1b"](n, 1)
+    trace = sim.simulate(schedule, sim.Costs.uniform(schedule))
+    assert sim.makespan(trace) == 3 * n
+    assert sim.idle_account(trace)["idle"].tolist() == [3 * n - 3] * n
+
+
+def test_the_front_door_completes_what_it_imports_on_first_use() -> None:
+    assert set(sim.__all__) <= set(dir(sim))
+    assert all(getattr(sim, name) is not None for name in dir(sim))
+
+
+# -- from the command line ----------------------------------------------------------------------
+
+
+def tiny(path: Path, name: str) -> str:
+    """A file with a schedule of that name; its path."""
+    order = sim.Op("F", 0, 0), sim.Op("BW", 0, 0)
+    path.write_text(sim.to_json(sim.Schedule((0,), (order,), 1, name=name)))
+    return str(path)
+
+
+@pytest.mark.parametrize("name", ["[/red]", "[bold]x[/bold]", ":smile:", "[link=a]b"])
+def test_names_are_shown_as_they_are(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str
+) -> None:
+    path = tiny(tmp_path / "one.json", name)
+    for command in (["simulate", path], ["compare", path], ["export", path]):
+        assert main(command) == 0
+        assert name in capsys.readouterr().out
+    assert main(["compare", "[x].json", path]) == 0
+    assert "[x].json" in capsys.readouterr().out
+
+
+def test_one_of_a_thing_is_not_many(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path, page = tiny(tmp_path / "one.json", "one"), tmp_path / "page.html"
+    for command in (["check", path], ["simulate", path, "--html", str(page)]):
+        assert main(command) == 0
+        assert "1 device, 1 stage, 1 microbatch\n" in capsys.readouterr().out
+    assert "<h1>one: 1 device, 1 microbatch</h1>" in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["simulate", "1f1b", "--html", ""], "cannot write a file without a name"),
+        (["compare", "1f1b", "--html", ""], "cannot write a file without a name"),
+        (["export", "1f1b", "--perfetto", ""], "cannot write a file without a name"),
+        (["export", "1f1b", "--perfetto", "a", "--torch-csv", "a"], "a is named for two files"),
+    ],
+)
+def test_a_file_that_would_be_lost_is_an_error(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([*options, "-p", "2", "-m", "2"]) in (1, 2)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert said in err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
+def test_closed_streams_are_no_traceback() -> None:
+    command = f"{sys.executable} -m sim simulate 1f1b -p 2 -m 2 --json"
+    for closed in (">&-", "2>&-", ">&- 2>&-"):
+        done = subprocess.run(
+            f"{command} {closed}", shell=True, capture_output=True, text=True, timeout=60,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == 0
+        assert done.stderr == ""
