@@ -100,6 +100,8 @@ class _Model:
             for i, a in enumerate(here):
                 for b in here[i + 1 :]:
                     self._apart(a, b)
+                    if a[2] == b[2]:
+                        self._in_turn(*sorted((a, b), key=self._place))
 
     def _apart(self, a: Key, b: Key) -> None:
         model, T = self.model, self.T
@@ -110,6 +112,17 @@ class _Model:
         model.add(self.phase[a] >= self.phase[b] + long_b).only_enforce_if(~x)
         model.add(self.phase[b] + T >= self.phase[a] + long_a).only_enforce_if(~x)
         self.first[a, b], self.first[b, a] = x, 1 - x
+
+    def _place(self, key: Key) -> int:
+        """Where a pass stands on the way of its microbatch."""
+        kind, s, _ = key
+        return s if kind == "F" else 3 * self.n_stages - 2 * s + (kind == "W")
+
+    def _in_turn(self, a: Key, b: Key) -> None:
+        """In one period the earlier of two passes of a microbatch comes first, even if neither
+        takes time. The W of a stage is not on the way to those below it."""
+        if a[0] != "W":
+            self.model.add(self.first[a, b] + self.round[b] - self.round[a] >= 1)
 
     def memory(self) -> None:
         """What is alive just after every rise fits the device."""

@@ -160,10 +160,20 @@ def count(age: int, length: int, T: int) -> int:
 
 
 @compiled
-def held(phase: int, start: int, turn: int, length: int, T: int, kept: int, change: int) -> int:
-    """Units a chunk holds at a phase, whose F starts at phase `start`."""
+def held(
+    phase: int, start: int, turn: int, length: int, T: int, kept: int, change: int, tie: int
+) -> int:
+    """Units a chunk holds at a phase, whose F starts at phase `start`.
+
+    tie: what an F that starts right then means: 1 it counts, being what is asked about; 0 it counts
+    as long as it lasts; -1 it comes later, as what is asked about takes no time.
+    """
     age = (phase - start) % T
-    alive = max(count(age, length, T), 1 if age == 0 else 0)
+    if age == 0 and tie < 0:
+        age = T
+    alive = count(age, length, T)
+    if age == 0 and tie > 0:
+        alive = max(alive, 1)
     return (kept + change) * alive - change * min(count(age, turn, T), alive)
 
 
@@ -214,8 +224,11 @@ def weights(T: int, u: int, outer: int, inner: int, t: Any, units: Any) -> tuple
                 for event in range(4):
                     if (event == 2 and change1 <= 0) or (event == 3 and change0 <= 0):
                         continue
-                    load = held(start[event], 0, turn0, length0, T, kept0, change0)
-                    load += held(start[event], start[1], turn1, length1, T, kept1, change1)
+                    now = start[event]
+                    tie0 = 1 if event == 0 else -1 if t[event] == 0 and t[0] > 0 else 0
+                    tie1 = 1 if event == 1 else -1 if t[event] == 0 and t[1] > 0 else 0
+                    load = held(now, 0, turn0, length0, T, kept0, change0, tie0)
+                    load += held(now, start[1], turn1, length1, T, kept1, change1, tie1)
                     most = max(most, load)
                 if most <= limit:
                     return wait1, wait0

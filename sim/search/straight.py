@@ -11,6 +11,8 @@ I(d+1) + F + B + 2 sends and leaves a gap for W on the circle of one period:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from .periodic import Layout, Problem
 
 
@@ -46,27 +48,27 @@ def _smallest_loop(problem: Problem, T: int, s: int, least: int) -> tuple[int, i
     f, b, w = problem.forward[s], problem.backward[s], problem.weight[s]
     if f + b + w > T:
         return None
-    for loop in _candidates(T, f, b, w, least):
-        phase = loop % T
-        wait = 0 if phase + b + w <= T else (T + f) - (phase + b)
-        if (
-            problem.limit is None
-            or _most(problem, T, s, loop, wait) <= problem.limit[problem.placement[s]]
-        ):
-            return loop, wait
+    found = min(_candidates(T, f, b, w, least))
+    if problem.limit is None:
+        return found
+    if _most(problem, T, s, *found) > problem.limit[problem.placement[s]]:
         return None  # a longer loop holds no less
-    return None
+    return found
 
 
-def _candidates(T: int, f: int, b: int, w: int, least: int) -> list[int]:
-    """The smallest loop >= least whose phase is in [f, T-b-w] or in [f+w, T-b]."""
-    whole, phase = divmod(least, T)
-    found = []
-    for low, high in ((f, T - b - w), (f + w, T - b)):
-        if low <= high:
-            start = max(phase, low)
-            found.append(whole * T + start if start <= high else (whole + 1) * T + low)
-    return sorted(found)[:1]
+def _candidates(T: int, f: int, b: int, w: int, least: int) -> Iterator[tuple[int, int]]:
+    """The smallest loops >= least with B at a phase in [f, T-b-w], its W behind it, and in
+    [f+w, T-b], its W behind the next F; with the wait of W. A B without length may sit at T."""
+    for low, high, wait_until in ((f, T - b - w, 0), (f + w, T - b, T + f)):
+        if low > high:
+            continue
+        whole, phase = divmod(least, T)
+        if phase == 0 and whole and high == T:
+            whole, phase = whole - 1, T
+        start = max(phase, low)
+        if start > high:
+            whole, start = whole + 1, low
+        yield whole * T + start, max(wait_until - start - b, 0)
 
 
 def _most(problem: Problem, T: int, s: int, loop: int, wait: int) -> int:
