@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from .perfetto import write_perfetto
     from .plot import comparison, gantt, idle, memory_curve
     from .svg import gantt_svg
+    from .svg_chart import chart_svg
     from .torch_csv import read_torch_csv, write_torch_csv
 
 _ON_FIRST_USE = {
@@ -66,6 +67,7 @@ _ON_FIRST_USE = {
     "models": "",
     "hardware": "",
     "plan": "planner",
+    "chart_svg": "svg_chart",
     "explore": "explorer",
     "gantt": "plot",
     "gantt_svg": "svg",
@@ -97,6 +99,7 @@ __all__ = [
     "Value",
     "bubble",
     "busy",
+    "chart_svg",
     "clock_time",
     "comparison",
     "costs_from_json",

@@ -1,0 +1,77 @@
+"""Charts as plain SVG: every value where the axes say it is."""
+
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import sim
+
+NUMBERS = st.floats(-1e9, 1e9).map(lambda value: round(value, 6))
+
+
+def corners(svg: str) -> list[list[tuple[float, float]]]:
+    """The corners of every curve, in pixels; the short samples of the legend are left out."""
+    found = []
+    for path in re.findall(r"<path d='(M[^']*)' class='c'", svg):
+        if "h14" not in path:
+            numbers = [float(value) for value in re.findall(r"-?[\d.]+", path)]
+            found.append(list(zip(numbers[::2], numbers[1::2], strict=True)))
+    return found
+
+
+def ticks(svg: str, anchor: str) -> list[tuple[float, float]]:
+    """(value, pixel) of the labels of an axis: "middle" for x, "end" for y."""
+    place = {"middle": "x", "end": "y"}[anchor]
+    pattern = (
+        rf"<text x='([\d.]+)' y='([\d.]+)' class='l' text-anchor='{anchor}'>([-\d,.e+]+)</text>"
+    )
+    return [
+        (float(text.replace(",", "")), float(x) if place == "x" else float(y) - 4)
+        for x, y, text in re.findall(pattern, svg)
+    ]
+
+
+def test_a_curve_goes_through_its_values_as_the_ticks_say() -> None:
+    svg = sim.chart_svg({"a": ([0, 4, 10], [0, 20, 10])}, x="time", y="bytes")
+    x, y = dict(ticks(svg, "middle")), dict(ticks(svg, "end"))
+    assert corners(svg) == [[(x[0], y[0]), (x[4], y[20]), (x[10], y[10])]]
+    assert ">time<" in svg
+    assert ">bytes<" in svg
+
+
+def test_steps_keep_their_value_until_the_next_one() -> None:
+    svg = sim.chart_svg({"a": ([0, 10], [10, 20])}, shape="steps")
+    x, y = dict(ticks(svg, "middle")), dict(ticks(svg, "end"))
+    path = next(p for p in re.findall(r"d='(M[^']*)' class='c'", svg) if "h14" not in p)
+    assert path == f"M{x[0]:.1f} {y[10]:.1f}H{x[10]:.1f}V{y[20]:.1f}"
+
+
+def test_points_carry_their_names_and_names_are_text_not_markup() -> None:
+    svg = sim.chart_svg(points={"a<b": (1, 2), "c": (3, 4)}, title="<t>")
+    root = ElementTree.fromstring(svg)
+    texts = [node.text for node in root.iter() if node.text]
+    assert {"a<b", "c", "<t>"} <= set(texts)
+    assert svg.count("<circle") == 2
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1, max_size=12))
+def test_nothing_lies_outside_the_picture(spots: list[tuple[float, float]]) -> None:
+    xs, ys = [a for a, _ in spots], [b for _, b in spots]
+    svg = sim.chart_svg({"a": (xs, ys)}, points={"b": spots[0]})
+    ElementTree.fromstring(svg)
+    for a, b in corners(svg)[0]:
+        assert 0 <= a <= 760
+        assert 0 <= b <= 320
+
+
+def test_nothing_and_infinity_are_refused() -> None:
+    with pytest.raises(ValueError, match="nothing to draw"):
+        sim.chart_svg()
+    with pytest.raises(ValueError, match="infinite"):
+        sim.chart_svg({"a": ([1], [float("inf")])})
