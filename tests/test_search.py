@@ -7,7 +7,7 @@ import json
 import pytest
 
 from sim import Costs, Schedule, simulate
-from sim.__main__ import main
+from sim.cli import main
 from sim.ir import from_json
 from sim.metrics import longest_stage, makespan, peak_activations, peak_bytes
 from sim.search import lower_bound, pareto, pareto_figure, search
@@ -18,7 +18,7 @@ def uniform(placement: Placement, p: int, *times: float) -> Costs:
     """Costs of F, B, W of a device's whole share, and send."""
     bare = Schedule(stages_on(p, placement), ((),) * p, 1)
     names = ("forward", "backward", "weight", "send")
-    return Costs.uniform(bare, **dict(zip(names, times, strict=True)))  # type: ignore[arg-type]
+    return Costs.uniform(bare, **dict(zip(names, times, strict=True)))
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_a_limit_nothing_can_meet_names_the_smallest_that_can() -> None:
 )
 def test_what_makes_no_sense_is_refused(change: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        search(2, 4, uniform("v", 2, 1, 1, 1, 0), **change)  # type: ignore[arg-type]
+        search(2, 4, uniform("v", 2, 1, 1, 1, 0), **change)
 
 
 def test_more_memory_never_costs_time_on_the_pareto_front() -> None:

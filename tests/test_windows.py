@@ -25,7 +25,7 @@ def uniform(placement: Placement, p: int, *times: int) -> Costs:
     """Costs of F, B, W of a device's whole share, and send."""
     bare = Schedule(stages_on(p, placement), ((),) * p, 1)
     names = ("forward", "backward", "weight", "send")
-    return Costs.uniform(bare, **dict(zip(names, times, strict=True)))  # type: ignore[arg-type]
+    return Costs.uniform(bare, **dict(zip(names, times, strict=True)))
 
 
 def checked(given: Problem, letters: Letters) -> Schedule:

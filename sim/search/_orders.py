@@ -108,11 +108,13 @@ def list_order(
 ) -> bool:
     """List scheduling in time order by fixed rules; False if the rules got stuck.
 
-    caps[d, c]: how many microbatches chunk c of device d may have between F and the end of W.
-    rank[d, 2 * c + kind]: which of the ready passes F (0) or B (1) of chunk c goes first (small).
-    look[d]: in thousandths: W runs if nothing better comes within look[d, 0] of its time; a pass
-    gives way to a better one that comes within look[d, 1] of its own time; W runs at once when
-    look[d, 2] (a number) are pending.
+    The rules of a device may differ by phase g: 0 before its first B, 2 once its first chunk has
+    run every F, 1 between. caps[g, d, c]: how many microbatches chunk c of device d may have
+    between F and the end of W. rank[g, d, 2 * c + kind]: which of the ready passes F (0) or B (1)
+    of chunk c goes first (small).
+    look[g, d]: in thousandths: W runs if nothing better comes within look[., 0] of its time; a pass
+    gives way to a better one that comes within look[., 1] of its own time; W runs at once when
+    look[., 2] (a number) are pending.
     """
     n_devices, chunks = stages_of.shape
     n_stages = device_of.size
@@ -138,6 +140,11 @@ def list_order(
         best, best_rank = -1, np.int64(1000000)
         soon, soon_rank, soon_at = -1, np.int64(1000000), never
         starved = False
+        g = 1
+        if count[3 * stages_of[d, 0]] >= m:
+            g = 2
+        elif count[3 * stages_of[d, chunks - 1] + 1] == 0:
+            g = 0
         for c in range(chunks):
             s = stages_of[d, c]
             for kind in range(2):
@@ -161,7 +168,7 @@ def list_order(
                     live[0, d] + takes[0, letter] <= limits[0, d]
                     and live[1, d] + takes[1, letter] <= limits[1, d]
                 )
-                if kind == 0 and i - count[3 * s + 2] >= caps[d, c]:
+                if kind == 0 and i - count[3 * s + 2] >= caps[g, d, c]:
                     if at <= now:
                         starved = True
                     continue
@@ -169,7 +176,7 @@ def list_order(
                     if at <= now:
                         starved = True
                     continue
-                r = rank[d, 2 * c + kind]
+                r = rank[g, d, 2 * c + kind]
                 if at <= now:
                     if r < best_rank:
                         best, best_rank = letter, r
@@ -181,14 +188,14 @@ def list_order(
             best >= 0
             and soon >= 0
             and soon_rank < best_rank
-            and (soon_at - now) * 1000 < look[d, 1] * duration[best]
+            and (soon_at - now) * 1000 < look[g, d, 1] * duration[best]
         ):
             choice = -1
         if n_pending > 0:
             w = 3 * pending[d, head[d]] + 2
-            if n_pending >= look[d, 2] or (
+            if n_pending >= look[g, d, 2] or (
                 choice < 0
-                and (starved or soon < 0 or (soon_at - now) * 1000 >= look[d, 0] * duration[w])
+                and (starved or soon < 0 or (soon_at - now) * 1000 >= look[g, d, 0] * duration[w])
             ):
                 choice = w
         if choice < 0:

@@ -20,7 +20,10 @@ from .problem import Letters, Problem
 
 @dataclass(frozen=True, eq=False)
 class Rules:
-    """What `list_order` goes by; see there. Shapes `(p, chunks)`, `(p, 2 * chunks)`, `(p, 3)`."""
+    """What `list_order` goes by; see there: numbers per phase and device.
+
+    Shapes `(3, p, chunks)`, `(3, p, 2 * chunks)`, `(3, p, 3)`.
+    """
 
     caps: Ints
     rank: Ints
@@ -98,48 +101,44 @@ def greedy(problem: Problem, *, seconds: float, seed: int = 0, target: int = 0) 
 
 
 def sweep(problem: Problem) -> Iterator[Rules]:
-    """Rule sets in which the caps change linearly from device 0 to the last one."""
-    p, chunks, m = problem.n_devices, problem.chunks, problem.n_microbatches
-    room = np.minimum(problem.limits[0], chunks * m)
-    if (problem.limits[1] < 2**59).any():
-        largest = np.maximum(1, problem.takes[1].reshape(-1, 3)[problem.stages_of].min(axis=(1, 2)))
-        # pieces that would fit by bytes: only a guide for the caps
-        kept = np.array(
-            [[max(problem.takes[1, 3 * s], 1) for s in row] for row in problem.stages_of]
-        )
-        room = np.minimum(room, np.maximum(1, problem.limits[1] // kept.min(axis=1)))
-        del largest
+    """Rule sets in which the caps change linearly from device 0 to the last one.
+
+    First a coarse choice of all, then the finer ones.
+    """
+    p, chunks = problem.n_devices, problem.chunks
+    room = _room(problem)
     top = int(room.max())
-    ends = sorted(
-        {1, 2, 3, top // 4, top // 3, top // 2, 2 * top // 3, top - 1, top} & set(range(1, top + 1))
-    )
-    if top <= 24:
-        ends = list(range(1, top + 1))
+    looks = ((1000, 0, 9999), (0, 0, 9999), (1000, 1000, 9999), (1000, 500, 2), (1000, 1000, 1))
+    coarse = {1, 2, 3, top // 4, top // 3, top // 2, 2 * top // 3, top - 1, top}
     line = np.linspace(0, 1, p)
-    for w_gap, wait, full in (
-        (1000, 0, 9999),
-        (0, 0, 9999),
-        (500, 0, 9999),
-        (1000, 500, 9999),
-        (1000, 1000, 1),
-    ):
-        look = np.tile(np.array([w_gap, wait, full], np.int64), (p, 1))
-        for rank in _ranks(chunks):
-            ranks = np.tile(np.array(rank, np.int64), (p, 1))
-            if chunks == 1:
-                for low in ends:
-                    caps = np.minimum(room, np.round(top + (low - top) * line).astype(np.int64))
-                    yield Rules(np.maximum(1, caps)[:, None], ranks, look)
-                continue
-            for low in ends:
-                for high in ends:
-                    last = np.clip(np.round(low + (high - low) * line).astype(np.int64), 1, None)
-                    last = np.minimum(last, np.maximum(1, room - (chunks - 1)))
-                    rest = np.maximum(1, (room - last) // (chunks - 1))
-                    caps = np.concatenate(
-                        [np.repeat(rest[:, None], chunks - 1, 1), last[:, None]], 1
+    done: set[tuple[int, int]] = set()
+    for ends in (coarse, range(1, min(top, 24) + 1)):
+        levels = sorted(level for level in set(ends) if 1 <= level <= top)
+        pairs = [(a, b) for a in levels for b in levels if (a, b) not in done]
+        done.update(pairs)
+        for look in looks:
+            for rank in _ranks(chunks):
+                for low, high in pairs:
+                    last = np.clip(np.round(low + (high - low) * line).astype(np.int64), 1, room)
+                    caps = last[:, None]
+                    if chunks > 1:
+                        last = np.minimum(last, np.maximum(1, room - (chunks - 1)))
+                        rest = np.maximum(1, (room - last) // (chunks - 1))
+                        caps = np.repeat(rest[:, None], chunks, 1)
+                        caps[:, -1] = last
+                    yield Rules(
+                        np.array([caps] * 3), np.array([[rank] * p] * 3), np.array([[look] * p] * 3)
                     )
-                    yield Rules(caps, ranks, look)
+
+
+def _room(problem: Problem) -> Ints:
+    """How many pieces each device can hold at most, by number and by bytes."""
+    m, chunks = problem.n_microbatches, problem.chunks
+    smallest = np.array(
+        [min(max(int(problem.takes[1, 3 * s]), 1) for s in row) for row in problem.stages_of]
+    )
+    room = np.minimum(problem.limits[0], problem.limits[1] // smallest)
+    return np.array(np.clip(room, 1, chunks * m), np.int64)
 
 
 def _ranks(chunks: int) -> list[tuple[int, ...]]:
@@ -154,31 +153,26 @@ def _ranks(chunks: int) -> list[tuple[int, ...]]:
 
 
 def mutated(rules: Rules, rng: np.random.Generator, problem: Problem) -> Rules:
-    """The rules with one to three numbers changed."""
+    """The rules with one to three numbers changed, in one phase or in all."""
     caps, rank, look = rules.caps.copy(), rules.rank.copy(), rules.look.copy()
-    p, chunks = caps.shape
+    _, p, chunks = caps.shape
     for _ in range(rng.integers(1, 4)):
-        kind = rng.integers(8)
-        d = int(rng.integers(p))
-        many = (
-            slice(d, min(p, d + int(rng.integers(1, p + 1))))
-            if rng.integers(2)
-            else slice(d, d + 1)
-        )
-        c = int(rng.integers(chunks))
-        if kind < 4:
+        kind, d, c, g = (int(rng.integers(n)) for n in (8, p, chunks, 5))
+        phases = slice(None) if g > 2 else slice(g, g + 1)
+        last = d + 1 if rng.integers(2) else min(p, d + int(rng.integers(1, p + 1)))
+        many = slice(d, last)
+        if kind < 5:
             step = int(rng.choice([-1, 1]))
-            caps[many, c] = np.maximum(1, caps[many, c] + step)
-            if chunks > 1 and rng.integers(3):
+            caps[phases, many, c] = np.maximum(1, caps[phases, many, c] + step)
+            if chunks > 1 and rng.integers(2):
                 other = int(rng.integers(chunks))
                 if other != c:
-                    caps[many, other] = np.maximum(1, caps[many, other] - step)
-        elif kind == 4:
-            rank[many] = rng.permutation(2 * chunks)
+                    caps[phases, many, other] = np.maximum(1, caps[phases, many, other] - step)
         elif kind == 5:
-            look[many, 0] = int(rng.integers(0, 1300))
-        elif kind == 6:
-            look[many, 1] = int(rng.choice([0, 0, 200, 500, 800, 1000, 1500]))
+            rank[phases, many] = rng.permutation(2 * chunks)
         else:
-            look[many, 2] = int(rng.choice([1, 2, 3, 4, 9999, 9999]))
+            which = int(rng.integers(3))
+            choices = ((0, 200, 500, 800, 1000, 1200), (0, 0, 200, 500, 1000, 1500),
+                       (1, 2, 3, 4, 9999, 9999))[which]  # fmt: skip
+            look[phases, many, which] = int(rng.choice(choices))
     return replace(rules, caps=caps, rank=rank, look=look)

@@ -88,28 +88,25 @@ def of_unit_blocks(
     """The best of the paper's blocks, found with few microbatches and lengthened."""
     from .adaptive import adaptive
 
-    small = problem.with_microbatches(min(problem.n_microbatches, 3 * problem.n_devices + 4))
-    if seconds < ENUMERATION * problem.n_devices**3 * small.n_microbatches:
-        return
+    p, m = problem.n_devices, problem.n_microbatches
     shares = None
     if problem.memory_bytes is None and problem.limits[0].min() < UNLIMITED:
         shares = [exact(int(limit)) / problem.chunks for limit in problem.limits[0]]
-    schedule = adaptive(
-        problem.n_devices,
-        small.n_microbatches,
-        problem.costs,
-        placement=placement,
-        memory_limit=shares,
-        memory_bytes=problem.memory_bytes,
-        clock=problem.clock,
-        time_limit=seconds,
-        seed=seed,
-    )
-    letters = small.letters(schedule)
-    if letters is not None and small.n_microbatches < problem.n_microbatches:
-        letters = longer(small, letters, problem.n_microbatches)
-    if letters is not None and within(problem, letters):
-        yield Start(letters, "adaptive block")
+    sizes = sorted({min(m, 2 * p), min(m, 3 * p + 4)})
+    for size in sizes:
+        share = seconds / len(sizes)
+        if share < ENUMERATION * p**3 * size:
+            return
+        schedule = adaptive(
+            p, size, problem.costs, placement=placement, memory_limit=shares,
+            memory_bytes=problem.memory_bytes, clock=problem.clock, time_limit=share, seed=seed,
+        )  # fmt: skip
+        small = problem.with_microbatches(size)
+        letters = small.letters(schedule)
+        if letters is not None and size < m:
+            letters = longer(small, letters, m)
+        if letters is not None and within(problem, letters):
+            yield Start(letters, "adaptive block")
 
 
 def of_computed_block(
