@@ -20,8 +20,8 @@ from .ir import Schedule, from_json
 from .torch_csv import from_torch_csv
 from .validate import validate
 
-MOST_PASSES = 20_000_000
-"""Beyond this a schedule would not fit in the memory of a usual machine."""
+MOST_PASSES = 5_000_000
+"""A play of this many takes about 12 GB; more would not fit in the memory of a usual machine."""
 
 COST_OPTIONS = ("forward", "backward", "weight", "send", "activation_bytes", "boundary_bytes",
                 "static_bytes")  # fmt: skip
@@ -162,7 +162,9 @@ def _built(family: Family, question: Question, *, strict: bool) -> Schedule:
     }
     chosen = {name: value for name, value in asked.items() if value is not None}
     taken = {name: value for name, value in chosen.items() if name in family.options}
-    if p * m * max(chosen.get("v", 1), 1) * max(chosen.get("slices", 1), 1) > MOST_PASSES // 2:
+    stages = p * chosen.get("v", 1 if family.placement == "straight" else 2)
+    slices = chosen.get("slices", 2 if "slices" in family.options else 1)
+    if stages * m * slices * len(family.passes.split()) > MOST_PASSES:
         raise ValueError(f"{p} devices and {m} microbatches are more than {MOST_PASSES:,} passes")
     schedule = family(p, m, **taken)
     real = {"v": schedule.n_stages / p, "slices": schedule.n_slices}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from .cluster import Cluster
@@ -95,7 +96,7 @@ class Recorder:
         rows = []
         for (value, iteration), (_, pair, ready, start, end) in self._transfers.items():
             kind, stage, microbatch, part = value
-            size = costs.crossing_bytes(boundary(value), part)
+            size = _columnar(costs.crossing_bytes(boundary(value), part))
             link = "+".join(cluster.routes.get(pair, ()))
             rows.append(
                 (kind, stage, microbatch, part, iteration, *pair, link, size, ready, start, end)
@@ -105,10 +106,15 @@ class Recorder:
     def _memory_frame(self, ticks: Ticks) -> pd.DataFrame:
         share = [max(len(held), 1) * self.schedule.n_slices for held in self.schedule.stages_of]
         rows = [
-            (device, time, change, live, chunks / share[device], str(reason))
+            (device, time, _columnar(change), _columnar(live), chunks / share[device], str(reason))
             for device, time, change, live, chunks, reason in self._memory
         ]
         return _frame(MEMORY, rows, ticks, ("time",))
+
+
+def _columnar(size: Number) -> int | float:
+    """A number that numpy has a type for."""
+    return float(size) if isinstance(size, Fraction) else size
 
 
 def _frame(

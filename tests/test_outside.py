@@ -37,6 +37,13 @@ def test_bytes_are_summed_exactly() -> None:
     assert sim.peak_bytes(sim.simulate(schedule, costs, fits)) == (0.5,)
     with pytest.raises(sim.OutOfMemory, match=r"wants 0.1 bytes, 0.09 of 0.49 are free"):
         sim.simulate(schedule, costs, sim.Cluster(1, memory=(0.49,)))
+    thirds = sim.FAMILIES["interleaved"](2, 4, v=3)
+    trace = sim.simulate(
+        thirds, sim.Costs.uniform(thirds, activation_bytes=1, boundary_bytes=1 / 3)
+    )
+    assert sim.peak_bytes(trace) == sim.peak_activations(thirds)
+    assert {column: str(trace.memory[column].dtype) for column in ("change", "live")} == {
+        "change": "float64", "live": "float64"}  # fmt: skip
     several = sim.FAMILIES["v-half"](3, 9)
     costs = sim.Costs.of(6, forward=1, backward=1, weight=1,
                          activation_bytes=[0.1, 0.7, 1.3, 0.2, 0.3, 0.9],
@@ -106,6 +113,30 @@ def test_the_front_door_completes_what_it_imports_on_first_use() -> None:
 
 
 # -- from the command line ----------------------------------------------------------------------
+
+
+def test_bytes_may_be_fractions(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for name, more in {
+        "1f1b": [],
+        "interleaved": ["-v", "3"],
+        "seq1f1b": ["--slices", "3"],
+    }.items():
+        assert main(["simulate", name, "-p", "2", "-m", "4", *more, "--activation-bytes", "1/3",
+                     "--boundary-bytes", "1/3", "--bandwidth", "7", "--static-bytes", "2/3",
+                     "--memory", "10/3", "--json", "--html", str(tmp_path / "a")]) == 0  # fmt: skip
+        found = json.loads(capsys.readouterr().out)
+        assert found["peak_bytes"] == [
+            pytest.approx((peak + 2) / 3, rel=1e-15) for peak in found["peak_activations"]
+        ]
+
+
+@pytest.mark.parametrize("name", ["1f1b", "v-half", "interleaved", "seq1f1b", "dualpipe-v"])
+def test_a_pipeline_beyond_any_memory_is_refused_at_once(
+    capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    for p, m in (("1000", "2501"), ("999999999", "1"), ("1", "999999999")):
+        assert main(["simulate", name, "-p", p, "-m", m]) == 1
+        assert "more than 5,000,000 passes" in capsys.readouterr().err
 
 
 def tiny(path: Path, name: str) -> str:
