@@ -32,12 +32,13 @@ class Rules:
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """An order, its value in ticks of the problem, and what made it."""
+    """An order, its value in ticks of the problem, what made it, and the sum of all ends."""
 
     letters: Letters
     value: int
     method: str
     rules: Rules | None = None
+    ends: int = 0
 
 
 def listed(problem: Problem, rules: Rules) -> Found | None:
@@ -57,17 +58,23 @@ def listed(problem: Problem, rules: Rules) -> Found | None:
         order,
     ):
         return None
-    return Found(order, value(q, order), "greedy", rules)
+    clock, ends = _played(q, order)
+    return Found(order, clock, "greedy", rules, ends)
 
 
 def value(problem: Problem, letters: Letters) -> int:
     """The clock of an order in ticks of the problem."""
+    return _played(problem, letters)[0]
+
+
+def _played(problem: Problem, letters: Letters) -> tuple[int, int]:
+    """The clock of an order, and the sum of the ends of all its passes."""
     q = problem
     end = np.zeros((q.duration.size, q.n_microbatches), np.int64)
     both = clocks(
         letters, q.n_microbatches, q.duration, q.wait_on, q.delay, q.near, end, np.zeros_like(end)
     )
-    return int(both[q.clock == "longest_stage"])
+    return int(both[q.clock == "longest_stage"]), int(end.sum())
 
 
 def greedy(problem: Problem, *, seconds: float, seed: int = 0, target: int = 0) -> list[Found]:
@@ -77,10 +84,10 @@ def greedy(problem: Problem, *, seconds: float, seed: int = 0, target: int = 0) 
     """
     until = time.monotonic() + seconds
     rng = np.random.default_rng(seed)
-    pool: list[tuple[int, Rules, Found]] = []
+    pool: list[tuple[tuple[int, int], Rules, Found]] = []
     for rules in sweep(problem):
         if found := listed(problem, rules):
-            pool.append((found.value, rules, found))
+            pool.append(((found.value, found.ends), rules, found))
             if found.value <= target:
                 break
         if time.monotonic() > until - seconds / 2 and pool:
@@ -89,13 +96,13 @@ def greedy(problem: Problem, *, seconds: float, seed: int = 0, target: int = 0) 
     pool = pool[:8]
     if not pool:
         return []
-    while time.monotonic() < until and pool[0][0] > target:
+    while time.monotonic() < until and pool[0][0][0] > target:
         which = min(int(rng.exponential(2)), len(pool) - 1)
         score, rules, _ = pool[which]
         changed = mutated(rules, rng, problem)
         found = listed(problem, changed)
-        if found and found.value <= score:
-            pool[which] = (found.value, changed, found)
+        if found and (new := (found.value, found.ends)) <= score:
+            pool[which] = (new, changed, found)
             pool.sort(key=lambda entry: entry[0])
     return [entry[2] for entry in pool]
 
