@@ -57,7 +57,8 @@ def to_torch_csv(schedule: Schedule) -> str:
 def from_torch_csv(text: str, *, name: str = "csv", n_devices: int | None = None) -> Schedule:
     """The schedule in a `compute_only` CSV, validated; its placement is where the passes are.
 
-    torch's own cells for an overlapped pair, `(0F5;7B3)OVERLAP_F_B`, become a fused step.
+    torch's own cells for an overlapped pair, `(0F5;7B3)OVERLAP_F_B`, become a fused step. Its own
+    orders of 1F1B and GPipe end in `0REDUCE_GRAD`, no pass: after one of its stage it is left out.
     n_devices: how many rows there must be; without it, a file that lost whole rows may go unnoticed
     if the rest is a schedule by itself.
 
@@ -71,6 +72,9 @@ def from_torch_csv(text: str, *, name: str = "csv", n_devices: int | None = None
         orders.append([])
         for column, cell in enumerate(row, start=1):
             spot = f"{name}: row {rank + 1}, column {column}: {_short(cell)}"
+            closing = _REDUCE_GRAD.fullmatch(cell.strip())
+            if closing and home.get(int(closing[1])) == rank:
+                continue
             if step := _step(cell.strip(), spot):
                 orders[rank].append(step)
             for op in step:
@@ -120,6 +124,7 @@ _LETTERS: dict[Kind, str] = {"F": "F", "B": "I", "W": "W", "BW": "B"}
 _KINDS: dict[str, Kind] = {letter: kind for kind, letter in _LETTERS.items()}
 _CELL = re.compile(r"([0-9]{1,9})([FIWB])([0-9]{1,9})")
 _OVERLAP = re.compile(r"\(([^()]*)\)OVERLAP_F_B")
+_REDUCE_GRAD = re.compile(r"([0-9]{1,9})REDUCE_GRAD")
 _MESSAGE = re.compile(r"[0-9]+(UNSHARD|RESHARD|REDUCE_GRAD|SEND|RECV|WAIT)(_[FB])?[0-9]*")
 
 

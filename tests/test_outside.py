@@ -12,6 +12,7 @@ import pytest
 
 import sim
 from sim.cli import main
+from sim.torch_csv import from_torch_csv
 
 HUGE = {"forward": 1e308, "backward": 1e308, "weight": 1}
 
@@ -200,3 +201,42 @@ def test_closed_streams_are_no_traceback() -> None:
         )  # fmt: skip
         assert done.returncode == 0
         assert done.stderr == ""
+
+
+# -- torch's own schedules ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("torchs", "ours", "v"),
+    [
+        ("GPipe", "gpipe", 1),
+        ("Interleaved1F1B", "interleaved", 2),
+        ("LoopedBFS", "looped-bfs", 2),
+        ("InterleavedZeroBubble", "", 2),
+        ("ZBVZeroBubble", "zb-v", 2),
+        ("DualPipeV", "dualpipe-v", 2),
+    ],
+)
+@pytest.mark.parametrize(("p", "m"), [(2, 4), (4, 8), (4, 16)])
+def test_orders_torch_makes_itself_are_read(torchs: str, ours: str, v: int, p: int, m: int) -> None:
+    shown = pytest.importorskip("torch.distributed.pipelining._schedule_visualizer")
+    rows = shown.get_schedule_ops(torchs, p, m, v)
+    text = "".join(
+        ",".join("" if action is None else repr(action) for action in row) + "\r\n" for row in rows
+    )
+    found = from_torch_csv(text, name=ours)
+    assert (found.n_devices, found.n_stages, found.n_microbatches) == (p, p * v, m)
+    if ours in ("zb-v", "dualpipe-v"):
+        assert found == sim.FAMILIES[ours](p, m)
+
+
+def test_the_order_of_1f1b_with_a_microbatch_too_many_is_refused() -> None:
+    # What torch 2.13 shows for 1F1B: on the last rank every forward is one microbatch ahead.
+    text = "0F0,0F1,0B0,0B1,0REDUCE_GRAD\n1F1,1B0,1F2,1B1,1REDUCE_GRAD\n"
+    with pytest.raises(sim.InvalidSchedule, match="F2@0 is missing"):
+        from_torch_csv(text)
+
+
+def test_a_closing_cell_of_a_stage_that_is_elsewhere_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"row 1, column 3: '1REDUCE_GRAD' is not a pass"):
+        from_torch_csv("0F0,0B0,1REDUCE_GRAD\n1F0,1B0,1REDUCE_GRAD\n")
