@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -170,3 +172,12 @@ def test_bad_input_ends_with_one_sentence(
     assert not out
     assert sentence in err
     assert err.count("\n") == 1
+
+
+def test_the_front_door_gives_functions_in_whatever_order_they_are_asked_for() -> None:
+    code = (
+        "import validation; validation.Workload; validation.experiment; "
+        "print(callable(validation.calibrate), callable(validation.experiment))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["True", "True"]

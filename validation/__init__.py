@@ -41,4 +41,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'validation' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    # A submodule binds its own name here when it is imported; the functions of that name go first.
+    for each, home in _HOMES.items():
+        globals()[each] = getattr(import_module(f".{home}", __name__), each)
+    return globals()[name]
