@@ -14,6 +14,8 @@ from .svg import FONT
 Curve = tuple[Sequence[Any], Sequence[Any]]
 """Where a curve goes: x and y of its corners."""
 
+APART = ("#d55e00", "#2f6fd6", "#0c9f7a", "#c2558f", "#b58900", "#7a8591")
+"""Colours of a few curves, after Okabe and Ito (2008); of more, neighbours look alike."""
 BOTTOM, RIGHT, LINE = 44, 26, 18
 
 
@@ -59,7 +61,8 @@ def chart_svg(
         )
 
     parts = [f"<text x='{left}' y='20' class='t'>{escape(title)}</text>"] if title else []
-    tones = dict(zip(curves, device_tones(max(len(curves), 1)), strict=False))
+    few = len(curves) <= len(APART)
+    tones = dict(zip(curves, APART if few else device_tones(len(curves)), strict=False))
     parts += _legend(rows, tones, left, top - LINE * len(rows) + 6)
     for tick in x_ticks:
         a, _ = at(tick, y_ticks[0])
@@ -100,7 +103,7 @@ def _ticks(low: float, high: float, most: int) -> list[float]:
     span = (high - low) or abs(high) or 1.0
     rough = span / most
     unit = 10 ** math.floor(math.log10(rough))
-    step = next(unit * factor for factor in (1, 2, 2.5, 5, 10) if unit * factor >= rough * 0.999)
+    step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= rough * 0.999)
     first = math.floor(low / step + 1e-9)
     last = max(math.ceil((high if high > low else low + span) / step - 1e-9), first + 1)
     return [round(n * step, 12) for n in range(first, last + 1)]
