@@ -33,7 +33,7 @@ def chart_svg(
     """A chart of named curves and named points, with the names of the axes.
 
     shape: how a curve goes from one corner to the next; "steps" keeps its value until then. Colours
-    and greys read on light and on dark paper. The y axis starts at zero unless something is below.
+    and greys read on light and on dark paper. With curves the y axis starts at zero unless something is below.
 
     >>> chart_svg({"1f1b": ([1, 2], [3, 4])}, x="send", y="makespan")[:4]
     '<svg'
@@ -48,7 +48,7 @@ def chart_svg(
     if any(not math.isfinite(value) for value in xs + ys):
         raise ValueError("a chart has no place for infinite numbers: leave them out")
     x_ticks = _ticks(min(xs), max(xs), 8)
-    y_ticks = _ticks(min(0.0, *ys), max(ys), 6)
+    y_ticks = _ticks(min([*ys, 0.0] if curves else ys), max(ys), 6)
     left = 34 + 7 * max(len(_text(tick)) for tick in y_ticks)
     rows = _legend_rows(list(curves), width - left - RIGHT)
     top = 10 + (22 if title else 0) + LINE * len(rows)
