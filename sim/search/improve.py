@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -12,12 +12,15 @@ import numpy as np
 from ._anneal import anneal
 from ._compiled import Ints
 from .greedy import Found, value
-from .problem import Letters, Problem
+from .problem import UNLIMITED, Letters, Problem
 from .windows import Improved, window
 
 HEATS = (0.5, 0.2, 1.0, 0.05, 2.0, 0.3)
 """Hottest temperatures, in longest passes, tried in turn."""
-POOL = 6
+INSIDE, AT_ENDS = (60, 100, 150, 220), (150, 220, 320)
+"""How many passes a window holds."""
+POOL, PER_METHOD = 10, 3
+"""How many orders are kept, and how many that were made alike."""
 STEPS = 40_000_000
 """Passes played in one round of annealing: about a second."""
 
@@ -55,7 +58,12 @@ class Pool:
         if found.value >= 2**62 or same:
             return False
         better = not self.entries or found.value < self.entries[0].value
-        self.entries = sorted([*self.entries, found], key=lambda entry: entry.value)[:POOL]
+        ranked = sorted([found, *self.entries], key=lambda entry: entry.value)
+        kept: list[Found] = []
+        for entry in ranked:
+            if sum(entry.method == other.method for other in kept) < PER_METHOD:
+                kept.append(entry)
+        self.entries = kept[:POOL]
         return better
 
 
@@ -96,9 +104,9 @@ def improve(
     with ThreadPoolExecutor(workers) as threads:
         while time.monotonic() < until and not pool.closed and idle < patience:
             before = pool.best.value
-            if rng.random() < solver and turn >= 2:
+            if rng.random() < solver and turn >= 1:
                 left = until - time.monotonic()
-                improved = _by_solver(pool, rng, seconds=min(5.0, left), workers=workers)
+                improved = _by_solver(pool, rng, seconds=min(6.0, left), workers=workers)
                 better = improved.value < before
                 pool.add(improved.letters, "windows")
                 solver = min(0.7, solver * 1.3) if better else max(0.15, solver * 0.8)
@@ -134,29 +142,27 @@ def _affordable(until: float, n_ops: int) -> int:
 
 
 def _by_solver(pool: Pool, rng: np.random.Generator, *, seconds: float, workers: int) -> Improved:
-    """One window somewhere in the best order: about 150 passes."""
-    q, best = pool.problem, pool.best
+    """One window of about 150 passes somewhere in a good order, or of 300 at one of its ends."""
+    q = pool.problem
+    rank = int(rng.integers(len(pool.entries))) if rng.random() < 0.5 else 0
+    letters = pool.entries[rank].letters
+    span = max(pool.entries[rank].value, 1)
     n_ops = 3 * q.n_stages * q.n_microbatches
-    span = max(best.value, 1)
-    width = max(1, int(span * rng.choice([60, 100, 150, 220]) / n_ops))
-    low = int(rng.uniform(-width / 2, max(1, span - width / 2)))
+    place = rng.random()
+    width = max(1, span * int(rng.choice(AT_ENDS if place < 0.5 else INSIDE)) // n_ops)
+    if place < 0.3:
+        low = span - width
+    elif place < 0.5:
+        low = 0
+    else:
+        low = int(rng.uniform(-width / 2, max(1, span - width / 2)))
+    fence = None
+    if pool.low is not None and pool.high is not None:  # before the fixed middle, or after it
+        length = np.full_like(pool.low, letters.shape[1])
+        ends = (np.zeros_like(pool.low), pool.low), (pool.high, length)
+        fence = ends[low + width // 2 > span // 2]
     return window(
-        q, best.letters, low=low, high=low + width, seconds=seconds, workers=workers,
-        seed=int(rng.integers(2**31)), bound=pool.bound, fence=_side(pool, rng),
+        q, letters, low=low, high=low + width if low + width < span else UNLIMITED,
+        seconds=seconds, workers=workers, seed=int(rng.integers(2**31)), bound=pool.bound,
+        fence=fence,
     )  # fmt: skip
-
-
-def _side(pool: Pool, rng: np.random.Generator) -> tuple[Ints, Ints] | None:
-    """The positions that a window may touch: those before, or those after the fixed middle."""
-    if pool.low is None or pool.high is None:
-        return None
-    length = np.full_like(pool.low, pool.best.letters.shape[1])
-    return (np.zeros_like(pool.low), pool.low) if rng.random() < 0.5 else (pool.high, length)
-
-
-def from_times(problem: Problem, times: Sequence[tuple[float, int, int]]) -> Letters:
-    """The order in which (time, letter, microbatch) come."""
-    rows: list[list[int]] = [[] for _ in range(problem.n_devices)]
-    for _, letter, _ in sorted(times):
-        rows[problem.placement[letter // 3]].append(letter)
-    return np.array(rows, np.int32)

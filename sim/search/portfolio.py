@@ -27,7 +27,7 @@ from .evaluation import evaluate
 from .greedy import Found, value
 from .improve import Pool, improve
 from .middle import Shortened, with_middle, without_middle
-from .problem import Placement, Problem, problem, stages_on
+from .problem import UNLIMITED, Placement, Problem, problem, stages_on
 from .starts import computed_block, starts
 from .windows import window
 
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 _BLOCK_SECONDS = 2.0
 """What the smallest interval may still take once the order itself is proven optimal."""
+TIP = 350
+"""How many passes the solver gets at either end of a long schedule."""
 RACES = 8
 """How many orders are tried as the steady state of a long schedule."""
 EXACT = 700
@@ -174,7 +176,8 @@ class _Run:
             if not self.pool.closed:
                 self._exact(0.6 * (self.until - time.monotonic()))
         else:
-            self._ends(time.monotonic() + 0.6 * left)
+            self._tips(0.3 * left)
+            self._ends(time.monotonic() + 0.4 * left)
         self._local(self.until, patience=40 if n_ops <= EXACT else 10**9)
 
     def _local(self, until: float, patience: int) -> None:
@@ -194,6 +197,30 @@ class _Run:
         self.pool.add(found.letters, "solver")
         self.pool.bound = max(self.pool.bound, found.bound)
         self.line.tell(self.pool)
+
+    def _tips(self, seconds: float) -> None:
+        """Give the last and the first passes of the best orders of two origins to the solver."""
+        q = self.problem
+        best: dict[str, Found] = {}
+        for entry in sorted(self.tried, key=lambda entry: entry.value):
+            best.setdefault(entry.method, entry)
+        chosen = list(best.values())[:2]
+        n_ops = 3 * q.n_stages * q.n_microbatches
+        for entry in chosen:
+            letters, worth = entry.letters, entry.value
+            width = max(1, worth * TIP // n_ops)
+            for low, high, share in ((worth - width, UNLIMITED, 0.7), (0, width, 0.3)):
+                if self.pool.closed:
+                    return
+                found = window(
+                    q, letters, low=low, high=high, seconds=share * seconds / len(chosen),
+                    workers=self.workers, seed=self.seed, bound=self.bound,
+                )  # fmt: skip
+                letters = found.letters
+            if found.value < worth:
+                self.pool.add(letters, _and(entry.method, "windows"))
+                self.tried.append(Found(letters, found.value, _and(entry.method, "windows")))
+            self.line.tell(self.pool)
 
     def _ends(self, until: float) -> None:
         """Improve warm-up and cool-down of many orders without most of their steady state.
