@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .cli import UsageError
+from sim.command_line import UsageError
 
 if TYPE_CHECKING:
     from sim import Schedule

@@ -91,9 +91,9 @@ def _measured(
 
     import torch
 
+    from sim.command_line import UsageError
     from sim.pipeload import MemoryLimitTooSmall, plans, require_room
 
-    from .cli import UsageError
     from .layer_files import open_model
     from .pipeload import streamed_model
     from .pipeload_demo import demo_inputs, skeletons
@@ -171,7 +171,7 @@ _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "
 
 def _bytes(text: str, option: str) -> int | None:
     """A number of bytes such as 4096, 64MB or 1.5GiB; None where nothing was given."""
-    from .cli import UsageError
+    from sim.command_line import UsageError
 
     if not text:
         return None

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sim import FAMILIES, Schedule, from_json, read_torch_csv, validate
-
-from .cli import UsageError
+from sim.command_line import UsageError
 
 MOST_DEVICES = 256
 MOST_PASSES = 1_000_000

@@ -52,7 +52,8 @@ class RankResult(NamedTuple):
     host: its machine; clocks of one host agree. begun: when each timed step began here.
     steps: the passes of every timed step, in order. memory: those of the step in which bytes
     were counted. static_bytes: weights, gradients, buffers. boundary_bytes: what one
-    microbatch sends over each stage boundary, shape `(n_stages - 1,)`. loss: mean over microbatches.
+    microbatch sends over each stage boundary, shape `(n_stages - 1,)`. loss: the mean over
+    microbatches, on every rank.
     """
 
     rank: int

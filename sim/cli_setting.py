@@ -11,6 +11,7 @@ import typer
 
 from .cli_options import Question
 from .cluster import Cluster, Link
+from .command_line import UsageError
 from .costs import Costs, costs_from_json
 from .exact import Number
 from .families import FAMILIES
@@ -27,7 +28,7 @@ COST_OPTIONS = ("forward", "backward", "weight", "send", "activation_bytes", "bo
                 "static_bytes")  # fmt: skip
 
 
-class UnknownFamily(ValueError):
+class UnknownFamily(UsageError):
     """A name that is neither a family nor a file."""
 
 

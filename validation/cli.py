@@ -11,10 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
+from sim.command_line import CommandLine, UsageError
 from sim.files import write_text_atomically
-
-HELP = "Measures this machine, and says how far the simulator is from it."
-app = typer.Typer(help=HELP, add_completion=False, rich_markup_mode=None)
 
 Devices = Annotated[int, typer.Option("-p", "--devices", min=1, help="Pipeline devices.")]
 Microbatches = Annotated[int, typer.Option("-m", "--microbatches", min=1, help="Microbatches.")]
@@ -26,7 +24,6 @@ Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
 
 
-@app.command("calibrate")
 def calibrate_command(
     devices: Devices = 2,
     stages: Annotated[int, typer.Option(min=1, help="Stages the model is cut into.")] = 4,
@@ -54,7 +51,6 @@ def calibrate_command(
         print(text)
 
 
-@app.command("compare")
 def compare_command(
     family: Annotated[
         str, typer.Argument(help="A family, or a measured trace (.json).")
@@ -88,7 +84,7 @@ def compare_command(
         schedule = measured.schedule
     else:
         if family not in FAMILIES:
-            raise ValueError(f"unknown family {family!r}: there are {', '.join(FAMILIES)}")
+            raise UsageError(f"unknown family {family!r}: there are {', '.join(FAMILIES)}")
         schedule = FAMILIES[family](devices, microbatches)
         measured = None
     found = (
@@ -120,7 +116,6 @@ def compare_command(
         print(frame.to_string(index=False, float_format=lambda x: f"{x:,.4g}"), end="\n\n")
 
 
-@app.command("report")
 def report_command(
     families: Annotated[list[str] | None, typer.Argument(help="Families; all by default.")] = None,
     devices: Devices = 2,
@@ -147,7 +142,7 @@ def report_command(
 
     names = tuple(families or FAMILIES)
     if unknown := [name for name in names if name not in FAMILIES]:
-        raise ValueError(f"unknown family {unknown[0]!r}: there are {', '.join(FAMILIES)}")
+        raise UsageError(f"unknown family {unknown[0]!r}: there are {', '.join(FAMILIES)}")
     streams, parts = None, []
     if device.startswith("cuda"):
         from backend.partition import partitions
@@ -200,31 +195,14 @@ def facts(found: Any) -> dict[str, Any]:
     }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; 0 fine, 1 bad data, 2 bad usage."""
-    try:
-        code = app(
-            args=list(sys.argv[1:] if arguments is None else arguments) or ["--help"],
-            standalone_mode=False,
-            prog_name="python -m validation",
-        )
-    except (KeyboardInterrupt, typer.Abort):
-        return _failed("interrupted", 130)
-    except ModuleNotFoundError as error:
-        return _failed(
-            f"needs {error.name}, which is not installed: pip install 'pipebubble[torch]'", 1
-        )
-    except OSError as error:
-        return _failed(f"{error.filename}: {(error.strerror or str(error)).lower()}", 1)
-    except (ValueError, RuntimeError) as error:
-        return _failed(str(error), 1)
-    except Exception as error:
-        if not hasattr(error, "format_message"):
-            raise
-        return _failed(str(error.format_message()), 2)
-    return code if isinstance(code, int) else 0
-
-
-def _failed(sentence: str, code: int) -> int:
-    print(f"error: {sentence}", file=sys.stderr)
-    return code
+main = CommandLine(
+    "validation",
+    "Measures this machine, and says how far the simulator is from it.",
+    {
+        "calibrate": ("validation.cli", "calibrate_command"),
+        "compare": ("validation.cli", "compare_command"),
+        "report": ("validation.cli", "report_command"),
+    },
+    {"torch": "torch"},
+).run
+"""Run one command; the exit code: 0 fine, 1 bad data, 2 bad usage."""
