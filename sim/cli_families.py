@@ -12,7 +12,8 @@ def families(as_json: Json = False) -> None:
     """List the families: placement, passes, formulas, source.
 
     Formulas are over p devices, m microbatches, v stages per device, k slices, groups of N, and
-    F, B, W: the times of the passes on a device's whole share. They hold at zero send.
+    F, B, W: the times of the passes on a device's whole share. They hold exactly at zero send and
+    where "exact when" is true.
 
     Example:  python -m sim families --json
     """

@@ -26,7 +26,7 @@ from .metrics import Clock
 Names = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[FAMILY|FILE ...]",
+        metavar="FAMILY|FILE",
         help="Which schedules; all families if none is named (see `families`).",
         show_default=False,
     ),

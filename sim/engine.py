@@ -107,7 +107,7 @@ def simulate(
     if record.n_passes < total:
         raise Deadlock(
             f"{schedule.name}: with {cluster.transfers} transfers and {cluster.receives} receives "
-            f"nothing can go on: {record.stopped_at()}"
+            f"nothing can go on: {record.stopped_at(iterations)}"
         )
     return record.trace(costs, cluster, ticks, iterations)
 

@@ -85,7 +85,8 @@ class Ticks:
 
 
 def common_ticks(times: Iterable[Number], *, how_many: int = 1) -> Ticks:
-    """The largest tick that divides all `times` and leaves room to sum `how_many` of them."""
+    """The fewest ticks per unit in which all `times` are whole; floating point where `how_many` of
+    them could add up to more than `LARGEST`."""
     distinct = {exact(time) for time in set(times)}
     per_unit = math.lcm(*(time.denominator for time in distinct))
     largest = max(distinct, default=Fraction(0)) * per_unit * max(how_many, 1)

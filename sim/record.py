@@ -28,7 +28,7 @@ class Recorder:
     def __init__(self, schedule: Schedule, *, tell: Callable[[int], None] | None = None) -> None:
         self.schedule, self.tell = schedule, tell
         self.n_passes = 0
-        self._positions = [0] * schedule.n_devices
+        self._done = [0] * schedule.n_devices
         self._steps: list[tuple[Any, ...]] = []
         self._transfers: dict[Message, tuple[Any, ...]] = {}
         self._memory: list[tuple[Any, ...]] = []
@@ -37,9 +37,9 @@ class Recorder:
         self, device: int, step: Step, iteration: int, span: tuple[Number, Number, Message | None]
     ) -> None:
         """A step ran: (start, end, the message it got last)."""
-        position = self._positions[device]
+        position = self._done[device] - iteration * len(self.schedule.orders[device])
         self._steps.append((device, position, iteration, step, *span))
-        self._positions[device] = (position + len(step)) % len(self.schedule.orders[device])
+        self._done[device] += len(step)
         self.n_passes += len(step)
         if self.tell and self.n_passes % EVERY < len(step):
             self.tell(self.n_passes)
@@ -54,18 +54,15 @@ class Recorder:
         """(device, ticks, change, live bytes, live chunks, reason)"""
         self._memory.append(row)
 
-    def stopped_at(self) -> str:
-        """For every device that is not through: the pass it waits to run."""
+    def stopped_at(self, iterations: int) -> str:
+        """For every device that is not through `iterations`: the pass it waits to run."""
         return ", ".join(
-            f"device {device} waits at {order[position]}"
-            for device, (order, position) in enumerate(
-                zip(self.schedule.orders, self._positions, strict=True)
+            f"device {device} waits at {order[done % len(order)]}"
+            for device, (order, done) in enumerate(
+                zip(self.schedule.orders, self._done, strict=True)
             )
-            if order and (position or not self._ran(device))
+            if done < iterations * len(order)
         )
-
-    def _ran(self, device: int) -> bool:
-        return any(row[0] == device for row in self._steps)
 
     def trace(self, costs: Costs, cluster: Cluster, ticks: Ticks, iterations: int) -> Trace:
         """The `Trace` of everything written down."""

@@ -87,14 +87,21 @@ def compared(rows: Sequence[Found]) -> RenderableType:
 
 def listed(rows: Iterable[Found]) -> RenderableType:
     """The families: a row each."""
-    table = _table("family", "placement", "passes", "bubble", "peak", "options", "source")
+    table = _table(
+        "family", "placement", "passes", "bubble", "peak", "exact when", "options", "source"
+    )
     for row in rows:
         bubble = row["bubble"] + ("" if row["clock"] == "makespan" else " on the longest stage")
         table.add_row(
             row["name"], row["placement"], row["passes"], bubble if row["bubble"] else "-",
-            row["peak"] or "-", ", ".join(row["options"]) or "-", row["source"],
+            row["peak"] or "-", _condition(row["exact_when"]), ", ".join(row["options"]) or "-",
+            row["source"],
         )  # fmt: skip
     return table
+
+
+def _condition(exact_when: str) -> str:
+    return "always" if exact_when == "True" else exact_when
 
 
 def _devices(found: Found) -> Table:

@@ -1,7 +1,8 @@
 """Moves values between devices, and knows when each has arrived.
 
 A transfer waits for its turn (if receives are posted early) and for every wire of its route, holds
-them for bytes / bandwidth, and arrives `send` + link latency after that.
+them for bytes / bandwidth, and arrives `send` + link latency after that. Wires are asked for one by
+one in the order of their names; one that is granted is kept while the transfer waits for the next.
 """
 
 from __future__ import annotations

@@ -203,6 +203,13 @@ def test_closed_streams_are_no_traceback() -> None:
         assert done.stderr == ""
 
 
+def test_a_formula_is_shown_with_its_condition(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["families"]) == 0
+    table = capsys.readouterr().out
+    assert "exact when" in table
+    assert "F == B == W" in table
+
+
 # -- torch's own schedules ----------------------------------------------------------------------
 
 
