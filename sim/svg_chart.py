@@ -33,8 +33,8 @@ def chart_svg(
     """A chart of named curves and named points, with the names of the axes.
 
     shape: how a curve goes from one corner to the next; "steps" keeps its value until then. Colours
-    and greys read on light and on dark paper. With curves the y axis starts at zero, unless there is
-    something below.
+    and greys read on light and on dark paper. With curves the y axis starts at zero, unless
+    there is something below.
 
     >>> chart_svg({"1f1b": ([1, 2], [3, 4])}, x="send", y="makespan")[:4]
     '<svg'
