@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench fix gallery clean
+.PHONY: demo test check bench fix gallery explore lab notebooks docs clean
 
 # Pass times of a 1.5B GPT on 8 A100s, in milliseconds: Qi et al. 2024, arXiv 2401.10241, Table 9.
 demo: .venv/core  ## what every schedule does with the measured pass times of a published run
@@ -27,8 +27,21 @@ fix: .venv/all  ## let ruff mend what it can
 bench: .venv/all  ## speed, as ratios within one run
 	@for file in tests/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
+explore: .venv/lab  ## what if? a page with every knob, in the browser
+	$(BIN)/voila notebooks/explore.ipynb
+
+lab: .venv/lab  ## the notebooks in JupyterLab
+	$(BIN)/jupyter lab notebooks
+
+notebooks: .venv/all  ## run all notebooks again, in place
+	$(BIN)/python docs/notebooks.py
+
+docs: .venv/docs  ## site/index.html: README, gallery, a page per module
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo "open site/index.html"
+
 clean:
-	rm -rf .venv out
+	rm -rf .venv out site
 
 .venv/core: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("pipebubble needs Python >= 3.11, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
@@ -38,4 +51,12 @@ clean:
 
 .venv/all: .venv/core
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[search,torch,plan,notebooks,dev]"
+	@touch $@
+
+.venv/lab: .venv/core
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[notebooks,lab]"
+	@touch $@
+
+.venv/docs: .venv/core
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[docs]"
 	@touch $@
