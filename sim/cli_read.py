@@ -32,6 +32,8 @@ def read_number(text: str, flag: str) -> Number:
         raise wrong(text, flag, "it must not be negative")
     if number > 10**18:
         raise wrong(text, flag, "it must be at most 1e18")
+    if 0 < number < Fraction(1, 10**18):
+        raise wrong(text, flag, "it must be 0 or at least 1e-18")
     return plain(number)
 
 
@@ -79,14 +81,17 @@ def read_word(*words: str) -> Callable[[str, str], str]:
 
 def read_factors(text: str, flag: str) -> Mapping[int, Number]:
     """Device numbers with a factor each, as in 0=1.1,3=1.5."""
-    found = {}
+    found: dict[int, Number] = {}
     for entry in text.split(","):
         device, equals, factor = entry.partition("=")
         if not equals:
             raise wrong(
                 text, flag, "write device=factor, e.g. 2=1.2 for a device 2 that is 20 % slow"
             )
-        found[read_natural(device.strip(" d"), flag)] = read_positive(factor, flag)
+        number = read_natural(device.strip(" d"), flag)
+        if number in found:
+            raise wrong(text, flag, f"device {number} has two factors")
+        found[number] = read_positive(factor, flag)
     return found
 
 

@@ -39,6 +39,8 @@ def schedule_of(name: str, question: Question, *, strict: bool = True) -> Schedu
     """
     if name in FAMILIES:
         return _built(FAMILIES[name], question, strict=strict)
+    if not name:
+        raise UnknownFamily(unknown_family(name))
     known_as_file = Path(name).suffix.lower() in (".json", ".csv") or "/" in name
     if not known_as_file and not Path(name).exists():
         raise UnknownFamily(unknown_family(name))
@@ -52,6 +54,7 @@ def schedule_of(name: str, question: Question, *, strict: bool = True) -> Schedu
             raise ValueError(
                 f"{flag} is {asked}, but the schedule in {name} has {found}: leave it out"
             )
+    _fits_in_memory(schedule.n_ops, name, question)
     return schedule
 
 
@@ -165,8 +168,8 @@ def _built(family: Family, question: Question, *, strict: bool) -> Schedule:
     taken = {name: value for name, value in chosen.items() if name in family.options}
     stages = p * chosen.get("v", 1 if family.placement == "straight" else 2)
     slices = chosen.get("slices", 2 if "slices" in family.options else 1)
-    if stages * m * slices * len(family.passes.split()) > MOST_PASSES:
-        raise ValueError(f"{p} devices and {m} microbatches are more than {MOST_PASSES:,} passes")
+    n_passes = stages * m * slices * len(family.passes.split())
+    _fits_in_memory(n_passes, f"{family.name} on {p} devices with {m} microbatches", question)
     schedule = family(p, m, **taken)
     real = {"v": schedule.n_stages / p, "slices": schedule.n_slices}
     for name in chosen if strict else ():
@@ -175,6 +178,13 @@ def _built(family: Family, question: Question, *, strict: bool) -> Schedule:
             says = f"it takes {takes}" if takes else "it takes -p and -m alone"
             raise typer.BadParameter(f"{family.name} does not take {_FLAGS[name]}: {says}")
     return schedule
+
+
+def _fits_in_memory(n_passes: int, what: str, question: Question) -> None:
+    plays = question.iterations or 1
+    if n_passes * plays > MOST_PASSES:
+        times = f", {plays} times" if plays > 1 else ""
+        raise ValueError(f"{what}{times}: that is more than {MOST_PASSES:,} passes")
 
 
 _FLAGS = {"v": "-v", "group_size": "--group-size", "slices": "--slices"}

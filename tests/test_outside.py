@@ -113,7 +113,34 @@ def test_the_front_door_completes_what_it_imports_on_first_use() -> None:
     assert all(getattr(sim, name) is not None for name in dir(sim))
 
 
+def test_a_group_larger_than_the_batch_is_the_batch() -> None:
+    for p, m, v in ((2, 3, 2), (4, 3, 3), (4, 9, 2)):
+        build = sim.FAMILIES["interleaved"]
+        assert build(p, m, v=v, group_size=10**9) == build(p, m, v=v, group_size=m + p)
+        build = sim.FAMILIES["seq1f1b-interleaved"]
+        large = build(p, m, v=v, slices=2, group_size=2 * 10**9)
+        assert large == build(p, m, v=v, slices=2, group_size=2 * (m + p))
+
+
 # -- from the command line ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["1f1b", "--iterations", "100000000"], "100000000 times: that is more than 5,000,000"),
+        (["1f1b", "--straggler", "0=1,0=2"], "device 0 has two factors"),
+        (["1f1b", "--forward", "1e-400"], "it must be 0 or at least 1e-18"),
+        ([""], "unknown family ''"),
+    ],
+)
+def test_more_odd_options_get_a_sentence(
+    capsys: pytest.CaptureFixture[str], options: list[str], said: str
+) -> None:
+    assert main(["simulate", *options, "-p", "2", "-m", "2"]) in (1, 2)
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert said in err
 
 
 def test_bytes_may_be_fractions(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ def interleaved(
             f"interleaved: group_size is {size} on {n_devices} devices: it must be at least "
             f"{n_devices}, or the warm-up waits for itself"
         )
+    size = min(size, max(n_microbatches, n_devices))  # one group, however large, is all of them
     full = -(-n_microbatches // size) * size
     warm_up = (v - 1) * size
     ahead = 1 if v == 1 else 2

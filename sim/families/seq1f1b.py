@@ -96,6 +96,7 @@ BW1.1@3 BW1@3 BW1.1@1 BW1@1
             f"seq1f1b-interleaved: group_size is {block} units: it must be a multiple of the {k} "
             f"slices and at least the {p} devices, e.g. {max(smallest, -(-block // k) * k)}"
         )
+    block = min(block, max(smallest, n_microbatches * k))  # one block, however large, is all of it
     per_block = block // k
     m = -(-n_microbatches // per_block) * per_block
     orders = []
