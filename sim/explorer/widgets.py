@@ -18,7 +18,7 @@ import plotly.graph_objects as go
 from ..collector import paused_collector
 from ..exact import Number
 from ..families import FAMILIES
-from ..looks import ALARM
+from ..looks import ALARM, USUAL_WIDTH
 from ..plot import gantt, memory_curve
 from .facts import facts_html, message_html
 from .pictures import Pictures, show
@@ -164,7 +164,8 @@ def _draw(explorer: Explorer, now: Played) -> None:
 
 
 def _time_line(one: Played) -> go.Figure:
-    return gantt(one.trace, title=title(one.setting))
+    # Labels chosen for this width: fitting them in the browser takes longer than all the rest.
+    return gantt(one.trace, title=title(one.setting), width=USUAL_WIDTH)
 
 
 def _memory(one: Played) -> go.Figure:
