@@ -170,6 +170,7 @@ def _complaint(schedule: Schedule, limit: Number | None) -> str:
         return ""
     over = [str(device) for device, peak in enumerate(peaks) if peak > limit]
     where = f"device {over[0]}" if len(over) == 1 else f"devices {', '.join(over)}"
+    where = "every device" if len(over) == len(peaks) > 1 else where
     return (
         f"{schedule.name} keeps up to {float(max(peaks)):g} activations alive, more than the "
         f"memory limit of {float(limit):g} on {where}: choose a family with a lower peak"
