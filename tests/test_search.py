@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -125,7 +126,7 @@ def test_a_limit_nothing_can_meet_names_the_smallest_that_can() -> None:
         ({"time_limit": -1}, "time_limit"),
     ],
 )
-def test_what_makes_no_sense_is_refused(change: dict[str, object], words: str) -> None:
+def test_what_makes_no_sense_is_refused(change: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         search(2, 4, uniform("v", 2, 1, 1, 1, 0), **change)
 
@@ -172,3 +173,32 @@ def test_a_wrong_option_gets_one_sentence(
     said = capsys.readouterr().err
     assert words in said
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(("limit", "published"), [(16, 0.0433), (11, 0.0862)])
+def test_zero_bubble_figures_are_met_where_b_gives_memory_back(
+    limit: int, published: float
+) -> None:
+    """Qi et al. 2024, arXiv 2401.10241, Table 5 and Figure 7: 1.5B, p=8, m=24; limits 2p, 1.375p.
+
+    F keeps 34 h + 5 a s bytes per token and W needs 32 h of them, with h=2304, a=24, s=1024.
+    """
+    kept, rest = 34 * 2304 + 5 * 24 * 1024, 32 * 2304
+    costs = Costs.of(
+        8, forward=18522, backward=18086, weight=9337, send=601, activation_bytes=kept,
+        backward_bytes=[rest - kept] * 8,
+    )  # fmt: skip
+    found = search(
+        8, 24, costs, placement="straight", memory_bytes=limit * kept, clock="longest_stage",
+        time_limit=15,
+    )  # fmt: skip
+    assert 1 - 24 * 45945 / float(found.value) <= published + 5e-5
+
+
+def test_without_that_the_same_figures_are_proven_to_be_out_of_reach() -> None:
+    costs = uniform("straight", 8, 18522, 18086, 9337, 601)
+    found = search(
+        8, 24, costs, placement="straight", memory_limit=16, clock="longest_stage", time_limit=15
+    )
+    assert found.proven_optimal
+    assert 1 - 24 * 45945 / float(found.lower_bound) > 0.1

@@ -3,6 +3,11 @@
 Every row is one instance at the memory limit of its reference, on the `longest_stage` clock unless
 it says makespan: the reference's bubble, ours, the proven bound, and the seconds taken.
 
+The searches of arXiv 2401.10241 count memory in bytes, and there B gives a part of it back: of the
+34 h + 5 a s that F keeps per token (h hidden size, a heads, s sequence), W needs only 32 h. With B
+giving nothing back, some of their figures are below what can be proven for the same number of
+shares; so their rows are searched with their bytes.
+
 Sources: `reference_adaptive.json` (block search of arXiv 2405.15362, released code), the memory
 curve and tables 5 and 8 of arXiv 2401.10241, and optima of straight pipelines of unit passes that a
 constraint solver proved.
@@ -15,6 +20,7 @@ import json
 import statistics
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +36,13 @@ STRAIGHT = ((4, 8, 3, 31), (4, 8, 2, 41), (4, 12, 3, 44), (4, 12, 2, 61), (8, 32
 """(p, m, limit, makespan) of unit passes; the last is what 60 s of a plain solver reached."""
 
 
+SHAPES = {18522: (2304, 24), 18513: (2304, 24), 18546: (2304, 24),
+          29718: (4096, 32), 29802: (4096, 32), 29935: (4096, 32),
+          11347: (5120, 40), 11307: (5120, 40), 11325: (5120, 40)}  # fmt: skip
+"""(hidden size, heads) by the time of F; 1,024 tokens: arXiv 2401.10241, Table 3."""
+TOKENS = 1024
+
+
 class Instance(NamedTuple):
     """A pipeline with a memory limit (shares) and what is known to be reachable on a clock."""
 
@@ -41,6 +54,7 @@ class Instance(NamedTuple):
     limit: float
     clock: Clock
     reference: float
+    shape: tuple[int, int] | None = None
 
     def costs(self) -> Costs:
         """Uniform costs of the whole share of a device."""
@@ -48,7 +62,27 @@ class Instance(NamedTuple):
         v = (*range(p), *reversed(range(p)))
         bare = Schedule(tuple(range(p)) if self.placement == "straight" else v, ((),) * p, self.m)
         forward, backward, weight, send = self.times
-        return Costs.uniform(bare, forward=forward, backward=backward, weight=weight, send=send)
+        plain = Costs.uniform(bare, forward=forward, backward=backward, weight=weight, send=send)
+        if self.shape is None:
+            return plain
+        kept = self.kept_bytes()
+        after_b = 32 * self.shape[0]
+        return replace(
+            plain,
+            activation_bytes=((kept,),) * bare.n_stages,
+            backward_bytes=((after_b - kept,),) * bare.n_stages,
+        )
+
+    def kept_bytes(self) -> int:
+        """What F keeps, per token."""
+        hidden, heads = self.shape or (0, 0)
+        return 34 * hidden + 5 * heads * TOKENS
+
+    def limits(self) -> dict[str, Any]:
+        """The memory limit as `search` takes it."""
+        if self.shape is None:
+            return {"memory_limit": self.limit}
+        return {"memory_bytes": self.limit * self.kept_bytes()}
 
     def bubble(self, value: float) -> float:
         """The share of `value` in which a device is idle."""
@@ -89,7 +123,8 @@ def _published(
     forward, backward, weight = (per_share * row[name] for name in names)
     work = row["m"] * (forward + backward + weight)
     return Instance(source, row["p"], row["m"], (forward, backward, weight, row["comm"]),
-                    placement, limit, "longest_stage", work / (1 - bubble))  # fmt: skip
+                    placement, limit, "longest_stage", work / (1 - bubble),
+        SHAPES.get(row["F"]) if per_share == 1 else None)  # fmt: skip
 
 
 def main() -> None:
@@ -120,7 +155,7 @@ def main() -> None:
         if time.monotonic() - began > asked.total:
             break
         result = search(
-            found.p, found.m, found.costs(), placement=found.placement, memory_limit=found.limit,
+            found.p, found.m, found.costs(), placement=found.placement, **found.limits(),
             clock=found.clock, time_limit=asked.seconds, progress=False,
         )  # fmt: skip
         ours, known = found.bubble(float(result.value)), found.bubble(found.reference)

@@ -110,8 +110,8 @@ def list_order(
 
     The rules of a device may differ by phase g: 0 before its first B, 2 once its first chunk has
     run every F, 1 between. caps[g, d, c]: how many microbatches chunk c of device d may have
-    between F and the end of W. rank[g, d, 2 * c + kind]: which of the ready passes F (0) or B (1)
-    of chunk c goes first (small).
+    between F and the end of W; caps[g, d, chunks + c]: between F and B. rank[g, d, 2 * c + kind]:
+    which of the ready passes F (0) or B (1) of chunk c goes first (small).
     look[g, d]: in thousandths: W runs if nothing better comes within look[., 0] of its time; a pass
     gives way to a better one that comes within look[., 1] of its own time; W runs at once when
     look[., 2] (a number) are pending.
@@ -168,6 +168,8 @@ def list_order(
                     live[0, d] + takes[0, letter] <= limits[0, d]
                     and live[1, d] + takes[1, letter] <= limits[1, d]
                 )
+                if kind == 0 and i - count[3 * s + 1] >= caps[g, d, chunks + c]:
+                    continue
                 if kind == 0 and i - count[3 * s + 2] >= caps[g, d, c]:
                     if at <= now:
                         starved = True

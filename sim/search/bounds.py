@@ -72,8 +72,10 @@ def lower_bound(
             if found.simple:
                 best = max(best, few_live(found, device, path, ledger))
                 best = max(best, full_memory(found, device, path, ledger))
+                best = max(best, late_weights(found, device, path, ledger))
                 if clock == "longest_stage":
                     best = max(best, few_live(found, device, first, ledger))
+                    best = max(best, late_weights(found, device, first, ledger))
     return found.time(best)
 
 
@@ -185,6 +187,31 @@ def few_live(found: Passes, device: int, path: Path, ledger: Ledger) -> Time:
             max(idle[1:], default=-work) + max(more), max(idle) + max(more[1:], default=-work)
         )
     return work + max(idle) + max(more)
+
+
+def late_weights(found: Passes, device: int, path: Path, ledger: Ledger) -> Time:
+    """Time because the memory cannot put off all weight gradients until after the last B.
+
+    When a device's last B ends, what is left to it is the W of what is alive: at most R. All other
+    work comes before, after the head of its first pass; and the gradient still has its way to go.
+    """
+    mine = [shape for job in found.total[device] for shape in job]
+    if not all(shape in path.head for shape in mine):
+        return 0
+    stages = found.stages_of[device]
+    rest = most_work(
+        [
+            Item(
+                found.weight(s),
+                ledger.at_forward[s] + ledger.at_backward[s],
+                found.n_microbatches,
+            )
+            for s in stages
+        ],
+        ledger.limit,
+    )
+    after_b = min(path.tail["B" if ("B", s, 0) in path.tail else "BW", s, 0] for s in stages)
+    return min(path.head[shape] for shape in mine) + found.work(device) - rest + after_b
 
 
 def full_memory(found: Passes, device: int, path: Path, ledger: Ledger) -> Time:

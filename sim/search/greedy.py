@@ -22,7 +22,7 @@ from .problem import Letters, Problem
 class Rules:
     """What `list_order` goes by; see there: numbers per phase and device.
 
-    Shapes `(3, p, chunks)`, `(3, p, 2 * chunks)`, `(3, p, 3)`.
+    Shapes `(3, p, 2 * chunks)`, `(3, p, 2 * chunks)`, `(3, p, 3)`.
     """
 
     caps: Ints
@@ -110,9 +110,10 @@ def greedy(problem: Problem, *, seconds: float, seed: int = 0, target: int = 0) 
 def sweep(problem: Problem) -> Iterator[Rules]:
     """Rule sets in which the caps change linearly from device 0 to the last one.
 
-    First a coarse choice of all, then the finer ones.
+    First a coarse choice of all, then the finer ones; each for all phases, and for the warm-up
+    alone with nothing but the limit afterwards.
     """
-    p, chunks = problem.n_devices, problem.chunks
+    p, chunks, m = problem.n_devices, problem.chunks, problem.n_microbatches
     room = _room(problem)
     top = int(room.max())
     looks = ((1000, 0, 9999), (0, 0, 9999), (1000, 1000, 9999), (1000, 500, 2), (1000, 1000, 1))
@@ -133,9 +134,18 @@ def sweep(problem: Problem) -> Iterator[Rules]:
                         rest = np.maximum(1, (room - last) // (chunks - 1))
                         caps = np.repeat(rest[:, None], chunks, 1)
                         caps[:, -1] = last
-                    yield Rules(
-                        np.array([caps] * 3), np.array([[rank] * p] * 3), np.array([[look] * p] * 3)
-                    )
+                    free = np.repeat(np.maximum(1, room - (chunks - 1))[:, None], chunks, 1)
+                    any_number = np.full_like(caps, m)
+                    ranks = np.array([[rank] * p] * 3)
+                    looks_of = np.array([[look] * p] * 3)
+                    for later in (caps, free):
+                        both = np.array([caps, later, later])
+                        yield Rules(
+                            np.concatenate([both, np.array([any_number] * 3)], 2), ranks, looks_of
+                        )
+                    if chunks == 1:  # late devices put off W, so that what they send comes early
+                        ahead = np.array([np.concatenate([free, caps], 1)] * 3)
+                        yield Rules(ahead, ranks, looks_of)
 
 
 def _room(problem: Problem) -> Ints:
@@ -150,6 +160,8 @@ def _room(problem: Problem) -> Ints:
 
 def _ranks(chunks: int) -> list[tuple[int, ...]]:
     """Which pass goes first, by (chunk, kind): backwards, then late chunks, and variants."""
+    if chunks == 1:
+        return [(1, 0), (0, 1)]
     late_first = tuple(2 * (chunks - 1 - c) + 0 for c in range(chunks))
     backward = [late_first[c] // 2 for c in range(chunks)]
     return [
@@ -162,7 +174,7 @@ def _ranks(chunks: int) -> list[tuple[int, ...]]:
 def mutated(rules: Rules, rng: np.random.Generator, problem: Problem) -> Rules:
     """The rules with one to three numbers changed, in one phase or in all."""
     caps, rank, look = rules.caps.copy(), rules.rank.copy(), rules.look.copy()
-    _, p, chunks = caps.shape
+    p, chunks = caps.shape[1], caps.shape[2] // 2
     for _ in range(rng.integers(1, 4)):
         kind, d, c, g = (int(rng.integers(n)) for n in (8, p, chunks, 5))
         phases = slice(None) if g > 2 else slice(g, g + 1)
@@ -170,6 +182,10 @@ def mutated(rules: Rules, rng: np.random.Generator, problem: Problem) -> Rules:
         many = slice(d, last)
         if kind < 5:
             step = int(rng.choice([-1, 1]))
+            if rng.integers(3) == 0 and (chunks == 1 or rng.integers(4) == 0):
+                ahead = np.minimum(caps[phases, many, chunks + c], caps[phases, many, c] + 1)
+                caps[phases, many, chunks + c] = np.maximum(1, ahead + step)
+                continue
             caps[phases, many, c] = np.maximum(1, caps[phases, many, c] + step)
             if chunks > 1 and rng.integers(2):
                 other = int(rng.integers(chunks))
