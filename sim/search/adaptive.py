@@ -82,7 +82,7 @@ def adaptive(
                         found.append((value, len(found), line, zone))
             if len(found) > 200:  # keep the best few only
                 found = sorted(found, key=lambda entry: entry[:2])[:40]
-        if found:
+        if found or time.monotonic() > until + time_limit:
             break
     if not found:
         rows = player.one_by_one()
