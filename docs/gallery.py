@@ -1,6 +1,6 @@
 """Makes what the documentation shows from the code: pictures, the gallery, the README's table.
 
-    python docs/gallery.py          writes docs/gallery.md, docs/pictures/*.svg and README.md
+python docs/gallery.py          writes docs/gallery.md, docs/pictures/*.svg and README.md
 """
 
 from __future__ import annotations
