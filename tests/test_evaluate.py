@@ -72,7 +72,7 @@ def test_the_same_schedule_can_be_judged_under_other_costs() -> None:
 def test_passes_that_wait_for_each_other_are_named() -> None:
     first = Op("BW", 0, 0), Op("F", 0, 0)
     schedule = Schedule((0, 1), (first, (Op("F", 1, 0), Op("BW", 1, 0))), 1, name="stuck")
-    with pytest.raises(InvalidSchedule, match="stuck.*BW0@0"):
+    with pytest.raises(InvalidSchedule, match=r"stuck.*BW0@0"):
         evaluate(schedule, Costs.uniform(schedule))
 
 
@@ -99,7 +99,9 @@ schedule = FAMILIES["dualpipe-v"](4, 10)
 found = evaluate(schedule, Costs.uniform(schedule, forward=2, backward=2, weight=2))
 print(found.makespan, found.longest_stage, *found.peak_activations)
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     schedule = FAMILIES["dualpipe-v"](4, 10)
     found = evaluate(schedule, Costs.uniform(schedule, forward=2, backward=2, weight=2))
     expected = [found.makespan, found.longest_stage, *found.peak_activations]
