@@ -120,7 +120,7 @@ def test_a_loop_is_solved_and_proven() -> None:
 def test_several_microbatches_per_period_can_beat_one() -> None:
     costs = Costs.of(4, forward=1, backward=1, weight=1)
     block = smallest_interval(
-        (0, 1, 2, 3), costs, memory_limit=3, microbatches_per_period=3, time_limit=6
+        (0, 1, 2, 3), costs, memory_limit=3, microbatches_per_period=3, time_limit=15
     )
     assert block.interval < 4
     assert block.interval_bound <= block.interval
@@ -289,3 +289,12 @@ def test_a_warm_start_is_never_lost() -> None:
     block = smallest_interval(v(4), costs, memory_limit=2)
     again = smallest_interval(v(4), costs, memory_limit=2, time_limit=0, warm_start=block)
     assert again.interval == block.interval
+
+
+def test_passes_that_take_no_time_still_leave_in_microbatch_order() -> None:
+    costs = Costs.of(4, forward=0, backward=0, weight=0, send=[0, 0, 1])
+    block = smallest_interval((0, 1, 1, 0), costs, memory_limit=3)
+    for m in (1, 3, 5, 8):
+        schedule = block_schedule(block, m, costs, memory_limit=3)
+        validate(schedule)
+        assert max(evaluate(schedule, costs).peak_activations) <= 3

@@ -167,7 +167,7 @@ def report_command(
         print(text)
         return
     columns = ["family", "simulated_makespan", "measured_makespan", "spread_makespan",
-               "error_makespan", "error_peak_bytes"]  # fmt: skip
+               "error_makespan", "error_replay", "error_peak_bytes"]  # fmt: skip
     print(found.table()[columns].to_string(index=False, float_format=lambda x: f"{x:.4g}"))
     print(json.dumps(found.summary(), indent=1))
 

@@ -17,6 +17,7 @@ from .calibrate import Workload, calibrate
 from .compare import Comparison, compare
 from .profile import Profile
 from .provenance import provenance
+from .replay import replay
 
 Key = tuple[int, int]
 """Stages and slices: families with the same share a profile."""
@@ -26,7 +27,9 @@ Key = tuple[int, int]
 class Case:
     """One family: what was predicted, what happened in every round, and the two compared.
 
-    comparison: against the round of median makespan. memory: bytes per device, predicted and
+    comparison: against the round of median makespan. replay_errors: of the makespan in every round
+    when it is simulated with that round's own pass times: what is left when the machine has not
+    changed between calibration and run. memory: bytes per device, predicted and
     measured, without static ones.
     """
 
@@ -34,6 +37,7 @@ class Case:
     simulated: Trace
     measured: tuple[Trace, ...]
     comparison: Comparison
+    replay_errors: tuple[float, ...]
     predicted_bytes: tuple[int, ...]
     measured_bytes: tuple[int, ...]
 
@@ -49,7 +53,8 @@ class Experiment:
 
     def table(self) -> pd.DataFrame:
         """A row per family: both clocks simulated and measured (median), `spread` (half the range
-        between the quartiles over the median), errors, and the worst error of a device's peak."""
+        between the quartiles over the median), errors, `error_replay`, and the worst error of a
+        device's peak."""
         rows = []
         for name, case in self.cases.items():
             row: dict[str, Any] = {"family": name}
@@ -63,6 +68,7 @@ class Experiment:
                     f"spread_{clock}": float(high - low) / 2 / middle,
                     f"error_{clock}": float(read(case.simulated)) / middle - 1,
                 }
+            row["error_replay"] = float(np.median(case.replay_errors))
             pairs = zip(case.predicted_bytes, case.measured_bytes, strict=True)
             row["error_peak_bytes"] = max(abs(a / b - 1) if b else float(a) for a, b in pairs)
             rows.append(row)
@@ -78,6 +84,11 @@ class Experiment:
                 f"median_error_{clock}": float(errors.median()),
                 f"worst_error_{clock}": float(errors.max()),
             }
+        replays = table["error_replay"].abs()
+        found |= {
+            "median_error_replay": float(replays.median()),
+            "worst_error_replay": float(replays.max()),
+        }
         found["worst_error_peak_bytes"] = float(table["error_peak_bytes"].max())
         found["ranked_pairs"], found["misranked"] = ranking(table)
         return found
@@ -197,6 +208,7 @@ def _case(
         simulated,
         tuple(measured),
         compare(simulated, middle),
+        tuple(float(makespan(replay(one)) / makespan(one)) - 1 for one in measured),
         tuple(int(size) for size in peak_bytes(simulated)),
         counted.peak_bytes,
     )

@@ -59,6 +59,7 @@ def block_schedule(
         time = makespan if clock == "makespan" else longest
         if makespan >= 0 and (least is None or time < least):
             best, least = order, time
+    best = _relabelled(best, len(block.placement) - 1)
     return Schedule(
         block.placement,
         tuple(_ops(best[a:b]) for a, b in pairwise(first)),
@@ -101,6 +102,20 @@ def _peaks(problem: Problem, rows: list[list[tuple[int, int, int]]]) -> list[int
             most = max(most, alive + (kept, max(change, 0), 0)[kind])
             alive += (kept, change, -kept - change)[kind]
         found.append(most)
+    return found
+
+
+def _relabelled(lines: Ints, last: int) -> Ints:
+    """The same orders with microbatches numbered as they pass the last stage.
+
+    Equal microbatches may be renamed at will; several in one period may come out of it in another
+    order than they went in.
+    """
+    passing = lines[(lines[:, 0] == 0) & (lines[:, 1] == last), 2]
+    number = np.empty(len(passing), np.int64)
+    number[passing] = np.arange(len(passing))
+    found = lines.copy()
+    found[:, 2] = number[lines[:, 2]]
     return found
 
 
