@@ -85,6 +85,12 @@ def test_a_trace_replayed_as_it_was_is_the_same() -> None:
     assert sim.peak_bytes(again) == sim.peak_bytes(trace)
 
 
+@pytest.mark.parametrize("name", sim.FAMILIES)
+def test_every_family_can_be_replayed(name: str) -> None:
+    trace = played(name, m=6)
+    assert sim.makespan(validation.replay(trace)) == pytest.approx(sim.makespan(trace))
+
+
 def test_a_replay_answers_what_if() -> None:
     trace = played()
     ideal = sim.makespan(played(send=0))

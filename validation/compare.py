@@ -71,13 +71,21 @@ def compare(simulated: Trace, measured: Trace) -> Comparison:
 def pass_times(trace: Trace) -> pd.DataFrame:
     """Median `time` of each kind of pass, indexed by `kind`, `stage`, `slice`.
 
-    Passes of a fused step are left out where there are others: a step is timed as a whole.
+    A fused step is timed as a whole, so passes count where they run alone. Those that never do
+    (2BP's weight gradients) share evenly what the others leave of their step.
     """
-    ops = trace.ops
-    alone = ops[~ops.duplicated(["device", "step"], keep=False)]
-    used = alone if len(alone) else ops
-    times = used.assign(time=(used.end - used.start).astype(float))
-    return times.groupby(["kind", "stage", "slice"])[["time"]].median()
+    key, step = ["kind", "stage", "slice"], ["device", "step"]
+    ops = trace.ops.assign(time=(trace.ops.end - trace.ops.start).astype(float))
+    is_alone = ~ops.duplicated(step, keep=False)
+    alone = ops[is_alone].groupby(key)[["time"]].median()
+    fused = ops[~is_alone]
+    known = alone["time"].reindex(pd.MultiIndex.from_frame(fused[key])).to_numpy()
+    fused = fused.assign(known=known, unknown=pd.isna(known))
+    by_step = fused.groupby(step)
+    left = fused["time"] - by_step["known"].transform("sum")
+    fused = fused.assign(time=left.clip(lower=0) / by_step["unknown"].transform("sum"))
+    parts = fused[fused["unknown"]].groupby(key)[["time"]].median()
+    return pd.concat([alone, parts]).sort_index()
 
 
 def _error(simulated: pd.Series, measured: pd.Series) -> pd.Series:
