@@ -28,8 +28,8 @@ class Case:
     """One family: what was predicted, what happened in every round, and the two compared.
 
     comparison: against the round of median makespan. replay_errors: of the makespan in every round
-    when it is simulated with that round's own pass times: what is left when the machine has not
-    changed between calibration and run. memory: bytes per device, predicted and
+    when it is simulated with that round's own pass times: what is left when pass times are
+    those of the run and not of the calibration. memory: bytes per device, predicted and
     measured, without static ones.
     """
 

@@ -93,7 +93,7 @@ def _summary(summary: Mapping[str, Any]) -> str:
         f"{summary['worst_error_longest_stage']:.1%}.",
         f"Makespan simulated with the run's own pass times: median error "
         f"{summary['median_error_replay']:.1%}, worst {summary['worst_error_replay']:.1%}. "
-        "The rest is how much the machine changed between calibration and run.",
+        "The rest is pass times that differ between calibration and run.",
         f"Peak bytes of any device of any family: worst error "
         f"{summary['worst_error_peak_bytes']:.2%}.",
         f"Ranking: of {summary['ranked_pairs']} pairs that simulation tells apart by more than the "
