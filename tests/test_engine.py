@@ -30,8 +30,7 @@ def unit(schedule: Schedule, **cells: float | Fraction) -> Costs:
 def starts(trace: sim.Trace) -> dict[str, object]:
     ops = trace.ops
     names = [
-        str(Op(*row))
-        for row in zip(ops.kind, ops.stage, ops.microbatch, ops["slice"], strict=True)
+        str(Op(*row)) for row in zip(ops.kind, ops.stage, ops.microbatch, ops["slice"], strict=True)
     ]
     return dict(zip(names, ops.start.tolist(), strict=True))
 
@@ -202,9 +201,7 @@ def test_memory_is_taken_at_the_start_and_given_back_at_the_end() -> None:
 
 
 def test_a_b_that_frees_gives_back_at_its_end() -> None:
-    costs = Costs.of(
-        1, forward=1, backward=2, weight=3, activation_bytes=10, backward_bytes=-4
-    )
+    costs = Costs.of(1, forward=1, backward=2, weight=3, activation_bytes=10, backward_bytes=-4)
     ops = Op("F", 0, 0), Op("B", 0, 0), Op("W", 0, 0)
     trace = sim.simulate(Schedule((0,), (ops,), 1), costs)
     assert trace.memory[["time", "change"]].values.tolist()[2:] == [[3, -4], [6, -6]]
