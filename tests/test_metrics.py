@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -108,6 +110,6 @@ def test_idle_time_and_critical_path_add_up_exactly(
     assert (account[parts] >= 0).all(axis=None)
     path = sim.critical_path(trace)
     assert path[-1].end - path[0].start == pytest.approx(float(whole))
-    assert all(one.end == two.start for one, two in zip(path, path[1:], strict=False))
+    assert all(one.end == two.start for one, two in pairwise(path))
     if receives == "buffered" and iterations == 1:
         assert all(leg.what != "wait" for leg in path)
