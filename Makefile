@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench fix gallery explore lab notebooks docs clean
+.PHONY: demo test check bench hunt fix gallery explore lab notebooks docs clean
 
 # Profiled pass times of a 1.5B GPT on 8 A100s, in milliseconds: arXiv 2401.10241, behind its Table 5.
 demo: .venv/core  ## what every schedule does with the measured pass times of a published run
@@ -13,6 +13,9 @@ demo: .venv/core  ## what every schedule does with the measured pass times of a 
 
 test: .venv/all  ## every test, doctest and notebook
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+hunt: .venv/all  ## the property tests with new random cases, again and again until one fails
+	while HYPOTHESIS_PROFILE=hunt $(BIN)/python -m pytest -n 2 --dist worksteal -m hypothesis; do :; done
 
 check: .venv/all  ## style, types and layers
 	$(BIN)/ruff check .

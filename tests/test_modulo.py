@@ -230,6 +230,22 @@ def test_the_table_and_the_solver_agree_on_every_period(
             assert (table.layout is None) == (solver.layout is None)
 
 
+def test_a_backward_without_length_counts_what_it_adds() -> None:
+    """At period 1 two microbatches are alive on device 2 when B, of no length, adds a byte."""
+    costs = Costs.of(
+        4,
+        forward=[0, 0, 1, 0],
+        backward=[0, 0, 0, 1],
+        weight=[0] * 4,
+        activation_bytes=4,
+        backward_bytes=[0, 0, 1, 0],
+    )
+    eight, _ = problem_of(range(4), costs, memory_bytes=8)
+    nine, _ = problem_of(range(4), costs, memory_bytes=9)
+    assert straight_layout(eight, 1) is None and solved(eight, 1, 1, time_limit=20).layout is None
+    assert straight_layout(nine, 1) and solved(nine, 1, 1, time_limit=20).layout
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.data(), st.integers(1, 4))
 def test_the_recursion_and_the_solver_agree_on_every_period(data: st.DataObject, p: int) -> None:

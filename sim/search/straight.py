@@ -45,21 +45,21 @@ def straight_layout(problem: Problem, period: int) -> Layout | None:
 
 def _smallest_loop(problem: Problem, T: int, s: int, least: int) -> tuple[int, int] | None:
     """The smallest loop >= `least` of a stage, and how long its W waits; None if nothing fits."""
-    f, b, w = problem.forward[s], problem.backward[s], problem.weight[s]
-    if f + b + w > T:
+    if problem.forward[s] + problem.backward[s] + problem.weight[s] > T:
         return None
-    found = min(_candidates(T, f, b, w, least))
-    if problem.limit is None:
-        return found
-    if _most(problem, T, s, *found) > problem.limit[problem.placement[s]]:
+    loop, most, wait = min(_candidates(problem, T, s, least))
+    if problem.limit is not None and most > problem.limit[problem.placement[s]]:
         return None  # a longer loop holds no less
-    return found
+    return loop, wait
 
 
-def _candidates(T: int, f: int, b: int, w: int, least: int) -> Iterator[tuple[int, int]]:
+def _candidates(problem: Problem, T: int, s: int, least: int) -> Iterator[tuple[int, int, int]]:
     """The smallest loops >= least with B at a phase in [f, T-b-w], its W behind it, and in
-    [f+w, T-b], its W behind the next F; with the wait of W. A B without length may sit at T."""
-    for low, high, wait_until in ((f, T - b - w, 0), (f + w, T - b, T + f)):
+    [f+w, T-b], its W behind the next F; with the most units alive and the wait of W. A B without
+    length may sit at T, before the next F."""
+    f, b, w = problem.forward[s], problem.backward[s], problem.weight[s]
+    kept, change = problem.kept[s], problem.change[s]
+    for low, high, late in ((f, T - b - w, False), (f + w, T - b, True)):
         if low > high:
             continue
         whole, phase = divmod(least, T)
@@ -68,20 +68,7 @@ def _candidates(T: int, f: int, b: int, w: int, least: int) -> Iterator[tuple[in
         start = max(phase, low)
         if start > high:
             whole, start = whole + 1, low
-        yield whole * T + start, max(wait_until - start - b, 0)
-
-
-def _most(problem: Problem, T: int, s: int, loop: int, wait: int) -> int:
-    """Most units alive, just after F starts or (where B takes more) just after B starts."""
-    kept, change = problem.kept[s], problem.change[s]
-    length = loop + problem.backward[s] + wait + problem.weight[s]
-    turn = loop if change >= 0 else loop + problem.backward[s]
-
-    def below(end: int, age: int) -> int:
-        return max(-(-(end - age) // T), 0)
-
-    most = 0
-    for age in (0, loop % T) if change > 0 else (0,):
-        alive = max(below(length, age), 1 if age == 0 else 0)
-        most = max(most, (kept + change) * alive - change * min(below(turn, age), alive))
-    return most
+        # passes in one period: F, B, W, where `whole` older microbatches are alive behind F, or
+        # F, W, B, where one more is, which has had its B
+        most = kept * (whole + 2) + change if late else kept * (whole + 1) + max(change, 0)
+        yield whole * T + start, most, max(T + f - start - b, 0) if late else 0
