@@ -65,6 +65,7 @@ class _Model:
         self.phase = {key: model.new_int_var(0, period - 1, "") for key in self.keys}
         self.round: dict[Key, Expr] = {}
         self.first: dict[tuple[Key, Key], Expr] = {}
+        self.spot: dict[Key, Expr] = {}
 
     def steps(self) -> None:
         """Phases and periods along the way of each microbatch."""
@@ -97,11 +98,18 @@ class _Model:
         """No two passes of a device overlap modulo the period."""
         for stages in self.problem.stages_of:
             here = [key for key in self.keys if key[1] in stages]
+            self._rank([key for key in here if not self.problem.durations(key[0])[key[1]]])
             for i, a in enumerate(here):
                 for b in here[i + 1 :]:
                     self._apart(a, b)
                     if a[2] == b[2]:
                         self._in_turn(*sorted((a, b), key=self._place))
+
+    def _rank(self, here: list[Key]) -> None:
+        """Passes of a device that take no time are in one order, also those of the same phase."""
+        for key in here:
+            rank = self.model.new_int_var(0, len(here) - 1, "")
+            self.spot[key] = self.phase[key] * len(here) + rank
 
     def _apart(self, a: Key, b: Key) -> None:
         model, T = self.model, self.T
@@ -111,6 +119,9 @@ class _Model:
         model.add(self.phase[a] + T >= self.phase[b] + long_b).only_enforce_if(x)
         model.add(self.phase[a] >= self.phase[b] + long_b).only_enforce_if(~x)
         model.add(self.phase[b] + T >= self.phase[a] + long_a).only_enforce_if(~x)
+        if a in self.spot and b in self.spot:
+            model.add(self.spot[b] > self.spot[a]).only_enforce_if(x)
+            model.add(self.spot[a] > self.spot[b]).only_enforce_if(~x)
         self.first[a, b], self.first[b, a] = x, 1 - x
 
     def _place(self, key: Key) -> int:

@@ -20,7 +20,7 @@ Time and space grow with p T^2 G, where G is the slack that the memory limit lea
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,9 +57,12 @@ def nested_layout(problem: Problem, period: int, *, largest: int = LARGEST_TABLE
         verdict = _search(
             problem, T, G, np.array(slack), tables, p * (G + 1) * T * T <= 2 * largest
         )
-    # where both F of a device take no time, who is first of two at once is not told apart
-    sharp = bool((tables.times[:, :2].max(axis=1) > 0).all())
-    return verdict._replace(proven=verdict.proven and sharp)
+    if verdict.layout is None and tables.units[:-1, 5:].any():
+        free = tables.units.copy()
+        free[:-1, 5:] = 0  # allows also what would run a microbatch backwards
+        loose = _search(problem, T, G, np.array(slack), replace(tables, units=free), keep)
+        return Answer(None, loose.layout is None)
+    return verdict
 
 
 def states(problem: Problem, period: int) -> int:
@@ -95,8 +98,10 @@ def _search(
 
 @dataclass(frozen=True)
 class _Tables:
-    """times[d] = F0 F1 B1 B0 W1 W0; units[d] = kept0 kept1 change0 change1 limit; down, up: sends
-    of the boundaries between d and d+1 in chunk 0 and chunk 1; inner, outer: least loops."""
+    """times[d] = F0 F1 B1 B0 W1 W0; units[d] = kept0 kept1 change0 change1 limit, then whether F0
+    and F1, and B1 and B0, may be of one microbatch if they fall on one instant, and so keep their
+    order; down, up: sends of the boundaries between d and d+1 in chunk 0 and chunk 1; inner, outer:
+    least loops."""
 
     times: NDArray[np.int64]
     units: NDArray[np.int64]
@@ -115,7 +120,7 @@ def _tables(problem: Problem) -> _Tables:
     times = [[f[d], f[last - d], b[last - d], b[d], w[last - d], w[d]] for d in range(p)]
     units = [
         [problem.kept[d], problem.kept[last - d], problem.change[d], problem.change[last - d],
-         limits[order[d]]]
+         limits[order[d]], _at_once(problem, f, d), _at_once(problem, b, d)]
         for d in range(p)
     ]  # fmt: skip
     return _Tables(
@@ -126,6 +131,12 @@ def _tables(problem: Problem) -> _Tables:
         np.array([least_loop(problem, d) for d in range(p)], np.int64),
         np.array([least_loop(problem, last - d) for d in range(p)], np.int64),
     )
+
+
+def _at_once(problem: Problem, times: tuple[int, ...], d: int) -> bool:
+    """Whether no time passes from the first to the last pass of this kind on device d."""
+    last = len(problem.placement) - 1 - d
+    return not any(times[d : last + 1]) and not any(problem.send[d:last])
 
 
 def _slack(problem: Problem, T: int) -> list[int]:
@@ -237,7 +248,7 @@ def _traced(
     for d in range(p):
         t = tables.times[d]
         w1, w0 = weights(
-            T, int(b[d] - a[d]), int(c[d] - b[d]), int(e[d] - a[d]), t, tables.units[d]
+            T, int(b[d] - a[d]) % T, int(c[d] - b[d]), int(e[d] - a[d]), t, tables.units[d]
         )
         assert w1 >= 0
         forward[d], forward[last - d] = int(a[d]), int(b[d])

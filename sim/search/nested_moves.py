@@ -7,6 +7,7 @@ if there is none. All three are as in `nested`.
 
 from __future__ import annotations
 
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from ._compiled import compiled
 
 NEVER = 255
+ORDERS = np.array(list(permutations(range(4))), np.int64)
 
 
 @compiled
@@ -154,27 +156,14 @@ def struck(table: Any, T: int, least: int, slack: int, t: Any, units: Any) -> in
 
 
 @compiled
-def count(age: int, length: int, T: int) -> int:
-    """How many of the ages age, age + T, ... are below `length`."""
-    return (length - age + T - 1) // T if length > age else 0
-
-
-@compiled
-def held(
-    phase: int, start: int, turn: int, length: int, T: int, kept: int, change: int, tie: int
-) -> int:
-    """Units a chunk holds at a phase, whose F starts at phase `start`.
-
-    tie: what an F that starts right then means: 1 it counts, being what is asked about; 0 it counts
-    as long as it lasts; -1 it comes later, as what is asked about takes no time.
-    """
-    age = (phase - start) % T
-    if age == 0 and tie < 0:
-        age = T
-    alive = count(age, length, T)
-    if age == 0 and tie > 0:
-        alive = max(alive, 1)
-    return (kept + change) * alive - change * min(count(age, turn, T), alive)
+def on_its_way(place: Any, phase: Any, outer: int, units: Any) -> bool:
+    """Whether at one instant a microbatch goes its way: of two passes that may be of the same one
+    the earlier comes first."""
+    if outer == 0 and place[1] > place[2]:
+        return False
+    if units[5] and phase[0] == phase[1] and place[0] > place[1]:
+        return False
+    return not (units[6] and phase[2] == phase[3] and place[2] > place[3])
 
 
 @compiled
@@ -182,54 +171,50 @@ def weights(T: int, u: int, outer: int, inner: int, t: Any, units: Any) -> tuple
     """How long W1 and W0 wait after their B such that memory suffices; (-1, -1) if they cannot.
 
     A W may as well start where its gap between two of the four passes starts, or right after the
-    other W there: at most 20 ways, all tried.
+    other W there; one without length right after its B. All ways are tried, in every order of the
+    passes: there are several where some have no length and share an instant. As in
+    `constraint_model`, with K the period of a pass, at the start of a pass are
+
+        alive of a chunk = K(W) - K(F) + [F not after] - [W before]
+        of these past their B = K(W) - K(B) + [B not after] - [W before]
     """
-    start = np.empty(4, np.int64)
-    start[0], start[1], start[2], start[3] = 0, u % T, (u + outer) % T, inner % T
-    gap = np.empty(4, np.int64)
-    for j in range(4):
-        end = start[j] + t[j]
-        gap[j] = T - t[j]
-        for k in range(4):
-            if k != j:
-                free = (start[k] - end) % T
-                if free == 0 and t[j] == 0 and t[k] == 0 and k < j:
-                    free = T
-                elif free == 0 and start[k] == start[j] and t[j] > 0:
-                    free = T - t[j]
-                gap[j] = min(gap[j], free)
+    phase = np.empty(4, np.int64)
+    phase[0], phase[1], phase[2], phase[3] = 0, u, (u + outer) % T, inner % T
+    turn1, turn0 = (u + outer) // T, inner // T
     kept0, kept1, change0, change1, limit = units[0], units[1], units[2], units[3], units[4]
-    end1, end0 = start[2] + t[2], start[3] + t[3]
-    turn0 = inner if change0 >= 0 else inner + t[3]
-    turn1 = outer if change1 >= 0 else outer + t[2]
-    for j in range(4):
-        for k in range(4):
-            for first in range(2):
-                after1, after0 = 0, 0
-                if j != k:
-                    if first or t[4] > gap[j] or t[5] > gap[k]:
-                        continue
-                else:
-                    if t[4] + t[5] > gap[j]:
-                        continue
-                    if first:
-                        after0 = t[4]
-                    else:
-                        after1 = t[5]
-                wait1 = (start[j] + t[j] - end1) % T + after1
-                wait0 = (start[k] + t[k] - end0) % T + after0
-                length1 = outer + t[2] + wait1 + t[4]
-                length0 = inner + t[3] + wait0 + t[5]
+    place, gap = np.empty(4, np.int64), np.empty(4, np.int64)
+    for way in range(24):
+        order = ORDERS[way]
+        gap[3] = T + phase[order[0]] - phase[order[3]] - t[order[3]]
+        for i in range(3):
+            gap[i] = phase[order[i + 1]] - phase[order[i]] - t[order[i]]
+            if gap[i] < 0:
+                break
+        if gap[i] < 0:
+            continue
+        for i in range(4):
+            place[order[i]] = i
+        if not on_its_way(place, phase, outer, units):
+            continue
+        for j in range(4):
+            if t[4] > gap[j] or (t[4] == 0 and j != place[2]):
+                continue
+            for k in range(4):
+                if t[5] + (t[4] if j == k else 0) > gap[k] or (t[5] == 0 and k != place[3]):
+                    continue
+                end1, end0 = turn1 + (j < place[2]), turn0 + (k < place[3])
                 most = 0
                 for event in range(4):
                     if (event == 2 and change1 <= 0) or (event == 3 and change0 <= 0):
                         continue
-                    now = start[event]
-                    tie0 = 1 if event == 0 else -1 if t[event] == 0 and t[0] > 0 else 0
-                    tie1 = 1 if event == 1 else -1 if t[event] == 0 and t[1] > 0 else 0
-                    load = held(now, 0, turn0, length0, T, kept0, change0, tie0)
-                    load += held(now, start[1], turn1, length1, T, kept1, change1, tie1)
+                    now = place[event]
+                    past1, past0 = end1 - (j < now), end0 - (k < now)
+                    load = kept1 * (past1 + (place[1] <= now)) + kept0 * (past0 + (place[0] <= now))
+                    load += change1 * (past1 - turn1 + (place[2] <= now))
+                    load += change0 * (past0 - turn0 + (place[3] <= now))
                     most = max(most, load)
                 if most <= limit:
-                    return wait1, wait0
+                    wait1 = (end1 - turn1) * T + phase[order[j]] + t[order[j]] - phase[2] - t[2]
+                    wait0 = (end0 - turn0) * T + phase[order[k]] + t[order[k]] - phase[3] - t[3]
+                    return wait1, wait0 + (t[4] if j == k else 0)
     return -1, -1
