@@ -293,6 +293,39 @@ def test_passes_of_one_instant_run_one_after_the_other() -> None:
     assert solved(problem, 3, 2, time_limit=20) == Answer(None, True)
 
 
+def test_an_order_that_ties_spoil_is_not_taken() -> None:
+    """Period 3/2 needs the W3 of one microbatch before the B0 of an older one at one instant."""
+    costs = Costs.of(
+        4,
+        forward=[0, 0, 0, 1],
+        backward=0,
+        weight=0,
+        send=[0, 0, 1],
+        activation_bytes=4,
+        backward_bytes=[3, 0, 0, 0],
+    )
+    block = smallest_interval(v(2), costs, memory_bytes=18, time_limit=5)
+    assert block.interval_bound <= 1.5 < block.interval
+    assert smallest_interval(v(2), costs, memory_bytes=19).interval == 1.5
+
+
+def test_a_pass_without_length_leaves_before_one_that_starts_at_its_instant() -> None:
+    """W3 of a newer microbatch frees what B1 of an older one adds."""
+    costs = Costs.of(
+        4,
+        forward=0,
+        backward=[0, 1, 0, 1],
+        weight=0,
+        send=[0, 1, 1],
+        activation_bytes=4,
+        backward_bytes=[0, 3, 0, 0],
+    )
+    block = smallest_interval((0, 1, 0, 1), costs, memory_bytes=17)
+    schedule = block_schedule(block, 4, costs, memory_bytes=17)
+    validate(schedule)
+    assert max(evaluate(schedule, costs).peak_bytes) <= 17
+
+
 def _found(placement: Sequence[int], costs: Costs, limit: int, period: int) -> tuple[bool, bool]:
     """Whether the table and the solver find a layout, both of them sure."""
     problem, _ = problem_of(placement, costs, memory_bytes=limit)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from .layouts import Turn, checked_layout, rounds, tightened
+from .layouts import Broken, Turn, checked_layout, rounds, tightened
 from .periodic import Answer, Layout, Problem, alone, chain_length, rescaled
 
 FINE = 400
@@ -53,12 +54,17 @@ class Search:
         self.offer_lines(rounds(problem, layout), layout.n, method)
 
     def offer_lines(self, lines: list[list[Turn]], n: int, method: str) -> None:
-        """Take the order of these rounds, run as fast as it can, if that beats the best."""
-        found, scale = tightened(self.problem, lines, n)
-        pace = Fraction(found.period, scale * n)
-        if pace < self.best:
-            checked_layout(self.problem, found, scale)
-            self.layout, self.scale, self.best, self.method = found, scale, pace, method
+        """Take the order of these rounds, run as fast as it can, if that beats the best.
+
+        Not if passes without length then share an instant where the oldest microbatch cannot go
+        first, as it does in `rounds`: it may keep memory that another one frees there.
+        """
+        with suppress(Broken):
+            found, scale = tightened(self.problem, lines, n)
+            pace = Fraction(found.period, scale * n)
+            if pace < self.best:
+                checked_layout(self.problem, found, scale)
+                self.layout, self.scale, self.best, self.method = found, scale, pace, method
 
     def exclude(self, period: Fraction, n: int) -> None:
         """No layout of n microbatches has this period or a smaller one."""
@@ -162,6 +168,8 @@ def last_digit(search: Search, decide: Decide, n: int, method: str) -> None:
             layout, proven = decide(problem, period.numerator)
             if layout is not None:
                 search.offer(layout, problem, method)
+                if search.best * n > period:
+                    return  # possible, but not with the oldest first
                 break
             if not proven:
                 return

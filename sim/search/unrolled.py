@@ -42,7 +42,7 @@ def block_schedule(
     problem, _ = problem_of(
         block.placement, costs, memory_limit=memory_limit, memory_bytes=memory_bytes
     )
-    rows = repeated_order(block, m)
+    rows = repeated_order(block, problem, m)
     lines = np.array([row for line in rows for row in line], np.int64)
     first = np.cumsum([0, *map(len, rows)])
     limit = np.array(problem.limit or _peaks(problem, rows), np.int64)
@@ -68,18 +68,24 @@ def block_schedule(
     )
 
 
-def repeated_order(block: ComputedBlock, m: int) -> list[list[tuple[int, int, int]]]:
-    """(kind, stage, microbatch) of each device in the order of the block's times, trimmed to m."""
+def repeated_order(
+    block: ComputedBlock, problem: Problem, m: int
+) -> list[list[tuple[int, int, int]]]:
+    """(kind, stage, microbatch) of each device in the order of the block's times, trimmed to m.
+
+    Of passes at one instant those without length come first, ties go to the older microbatch: the
+    order of `rounds`, which is the one that keeps the limit.
+    """
     n, last = block.n_microbatches, len(block.placement) - 1
-    rows: list[list[tuple[Number, bool, int, int, int, int]]] = [[] for _ in range(block.n_devices)]
+    rows: list[list[tuple[Number, int, int, int, int, int]]] = [[] for _ in range(block.n_devices)]
     period = exact(block.period)
-    timeless = period == 0
     for kind, table in enumerate((block.forward, block.backward, block.weight)):
+        length = problem.durations(_KINDS[kind])
         for i in range(m):
             for s, start in enumerate(table[i % n]):
                 at = exact(start) + period * (i // n)
                 place = s if kind == 0 else 3 * (last + 1) - 2 * s + (kind == 2)
-                rows[block.placement[s]].append((at, timeless, i, place, kind, s))
+                rows[block.placement[s]].append((at, length[s], i, place, kind, s))
     return [[(kind, s, i) for *_, i, _, kind, s in sorted(row)] for row in rows]
 
 
