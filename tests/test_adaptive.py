@@ -59,6 +59,13 @@ def test_every_result_is_valid_and_keeps_its_limit(
     assert max(evaluate(schedule, costs).peak_activations) <= shares
 
 
+def test_one_microbatch_at_a_time_goes_its_way_where_passes_take_no_time() -> None:
+    costs = Costs.of(6, forward=0, backward=0, weight=0, send=1)
+    schedule = adaptive(3, 2, costs, memory_limit=1, time_limit=0)
+    validate(schedule)
+    assert max(evaluate(schedule, costs).peak_activations) == 1
+
+
 def test_a_limit_in_bytes_is_kept_with_what_b_gives_back() -> None:
     costs = Costs.of(
         8, forward=5, backward=6, weight=4, send=1,

@@ -33,7 +33,7 @@ from ._advance import advanced
 from ._compiled import Ints
 from ._families import freed, repeated_rows, straight_block, v_block, warmed, within
 from .improve import HEATS, Pool, annealed
-from .periodic import Problem, alone, problem_of, work_bound
+from .periodic import Problem, problem_of, work_bound
 from .problem import Problem as OrderProblem
 from .problem import problem as order_problem
 
@@ -193,18 +193,11 @@ class _Player:
 
     def one_by_one(self) -> Ints:
         """One microbatch after the other: the order that holds the least memory."""
-        layout = alone(self.problem)
-        cells = np.array([layout.forward[0], layout.backward[0], layout.weight[0]], np.int64)
-        ranks = np.searchsorted(np.unique(cells), cells)  # distinct where passes share a device
-        place = {("FBW".index(k), s): (k, s) for k in "FBW" for s in range(cells.shape[1])}
         rows = [
             (kind, s, i)
             for stages in self.problem.stages_of
             for i in range(self.m)
-            for kind, s in sorted(
-                (key for key in place if key[1] in stages),
-                key=lambda key: (ranks[key], key[1] if key[0] == 0 else -key[1], key[0]),
-            )
+            for kind, s in [(0, s) for s in stages] + [(k, s) for s in stages[::-1] for k in (1, 2)]
         ]
         return np.array(rows, np.int64)
 
