@@ -7,6 +7,8 @@ import numpy as np
 from ._compiled import Ints, compiled
 
 BROKEN = -1
+OFTEN = 4
+"""A start that has to be put off more often than this is taken for one that never settles."""
 
 
 @compiled
@@ -134,6 +136,69 @@ def swap(order: Ints, later: Ints, low: int, high: int, i: int) -> None:
 
 
 @compiled
+def holds(
+    order: Ints,
+    later: Ints,
+    place: Ints,
+    first: Ints,
+    device_of: Ints,
+    length: Ints,
+    readers: Ints,
+    writers: Ints,
+    changed: Ints,
+    ratio: Ints,
+    starts: Ints,
+) -> bool:
+    """Whether an order can repeat with the period ratio[0] / ratio[1], known from `starts` of one
+    that differs around the nodes `changed` only; then `starts` are those of this order.
+
+    place: position of each node. readers, writers: rows of up to two (node, ticks) per node, -1 for
+    none. A no may be wrong, a yes is not.
+    """
+    n, num, den = length.size, ratio[0], ratio[1]
+    queue, waits = np.empty(n, np.int64), np.zeros(n, np.bool_)
+    raised = np.zeros(n, np.int64)
+    head, size = 0, 0
+    for node in changed:
+        d = device_of[node]
+        low, high = first[d], first[d + 1]
+        i = place[node]
+        before = order[i - 1 if i > low else high - 1]
+        for other in (node, before, writers[node, 0], writers[node, 2]):
+            if other >= 0 and not waits[other]:
+                queue[(head + size) % n] = other
+                size += 1
+                waits[other] = True
+    while size > 0:
+        node = queue[head]
+        head, size = (head + 1) % n, size - 1
+        waits[node] = False
+        d = device_of[node]
+        i = place[node]
+        last = i == first[d + 1] - 1
+        for turn in range(3):
+            if turn == 0:
+                other, at = order[first[d] if last else i + 1], length[node] * den
+                at += starts[node] - (num if last else 0)
+            else:
+                other = readers[node, 2 * turn - 2]
+                if other < 0:
+                    continue
+                at = starts[node] + readers[node, 2 * turn - 1] * den
+                at -= (later[node] - later[other]) * num
+            if at > starts[other]:
+                starts[other] = at
+                raised[other] += 1
+                if raised[other] > OFTEN:
+                    return False
+                if not waits[other]:
+                    queue[(head + size) % n] = other
+                    size += 1
+                    waits[other] = True
+    return True
+
+
+@compiled
 def polished(
     order: Ints,
     later: Ints,
@@ -155,26 +220,36 @@ def polished(
     """
     state = np.array([seed * 2654435 + 88172645, 0])
     n, n_devices = length.size, first.size - 1
-    device_of = np.empty(n, np.int64)
-    for d in range(n_devices):
-        for i in range(first[d], first[d + 1]):
-            device_of[order[i]] = d
-    starts = np.zeros(n, np.int64)
+    device_of, place = np.empty(n, np.int64), np.empty(n, np.int64)
     most = 1
     for d in range(n_devices):
         total = 0
         for i in range(first[d], first[d + 1]):
+            device_of[order[i]], place[order[i]] = d, i
             total += length[order[i]]
         most = max(most, total)
-    ratio = np.array([most, 1])
-    num, den, cycle = critical(order, later, first, length, inputs, ratio, starts)
+    readers, writers = np.full((n, 4), -1), np.full((n, 4), -1)
+    for e in range(inputs.shape[0]):
+        a, b = inputs[e, 0], inputs[e, 1]
+        free = 0 if readers[a, 0] < 0 else 2
+        readers[a, free], readers[a, free + 1] = b, inputs[e, 2]
+        free = 0 if writers[b, 0] < 0 else 2
+        writers[b, free], writers[b, free + 1] = a, inputs[e, 2]
+    floor, starts = np.array([most, 1]), np.zeros(n, np.int64)
+    num, den, cycle = critical(order, later, first, length, inputs, floor, starts)
+    if num == BROKEN:
+        return order, later, num, den
+    ratio = np.array([num, den])
     best_order, best_later, best_num, best_den = order.copy(), later.copy(), num, den
-    new_order, new_later = order.copy(), later.copy()
+    new_order, new_later, new_place = order.copy(), later.copy(), place.copy()
+    new_starts = starts.copy()
+    tight = np.zeros(n, np.bool_)
+    tight[cycle] = True
+    changed = np.empty(6, np.int64)
     for _ in range(tries):
         if best_num <= target * best_den:
             break
-        new_order[:], new_later[:] = order, later
-        fine = True
+        swaps, fine, touched = 0, True, False
         for _ in range(1 + next_random(state) % 3):
             if cycle.size and next_random(state) % 8:
                 node = cycle[next_random(state) % cycle.size]
@@ -182,28 +257,51 @@ def polished(
                 node = order[next_random(state) % n]
             d = device_of[node]
             low, high = first[d], first[d + 1]
-            i = low
-            while new_order[i] != node:
-                i += 1
+            i = new_place[node]
             if next_random(state) % 4 == 0:
                 i = i - 1 if i > low else high - 1
             if high - low > 1:
+                j = i + 1 if i < high - 1 else low
                 swap(new_order, new_later, low, high, i)
+                new_place[new_order[i]], new_place[new_order[j]] = i, j
+                changed[2 * swaps], changed[2 * swaps + 1] = new_order[i], new_order[j]
+                touched = touched or tight[new_order[i]] or tight[new_order[j]]
+                swaps += 1
             if not suits(new_order, new_later, low, high, slot, units, limit[d]):
                 fine = False
                 break
+        allowed = heat * (next_random(state) % 1024) / 1024.0 * (next_random(state) % 2)
+        got, of, ring = num, den, cycle
+        if fine and allowed == 0.0:
+            new_starts[:] = starts
+            fine = holds(
+                new_order, new_later, new_place, first, device_of, length, readers, writers,
+                changed[: 2 * swaps], ratio, new_starts,
+            )  # fmt: skip
+        else:
+            touched = True
+        if fine and touched:
+            got, of, ring = critical(new_order, new_later, first, length, inputs, floor, new_starts)
+            fine = got != BROKEN and got / of <= num / den * (1.0 + allowed)
         if not fine:
+            for k in range(2 * swaps):  # take it back
+                d = device_of[changed[k]]
+                low, high = first[d], first[d + 1]
+                for i in range(low, high):
+                    new_order[i], new_later[order[i]] = order[i], later[order[i]]
+                    new_place[order[i]] = i
             continue
-        got, of, ring = critical(new_order, new_later, first, length, inputs, ratio, starts)
-        if got == BROKEN:
-            continue
-        pace, now = got / of, num / den
-        if pace <= now * (
-            1.0 + heat * (next_random(state) % 1024) / 1024.0 * (next_random(state) % 2)
-        ):
-            order[:], later[:] = new_order, new_later
+        for k in range(2 * swaps):
+            d = device_of[changed[k]]
+            for i in range(first[d], first[d + 1]):
+                order[i], later[new_order[i]] = new_order[i], new_later[new_order[i]]
+        starts[:] = new_starts
+        if touched:
             num, den, cycle = got, of, ring
-            if got * best_den < best_num * of:
-                best_order[:], best_later[:] = order, later
-                best_num, best_den = got, of
+            ratio[0], ratio[1] = num, den
+            tight[:] = False
+            tight[cycle] = True
+        if num * best_den < best_num * den:
+            best_order[:], best_later[:] = order, later
+            best_num, best_den = num, den
     return best_order, best_later, best_num, best_den

@@ -84,7 +84,7 @@ def smallest_interval(
     *,
     memory_limit: Number | Sequence[Number] | None = None,
     memory_bytes: Number | Sequence[Number] | None = None,
-    microbatches_per_period: int = 1,
+    microbatches_per_period: int | None = 1,
     time_limit: float = 30.0,
     seed: int = 0,
     workers: int = 1,
@@ -96,18 +96,18 @@ def smallest_interval(
         device; or memory_bytes: what a device may hold, static bytes included, with the signed
         changes of `Costs`. Neither: no limit.
     microbatches_per_period: at most so many; more than one can be faster but is harder to prove.
+        None: as many as the memory holds, at least 2 and at most 16.
     time_limit: seconds. warm_start: a block of the same placement that keeps the limit.
 
     Raises ValueError for a limit that not even one microbatch meets, naming the smallest that can.
     """
-    if isinstance(microbatches_per_period, bool) or microbatches_per_period < 1:
-        raise ValueError(
-            f"microbatches_per_period is {microbatches_per_period!r}: it must be "
-            "a whole number >= 1"
-        )
+    most = microbatches_per_period
+    if most is not None and (isinstance(most, bool) or most < 1):
+        raise ValueError(f"microbatches_per_period is {most!r}: it must be a whole number >= 1")
     problem, tick = problem_of(
         placement, costs, memory_limit=memory_limit, memory_bytes=memory_bytes
     )
+    most = _held(problem) if most is None else most
     floor = max(Fraction(work_bound(problem)), memory_bound(problem))
     _compile(_kind(problem))  # once per machine, not out of the caller's time
     if chain_length(problem) == 0:
@@ -120,14 +120,14 @@ def smallest_interval(
     else:
         kind = _kind(problem)
         end = search.deadline
-        if microbatches_per_period > 1:  # the last digit of one per period is not worth it all
-            search.deadline = time.monotonic() + 0.3 * search.left
+        if most > 1:  # the last digit of one per period is not worth it all
+            search.deadline = time.monotonic() + 0.15 * search.left
         narrowed(search, _engine(search), 1, _METHOD[kind], coarse=kind != "straight")
         search.deadline = end
-        if microbatches_per_period == 1 and kind == "nested" and search.open:
+        if most == 1 and kind == "nested" and search.open:
             last_digit(search, Solver(search, 1).decide, 1, _METHOD["any"])
-        if microbatches_per_period > 1 and search.best > floor:
-            several(search, _engine(search), microbatches_per_period)
+        if most > 1 and search.best > floor:
+            several(search, _engine(search), most)
     layout, scale = search.layout, search.scale
     checked_layout(problem, layout, scale)
     unit = tick / scale
@@ -148,8 +148,20 @@ def smallest_interval(
         plain(floor * tick),
         bound == interval,
         search.method,
-        microbatches_per_period,
+        most,
     )
+
+
+def _held(problem: Problem) -> int:
+    """How many microbatches every device can hold, between 2 and 16; blocks of more per period than
+    that have not been of use."""
+    if problem.limit is None:
+        return 2
+    shares = [
+        limit // (sum(problem.kept[s] for s in stages) or limit or 1)
+        for limit, stages in zip(problem.limit, problem.stages_of, strict=True)
+    ]
+    return min(max(2, min(shares)), 16)
 
 
 def _instant(problem: Problem) -> ComputedBlock:

@@ -1,27 +1,24 @@
 """More than one microbatch per period: harder to search than one, and often faster.
 
 Three sources, each of which starts from the best so far: the order that devices fall into when they
-use idle time as it comes (`advanced`), a hill climb on the critical cycle (`polished`), and CP-SAT.
+use idle time as it comes (`dispatched`), a hill climb on the critical cycle (`polished`), and
+CP-SAT where it has a chance.
 """
 
 from __future__ import annotations
 
-import math
 import time
-from contextlib import suppress
 from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
 
-from ..ir import Op, Schedule
-from ._advance import advanced
 from ._compiled import Ints
 from ._polish import polished
-from .interval import Pattern, repeating
+from .dispatched import dispatched, fine
 from .layouts import Turn, inputs, rounds
-from .periodic import Answer, Layout, Problem, rescaled
-from .periods import FINE, Decide, Search, narrowed
+from .periodic import Answer, Problem, chain_length
+from .periods import Decide, Search, narrowed
 
 
 def several(search: Search, decide: Decide, most: int) -> None:
@@ -30,24 +27,29 @@ def several(search: Search, decide: Decide, most: int) -> None:
     `decide` answers for one microbatch per period. Afterwards the bound of `search` holds for all
     of these.
     """
-    others = {n: Search(search.problem, search.floor, search.deadline) for n in range(2, most + 1)}
-    _dispatched(search, decide, most, time.monotonic() + 0.35 * search.left)
-    start, span = time.monotonic(), search.left
-    for n in others:
-        _climbed(search, n, start + span * 0.5 * (n - 1) / (most - 1))
-    for n, other in others.items():
+    sizes = range(2, most + 1)
+    solvable = [n for n in sizes if 3 * len(search.problem.placement) * n <= SOLVABLE]
+    dispatched(search, decide, most, time.monotonic() + 0.4 * search.left)
+    _climbed(search, most, time.monotonic() + (0.5 if solvable else 1.0) * search.left)
+    bounds = dict.fromkeys(sizes, search.floor)
+    for position, n in enumerate(solvable):
         if search.best <= search.floor:
             break
-        other.deadline = time.monotonic() + max(search.left, 0) / (most + 1 - n)
-        other.workers, other.seed = search.workers, search.seed
-        if search.layout.n in (1, n):
-            lines = rounds(_fine(search), search.layout)
+        until = time.monotonic() + max(search.left, 0) / (len(solvable) - position)
+        other = Search(search.problem, search.floor, until, search.workers, search.seed)
+        if n % search.layout.n == 0:
+            lines = rounds(fine(search), search.layout)
             other.offer_lines(_copied(lines, n // search.layout.n), n, search.method)
         narrowed(other, Solver(other, n).decide, n, "modulo scheduling with CP-SAT")
+        bounds[n] = other.bound
         if other.best < search.best:
             search.layout, search.scale, search.best = other.layout, other.scale, other.best
             search.method = other.method
-    search.bound = min(search.bound, *(other.bound for other in others.values()), search.best)
+    search.bound = min(search.bound, *bounds.values(), search.best)
+
+
+SOLVABLE = 160
+"""Passes in a period up to which CP-SAT is asked."""
 
 
 class Solver:
@@ -73,89 +75,6 @@ class Solver:
         return Answer(found.layout, found.proven)
 
 
-def _dispatched(search: Search, decide: Decide, most: int, until: float) -> None:
-    """Let devices take what is ready when they would idle, for long, and see what repeats.
-
-    From the best block and from slightly longer ones, by many rules, with times a little off; what
-    takes long in all is not looked at closely.
-    """
-    problem = search.problem
-    assert problem.limit is not None
-    rng = np.random.default_rng(search.seed)
-    m = max(4 * problem.n_devices, 32)
-    starts = [_unrolled(_fine(search), search.layout, m)]
-    whole = math.ceil(search.best)
-    for longer in (1, 2, 3) if whole <= FINE and search.layout.n == 1 else ():
-        layout = decide(problem, whole + longer).layout if time.monotonic() < until else None
-        if layout is not None:
-            starts.append(_unrolled(problem, layout, m))
-    times = np.array([problem.forward, problem.backward, problem.weight], np.int64)
-    fixed = (
-        np.array([*problem.send, 0], np.int64),
-        np.array(problem.placement, np.int64),
-        np.array([problem.kept, problem.change], np.int64),
-        np.array(problem.limit, np.int64),
-    )
-    rules = [(w, share, eager) for w in (6, 12, 24) for share, eager in _PATIENCE]
-    least, turn = 0, 0
-    while time.monotonic() < until and search.best > search.floor:
-        rows, first = starts[turn % len(starts)]
-        rule = turn // len(starts)
-        window, share, eager = rules[rule % len(rules)]
-        off = 1000 * np.ones_like(times)
-        if rule >= len(rules):
-            off += rng.integers(-60, 61, times.shape)
-        turn += 1
-        sends = (fixed[0] * 1000, *fixed[1:])
-        zone = np.array((window, m, 0, share, eager), np.int64)
-        order, makespan, _ = advanced(rows, first, times * off, *sends, zone)
-        if makespan < 0:
-            continue
-        makespan = advanced(order, first, times, *fixed, np.array((1, 0, m, 0, 0), np.int64))[1]
-        least = min(least, makespan) if least else makespan
-        if makespan > least * 1.03:
-            continue
-        lines = [
-            tuple(Op(("F", "B", "W")[k], s, i) for k, s, i in order[a:b].tolist())
-            for a, b in pairwise(first)
-        ]
-        with suppress(ValueError):
-            pattern = repeating(Schedule(problem.placement, tuple(lines), m), largest=most)
-            before = search.best
-            if pattern.n <= most:
-                search.offer_lines(_turns(pattern), pattern.n, "dispatching into idle time")
-            if search.best < before:
-                starts.append(_unrolled(_fine(search), search.layout, m))
-
-
-_PATIENCE = ((30, 0), (60, 0), (90, 0), (0, 1))
-
-
-def _unrolled(problem: Problem, layout: Layout, m: int) -> tuple[Ints, Ints]:
-    """(kind, stage, microbatch) of a layout repeated m times, and where each device starts."""
-    n, counts, rows = layout.n, [0], list[tuple[int, int, int]]()
-    for turns in rounds(problem, layout):
-        shifts = [turn.later for turn in turns]
-        for period in range(-max(shifts), m // n - min(shifts) + 1):
-            for turn in turns:
-                i = turn.copy + n * (turn.later + period)
-                if 0 <= i < m:
-                    rows.append(("FBW".index(turn.kind), turn.stage, i))
-        counts.append(len(rows))
-    return np.array(rows, np.int64), np.array(counts, np.int64)
-
-
-def _turns(pattern: Pattern) -> list[list[Turn]]:
-    """The rounds of a pattern, as those of a layout; only their order counts."""
-    return [
-        [
-            Turn(i, i, op.microbatch // pattern.n, op.microbatch % pattern.n, 0, op.kind, op.stage)
-            for i, (op,) in enumerate(line)
-        ]
-        for line in pattern.rounds
-    ]
-
-
 def _copied(lines: list[list[Turn]], times: int) -> list[list[Turn]]:
     """Rounds of one period as rounds of `times` periods."""
     n = 1 + max(turn.copy for turn in lines[0])
@@ -170,44 +89,44 @@ def _copied(lines: list[list[Turn]], times: int) -> list[list[Turn]]:
     return found
 
 
-def _fine(search: Search) -> Problem:
-    """The problem in the ticks of the best layout."""
-    return rescaled(search.problem, search.scale, 1)
-
-
-def _climbed(search: Search, n: int, until: float) -> None:
-    """Hill climb from the best block, if its period divides one of `n` microbatches."""
-    problem = search.problem
-    if n % search.layout.n:
-        return
-    lines = _copied(rounds(_fine(search), search.layout), n // search.layout.n)
-    order, later, first, length, edges, slot, units, limit = _arrays(problem, lines, n)
-    best, tries, seed = Fraction(0), 200, search.seed
+def _climbed(search: Search, most: int, until: float) -> None:
+    """Hill climbs from the best block, for every number of its periods that fits in `most`."""
+    problem, seed = search.problem, search.seed
+    walks: dict[int, _Walk] = {}
     while time.monotonic() < until and search.best > search.floor:
+        for n in range(search.layout.n, most + 1, search.layout.n):
+            if n not in walks or walks[n].best > search.best:
+                copies = _copied(rounds(fine(search), search.layout), n // search.layout.n)
+                walks[n] = _Walk(problem, copies, n)
+            seed += 1
+            lines = walks[n].on((0.0, 0.0, 0.01, 0.03)[seed % 4], seed, search.floor)
+            if walks[n].best < search.best:
+                search.offer_lines(lines, n, "hill climb on the critical cycle")
+                break  # from the new best, if it has another number of microbatches
+            if time.monotonic() > until:
+                break
+
+
+class _Walk:
+    """A hill climb under way: where it stands, and the best interval it has met."""
+
+    def __init__(self, problem: Problem, lines: list[list[Turn]], n: int) -> None:
+        self.problem, self.n, self.tries = problem, n, 500
+        self.order, self.later, self.first, *self.fixed = _arrays(problem, lines, n)
+        self.best = Fraction(chain_length(problem))
+
+    def on(self, heat: float, seed: int, floor: Fraction) -> list[list[Turn]]:
+        """Walk on for a third of a second or so from the best order, and return that."""
         start = time.monotonic()
-        seed += 1
-        target = float(search.floor * n)
-        order, later, num, den = polished(
-            order,
-            later,
-            first,
-            length,
-            edges,
-            slot,
-            units,
-            limit,
-            tries,
-            (0.0, 0.01, 0.03)[seed % 3],
-            seed,
-            target,
-        )
-        if not best or Fraction(num, den) < best:
-            best = Fraction(num, den)
-            search.offer_lines(
-                _lines(problem, order, later, first, n), n, "hill climb on the critical cycle"
-            )
+        length, edges, slot, units, limit = self.fixed
+        self.order, self.later, ticks, periods = polished(
+            self.order, self.later, self.first, length, edges, slot, units, limit,
+            self.tries, heat, seed, float(floor * self.n),
+        )  # fmt: skip
+        self.best = Fraction(ticks, periods * self.n)
         if time.monotonic() - start < 0.3:
-            tries *= 2
+            self.tries *= 2
+        return _lines(self.problem, self.order, self.later, self.first, self.n)
 
 
 def _arrays(problem: Problem, lines: list[list[Turn]], n: int) -> tuple[Ints, ...]:

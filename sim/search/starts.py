@@ -134,6 +134,7 @@ def computed_block(
             problem.costs,
             memory_limit=shares,
             memory_bytes=problem.memory_bytes,
+            microbatches_per_period=None,
             time_limit=seconds,
             seed=seed,
             workers=workers,
