@@ -66,3 +66,19 @@ def test_more_periods_than_the_memory_holds_are_not_asked_for() -> None:
             v, costs, memory_bytes=limit, microbatches_per_period=None, time_limit=1
         )
         assert block.per_period == most
+
+
+def test_an_order_of_one_instant_that_is_not_realised_ends_the_climb() -> None:
+    costs = Costs.of(
+        4,
+        forward=[0, 3, 0, 0],
+        backward=[0, 0, 0, 2],
+        weight=0,
+        send=[0, 0, 1],
+        activation_bytes=4,
+        backward_bytes=[0, 0, 3, -2],
+    )
+    block = smallest_interval(
+        (0, 1, 0, 1), costs, memory_bytes=17, microbatches_per_period=2, time_limit=2
+    )
+    assert block.floor <= block.interval_bound <= block.interval

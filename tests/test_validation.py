@@ -150,14 +150,14 @@ def test_the_experiment_reports_every_family_it_ran() -> None:
 
 
 def test_only_gaps_above_the_spread_are_ranked() -> None:
-    def row(name: str, simulated: float, measured: float) -> dict[str, float | str]:
-        return {
-            "family": name, "simulated_makespan": simulated, "measured_makespan": measured,
-            "spread_makespan": 0.01,
-        }  # fmt: skip
-
-    table = pd.DataFrame([row("a", 1.0, 1.0), row("b", 1.01, 0.9), row("c", 2.0, 0.95)])
-    assert ranking(table) == (2, ["a and c"])
+    measured = np.array([1.0, 1.1, 0.9, 1.3])  # the machine's mood, the same for all in a round
+    times = {
+        "a": ([1.0] * 4, measured),
+        "b": ([1.01] * 4, measured * [0.98, 1.02, 0.98, 1.02]),
+        "c": ([2.0] * 4, measured * 0.95),
+        "d": ([3.0] * 4, measured * [2.0, 3.0, 4.0, 3.0]),
+    }
+    assert ranking(times) == (5, ["a and c", "b and c"])
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -77,31 +78,54 @@ def calibrate(
     """
     if n_devices < 1 or n_stages < 1:
         raise ValueError(f"cannot calibrate {n_stages} stages on {n_devices} devices")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        options = {"n_stages": n_stages, "n_slices": n_slices, "steps": steps, "warmup": warmup}
-        one, *_ = _at_once(workload, 1, partitions, options)
-        many = _at_once(workload, n_devices, partitions, options)
+    options = {"n_stages": n_stages, "n_slices": n_slices, "steps": steps, "warmup": warmup}
+    one = passes_together(workload, n_devices=1, partitions=partitions, **options)
+    many = passes_together(workload, n_devices=n_devices, partitions=partitions, **options)
+    with _one_thread():
         latency, bandwidth = measured_link(workload.device, partitions=partitions)
         gap = overhead(workload, n_stages=n_stages)
-    finally:
-        torch.set_num_threads(threads)
-    table = _merged([passes.table for passes in many])
-    joined = Passes(table, many[0].boundary_bytes, many[0].static_bytes, many[0].group_scale)
     return Profile(
-        _plus(joined.costs(), gap),
+        with_overhead(many.costs(), gap),
         latency,
         bandwidth,
         overhead=gap,
-        neighbour_slowdown=_slowdown(one.table, table),
+        neighbour_slowdown=_slowdown(one.table, many.table),
         spread={
             f"{row.kind}@{row.stage}.{row.slice}": float(row.spread / row.seconds)  # type: ignore[arg-type,operator]
-            for row in table.itertuples()
+            for row in many.table.itertuples()
         },
         workload=asdict(workload) | {"n_stages": n_stages, "n_slices": n_slices},
         provenance=provenance(workload.device, command=command),
     )
+
+
+def passes_together(
+    workload: Workload,
+    *,
+    n_devices: int,
+    n_stages: int,
+    n_slices: int = 1,
+    steps: int = 7,
+    warmup: int = 2,
+    partitions: Sequence[Any] | None = None,
+) -> Passes:
+    """Pass times while all devices are busy with the same: medians over the devices."""
+    options = {"n_stages": n_stages, "n_slices": n_slices, "steps": steps, "warmup": warmup}
+    with _one_thread():
+        many = _at_once(workload, n_devices, partitions, options)
+    table = _merged([passes.table for passes in many])
+    return Passes(table, many[0].boundary_bytes, many[0].static_bytes, many[0].group_scale)
+
+
+def with_overhead(costs: Costs, gap: float) -> Costs:
+    """`costs` with every pass longer by the time a device needs between two passes."""
+
+    def longer(table: Any) -> Any:
+        return tuple(tuple(float(time) + gap for time in row) for row in table)
+
+    names = ("forward", "backward", "weight", "fused_backward")
+    found = {name: longer(getattr(costs, name)) for name in names if getattr(costs, name)}
+    return replace(costs, **found)
 
 
 def measured_link(
@@ -206,13 +230,12 @@ def _slowdown(alone: pd.DataFrame, together: pd.DataFrame) -> float:
     return float((both["seconds"] / both["seconds_alone"]).median())
 
 
-def _plus(costs: Costs, gap: float) -> Costs:
-    """`costs` with every pass longer by the time a device needs between two passes."""
-    from dataclasses import replace
-
-    def longer(table: Any) -> Any:
-        return tuple(tuple(float(time) + gap for time in row) for row in table)
-
-    names = ("forward", "backward", "weight", "fused_backward")
-    found = {name: longer(getattr(costs, name)) for name in names if getattr(costs, name)}
-    return replace(costs, **found)
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One torch thread per worker, as in a run."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

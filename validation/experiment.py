@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from backend import RunResult, run
-from sim import FAMILIES, Costs, Schedule, Trace, longest_stage, makespan, peak_bytes, simulate
+from sim import FAMILIES, Costs, Schedule, Trace, clock_time, makespan, peak_bytes, simulate
 
-from .calibrate import Workload, calibrate
+from .calibrate import Workload, calibrate, passes_together, with_overhead
 from .compare import Comparison, compare
 from .profile import Profile
 from .provenance import provenance
@@ -27,19 +27,38 @@ Key = tuple[int, int]
 class Case:
     """One family: what was predicted, what happened in every round, and the two compared.
 
-    comparison: against the round of median makespan. replay_errors: of the makespan in every round
-    when it is simulated with that round's own pass times: what is left when pass times are
-    those of the run and not of the calibration. memory: bytes per device, predicted and
-    measured, without static ones.
+    simulated, measured: a trace per round; the prediction of a round is from pass times that were
+        measured just before it ran. replay_errors: of the makespan in every round when it is
+        simulated with that round's own pass times: what is left when pass times are those of the
+        run and not of the calibration. memory: bytes per device, predicted and measured, without
+        static ones.
     """
 
     schedule: Schedule
-    simulated: Trace
+    simulated: tuple[Trace, ...]
     measured: tuple[Trace, ...]
-    comparison: Comparison
     replay_errors: tuple[float, ...]
     predicted_bytes: tuple[int, ...]
     measured_bytes: tuple[int, ...]
+
+    @property
+    def middle(self) -> tuple[Trace, Trace]:
+        """Simulated and measured trace of the round of median makespan."""
+        pairs = list(zip(self.simulated, self.measured, strict=True))
+        return sorted(pairs, key=lambda pair: makespan(pair[1]))[len(pairs) // 2]
+
+    @property
+    def comparison(self) -> Comparison:
+        """The two traces of that round compared."""
+        return compare(*self.middle)
+
+    def times(self, clock: str) -> tuple[list[float], list[float]]:
+        """Simulated and measured times on a clock, by round."""
+        simulated, measured = (
+            [float(clock_time(trace, clock)) for trace in traces]  # type: ignore[arg-type]
+            for traces in (self.simulated, self.measured)
+        )
+        return simulated, measured
 
 
 @dataclass(frozen=True)
@@ -52,21 +71,21 @@ class Experiment:
     provenance: Mapping[str, Any]
 
     def table(self) -> pd.DataFrame:
-        """A row per family: both clocks simulated and measured (median), `spread` (half the range
-        between the quartiles over the median), errors, `error_replay`, and the worst error of a
-        device's peak."""
+        """A row per family: both clocks simulated and measured (medians over the rounds), `spread`
+        (half the range between the quartiles over the median), `error` (median of simulated /
+        measured - 1 by round), `error_replay`, and the worst error of a device's peak."""
         rows = []
         for name, case in self.cases.items():
             row: dict[str, Any] = {"family": name}
-            for clock, read in (("makespan", makespan), ("longest_stage", longest_stage)):
-                times = [float(read(trace)) for trace in case.measured]
-                middle = float(np.median(times))
-                low, high = np.quantile(times, (0.25, 0.75))
+            for clock in ("makespan", "longest_stage"):
+                simulated, measured = map(np.array, case.times(clock))
+                middle = float(np.median(measured))
+                low, high = np.quantile(measured, (0.25, 0.75))
                 row |= {
-                    f"simulated_{clock}": float(read(case.simulated)),
+                    f"simulated_{clock}": float(np.median(simulated)),
                     f"measured_{clock}": middle,
                     f"spread_{clock}": float(high - low) / 2 / middle,
-                    f"error_{clock}": float(read(case.simulated)) / middle - 1,
+                    f"error_{clock}": float(np.median(simulated / measured)) - 1,
                 }
             row["error_replay"] = float(np.median(case.replay_errors))
             pairs = zip(case.predicted_bytes, case.measured_bytes, strict=True)
@@ -90,22 +109,32 @@ class Experiment:
             "worst_error_replay": float(replays.max()),
         }
         found["worst_error_peak_bytes"] = float(table["error_peak_bytes"].max())
-        found["ranked_pairs"], found["misranked"] = ranking(table)
+        found["ranked_pairs"], found["misranked"] = ranking(
+            {name: case.times("makespan") for name, case in self.cases.items()}
+        )
         return found
 
 
-def ranking(table: pd.DataFrame) -> tuple[int, list[str]]:
-    """How many pairs of families differ by more than the spread in simulation, and those of them
-    that the measurement orders the other way."""
-    rows = table.to_dict("records")
+def ranking(times: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> tuple[int, list[str]]:
+    """How many pairs of families simulation tells apart, and those of them that the measurement
+    orders the other way.
+
+    times: simulated and measured times of every family, by round. Two families are told apart if
+    their simulated times differ by more than the measured difference varies: both as ratios within
+    a round, and as medians over the rounds, the spread as half the range between the quartiles.
+    """
     told, wrong = 0, []
-    for a, b in combinations(rows, 2):
-        gap = a["simulated_makespan"] - b["simulated_makespan"]
-        spread = sum(row["spread_makespan"] * row["measured_makespan"] for row in (a, b))
-        if abs(gap) > spread:
+    for (a, (simulated_a, measured_a)), (b, (simulated_b, measured_b)) in combinations(
+        times.items(), 2
+    ):
+        simulated = np.log(np.divide(simulated_a, simulated_b))
+        measured = np.log(np.divide(measured_a, measured_b))
+        low, high = np.quantile(measured, (0.25, 0.75))
+        gap = float(np.median(simulated))
+        if abs(gap) > (high - low) / 2:
             told += 1
-            if gap * (a["measured_makespan"] - b["measured_makespan"]) < 0:
-                wrong.append(f"{a['family']} and {b['family']}")
+            if gap * float(np.median(measured)) < 0:
+                wrong.append(f"{a} and {b}")
     return told, wrong
 
 
@@ -120,8 +149,8 @@ def experiment(
     command: str = "",
     tell: Callable[[str], None] = lambda line: None,
 ) -> Experiment:
-    """Runs it. Calibration and all families take turns, `rounds` times, so that a machine that
-    changes its mood meanwhile does so for all alike; medians over the rounds are compared.
+    """Runs it, `rounds` times: every family in an order drawn anew, and right before each run the
+    pass times it is predicted from, so that a machine that changes its mood does so for both.
 
     families: names; those that do not take these numbers are left out.
     tell: gets a line of progress now and then.
@@ -129,6 +158,7 @@ def experiment(
     schedules = _schedules(families, n_devices, n_microbatches)
     keys = sorted({_key(schedule) for schedule in schedules.values()})
     calibrations: dict[Key, list[Profile]] = {key: [] for key in keys}
+    costs: dict[str, list[Costs]] = {name: [] for name in schedules}
     traces: dict[str, list[Trace]] = {name: [] for name in schedules}
     counted: dict[str, RunResult] = {}
     for number in range(rounds):
@@ -140,8 +170,15 @@ def experiment(
                     steps=3, warmup=1, partitions=partitions, command=command,
                 )
             )  # fmt: skip
-        for name, schedule in schedules.items():
+        for name in np.random.default_rng(number).permutation(list(schedules)).tolist():
+            schedule = schedules[name]
             tell(f"round {number + 1} of {rounds}: running {name}")
+            costs[name].append(
+                passes_together(
+                    workload, n_devices=n_devices, n_stages=schedule.n_stages,
+                    n_slices=schedule.n_slices, steps=3, warmup=1, partitions=partitions,
+                ).costs()
+            )  # fmt: skip
             batch, targets = workload.batch(n_microbatches, schedule.n_stages)
             found = run(
                 schedule, workload.stages(schedule.n_stages), batch, targets=targets,
@@ -153,7 +190,9 @@ def experiment(
     profiles = {key: merged(found) for key, found in calibrations.items()}
     return Experiment(
         {
-            name: _case(schedule, profiles[_key(schedule)], traces[name], counted[name])
+            name: _case(
+                schedule, profiles[_key(schedule)], costs[name], traces[name], counted[name]
+            )
             for name, schedule in schedules.items()
         },
         profiles,
@@ -199,17 +238,20 @@ def merged(profiles: Sequence[Profile]) -> Profile:
 
 
 def _case(
-    schedule: Schedule, profile: Profile, measured: Sequence[Trace], counted: RunResult
+    schedule: Schedule,
+    profile: Profile,
+    costs: Sequence[Costs],
+    measured: Sequence[Trace],
+    counted: RunResult,
 ) -> Case:
-    simulated = simulate(schedule, profile.costs, profile.cluster(schedule.n_devices))
-    middle = sorted(measured, key=makespan)[len(measured) // 2]
+    cluster = profile.cluster(schedule.n_devices)
+    simulated = [simulate(schedule, with_overhead(one, profile.overhead), cluster) for one in costs]
     return Case(
         schedule,
-        simulated,
+        tuple(simulated),
         tuple(measured),
-        compare(simulated, middle),
         tuple(float(makespan(replay(one)) / makespan(one)) - 1 for one in measured),
-        tuple(int(size) for size in peak_bytes(simulated)),
+        tuple(int(size) for size in peak_bytes(simulated[0])),
         counted.peak_bytes,
     )
 

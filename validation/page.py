@@ -46,13 +46,7 @@ def report_page(found: Experiment) -> str:
     """The page as text: self-contained, no network."""
     table, summary = found.table(), found.summary()
     order = table.sort_values("measured_makespan")["family"]
-    figures = {
-        name: overlay(
-            found.cases[name].simulated,
-            sorted(found.cases[name].measured, key=_span)[len(found.cases[name].measured) // 2],
-        ).to_json()
-        for name in order
-    }
+    figures = {name: overlay(*found.cases[name].middle).to_json() for name in order}
     picks = "".join(
         f"<button data-name='{html.escape(n)}'>{html.escape(n)}</button>" for n in order
     )
@@ -69,10 +63,6 @@ def report_page(found: Experiment) -> str:
 
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
-
-
-def _span(trace: Trace) -> float:
-    return float(trace.ops["end"].max() - trace.ops["start"].min())
 
 
 def _facts(facts: Mapping[str, Any], found: Experiment) -> str:

@@ -102,6 +102,8 @@ def _climbed(search: Search, most: int, until: float) -> None:
             lines = walks[n].on((0.0, 0.0, 0.01, 0.03)[seed % 4], seed, search.floor)
             if walks[n].best < search.best:
                 search.offer_lines(lines, n, "hill climb on the critical cycle")
+                if walks[n].best < search.best:
+                    return  # an order of passes at one instant that is not realised
                 break  # from the new best, if it has another number of microbatches
             if time.monotonic() > until:
                 break
@@ -125,7 +127,7 @@ class _Walk:
         )  # fmt: skip
         self.best = Fraction(ticks, periods * self.n)
         if time.monotonic() - start < 0.3:
-            self.tries *= 2
+            self.tries = min(2 * self.tries, 10**6)
         return _lines(self.problem, self.order, self.later, self.first, self.n)
 
 
