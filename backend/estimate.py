@@ -74,7 +74,7 @@ def estimated_passes(
     table.insert(3, "seconds", table["flops"] / flops_per_second)
     crossing = rounds[0].boundaries
     return Passes(
-        table.assign(spread=0.0, cpu=float("nan")),
+        table.assign(spread=0.0, mean=table["seconds"], cpu=float("nan")),
         tuple(
             tuple(crossing[stage, part] for part in range(n_slices))
             for stage in range(len(stages) - 1)

@@ -36,10 +36,10 @@ Clock = Literal["wall", "cpu"]
 class Passes:
     """What every pass of every stage costs.
 
-    table: a row per `stage`, `slice` and `kind`: `seconds` (median) and `spread` (half the range
-        between the quartiles), `cpu` (median CPU seconds, NaN where not known), `count` (passes
-        measured), `bytes` (signed change) and `most` (most bytes inside the pass above those
-        before it). Estimates have `flops` too.
+    table: a row per `stage`, `slice` and `kind`: `seconds` (median), `spread` (half the range
+        between the quartiles), `mean` (seconds), `cpu` (median CPU seconds, NaN where not known),
+        `count` (passes measured), `bytes` (signed change) and `most` (most bytes inside the pass
+        above those before it). Estimates have `flops` too.
     boundary_bytes: what crosses each boundary, shape `(n_stages - 1, n_slices)`.
     static_bytes: weights, gradients and buffers, shape `(n_stages,)`.
     group_scale: time of W over several microbatches in one kernel over the sum of single ones.
@@ -53,9 +53,10 @@ class Passes:
     def costs(self, *, clock: Clock = "wall") -> Costs:
         """The simulator's costs; clock "cpu" takes CPU seconds, for a machine that others use too.
 
-        Static bytes are left out: a run counts what passes keep, and so does this.
+        Wall seconds are means: a makespan is a sum, and sums of medians leave out what happens now
+        and then. Static bytes are left out: a run counts what passes keep, and so does this.
         """
-        column = "seconds" if clock == "wall" else "cpu"
+        column = "mean" if clock == "wall" else "cpu"
         wide = self.table.set_index(["stage", "slice", "kind"]).unstack(["kind", "slice"])
         times, sizes = wide[column], wide["bytes"]
         found: dict[str, Any] = {
@@ -85,10 +86,12 @@ def measured_passes(
     steps: int = 5,
     warmup: int = 2,
     partitions: Sequence[torch.cuda.Stream] | None = None,
+    grouped: bool = True,
 ) -> Passes:
     """F, B, W and BW of every stage for **one microbatch**, `batch`, with nothing else running.
 
-    steps, warmup: how often each pass is timed, and run before that.
+    steps, warmup: how often each pass is timed, and run before that. grouped: whether to measure
+    `group_scale` too, which takes several times as long.
     partitions: one stream, to measure on the partition that the passes will run on.
     """
     options: dict[str, Any] = {
@@ -111,10 +114,9 @@ def measured_passes(
         for kinds in ("BW", "B W")
     ]
     table = pass_table([trace for result in results for trace in result.traces])
-    if n_slices > 1:
-        group = 1.0
-    else:
-        grouped = run(
+    group = 1.0
+    if grouped and n_slices == 1:
+        together_run = run(
             together(len(stages), GROUP),
             stages,
             torch.cat([batch] * (2 * GROUP)),
@@ -123,7 +125,7 @@ def measured_passes(
             memory=0,
             **options,
         )
-        group = _group_scale(grouped)
+        group = _group_scale(together_run)
     crossing = results[0].boundary_bytes
     static = tuple(storage_bytes(static_tensors(module)) for module in stages)
     return Passes(table, crossing, static, group)
@@ -158,7 +160,7 @@ def together(n_stages: int, size: int) -> Schedule:
 
 
 def pass_table(traces: Sequence[Trace]) -> pd.DataFrame:
-    """Medians over all microbatches of all measured `traces`; see `Passes.table`.
+    """Medians and means over all microbatches of all `traces`; see `Passes.table`.
 
     Passes in fused steps are left out of the times: a step is timed as a whole.
     """
@@ -174,6 +176,7 @@ def pass_table(traces: Sequence[Trace]) -> pd.DataFrame:
         {
             "seconds": grouped["seconds"].median(),
             "spread": (high - low) / 2,
+            "mean": grouped["seconds"].mean(),
             "cpu": grouped["cpu"].median(),
             "count": grouped["seconds"].count(),
         }

@@ -21,8 +21,8 @@ from validation.replay import fitted_line
 
 torch = pytest.importorskip("torch")
 import backend  # noqa: E402
-from validation.calibrate import Workload, calibrate  # noqa: E402
-from validation.cli import main  # noqa: E402
+from validation.calibrate import Workload, calibrate, placed  # noqa: E402
+from validation.cli import facts, main  # noqa: E402
 from validation.experiment import experiment, ranking  # noqa: E402
 from validation.page import report_page  # noqa: E402
 
@@ -147,17 +147,29 @@ def test_the_experiment_reports_every_family_it_ran() -> None:
     page = report_page(found)
     assert "http://" not in page.split("<script>")[0]
     assert all(f"data-name='{name}'" in page for name in table["family"])
+    told = json.dumps(facts(found), allow_nan=False)  # one round has no standard error
+    assert json.loads(told)["summary"]["median_uncertainty_makespan"] is None
 
 
-def test_only_gaps_above_the_spread_are_ranked() -> None:
-    measured = np.array([1.0, 1.1, 0.9, 1.3])  # the machine's mood, the same for all in a round
+def test_only_gaps_above_two_standard_errors_are_ranked() -> None:
+    calm, wild = [0.9, 1.1] * 8, [0.5, 1.5] * 8  # standard errors of the mean 0.026 and 0.129
     times = {
-        "a": ([1.0] * 4, measured),
-        "b": ([1.01] * 4, measured * [0.98, 1.02, 0.98, 1.02]),
-        "c": ([2.0] * 4, measured * 0.95),
-        "d": ([3.0] * 4, measured * [2.0, 3.0, 4.0, 3.0]),
+        "a": ([1.0], calm),
+        "b": ([1.05, 1.07], [time - 0.05 for time in calm]),  # too close to a
+        "c": ([1.1], [time - 0.05 for time in calm]),
+        "d": ([1.2], [time + 0.5 for time in wild]),  # told from no other
+        "e": ([0.5], [2.0]),  # a single round tells nothing
     }
-    assert ranking(times) == (5, ["a and c", "b and c"])
+    assert ranking(times) == (1, ["a and c"])
+
+
+def test_every_stage_costs_what_it_took_on_its_device() -> None:
+    first, second = (
+        Costs.of(4, forward=[at, at + 1, at + 2, at + 3], backward=at, weight=at) for at in (10, 20)
+    )
+    found = placed([first, second], (0, 1, 1, 0))
+    assert found.forward == ((10,), (21,), (22,), (13,))
+    assert found.backward == ((10,), (20,), (20,), (10,))
 
 
 @pytest.mark.parametrize(

@@ -78,21 +78,25 @@ def calibrate(
     """
     if n_devices < 1 or n_stages < 1:
         raise ValueError(f"cannot calibrate {n_stages} stages on {n_devices} devices")
-    options = {"n_stages": n_stages, "n_slices": n_slices, "steps": steps, "warmup": warmup}
-    one = passes_together(workload, n_devices=1, partitions=partitions, **options)
+    options: dict[str, Any] = {
+        "n_stages": n_stages, "n_slices": n_slices, "steps": steps, "warmup": warmup
+    }  # fmt: skip
+    (one,) = passes_together(workload, n_devices=1, partitions=partitions, **options)
     many = passes_together(workload, n_devices=n_devices, partitions=partitions, **options)
     with _one_thread():
         latency, bandwidth = measured_link(workload.device, partitions=partitions)
         gap = overhead(workload, n_stages=n_stages)
+    table = _merged([passes.table for passes in many])
+    joined = Passes(table, many[0].boundary_bytes, many[0].static_bytes, many[0].group_scale)
     return Profile(
-        with_overhead(many.costs(), gap),
+        with_overhead(joined.costs(), gap),
         latency,
         bandwidth,
         overhead=gap,
-        neighbour_slowdown=_slowdown(one.table, many.table),
+        neighbour_slowdown=_slowdown(one.table, table),
         spread={
             f"{row.kind}@{row.stage}.{row.slice}": float(row.spread / row.seconds)  # type: ignore[arg-type,operator]
-            for row in many.table.itertuples()
+            for row in table.itertuples()
         },
         workload=asdict(workload) | {"n_stages": n_stages, "n_slices": n_slices},
         provenance=provenance(workload.device, command=command),
@@ -108,13 +112,29 @@ def passes_together(
     steps: int = 7,
     warmup: int = 2,
     partitions: Sequence[Any] | None = None,
-) -> Passes:
-    """Pass times while all devices are busy with the same: medians over the devices."""
-    options = {"n_stages": n_stages, "n_slices": n_slices, "steps": steps, "warmup": warmup}
+    grouped: bool = True,
+) -> list[Passes]:
+    """The passes of all stages on every device, measured by all devices at the same time."""
+    options = {
+        "n_stages": n_stages, "n_slices": n_slices, "steps": steps, "warmup": warmup,
+        "grouped": grouped,
+    }  # fmt: skip
     with _one_thread():
-        many = _at_once(workload, n_devices, partitions, options)
-    table = _merged([passes.table for passes in many])
-    return Passes(table, many[0].boundary_bytes, many[0].static_bytes, many[0].group_scale)
+        return _at_once(workload, n_devices, partitions, options)
+
+
+def placed(costs: Sequence[Costs], placement: Sequence[int]) -> Costs:
+    """Costs in which every stage takes what it took on the device it is placed on.
+
+    costs: what each device measured, shape `(n_devices,)`.
+    """
+    names = ("forward", "backward", "weight", "fused_backward")
+    tables: dict[str, Any] = {
+        name: tuple(getattr(costs[device], name)[s] for s, device in enumerate(placement))
+        for name in names
+        if getattr(costs[0], name)
+    }
+    return replace(costs[0], **tables)
 
 
 def with_overhead(costs: Costs, gap: float) -> Costs:
@@ -202,7 +222,8 @@ def _at_once(
             gate.wait()
             found[device] = measured_passes(
                 stages, batch, targets=targets, n_slices=options["n_slices"],
-                steps=options["steps"], warmup=options["warmup"], device=workload.device,
+                steps=options["steps"], warmup=options["warmup"], grouped=options["grouped"],
+                device=workload.device,
                 partitions=None if partitions is None else [partitions[device]],
             )  # fmt: skip
         except BaseException as error:
@@ -220,8 +241,10 @@ def _at_once(
 
 
 def _merged(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Medians over the devices, row by row."""
-    return pd.concat(tables).groupby(["stage", "slice", "kind"], as_index=False).median()
+    """Medians over the devices, row by row; of means the mean."""
+    key = ["stage", "slice", "kind"]
+    grouped = pd.concat(tables).groupby(key, as_index=False)
+    return grouped.median().assign(mean=grouped["mean"].mean()["mean"])
 
 
 def _slowdown(alone: pd.DataFrame, together: pd.DataFrame) -> float:

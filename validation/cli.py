@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -125,7 +126,7 @@ def report_command(
     sequence: Sequence_ = 128,
     rows: Rows = 1,
     device: Device = "cpu",
-    rounds: Annotated[int, typer.Option(min=1, help="Times everything is measured.")] = 5,
+    rounds: Annotated[int, typer.Option(min=1, help="Times everything is measured.")] = 8,
     html: Annotated[str, typer.Option(help="Write the page here.")] = "out/validation.html",
     output: Annotated[str, typer.Option("-o", "--output", help="Write the figures here.")] = "",
     as_json: Json = False,
@@ -166,7 +167,7 @@ def report_command(
     if as_json:
         print(text)
         return
-    columns = ["family", "simulated_makespan", "measured_makespan", "spread_makespan",
+    columns = ["family", "simulated_makespan", "measured_makespan", "uncertainty_makespan",
                "error_makespan", "error_replay", "error_peak_bytes"]  # fmt: skip
     print(found.table()[columns].to_string(index=False, float_format=lambda x: f"{x:.4g}"))
     print(json.dumps(found.summary(), indent=1))
@@ -189,9 +190,17 @@ def facts(found: Any) -> dict[str, Any]:
 
     return {
         "provenance": dict(found.provenance),
-        "summary": found.summary(),
-        "families": found.table().to_dict("records"),
+        "summary": _finite(found.summary()),
+        "families": [_finite(row) for row in found.table().to_dict("records")],
         "profiles": [json.loads(profile_to_json(profile)) for profile in found.profiles.values()],
+    }
+
+
+def _finite(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """The row with None for what is no number: strict JSON knows no NaN."""
+    return {
+        str(key): None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in row.items()
     }
 
 

@@ -18,7 +18,7 @@ class Comparison:
     clocks: `clock`, `simulated`, `measured`, `error`.
     devices: per `device`: busy, idle and peak bytes, each `simulated_...` and `measured_...`, and
         `busy_error`, `bytes_error`.
-    passes: per `kind`, `stage`, `slice`: median `simulated` and `measured` time, and `error`.
+    passes: per `kind`, `stage`, `slice`: mean `simulated` and `measured` time, and `error`.
     """
 
     clocks: pd.DataFrame
@@ -69,7 +69,7 @@ def compare(simulated: Trace, measured: Trace) -> Comparison:
 
 
 def pass_times(trace: Trace) -> pd.DataFrame:
-    """Median `time` of each kind of pass, indexed by `kind`, `stage`, `slice`.
+    """Mean `time` of each kind of pass, indexed by `kind`, `stage`, `slice`.
 
     A fused step is timed as a whole, so passes count where they run alone. Those that never do
     (2BP's weight gradients) share evenly what the others leave of their step.
@@ -77,14 +77,14 @@ def pass_times(trace: Trace) -> pd.DataFrame:
     key, step = ["kind", "stage", "slice"], ["device", "step"]
     ops = trace.ops.assign(time=(trace.ops.end - trace.ops.start).astype(float))
     is_alone = ~ops.duplicated(step, keep=False)
-    alone = ops[is_alone].groupby(key)[["time"]].median()
+    alone = ops[is_alone].groupby(key)[["time"]].mean()
     fused = ops[~is_alone]
     known = alone["time"].reindex(pd.MultiIndex.from_frame(fused[key])).to_numpy()
     fused = fused.assign(known=known, unknown=pd.isna(known))
     by_step = fused.groupby(step)
     left = fused["time"] - by_step["known"].transform("sum")
     fused = fused.assign(time=left.clip(lower=0) / by_step["unknown"].transform("sum"))
-    parts = fused[fused["unknown"]].groupby(key)[["time"]].median()
+    parts = fused[fused["unknown"]].groupby(key)[["time"]].mean()
     return pd.concat([alone, parts]).sort_index()
 
 

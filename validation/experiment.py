@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -13,7 +14,7 @@ import pandas as pd
 from backend import RunResult, run
 from sim import FAMILIES, Costs, Schedule, Trace, clock_time, makespan, peak_bytes, simulate
 
-from .calibrate import Workload, calibrate, passes_together, with_overhead
+from .calibrate import Workload, calibrate, passes_together, placed, with_overhead
 from .compare import Comparison, compare
 from .profile import Profile
 from .provenance import provenance
@@ -27,11 +28,11 @@ Key = tuple[int, int]
 class Case:
     """One family: what was predicted, what happened in every round, and the two compared.
 
-    simulated, measured: a trace per round; the prediction of a round is from pass times that were
-        measured just before it ran. replay_errors: of the makespan in every round when it is
-        simulated with that round's own pass times: what is left when pass times are those of the
-        run and not of the calibration. memory: bytes per device, predicted and measured, without
-        static ones.
+    simulated: a trace per calibration. A machine changes its mood, on each device by itself, and a
+        calibration shows one mood of all devices at once; what is predicted is the mean.
+    measured: a trace per round. replay_errors: of the makespan in every round when it is simulated
+        with that round's own pass times: what is left when pass times are those of the run and not
+        of the calibration. predicted_bytes, measured_bytes: peak per device without static ones.
     """
 
     schedule: Schedule
@@ -43,17 +44,20 @@ class Case:
 
     @property
     def middle(self) -> tuple[Trace, Trace]:
-        """Simulated and measured trace of the round of median makespan."""
-        pairs = list(zip(self.simulated, self.measured, strict=True))
-        return sorted(pairs, key=lambda pair: makespan(pair[1]))[len(pairs) // 2]
+        """The simulated and the measured trace of median makespan."""
+        simulated, measured = (
+            sorted(traces, key=makespan)[len(traces) // 2]
+            for traces in (self.simulated, self.measured)
+        )
+        return simulated, measured
 
     @property
     def comparison(self) -> Comparison:
-        """The two traces of that round compared."""
+        """These two compared."""
         return compare(*self.middle)
 
     def times(self, clock: str) -> tuple[list[float], list[float]]:
-        """Simulated and measured times on a clock, by round."""
+        """Simulated times by calibration and measured ones by round."""
         simulated, measured = (
             [float(clock_time(trace, clock)) for trace in traces]  # type: ignore[arg-type]
             for traces in (self.simulated, self.measured)
@@ -71,23 +75,24 @@ class Experiment:
     provenance: Mapping[str, Any]
 
     def table(self) -> pd.DataFrame:
-        """A row per family: both clocks simulated and measured (medians over the rounds), `spread`
-        (half the range between the quartiles over the median), `error` (median of simulated /
-        measured - 1 by round), `error_replay`, and the worst error of a device's peak."""
+        """A row per family: both clocks simulated and measured (means), `spread` (standard
+        deviation of single rounds over the mean), `uncertainty` (two standard errors of the
+        measured mean, over the mean), `error` (simulated / measured - 1), `error_replay` (mean),
+        and the worst error of a device's peak."""
         rows = []
         for name, case in self.cases.items():
             row: dict[str, Any] = {"family": name}
             for clock in ("makespan", "longest_stage"):
-                simulated, measured = map(np.array, case.times(clock))
-                middle = float(np.median(measured))
-                low, high = np.quantile(measured, (0.25, 0.75))
+                simulated, measured = case.times(clock)
+                middle = float(np.mean(measured))
                 row |= {
-                    f"simulated_{clock}": float(np.median(simulated)),
+                    f"simulated_{clock}": float(np.mean(simulated)),
                     f"measured_{clock}": middle,
-                    f"spread_{clock}": float(high - low) / 2 / middle,
-                    f"error_{clock}": float(np.median(simulated / measured)) - 1,
+                    f"spread_{clock}": _deviation(measured) / middle,
+                    f"uncertainty_{clock}": 2 * _standard_error(measured) / middle,
+                    f"error_{clock}": float(np.mean(simulated)) / middle - 1,
                 }
-            row["error_replay"] = float(np.median(case.replay_errors))
+            row["error_replay"] = float(np.mean(case.replay_errors))
             pairs = zip(case.predicted_bytes, case.measured_bytes, strict=True)
             row["error_peak_bytes"] = max(abs(a / b - 1) if b else float(a) for a, b in pairs)
             rows.append(row)
@@ -96,7 +101,10 @@ class Experiment:
     def summary(self) -> dict[str, Any]:
         """Median and worst absolute error of either clock, of memory, and the wrong rankings."""
         table = self.table()
-        found: dict[str, Any] = {"families": len(table)}
+        found: dict[str, Any] = {
+            "families": len(table),
+            "median_uncertainty_makespan": float(table["uncertainty_makespan"].median()),
+        }
         for clock in ("makespan", "longest_stage"):
             errors = table[f"error_{clock}"].abs()
             found |= {
@@ -119,23 +127,31 @@ def ranking(times: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> tup
     """How many pairs of families simulation tells apart, and those of them that the measurement
     orders the other way.
 
-    times: simulated and measured times of every family, by round. Two families are told apart if
-    their simulated times differ by more than the measured difference varies: both as ratios within
-    a round, and as medians over the rounds, the spread as half the range between the quartiles.
+    times: simulated and measured times of every family. Two families are told apart if their
+    simulated means differ by more than two standard errors of the difference between their measured
+    means; nothing is by a single round.
     """
     told, wrong = 0, []
     for (a, (simulated_a, measured_a)), (b, (simulated_b, measured_b)) in combinations(
         times.items(), 2
     ):
-        simulated = np.log(np.divide(simulated_a, simulated_b))
-        measured = np.log(np.divide(measured_a, measured_b))
-        low, high = np.quantile(measured, (0.25, 0.75))
-        gap = float(np.median(simulated))
-        if abs(gap) > (high - low) / 2:
+        gap = float(np.mean(simulated_a) - np.mean(simulated_b))
+        spread = 2 * math.hypot(_standard_error(measured_a), _standard_error(measured_b))
+        if abs(gap) > spread:
             told += 1
-            if gap * float(np.median(measured)) < 0:
+            if gap * float(np.mean(measured_a) - np.mean(measured_b)) < 0:
                 wrong.append(f"{a} and {b}")
     return told, wrong
+
+
+def _deviation(values: Sequence[float]) -> float:
+    """Standard deviation of single values; NaN for one."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
+
+
+def _standard_error(values: Sequence[float]) -> float:
+    """Of their mean."""
+    return _deviation(values) / math.sqrt(len(values))
 
 
 def experiment(
@@ -144,54 +160,58 @@ def experiment(
     n_devices: int = 2,
     n_microbatches: int = 8,
     families: Sequence[str] = tuple(FAMILIES),
-    rounds: int = 5,
+    rounds: int = 8,
     partitions: Sequence[Any] | None = None,
     command: str = "",
     tell: Callable[[str], None] = lambda line: None,
 ) -> Experiment:
-    """Runs it, `rounds` times: every family in an order drawn anew, and right before each run the
-    pass times it is predicted from, so that a machine that changes its mood does so for both.
+    """Runs it. Every family runs `rounds` times and every cut of the model is calibrated twice as
+    often, in an order drawn anew each round, so that whatever the machine does meanwhile happens to
+    all alike.
 
     families: names; those that do not take these numbers are left out.
     tell: gets a line of progress now and then.
     """
     schedules = _schedules(families, n_devices, n_microbatches)
     keys = sorted({_key(schedule) for schedule in schedules.values()})
-    calibrations: dict[Key, list[Profile]] = {key: [] for key in keys}
-    costs: dict[str, list[Costs]] = {name: [] for name in schedules}
+    profiles: dict[Key, Profile] = {}
+    for stages, slices in keys:
+        tell(f"calibrating {stages} stages, {slices} slices")
+        profiles[stages, slices] = calibrate(
+            workload, n_devices=n_devices, n_stages=stages, n_slices=slices,
+            partitions=partitions, command=command,
+        )  # fmt: skip
+    costs: dict[Key, list[list[Costs]]] = {key: [] for key in keys}
     traces: dict[str, list[Trace]] = {name: [] for name in schedules}
     counted: dict[str, RunResult] = {}
+    turns: list[str | Key] = [*schedules, *keys, *keys]
     for number in range(rounds):
-        for stages, slices in keys:
-            tell(f"round {number + 1} of {rounds}: calibrating {stages} stages, {slices} slices")
-            calibrations[stages, slices].append(
-                calibrate(
-                    workload, n_devices=n_devices, n_stages=stages, n_slices=slices,
-                    steps=3, warmup=1, partitions=partitions, command=command,
-                )
-            )  # fmt: skip
-        for name in np.random.default_rng(number).permutation(list(schedules)).tolist():
-            schedule = schedules[name]
-            tell(f"round {number + 1} of {rounds}: running {name}")
-            costs[name].append(
-                passes_together(
-                    workload, n_devices=n_devices, n_stages=schedule.n_stages,
-                    n_slices=schedule.n_slices, steps=3, warmup=1, partitions=partitions,
-                ).costs()
-            )  # fmt: skip
+        for turn in np.random.default_rng(number).permutation(len(turns)):
+            what = turns[turn]
+            if isinstance(what, tuple):
+                tell(f"round {number + 1} of {rounds}: calibrating {what[0]} stages")
+                passes = passes_together(
+                    workload, n_devices=n_devices, n_stages=what[0], n_slices=what[1], steps=2,
+                    warmup=1, partitions=partitions, grouped=False,
+                )  # fmt: skip
+                costs[what].append([one.costs() for one in passes])
+                continue
+            tell(f"round {number + 1} of {rounds}: running {what}")
+            schedule = schedules[what]
             batch, targets = workload.batch(n_microbatches, schedule.n_stages)
             found = run(
                 schedule, workload.stages(schedule.n_stages), batch, targets=targets,
                 device=workload.device, steps=1, warmup=1, memory=int(not number),
                 partitions=partitions,
             )  # fmt: skip
-            traces[name].append(found.trace)
-            counted.setdefault(name, found)
-    profiles = {key: merged(found) for key, found in calibrations.items()}
+            traces[what].append(found.trace)
+            counted.setdefault(what, found)
+    profiles = {key: _averaged(profile, costs[key]) for key, profile in profiles.items()}
     return Experiment(
         {
             name: _case(
-                schedule, profiles[_key(schedule)], costs[name], traces[name], counted[name]
+                schedule, profiles[_key(schedule)], costs[_key(schedule)], traces[name],
+                counted[name],
             )
             for name, schedule in schedules.items()
         },
@@ -199,53 +219,34 @@ def experiment(
         workload,
         provenance(workload.device, command=command)
         | {"devices": n_devices, "microbatches": n_microbatches, "rounds": rounds},
-    )
+    )  # fmt: skip
 
 
-def merged(profiles: Sequence[Profile]) -> Profile:
-    """The medians of several profiles of one workload."""
-    first = profiles[0]
+def _averaged(profile: Profile, found: Sequence[Sequence[Costs]]) -> Profile:
+    """The profile with the mean pass times of all calibrations on all devices."""
+    names = ("forward", "backward", "weight", "fused_backward")
+    every = [costs for devices in found for costs in devices]
 
     def table(name: str) -> Any:
-        middle = np.median([getattr(profile.costs, name) for profile in profiles], axis=0)
-        return tuple(map(tuple, middle.tolist()))
+        mean = np.mean([getattr(costs, name) for costs in every], axis=0)
+        return tuple(map(tuple, mean.tolist()))
 
-    times = ("forward", "backward", "weight", "fused_backward")
-    costs = Costs(
-        **{name: table(name) for name in times},
-        activation_bytes=first.costs.activation_bytes,
-        backward_bytes=first.costs.backward_bytes,
-        boundary_bytes=first.costs.boundary_bytes,
-        group_scale=float(np.median([profile.costs.group_scale for profile in profiles])),
-    )
-
-    def number(read: Callable[[Profile], float]) -> float:
-        return float(np.median([read(profile) for profile in profiles]))
-
-    def spread(key: str) -> float:
-        return number(lambda p: p.spread[key])
-
-    return Profile(
-        costs,
-        latency=number(lambda p: p.latency),
-        bandwidth=number(lambda p: p.bandwidth),
-        overhead=number(lambda p: p.overhead),
-        neighbour_slowdown=number(lambda p: p.neighbour_slowdown),
-        spread={key: spread(key) for key in first.spread},
-        workload=first.workload,
-        provenance=first.provenance,
-    )
+    costs = replace(profile.costs, **{name: table(name) for name in names})
+    return replace(profile, costs=with_overhead(costs, profile.overhead))
 
 
 def _case(
     schedule: Schedule,
     profile: Profile,
-    costs: Sequence[Costs],
+    calibrations: Sequence[Sequence[Costs]],
     measured: Sequence[Trace],
     counted: RunResult,
 ) -> Case:
-    cluster = profile.cluster(schedule.n_devices)
-    simulated = [simulate(schedule, with_overhead(one, profile.overhead), cluster) for one in costs]
+    cluster, scale = profile.cluster(schedule.n_devices), profile.costs.group_scale
+    simulated = []
+    for devices in calibrations:
+        costs = with_overhead(placed(devices, schedule.placement), profile.overhead)
+        simulated.append(simulate(schedule, replace(costs, group_scale=scale), cluster))
     return Case(
         schedule,
         tuple(simulated),

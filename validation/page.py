@@ -78,7 +78,8 @@ def _summary(summary: Mapping[str, Any]) -> str:
     wrong = summary["misranked"]
     lines = [
         f"Makespan: median error {summary['median_error_makespan']:.1%}, worst "
-        f"{summary['worst_error_makespan']:.1%}, over {summary['families']} families.",
+        f"{summary['worst_error_makespan']:.1%}, over {summary['families']} families; two standard "
+        f"errors of what was measured are {summary['median_uncertainty_makespan']:.1%} (median).",
         f"Longest stage: median error {summary['median_error_longest_stage']:.1%}, worst "
         f"{summary['worst_error_longest_stage']:.1%}.",
         f"Makespan simulated with the run's own pass times: median error "
@@ -86,8 +87,8 @@ def _summary(summary: Mapping[str, Any]) -> str:
         "The rest is pass times that differ between calibration and run.",
         f"Peak bytes of any device of any family: worst error "
         f"{summary['worst_error_peak_bytes']:.2%}.",
-        f"Ranking: of {summary['ranked_pairs']} pairs that simulation tells apart by more than the "
-        f"measured spread, {len(wrong)} came out the other way"
+        f"Ranking: of {summary['ranked_pairs']} pairs that simulation tells apart by more than two "
+        f"standard errors of the measured difference, {len(wrong)} came out the other way"
         + (f": {'; '.join(wrong)}." if wrong else "."),
     ]
     return "".join(f"<p>{html.escape(line)}</p>" for line in lines)
@@ -98,14 +99,14 @@ def _table(table: pd.DataFrame) -> str:
         "family",
         "simulated (s)",
         "measured (s)",
-        "spread",
+        "two standard errors",
         "error",
         "own pass times",
         "peak bytes, error",
     )
     rows = "".join(
         f"<tr><td>{html.escape(str(r.family))}</td><td>{r.simulated_makespan:.3f}</td>"
-        f"<td>{r.measured_makespan:.3f}</td><td>{r.spread_makespan:.1%}</td>"
+        f"<td>{r.measured_makespan:.3f}</td><td>{r.uncertainty_makespan:.1%}</td>"
         f"<td>{r.error_makespan:+.1%}</td><td>{r.error_replay:+.1%}</td>"
         f"<td>{r.error_peak_bytes:.2%}</td></tr>"
         for r in table.sort_values("measured_makespan").itertuples()

@@ -13,7 +13,7 @@ from .compare import pass_times
 
 
 def costs_of(trace: Trace) -> Costs:
-    """The costs that a trace shows: medians of its pass times, and what its passes left in memory.
+    """The costs that a trace shows: means of its pass times, and what its passes left in memory.
 
     Passes that a trace does not have cost what the others say: B + W where there is only BW, split
     in two halves; BW where there are B and W, their sum.
