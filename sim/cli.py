@@ -8,7 +8,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "simulate": ("sim.cli_simulate", "simulate"),
     "compare": ("sim.cli_simulate", "compare"),
     "search": ("sim.search.cli", "search_command"),
-    "pareto": ("sim.search.cli", "pareto_command"),
+    "pareto": ("sim.search.cli_pareto", "pareto_command"),
     "plan": ("sim.planner.cli", "plan_command"),
     "export": ("sim.cli_files", "export"),
     "check": ("sim.cli_files", "check"),
