@@ -151,16 +151,23 @@ def test_the_experiment_reports_every_family_it_ran() -> None:
     assert json.loads(told)["summary"]["median_uncertainty_makespan"] is None
 
 
-def test_only_gaps_above_two_standard_errors_are_ranked() -> None:
-    calm, wild = [0.9, 1.1] * 8, [0.5, 1.5] * 8  # standard errors of the mean 0.026 and 0.129
-    times = {
-        "a": ([1.0], calm),
-        "b": ([1.05, 1.07], [time - 0.05 for time in calm]),  # too close to a
-        "c": ([1.1], [time - 0.05 for time in calm]),
-        "d": ([1.2], [time + 0.5 for time in wild]),  # told from no other
-        "e": ([0.5], [2.0]),  # a single round tells nothing
-    }
-    assert ranking(times) == (1, ["a and c"])
+def test_only_gaps_above_the_spread_are_ranked() -> None:
+    def row(name: str, simulated: float, measured: float, spread: float) -> dict[str, object]:
+        return {
+            "family": name, "simulated_makespan": simulated, "measured_makespan": measured,
+            "spread_makespan": spread, "uncertainty_makespan": spread / 4,
+        }  # fmt: skip
+
+    table = pd.DataFrame(
+        [
+            row("a", 1.0, 1.0, 0.06),
+            row("b", 1.07, 0.95, 0.06),  # 0.07 above a; together the spread is 0.083
+            row("c", 1.1, 0.95, 0.06),
+            row("d", 9.0, 0.9, math.nan),  # a single round tells nothing
+        ]
+    )
+    assert ranking(table) == (1, ["a and c"])
+    assert ranking(table, "uncertainty_makespan") == (3, ["a and b", "a and c"])
 
 
 def test_every_stage_costs_what_it_took_on_its_device() -> None:

@@ -117,30 +117,27 @@ class Experiment:
             "worst_error_replay": float(replays.max()),
         }
         found["worst_error_peak_bytes"] = float(table["error_peak_bytes"].max())
-        found["ranked_pairs"], found["misranked"] = ranking(
-            {name: case.times("makespan") for name, case in self.cases.items()}
-        )
+        found["ranked_pairs"], found["misranked"] = ranking(table)
+        by_means = ranking(table, "uncertainty_makespan")
+        found["ranked_by_means"], found["misranked_by_means"] = by_means
         return found
 
 
-def ranking(times: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> tuple[int, list[str]]:
-    """How many pairs of families simulation tells apart, and those of them that the measurement
-    orders the other way.
+def ranking(table: pd.DataFrame, spread: str = "spread_makespan") -> tuple[int, list[str]]:
+    """How many pairs of families simulation tells apart, and those of them that the measured means
+    order the other way.
 
-    times: simulated and measured times of every family. Two families are told apart if their
-    simulated means differ by more than two standard errors of the difference between their measured
-    means; nothing is by a single round.
+    spread: the column of `table` that a gap is held against, a share of the measured makespan: what
+    single rounds vary by, or "uncertainty_makespan", what their mean is uncertain by. The gap has
+    to be above that of both families taken together (root of the sum of squares).
     """
     told, wrong = 0, []
-    for (a, (simulated_a, measured_a)), (b, (simulated_b, measured_b)) in combinations(
-        times.items(), 2
-    ):
-        gap = float(np.mean(simulated_a) - np.mean(simulated_b))
-        spread = 2 * math.hypot(_standard_error(measured_a), _standard_error(measured_b))
-        if abs(gap) > spread:
+    for a, b in combinations(table.to_dict("records"), 2):
+        gap = a["simulated_makespan"] - b["simulated_makespan"]
+        if abs(gap) > math.hypot(*(row[spread] * row["measured_makespan"] for row in (a, b))):
             told += 1
-            if gap * float(np.mean(measured_a) - np.mean(measured_b)) < 0:
-                wrong.append(f"{a} and {b}")
+            if gap * (a["measured_makespan"] - b["measured_makespan"]) < 0:
+                wrong.append(f"{a['family']} and {b['family']}")
     return told, wrong
 
 
