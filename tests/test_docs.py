@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import importlib.util
+import json
 import pkgutil
 import subprocess
 import sys
@@ -34,6 +35,27 @@ def test_examples_in_the_readme_run(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     found = doctest.testfile(str(ROOT / "README.md"), module_relative=False)
     assert found.attempted > 5
     assert found.failed == 0
+
+
+def test_the_readme_tells_the_errors_that_were_measured() -> None:
+    readme = (ROOT / "README.md").read_text()
+    told = json.loads((ROOT / "validation" / "data" / "measured_cpu.json").read_text())
+    summary, rounds = told["summary"], told["provenance"]["rounds"]
+    sentences = [
+        f"median error **{summary['median_error_replay']:.1%}**, worst "
+        f"{summary['worst_error_replay']:.1%}",
+        f"median error **{summary['median_error_makespan']:.1%}**, worst "
+        f"{summary['worst_error_makespan']:.1%}",
+        f"measured means: {summary['median_uncertainty_makespan']:.1%}",
+        f"of {summary['ranked_pairs']} pairs",
+        f"of {summary['ranked_by_means']} further apart than the means are uncertain "
+        f"{len(summary['misranked_by_means'])} wrong",
+    ]
+    for sentence in sentences:
+        assert sentence.replace("%", " %") in readme
+    assert f"--rounds {rounds}`" in readme
+    assert not summary["misranked"]
+    assert summary["worst_error_peak_bytes"] == 0
 
 
 def test_pictures_gallery_and_table_are_what_the_code_makes_now() -> None:
