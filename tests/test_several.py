@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ortools.sat.python import cp_model
 
 from sim import Costs
 from sim.search import smallest_interval
 from sim.search._polish import polished
+from sim.search._solver import solve
 from sim.search.layouts import checked_layout, rounds, tightened
 from sim.search.periodic import Problem, alone, problem_of, repeated
 from sim.search.several import _arrays, _lines
@@ -82,3 +85,12 @@ def test_an_order_of_one_instant_that_is_not_realised_ends_the_climb() -> None:
         (0, 1, 0, 1), costs, memory_bytes=17, microbatches_per_period=2, time_limit=2
     )
     assert block.floor <= block.interval_bound <= block.interval
+
+
+def test_a_solver_that_crashes_has_said_nothing() -> None:
+    class Crashing(cp_model.CpSolver):
+        def solve(self, *_: object, **__: object) -> Any:
+            raise IndexError("absl::btree_map::at")
+
+    assert solve(Crashing(), cp_model.CpModel()) == cp_model.UNKNOWN
+    assert solve(cp_model.CpSolver(), cp_model.CpModel()) == cp_model.OPTIMAL

@@ -15,6 +15,7 @@ from typing import Any
 
 from ortools.sat.python import cp_model
 
+from ._solver import solve
 from .periodic import Answer, Layout, Problem
 
 Expr = Any
@@ -49,7 +50,7 @@ def solved(
     solver.parameters.max_time_in_seconds = max(time_limit, 0.01)
     solver.parameters.num_workers = workers
     solver.parameters.random_seed = seed
-    status = solver.solve(model)
+    status = solve(solver, model)
     if status in (cp_model.OPTIMAL, cp_model.FEASIBLE):
         return Answer(built.layout(solver), True)
     return Answer(None, status == cp_model.INFEASIBLE)

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..ir import Schedule
 from .greedy import Found, value
 from .improve import Pool, improve
-from .middle import Shortened, with_middle, without_middle
-from .problem import UNLIMITED, Placement, Problem
-from .starts import starts
+from .middle import Shortened, longer, with_middle, without_middle
+from .problem import UNLIMITED, Letters, Placement, Problem
+from .starts import starts, unit_block, within
 from .windows import window
 
 if TYPE_CHECKING:
@@ -80,8 +80,9 @@ class Contest:
             if not self.pool.closed:
                 self._exact(0.6 * (self.until - time.monotonic()))
         else:
-            self._tips(0.3 * left)
-            self._ends(time.monotonic() + 0.4 * left)
+            self._twin(placement, 0.3 * left)
+            self._tips(0.25 * left)
+            self._ends(time.monotonic() + 0.3 * left)
         self._local(self.until, patience=40 if n_ops <= EXACT else 10**9)
 
     def _local(self, until: float, patience: int) -> None:
@@ -101,6 +102,55 @@ class Contest:
         self.pool.add(found.letters, "solver")
         self.pool.bound = max(self.pool.bound, found.bound)
         self.line.tell(self.pool)
+
+    def _twin(self, placement: Placement, seconds: float) -> None:
+        """Improve a schedule of few microbatches as a whole, and lengthen what comes out."""
+        size = 2 * self.problem.n_devices + 4
+        if 4 * size > 3 * self.problem.n_microbatches:
+            return
+        until = time.monotonic() + seconds
+        twin = Pool(self.problem.with_microbatches(size))
+        for letters in self._short_orders(twin.problem, placement, 0.25 * seconds):
+            twin.add(letters, "twin")
+        if twin.entries:
+            improve(
+                twin, until=until, workers=self.workers, seed=self.seed,
+                tell=self._tell_lengthened(), patience=12,
+            )  # fmt: skip
+
+    def _short_orders(
+        self, small: Problem, placement: Placement, seconds: float
+    ) -> Iterator[Letters]:
+        """Orders of the small problem: a block of the paper's, and the best ones shortened."""
+        if placement != "loop":
+            block = unit_block(small, placement, seconds=seconds, seed=self.seed)
+            if block is not None:
+                yield block
+        for entry in sorted(self.tried, key=lambda entry: entry.value)[:RACES]:
+            keep = small.n_microbatches // 2
+            short = without_middle(self.problem, entry.letters, keep)
+            if short is not None and short.problem.n_microbatches == small.n_microbatches:
+                yield short.letters
+
+    def _tell_lengthened(self) -> Callable[[Pool], None]:
+        """Take every new order of a twin, made as long as the problem."""
+        done: set[bytes] = set()
+
+        def tell(twin: Pool) -> None:
+            q = self.problem
+            for entry in twin.entries[:3]:
+                if entry.letters.tobytes() in done:
+                    continue
+                done.add(entry.letters.tobytes())
+                letters = longer(twin.problem, entry.letters, q.n_microbatches)
+                if letters is not None and within(q, letters):
+                    method = _and(entry.method, "lengthened")
+                    self.pool.add(letters, method)
+                    self.tried.append(Found(letters, value(q, letters), method))
+            twin.bound = 10**18 if self.pool.closed else 0
+            self.line.tell(self.pool)
+
+        return tell
 
     def _tips(self, seconds: float) -> None:
         """Give the last and the first passes of the best orders of two origins to the solver."""

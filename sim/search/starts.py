@@ -86,27 +86,34 @@ def of_unit_blocks(
     problem: Problem, placement: Literal["v", "straight"], *, seconds: float, seed: int
 ) -> Iterator[Start]:
     """The best of the paper's blocks, found with few microbatches and lengthened."""
-    from .adaptive import adaptive
-
     p, m = problem.n_devices, problem.n_microbatches
-    shares = None
-    if problem.memory_bytes is None and problem.limits[0].min() < UNLIMITED:
-        shares = [exact(int(limit)) / problem.chunks for limit in problem.limits[0]]
     sizes = sorted({min(m, 2 * p), min(m, 3 * p + 4)})
     for size in sizes:
-        share = seconds / len(sizes)
-        if share < ENUMERATION * p**3 * size:
-            return
-        schedule = adaptive(
-            p, size, problem.costs, placement=placement, memory_limit=shares,
-            memory_bytes=problem.memory_bytes, clock=problem.clock, time_limit=share, seed=seed,
-        )  # fmt: skip
         small = problem.with_microbatches(size)
-        letters = small.letters(schedule)
+        letters = unit_block(small, placement, seconds=seconds / len(sizes), seed=seed)
         if letters is not None and size < m:
             letters = longer(small, letters, m)
         if letters is not None and within(problem, letters):
             yield Start(letters, "adaptive block")
+
+
+def unit_block(
+    problem: Problem, placement: Literal["v", "straight"], *, seconds: float, seed: int
+) -> Letters | None:
+    """The best of the paper's blocks; None if trying all of them takes longer than there is."""
+    from .adaptive import adaptive
+
+    p, m = problem.n_devices, problem.n_microbatches
+    if seconds < ENUMERATION * p**3 * m:
+        return None
+    shares = None
+    if problem.memory_bytes is None and problem.limits[0].min() < UNLIMITED:
+        shares = [exact(int(limit)) / problem.chunks for limit in problem.limits[0]]
+    schedule = adaptive(
+        p, m, problem.costs, placement=placement, memory_limit=shares,
+        memory_bytes=problem.memory_bytes, clock=problem.clock, time_limit=seconds, seed=seed,
+    )  # fmt: skip
+    return problem.letters(schedule)
 
 
 def of_computed_block(

@@ -114,6 +114,8 @@ def _solved(
 ) -> tuple[Letters, int, bool] | None:
     from ortools.sat.python import cp_model
 
+    from ._solver import solve
+
     q = picture.problem
     duration, delay = q.duration.tolist(), q.delay.tolist()
     model = cp_model.CpModel()
@@ -167,7 +169,7 @@ def _solved(
         solver.parameters.interleave_search = True
     else:
         solver.parameters.max_time_in_seconds = max(seconds, 0.01)
-    status = solver.solve(model)
+    status = solve(solver, model)
     if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
         return None
     rows = []
