@@ -232,13 +232,32 @@ def _play(workers: Sequence[Worker], job: Job, timeout: float) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """One torch thread per worker, and no garbage collection in the middle of a pass."""
-    threads, collects = torch.get_num_threads(), gc.isenabled()
+    """One torch thread per worker, and no garbage collection in the middle of a pass, until the
+    last of several runs at the same time has ended."""
+    with _BUSY.lock:
+        if not _BUSY.runs:
+            _BUSY.before = torch.get_num_threads(), gc.isenabled()
+            gc.disable()
+        _BUSY.runs += 1
     torch.set_num_threads(1)
-    gc.disable()
     try:
         yield
     finally:
+        with _BUSY.lock:
+            _BUSY.runs -= 1
+            threads, collects = _BUSY.before
+            if collects and not _BUSY.runs:
+                gc.enable()
         torch.set_num_threads(threads)
-        if collects:
-            gc.enable()
+
+
+class _Busy:
+    """How many runs there are in this process, and how it was before the first."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.runs = 0
+        self.before = (1, True)
+
+
+_BUSY = _Busy()

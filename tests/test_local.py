@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import threading
 import time
 import warnings
@@ -16,7 +17,7 @@ from torch import nn
 import backend
 import sim
 from backend.estimate import estimated_passes
-from backend.local import run
+from backend.local import _quiet, run
 from backend.plain import gradient_error, gradients_of, plain_backward
 from backend.transformer import Model, even_layers, grouped, tokens, transformer_stages
 from backend.watchdog import PassFailed, Stuck
@@ -371,3 +372,14 @@ def test_streams_of_one_gpu_give_the_same_gradients(name: str) -> None:
     batch, targets = batch.cuda(), targets.cuda()
     assert max(errors(stages, batch, targets, result)) < 1e-12
     assert sim.peak_bytes(result.trace) == result.peak_bytes
+
+
+def test_garbage_waits_until_the_last_of_two_runs_at_the_same_time() -> None:
+    first, second = _quiet(), _quiet()
+    assert gc.isenabled()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert not gc.isenabled()
+    second.__exit__(None, None, None)
+    assert gc.isenabled()

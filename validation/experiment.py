@@ -188,8 +188,8 @@ def experiment(
             if isinstance(what, tuple):
                 tell(f"round {number + 1} of {rounds}: calibrating {what[0]} stages")
                 passes = passes_together(
-                    workload, n_devices=n_devices, n_stages=what[0], n_slices=what[1], steps=2,
-                    warmup=1, partitions=partitions, grouped=False,
+                    workload, n_devices=n_devices, n_stages=what[0], n_slices=what[1], steps=6,
+                    warmup=2, partitions=partitions, grouped=False,
                 )  # fmt: skip
                 costs[what].append([one.costs() for one in passes])
                 continue
