@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -202,3 +204,16 @@ def test_without_that_the_same_figures_are_proven_to_be_out_of_reach() -> None:
     )
     assert found.proven_optimal
     assert 1 - 24 * 45945 / float(found.lower_bound) > 0.1
+
+
+@pytest.mark.parametrize("missing", ["numba", "ortools"])
+def test_a_search_without_its_libraries_says_what_to_install(missing: str) -> None:
+    code = (
+        f"import sys; sys.modules[{missing!r}] = None; from sim.cli import main; "
+        "main(['search', '-p', '4', '-m', '8', '--forward', '5', '--backward', '7', '--send', '1', "
+        "'--memory-limit', '2', '--time-limit', '5'])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert "pip install 'pipebubble[search]'" in run.stderr
+    assert run.stderr.count("\n") == 1
+    assert not run.stdout

@@ -38,6 +38,8 @@ def starts(
 ) -> Iterator[Start]:
     """Orders within the limits, one after the other, in about so many seconds."""
     yield from of_families(problem, placement)
+    import numba  # noqa: F401  plain Python would not come to an end: better say what is missing
+
     yield from of_rules(problem, seconds=0.4 * seconds, seed=seed)
     yield from of_computed_block(problem, seconds=0.3 * seconds, seed=seed, workers=workers)
     if placement != "loop":
