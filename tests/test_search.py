@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from typing import Any
 
 import pytest
 
-from sim import Costs, Schedule, simulate
+from sim import Costs, Schedule, simulate, validate
 from sim.cli import main
 from sim.ir import from_json
 from sim.metrics import longest_stage, makespan, peak_activations, peak_bytes
 from sim.search import lower_bound, pareto, pareto_figure, search
-from sim.search.problem import Placement, stages_on
+from sim.search.contest import Contest, ProgressLine
+from sim.search.portfolio import _one_by_one
+from sim.search.problem import Placement, problem, stages_on
 
 
 def uniform(placement: Placement, p: int, *times: float) -> Costs:
@@ -217,3 +220,20 @@ def test_a_search_without_its_libraries_says_what_to_install(missing: str) -> No
     assert "pip install 'pipebubble[search]'" in run.stderr
     assert run.stderr.count("\n") == 1
     assert not run.stdout
+
+
+def test_what_becomes_of_a_short_schedule_is_lengthened() -> None:
+    """From one microbatch at a time alone, the twin leads to an order of the whole."""
+    costs = Costs.of(8, forward=1, backward=1, weight=1)
+    given = problem(stages_on(4, "v"), 32, costs, clock="longest_stage", memory_limit=2.5)
+    bound = 6 * 32 + 6 * 4 - 1 - 3 * 5
+    alone = _one_by_one(given.placement, 32)
+    until = time.monotonic() + 60
+    contest = Contest(given, alone, bound, until, 0, 1, ProgressLine(False, given))
+    before = contest.pool.best.value
+    contest._twin("v", 4)
+    assert contest.pool.best.method.endswith("lengthened")
+    assert bound <= contest.pool.best.value < before / 2
+    schedule = given.schedule(contest.pool.best.letters, "lengthened")
+    validate(schedule)
+    assert max(peak_activations(schedule)) <= 2.5

@@ -32,7 +32,7 @@ from .cli_asked import (
     Workers,
     option,
     read_asked,
-)  # fmt: skip
+)
 
 
 def search_command(

@@ -28,7 +28,7 @@ from .cli_asked import (
     Workers,
     option,
     read_asked,
-)  # fmt: skip
+)
 
 
 def pareto_command(
