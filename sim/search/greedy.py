@@ -10,12 +10,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 
 from ._compiled import Ints
 from ._orders import clocks, list_order
 from .problem import Letters, Problem
+from .warm_up import fitting_warm_ups
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,11 +113,13 @@ def sweep(problem: Problem) -> Iterator[Rules]:
     """Rule sets in which the caps change linearly from device 0 to the last one.
 
     First a coarse choice of all, then the finer ones; each for all phases, and for the warm-up
-    alone with nothing but the limit afterwards.
+    alone with nothing but the limit afterwards. Straight pipelines with much memory have their own
+    rules before that.
     """
     p, chunks, m = problem.n_devices, problem.chunks, problem.n_microbatches
     room = _room(problem)
     top = int(room.max())
+    yield from _ample(problem, room)
     looks = ((1000, 0, 9999), (0, 0, 9999), (1000, 1000, 9999), (1000, 500, 2), (1000, 1000, 1))
     coarse = {1, 2, 3, top // 4, top // 3, top // 2, 2 * top // 3, top - 1, top}
     line = np.linspace(0, 1, p)
@@ -144,8 +148,26 @@ def sweep(problem: Problem) -> Iterator[Rules]:
                             np.concatenate([both, np.array([any_number] * 3)], 2), ranks, looks_of
                         )
                     if chunks == 1:  # late devices put off W, so that what they send comes early
-                        ahead = np.array([np.concatenate([free, caps], 1)] * 3)
+                        ahead = np.array([np.concatenate([any_number, caps], 1)] * 3)
                         yield Rules(ahead, ranks, looks_of)
+
+
+def _ample(problem: Problem, room: Ints) -> Iterator[Rules]:
+    """Rules with a warm-up that (almost) never idles, and then fewer microbatches under way.
+
+    W runs when nothing else can, so that device after device keeps some back for the cool-down.
+    """
+    p, m, top = problem.n_devices, problem.n_microbatches, int(room.max())
+    line = np.linspace(0, 1, p)
+    levels = sorted({1, 2, 3, *(top * part // 12 for part in (3, 4, 6, 8)), top - 1, top} - {0})
+    any_number = np.full(p, m)
+    warm_ups = fitting_warm_ups(problem, room)
+    for patience, rank in product((0, 500, 1000), _ranks(1)):
+        for low, high, warm in product(levels, levels, warm_ups):
+            later = np.round(low + (high - low) * line).astype(np.int64)
+            caps = [np.stack([any_number, number], 1) for number in (warm, later, later)]
+            ranks, looks = [[rank] * p] * 3, [[(patience, 0, 9999)] * p] * 3
+            yield Rules(np.array(caps), np.array(ranks), np.array(looks))
 
 
 def _room(problem: Problem) -> Ints:
