@@ -46,6 +46,7 @@ class Question:
     transfers: str | None = None
     receives: str | None = None
     straggler: Mapping[int, Number] | None = None
+    neighbour_slowdown: Number | None = None
     iterations: int | None = None
     optimizer: Number | None = None
     no_barrier: bool = False
@@ -133,6 +134,11 @@ OPTIONS: dict[str, Ask] = {
     ),
     "straggler": Ask(
         "--straggler", "", "D=FACTOR", read_factors, "Slow devices, e.g. 2=1.2 or 0=1.1,3=1.5."
+    ),
+    "neighbour_slowdown": Ask(
+        "--neighbour-slowdown", "", "FACTOR", read_positive,
+        "How many times as long a pass takes while all other devices compute, e.g. 1.1; linear in "
+        "their number. [default: 1]",
     ),
     "iterations": Ask("--iterations", "", "N", read_count, "Batches in a row. [default: 1]"),
     "optimizer": Ask(

@@ -148,6 +148,7 @@ def cluster_of(question: Question, schedule: Schedule) -> Cluster:
         n,
         memory=(question.memory,) * n,
         slowdown=tuple(slowdown),
+        neighbour_slowdown=question.neighbour_slowdown or 1,
         links=links,
         routes={(int(a), int(b)): (f"{a}->{b}",) for a, b in (name.split("->") for name in links)},
         **modes,

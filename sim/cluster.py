@@ -36,6 +36,9 @@ class Cluster:
 
     memory: bytes each device may hold, shape `(n_devices,)`; None where it is unlimited.
     slowdown: factor on every pass of a device, shape `(n_devices,)`: 1.1 is a 10 % straggler.
+    neighbour_slowdown: how many times as long a pass takes while all other devices compute as it
+        takes alone, since they share caches, memory bandwidth or power; `costs` are then times
+        alone. In between it is linear in the number of devices that compute.
     links: the wires by name.
     routes: (source, destination) -> names of the wires that such a transfer occupies, all at once.
         Two pairs that name one wire share it and queue for it. A pair without an entry has a
@@ -52,6 +55,7 @@ class Cluster:
     n_devices: int
     memory: tuple[Number | None, ...] = ()
     slowdown: tuple[Number, ...] = ()
+    neighbour_slowdown: Number = 1
     links: Mapping[str, Link] = field(default_factory=dict)
     routes: Mapping[tuple[int, int], tuple[str, ...]] = field(default_factory=dict)
     transfers: Transfers = "overlapped"
@@ -76,6 +80,8 @@ class Cluster:
         ] or [1] * n
         if 0 in slowdown:
             raise ValueError(f"slowdown of device {slowdown.index(0)} is 0: 1 is normal speed")
+        if checked(self.neighbour_slowdown, "neighbour_slowdown") == 0:
+            raise ValueError("neighbour_slowdown is 0: 1 means that devices do not disturb others")
         for pair, route in self.routes.items():
             if (
                 not isinstance(pair, tuple)

@@ -28,7 +28,7 @@ from .ir import Schedule
 from .messages import message_order
 from .progress import bar
 from .record import Message, Recorder
-from .resources import Deadlock, Gate, Memory, MessageQueue, OutOfMemory
+from .resources import Deadlock, Gate, Memory, MessageQueue, OutOfMemory, Pace
 from .tasks import Task, tasks
 from .trace import Trace
 from .validate import validate
@@ -93,12 +93,13 @@ def simulate(
             )
         wires = Wires(env, schedule, cluster, crossing=crossing, record=record, queues=queues)
         gate = Gate(env, schedule.n_devices)
+        pace = Pace(env, schedule.n_devices, cluster.neighbour_slowdown)
         pause = ticks.count(optimizer)
         for device, line in enumerate(lines):
             memory = Memory(device, cluster.memory[device], record.memory)
             held = (costs.static_bytes[stage] for stage in schedule.stages_of[device])
             static = reduce(plus, held)
-            life = _Life(env, line, wires, memory, record)
+            life = _Life(env, line, wires, memory, pace, record)
             env.process(life.run(iterations, gate if barrier else None, pause, static))
         try:
             env.run()
@@ -121,10 +122,11 @@ class _Life:
         line: tuple[Task, ...],
         wires: Wires,
         memory: Memory,
+        pace: Pace,
         record: Recorder,
     ) -> None:
         self.env, self.line, self.wires = env, line, wires
-        self.memory, self.record = memory, record
+        self.memory, self.pace, self.record = memory, pace, record
 
     def run(
         self, iterations: int, gate: Gate | None, pause: int | float, static: Number
@@ -153,7 +155,7 @@ class _Life:
         for size, chunks, op in task.takes:
             memory.change(start, size, chunks, reason=op)
         if task.duration:
-            yield env.timeout(task.duration)
+            yield self.pace.run(task.duration)
         for size, chunks, op in task.frees:
             memory.change(env.now, size, chunks, reason=op)
         self.record.step(device, task.step, iteration, (start, env.now, last))

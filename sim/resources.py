@@ -1,9 +1,10 @@
-"""What passes and transfers compete for: memory, a place in the queue of messages, and the gate
-between two iterations. Wires are plain SimPy resources.
+"""What passes and transfers compete for: memory, speed, a place in the queue of messages, and the
+gate between two iterations. Wires are plain SimPy resources.
 """
 
 from __future__ import annotations
 
+import heapq
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
 
@@ -89,6 +90,57 @@ class MessageQueue:
         del self._waiting[self._order.popleft()]
         if self._order and (event := self._waiting.get(self._order[0])):
             event.succeed()
+
+
+class Pace:
+    """How fast passes run while several devices compute: all alike, slower the more there are.
+
+    All passes under way progress alike, so one clock of work done serves all: it runs at 1 / f
+    while b of n devices compute, with f = 1 + (slowdown - 1) (b - 1) / (n - 1), and a pass ends
+    when that clock has advanced by its duration.
+    """
+
+    def __init__(self, env: simpy.Environment, n_devices: int, slowdown: Number) -> None:
+        self._env = env
+        self._extra = float(slowdown - 1) / (n_devices - 1) if n_devices > 1 else 0.0
+        self._under_way: list[tuple[float, int, simpy.Event]] = []
+        self._done, self._since, self._number = 0.0, 0.0, 0
+
+    def run(self, work: int | float) -> simpy.Event:
+        """Fires when a pass that takes `work` ticks alone, and begins now, is through."""
+        if not self._extra:
+            return self._env.timeout(work)
+        self._advance()
+        ended = self._env.event()
+        heapq.heappush(self._under_way, (self._done + work, self._number, ended))
+        self._await_first()
+        return ended
+
+    def _advance(self) -> None:
+        now = self._env.now
+        if self._under_way:
+            self._done += (now - self._since) / self._factor()
+        self._since = now
+
+    def _factor(self) -> float:
+        return 1 + self._extra * (len(self._under_way) - 1)
+
+    def _await_first(self) -> None:
+        """Set the alarm for the pass that ends first; what was set before counts no more."""
+        self._number += 1
+        if self._under_way:
+            left = max(self._under_way[0][0] - self._done, 0.0)
+            alarm = self._env.timeout(left * self._factor(), value=self._number)
+            assert alarm.callbacks is not None
+            alarm.callbacks.append(self._rings)
+
+    def _rings(self, alarm: simpy.Event) -> None:
+        if alarm.value != self._number:
+            return
+        self._done, self._since = self._under_way[0][0], self._env.now
+        while self._under_way and self._under_way[0][0] <= self._done:
+            heapq.heappop(self._under_way)[-1].succeed()
+        self._await_first()
 
 
 class Gate:

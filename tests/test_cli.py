@@ -103,6 +103,7 @@ def test_options_of_a_family_reach_it(capsys: pytest.CaptureFixture[str]) -> Non
 def test_devices_links_and_iterations_reach_the_engine(capsys: pytest.CaptureFixture[str]) -> None:
     plain = ("simulate", "1f1b", "-p", "4", "-m", "8")
     assert answer(capsys, *plain, "--straggler", "2=2")["makespan"] > 33
+    assert answer(capsys, *plain, "--neighbour-slowdown", "1.5")["makespan"] > 33
     assert answer(capsys, *plain, "--bandwidth", "2", "--boundary-bytes", "1")["makespan"] > 33
     assert answer(capsys, *plain, "--transfers", "blocking", "--send", "1")["makespan"] > 33
     twice = answer(capsys, *plain, "--iterations", "2", "--optimizer", "5")
@@ -231,6 +232,7 @@ BAD_OPTIONS = {
     "--straggler 9": "write device=factor",
     "--straggler 9=1.5": "there are 4",
     "--straggler 0=0": "more than 0",
+    "--neighbour-slowdown 0": "more than 0",
     "--bandwidth 0": "more than 0",
     "--jitter 1000": "at most 3",
     "--slices 2": "does not take --slices",

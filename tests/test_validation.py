@@ -121,6 +121,20 @@ def test_a_profile_survives_json_and_the_simulator_reads_it_as_costs() -> None:
     json.loads(text, parse_constant=pytest.fail)
 
 
+def test_a_prediction_knows_that_a_device_is_faster_while_the_others_wait() -> None:
+    """2bp-naive: one device at a time, so every pass takes what it takes alone."""
+    costs = Costs.of(2, forward=0.3, backward=0.6, weight=0.3)
+    naive = sim.FAMILIES["2bp-naive"](2, 4)
+    alone = sim.makespan(sim.simulate(naive, sim.costs.slower(costs, [2 / 3] * 2)))
+    found = Profile(costs, 0.0, math.inf, neighbour_slowdown=1.5)
+    measured = sim.makespan(found.predict(naive))
+    assert alone < measured < sim.makespan(sim.simulate(naive, costs))  # W of both at the end
+    undisturbed = Profile(costs, 0.0, math.inf).predict(naive)
+    assert sim.makespan(undisturbed) == pytest.approx(
+        float(sim.makespan(sim.simulate(naive, costs)))
+    )
+
+
 def test_calibration_gives_positive_times_and_exact_bytes() -> None:
     found = calibrate(SMALL, n_devices=2, n_stages=4, steps=2, warmup=1)
     costs = found.costs
@@ -134,7 +148,7 @@ def test_calibration_gives_positive_times_and_exact_bytes() -> None:
     schedule = sim.FAMILIES["v-min"](2, 6)
     batch, targets = SMALL.batch(6, 4)
     measured = backend.run(schedule, SMALL.stages(4), batch, targets=targets)
-    predicted = sim.simulate(schedule, costs, found.cluster(2))
+    predicted = found.predict(schedule)
     assert sim.peak_bytes(predicted) == pytest.approx(measured.peak_bytes, rel=0.01)
 
 

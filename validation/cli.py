@@ -72,7 +72,7 @@ def compare_command(
 
     Example: python -m validation compare v-half -p 2 -m 8
     """
-    from sim import FAMILIES, simulate
+    from sim import FAMILIES
 
     from .calibrate import Workload, calibrate
     from .compare import compare
@@ -106,7 +106,7 @@ def compare_command(
         ).trace  # fmt: skip
     if trace:
         write_text_atomically(trace, trace_to_json(measured))
-    told = compare(simulate(schedule, found.costs, found.cluster(schedule.n_devices)), measured)
+    told = compare(found.predict(schedule), measured)
     if as_json:
         frames = {name: getattr(told, name) for name in ("clocks", "devices", "passes")}
         print(json.dumps({"schedule": schedule.name} | {

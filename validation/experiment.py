@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from backend import RunResult, run
-from sim import FAMILIES, Costs, Schedule, Trace, clock_time, makespan, peak_bytes, simulate
+from sim import FAMILIES, Costs, Schedule, Trace, clock_time, makespan, peak_bytes
 
 from .calibrate import Workload, calibrate, passes_together, placed, with_overhead
 from .compare import Comparison, compare
@@ -181,17 +181,24 @@ def experiment(
     costs: dict[Key, list[list[Costs]]] = {key: [] for key in keys}
     traces: dict[str, list[Trace]] = {name: [] for name in schedules}
     counted: dict[str, RunResult] = {}
-    turns: list[str | Key] = [*schedules, *keys, *keys]
+    lonely: dict[Key, list[Costs]] = {key: [] for key in keys}
+    turns: list[tuple[str | Key, int]] = [
+        *((name, n_devices) for name in schedules),
+        *((key, n) for key in keys for n in (n_devices, n_devices, 1)),
+    ]
     for number in range(rounds):
         for turn in np.random.default_rng(number).permutation(len(turns)):
-            what = turns[turn]
+            what, n = turns[turn]
             if isinstance(what, tuple):
                 tell(f"round {number + 1} of {rounds}: calibrating {what[0]} stages")
                 passes = passes_together(
-                    workload, n_devices=n_devices, n_stages=what[0], n_slices=what[1], steps=6,
-                    warmup=2, partitions=partitions, grouped=False,
+                    workload, n_devices=n, n_stages=what[0], n_slices=what[1], steps=6, warmup=2,
+                    partitions=partitions, grouped=False,
                 )  # fmt: skip
-                costs[what].append([one.costs() for one in passes])
+                if n < n_devices:
+                    lonely[what] += [one.costs() for one in passes]
+                else:
+                    costs[what].append([one.costs() for one in passes])
                 continue
             tell(f"round {number + 1} of {rounds}: running {what}")
             schedule = schedules[what]
@@ -203,7 +210,9 @@ def experiment(
             )  # fmt: skip
             traces[what].append(found.trace)
             counted.setdefault(what, found)
-    profiles = {key: _averaged(profile, costs[key]) for key, profile in profiles.items()}
+    profiles = {
+        key: _averaged(profile, costs[key], lonely[key]) for key, profile in profiles.items()
+    }
     return Experiment(
         {
             name: _case(
@@ -219,17 +228,31 @@ def experiment(
     )  # fmt: skip
 
 
-def _averaged(profile: Profile, found: Sequence[Sequence[Costs]]) -> Profile:
-    """The profile with the mean pass times of all calibrations on all devices."""
+def _averaged(
+    profile: Profile, found: Sequence[Sequence[Costs]], alone: Sequence[Costs]
+) -> Profile:
+    """The profile with the mean pass times of all calibrations on all devices.
+
+    found: of all devices at the same time. alone: of one, for the slow-down by the others.
+    """
+    busy = _mean_times([costs for devices in found for costs in devices])
+    slowdown = 1.0
+    if alone:
+        lonely = _mean_times(alone)
+        slowdown = sum(busy[name].sum() for name in busy) / sum(lonely[name].sum() for name in busy)
+    tables = {name: tuple(map(tuple, mean.tolist())) for name, mean in busy.items()}
+    costs = replace(profile.costs, **tables)  # type: ignore[arg-type]
+    return replace(
+        profile,
+        costs=with_overhead(costs, profile.overhead),
+        neighbour_slowdown=float(slowdown),
+    )
+
+
+def _mean_times(every: Sequence[Costs]) -> dict[str, Any]:
+    """Mean pass times by kind, shape `(n_stages, n_slices)`."""
     names = ("forward", "backward", "weight", "fused_backward")
-    every = [costs for devices in found for costs in devices]
-
-    def table(name: str) -> Any:
-        mean = np.mean([getattr(costs, name) for costs in every], axis=0)
-        return tuple(map(tuple, mean.tolist()))
-
-    costs = replace(profile.costs, **{name: table(name) for name in names})
-    return replace(profile, costs=with_overhead(costs, profile.overhead))
+    return {name: np.mean([getattr(costs, name) for costs in every], axis=0) for name in names}
 
 
 def _case(
@@ -239,11 +262,11 @@ def _case(
     measured: Sequence[Trace],
     counted: RunResult,
 ) -> Case:
-    cluster, scale = profile.cluster(schedule.n_devices), profile.costs.group_scale
     simulated = []
     for devices in calibrations:
         costs = with_overhead(placed(devices, schedule.placement), profile.overhead)
-        simulated.append(simulate(schedule, replace(costs, group_scale=scale), cluster))
+        costs = replace(costs, group_scale=profile.costs.group_scale)
+        simulated.append(profile.predict(schedule, costs))
     return Case(
         schedule,
         tuple(simulated),

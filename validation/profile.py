@@ -9,10 +9,21 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sim import Cluster, Costs, Link, costs_from_json, costs_to_json
+from sim import (
+    Cluster,
+    Costs,
+    Link,
+    Schedule,
+    Trace,
+    costs_from_json,
+    costs_to_json,
+    simulate,
+)
+from sim.costs import slower
+from sim.exact import exact
 
 
 @dataclass(frozen=True)
@@ -37,8 +48,22 @@ class Profile:
     workload: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
+    def predict(self, schedule: Schedule, costs: Costs | None = None) -> Trace:
+        """What a run of `schedule` will be: pass times fall and rise with the number of devices
+        that compute, between those of a device alone and those with busy neighbours.
+
+        costs: others than those of the profile, with busy neighbours as well.
+        """
+        busy = costs or self.costs
+        alone = slower(busy, [1 / exact(self.neighbour_slowdown)] * schedule.n_stages)
+        cluster = self.cluster(schedule.n_devices)
+        return simulate(
+            schedule, alone, replace(cluster, neighbour_slowdown=self.neighbour_slowdown)
+        )
+
     def cluster(self, n_devices: int) -> Cluster:
-        """As many devices, joined by private wires as measured."""
+        """As many devices, joined by private wires as measured. Passes take what the costs say,
+        whoever computes at the same time: `predict` knows better."""
         pairs = [(a, b) for a in range(n_devices) for b in range(n_devices) if a != b]
         wire = Link(self.latency, self.bandwidth)
         return Cluster(
