@@ -73,6 +73,7 @@ def local(request: Request) -> Found:
         delay=request.delay,
         partitions=_streams(request),
         timeout=request.timeout,
+        progress=True,
     )
     return Found(result, plain.loss, gradient_error(gradients_of(stages), plain.gradients))
 

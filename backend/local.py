@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from sim import Schedule, validate
+from sim.progress import bar
 
 from .adapter import checked_torch
 from .batches import pieces
@@ -45,6 +46,7 @@ def run(
     delay: Delay | None = None,
     partitions: Sequence[torch.cuda.Stream] | None = None,
     timeout: float = 120.0,
+    progress: bool = False,
 ) -> RunResult:
     """Runs `schedule` on real tensors and says what happened; gradients end up in `.grad`.
 
@@ -64,7 +66,8 @@ def run(
     delay: seconds a transfer takes on top of its copy, or a function of (source, destination,
         bytes).
     partitions: one CUDA stream per pipeline device, see `backend.partition`.
-    timeout: seconds without progress after which the run is given up.
+    timeout: seconds without any pass beginning after which the run is given up.
+    progress: a line on stderr while it runs, if stderr is a terminal.
 
     Raises sim.InvalidSchedule before anything runs, PassFailed when a pass raises, Stuck when
     nothing moves, and ValueError for arguments that do not fit each other.
@@ -115,7 +118,7 @@ def run(
             Worker(job, number, stages=_stages(schedule, modules, deferrals, number), lane=lane)
             for number, lane in enumerate(tracks)
         ]
-        _play(workers, job, timeout)
+        _play(workers, job, timeout, progress=progress)
     add_up(aliases)
     notes: dict[str, Any] = {"engine": "local", "device": str(device), "split": split}
     if kind == "cuda":  # of the whole GPU: all pipeline devices share one allocator
@@ -203,7 +206,7 @@ def _stages(
     }
 
 
-def _play(workers: Sequence[Worker], job: Job, timeout: float) -> None:
+def _play(workers: Sequence[Worker], job: Job, timeout: float, *, progress: bool) -> None:
     """Starts the workers and returns when all are through; PassFailed or Stuck if one is not."""
     threads = [
         threading.Thread(target=worker.run, name=f"device {worker.device}", daemon=True)
@@ -215,11 +218,12 @@ def _play(workers: Sequence[Worker], job: Job, timeout: float) -> None:
         for mail in job.mails:
             mail.stop()
 
-    with _quiet():
+    total = job.schedule.n_ops * len(job.purposes)
+    with _quiet(), bar(f"running {job.schedule.name}", total, shown=progress, alone=True) as tell:
         for thread in threads:
             thread.start()
         try:
-            job.board.watch(timeout, stop)
+            job.board.watch(timeout, stop, tell)
         except BaseException:
             stop()
             deadline = time.monotonic() + 0.5  # whoever is inside a pass ends after it

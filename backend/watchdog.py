@@ -35,6 +35,7 @@ class Board:
         self._changed = threading.Condition()
         self._doing = [_Doing("has not begun", time.monotonic())] * n_devices
         self._moved = time.monotonic()
+        self._begun = [0] * n_devices
         self._through = 0
         self.failure: PassFailed | None = None
 
@@ -42,6 +43,7 @@ class Board:
         """`device` begins `op`."""
         self._doing[device] = _Doing(f"is in {op}", time.monotonic())
         self._moved = time.monotonic()
+        self._begun[device] += 1
 
     def waits(self, device: int, op: Op, value: Value) -> None:
         """`device` cannot begin `op` before `value` is there."""
@@ -67,10 +69,16 @@ class Board:
                 self.failure.__cause__ = error
             self._changed.notify_all()
 
-    def watch(self, timeout: float, stop: Callable[[], None]) -> None:
+    def watch(
+        self,
+        timeout: float,
+        stop: Callable[[], None],
+        tell: Callable[[float], None] | None = None,
+    ) -> None:
         """Returns when all devices are through; else calls `stop` and raises PassFailed or Stuck.
 
-        timeout: seconds without any pass beginning that count as stuck.
+        timeout: seconds without any pass beginning that count as stuck. tell: gets the number of
+        passes begun, once a second.
         """
         n_devices = len(self._doing)
         self._moved = time.monotonic()
@@ -80,6 +88,8 @@ class Board:
                 if idle >= timeout:
                     break
                 self._changed.wait(min(timeout - idle, 1.0))
+                if tell:
+                    tell(sum(self._begun))
             if self._through == n_devices and self.failure is None:
                 return
         stop()

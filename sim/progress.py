@@ -8,8 +8,13 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def bar(label: str, total: float, *, shown: bool) -> Iterator[Callable[[float], None] | None]:
-    """A function that moves the bar to a number of `total`, or None where there is no bar."""
+def bar(
+    label: str, total: float, *, shown: bool, alone: bool = False
+) -> Iterator[Callable[[float], None] | None]:
+    """A function that moves the bar to a number of `total`, or None where there is no bar.
+
+    alone: draw only when moved, not from a thread, which would be in the way of what is timed.
+    """
     if not shown or not sys.stderr.isatty():
         yield None
         return
@@ -17,6 +22,7 @@ def bar(label: str, total: float, *, shown: bool) -> Iterator[Callable[[float], 
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, auto_refresh=not alone) as progress:
         line = progress.add_task(label, total=total)
-        yield lambda done: progress.update(line, completed=done)
+        yield lambda done: progress.update(line, completed=done, refresh=alone)

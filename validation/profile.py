@@ -23,7 +23,6 @@ from sim import (
     simulate,
 )
 from sim.costs import slower
-from sim.exact import exact
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class Profile:
         costs: others than those of the profile, with busy neighbours as well.
         """
         busy = costs or self.costs
-        alone = slower(busy, [1 / exact(self.neighbour_slowdown)] * schedule.n_stages)
+        alone = slower(busy, [1 / self.neighbour_slowdown] * schedule.n_stages)
         cluster = self.cluster(schedule.n_devices)
         return simulate(
             schedule, alone, replace(cluster, neighbour_slowdown=self.neighbour_slowdown)
