@@ -160,10 +160,10 @@ def _green(n_devices: int, size: int, gpu: int) -> list[Partition]:
     for group in groups[:n_devices]:
         description = _done(driver.cuDevResourceGenerateDesc([group], 1))
         flags = driver.CUgreenCtxCreate_flags.CU_GREEN_CTX_DEFAULT_STREAM
-        context = _done(driver.cuGreenCtxCreate(description, device, flags))
+        context = _done(driver.cuGreenCtxCreate(description, device, int(flags)))
         count = _done(driver.cuGreenCtxGetDevResource(context, kind)).sm.smCount
         non_blocking = driver.CUstream_flags.CU_STREAM_NON_BLOCKING
-        stream = _done(driver.cuGreenCtxStreamCreate(context, non_blocking, 0))
+        stream = _done(driver.cuGreenCtxStreamCreate(context, int(non_blocking), 0))
         outside: Any = torch.cuda.ExternalStream
         found.append(Partition(outside(int(stream), device=gpu), int(count), True, context))
     return found

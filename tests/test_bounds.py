@@ -10,6 +10,7 @@ from sim import FAMILIES, Costs, Schedule
 from sim.families.family import Clock
 from sim.search import evaluate, lower_bound, steady_interval
 from sim.testing import costs, schedules
+from validation.search_table import instances
 
 cases = schedules().flatmap(lambda schedule: st.tuples(st.just(schedule), costs(schedule)))
 CLOCKS: tuple[Clock, Clock] = ("makespan", "longest_stage")
@@ -31,6 +32,40 @@ def test_no_bound_is_above_a_schedule_that_exists(case: tuple[Schedule, Costs]) 
         assert lower_bound(schedule, prices, clock=clock) <= clocked
         for limit in ({"memory_limit": limits["memory_limit"]}, limits):
             assert lower_bound(schedule, prices, clock=clock, **limit) <= clocked
+
+
+STRAIGHT = [name for name, family in FAMILIES.items() if family.placement == "straight"]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from(STRAIGHT), st.integers(1, 5), st.integers(1, 12), st.data())
+def test_no_bound_is_above_an_uneven_straight_schedule_at_its_own_memory(
+    name: str, p: int, m: int, data: st.DataObject
+) -> None:
+    schedule = FAMILIES[name](p, m)
+    times = data.draw(costs(schedule))
+    found = evaluate(schedule, times)
+    limits = {"memory_limit": max(found.peak_activations), "memory_bytes": list(found.peak_bytes)}
+    assert lower_bound(schedule, times, clock="longest_stage", **limits) <= found.longest_stage
+
+
+@pytest.mark.parametrize(
+    ("limit", "wait"), [(15, 7525), (16, 3225), (18, 1075), (21, 1075), (22, 0), (24, 0)]
+)
+def test_all_devices_of_a_straight_pipeline_wait_for_their_first_backward(
+    limit: int, wait: int
+) -> None:
+    """B - F + 2 send = 1075: what a device waits that runs two forwards more than the next one.
+
+    With 22 microbatches each runs three more. With 18 every other one does, and the rest wait for
+    one such time; with 15 nobody does, and the waits add up. Searches reach all of these.
+    """
+    (row,) = (
+        row for row in instances("curve") if (row.m, row.limit, row.times[0]) == (64, limit, 18546)
+    )
+    schedule = FAMILIES["zb-h1"](8, 64)
+    bound = lower_bound(schedule, row.costs(), clock="longest_stage", **row.limits())
+    assert bound == 64 * (18546 + 18097 + 9321) + wait
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -84,7 +84,8 @@ def calibrate(
     (one,) = passes_together(workload, n_devices=1, partitions=partitions, **options)
     many = passes_together(workload, n_devices=n_devices, partitions=partitions, **options)
     with _one_thread():
-        latency, bandwidth = measured_link(workload.device, partitions=partitions)
+        pair = partitions if partitions and len(partitions) > 1 else None
+        latency, bandwidth = measured_link(workload.device, partitions=pair)
         gap = overhead(workload, n_stages=n_stages)
     table = _merged([passes.table for passes in many])
     joined = Passes(table, many[0].boundary_bytes, many[0].static_bytes, many[0].group_scale)

@@ -22,6 +22,7 @@ from ..exact import Number, exact, plain
 from ..families.family import Clock
 from ..ir import Schedule
 from .paths import Passes, Path, Time, passes
+from .waits import first_backwards
 
 
 class Item(NamedTuple):
@@ -76,6 +77,13 @@ def lower_bound(
                 if clock == "longest_stage":
                     best = max(best, few_live(found, device, first, ledger))
                     best = max(best, late_weights(found, device, first, ledger))
+    straight = found.placement == (*range(schedule.n_devices),)
+    if clock == "longest_stage" and found.simple and straight:
+        room: list[Time] = [found.n_microbatches] * schedule.n_devices
+        for device in range(schedule.n_devices):
+            for ledger in _ledgers(schedule, costs, device, memory_limit, memory_bytes):
+                room[device] = min(room[device], _held(ledger, device))
+        best = max(best, first_backwards(found, room))
     return found.time(best)
 
 
@@ -275,6 +283,12 @@ def _corner(side: Sequence[tuple[Time, Time]], limit: Time) -> tuple[Time, Time]
         return 0, 0
     steps = math.ceil(limit / largest) - 1
     return steps * apart, apart * (steps * limit - largest * (steps * (steps + 1) // 2))
+
+
+def _held(ledger: Ledger, stage: int) -> Time:
+    """How many microbatches a device with one stage can hold between F and B."""
+    kept = ledger.at_forward[stage]
+    return ledger.limit // kept if kept > 0 else math.inf
 
 
 def _ledgers(
