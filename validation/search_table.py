@@ -142,7 +142,7 @@ def main() -> None:
     began = time.monotonic()
     print("| source | p | m | F B W send | limit | reference | ours | bound | seconds | by |")
     print("|---|---|---|---|---|---|---|---|---|---|")
-    ratios, worse = [], 0
+    ratios, worse, proven = [], 0, 0
     chosen = [
         found
         for source in asked.sources
@@ -161,6 +161,7 @@ def main() -> None:
         ours, known = found.bubble(float(result.value)), found.bubble(found.reference)
         mark = "" if ours <= known + TOLERANCE else " **worse**"
         worse += bool(mark)
+        proven += result.proven_optimal
         if known > 0 and len(set(found.times[:3])) > 1:
             ratios.append(ours / known)
         times = " ".join(f"{time:g}" for time in found.times)
@@ -170,7 +171,7 @@ def main() -> None:
             f"{result.seconds:.1f} | {result.method} |",
             flush=True,
         )
-    print(f"\nworse: {worse} of {len(chosen)}", end="")
+    print(f"\nworse: {worse} of {len(chosen)}; proven optimal: {proven}", end="")
     if ratios:
         mean = statistics.mean(ratios)
         print(f"; where F, B and W differ, our bubble is {mean:.3f} of the reference on average")
