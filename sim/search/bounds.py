@@ -21,6 +21,7 @@ from ..costs import Costs, fits
 from ..exact import Number, exact, plain
 from ..families.family import Clock
 from ..ir import Schedule
+from .ledgers import Ledger, ledgers
 from .paths import Passes, Path, Time, passes
 from .waits import first_backwards
 
@@ -31,18 +32,6 @@ class Item(NamedTuple):
     time: Time
     size: Time
     copies: int
-
-
-class Ledger(NamedTuple):
-    """What one device's activations cost in one measure of memory (pieces, or bytes).
-
-    limit: how much may be live. at_forward, at_backward: signed change of each stage; the rest is
-    given back at the end of W (or BW).
-    """
-
-    limit: Time
-    at_forward: dict[int, Time]
-    at_backward: dict[int, Time]
 
 
 def lower_bound(
@@ -69,7 +58,7 @@ def lower_bound(
         best = max(best, bottleneck(found, device, path))
         if clock == "longest_stage":  # the first device waits for all the others
             best = max(best, bottleneck(found, device, first))
-        for ledger in _ledgers(schedule, costs, device, memory_limit, memory_bytes):
+        for ledger in ledgers(schedule, costs, device, memory_limit, memory_bytes):
             if found.simple:
                 best = max(best, few_live(found, device, path, ledger))
                 best = max(best, full_memory(found, device, path, ledger))
@@ -81,8 +70,8 @@ def lower_bound(
     if clock == "longest_stage" and found.simple and straight:
         room: list[Time] = [found.n_microbatches] * schedule.n_devices
         for device in range(schedule.n_devices):
-            for ledger in _ledgers(schedule, costs, device, memory_limit, memory_bytes):
-                room[device] = min(room[device], _held(ledger, device))
+            for ledger in ledgers(schedule, costs, device, memory_limit, memory_bytes):
+                room[device] = min(room[device], ledger.holds(device))
         best = max(best, first_backwards(found, room))
     return found.time(best)
 
@@ -104,7 +93,7 @@ def steady_interval(
     best: Time = 0
     for device in range(schedule.n_devices):
         best = max(best, exact(found.work(device)) / schedule.n_microbatches)
-        for ledger in _ledgers(schedule, costs, device, memory_limit, memory_bytes):
+        for ledger in ledgers(schedule, costs, device, memory_limit, memory_bytes):
             if found.simple and ledger.limit > 0:
                 best = max(best, exact(_area(found, device, ledger)) / exact(ledger.limit))
     per_unit = found.ticks.per_unit
@@ -283,35 +272,3 @@ def _corner(side: Sequence[tuple[Time, Time]], limit: Time) -> tuple[Time, Time]
         return 0, 0
     steps = math.ceil(limit / largest) - 1
     return steps * apart, apart * (steps * limit - largest * (steps * (steps + 1) // 2))
-
-
-def _held(ledger: Ledger, stage: int) -> Time:
-    """How many microbatches a device with one stage can hold between F and B."""
-    kept = ledger.at_forward[stage]
-    return ledger.limit // kept if kept > 0 else math.inf
-
-
-def _ledgers(
-    schedule: Schedule,
-    costs: Costs,
-    device: int,
-    shares: Number | None,
-    size: Number | Sequence[Number] | None,
-) -> list[Ledger]:
-    stages = schedule.stages_of[device]
-    found = []
-    if shares is not None:
-        pieces = math.floor(exact(shares) * len(stages))
-        found.append(Ledger(pieces, dict.fromkeys(stages, 1), dict.fromkeys(stages, 0)))
-    if size is not None:
-        mine = size[device] if isinstance(size, Sequence) else size
-        static = sum(exact(costs.static_bytes[s]) for s in stages)
-        split = {op.stage for op in schedule.orders[device] if op.kind == "B"}
-        found.append(
-            Ledger(
-                exact(mine) - static,
-                {s: exact(costs.change("F", s)) for s in stages},
-                {s: exact(costs.change("B", s)) if s in split else 0 for s in stages},
-            )
-        )
-    return found
