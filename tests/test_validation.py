@@ -130,6 +130,8 @@ def test_a_prediction_knows_that_a_device_is_faster_while_the_others_wait() -> N
     measured = sim.makespan(found.predict(naive))
     assert alone < measured < sim.makespan(sim.simulate(naive, costs))  # W of both at the end
     undisturbed = Profile(costs, 0.0, math.inf).predict(naive)
+    with pytest.raises(ValueError, match="neighbour_slowdown is 0"):
+        Profile(costs, 0.0, math.inf, neighbour_slowdown=0).predict(naive)
     assert sim.makespan(undisturbed) == pytest.approx(
         float(sim.makespan(sim.simulate(naive, costs)))
     )

@@ -54,11 +54,9 @@ class Profile:
         costs: others than those of the profile, with busy neighbours as well.
         """
         busy = costs or self.costs
-        alone = slower(busy, [1 / self.neighbour_slowdown] * schedule.n_stages)
-        cluster = self.cluster(schedule.n_devices)
-        return simulate(
-            schedule, alone, replace(cluster, neighbour_slowdown=self.neighbour_slowdown)
-        )
+        slowdown = self.neighbour_slowdown
+        cluster = replace(self.cluster(schedule.n_devices), neighbour_slowdown=slowdown)
+        return simulate(schedule, slower(busy, [1 / slowdown] * busy.n_stages), cluster)
 
     def cluster(self, n_devices: int) -> Cluster:
         """As many devices, joined by private wires as measured. Passes take what the costs say,
