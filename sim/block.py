@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from .exact import native
 from .ir import Kind, Op
 from .reorder import Cells, Row, with_weights
 
@@ -36,9 +37,13 @@ class Block:
     send: int = 0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "placement", tuple(self.placement))
-        object.__setattr__(self, "offsets", {k: tuple(v) for k, v in self.offsets.items()})
-        object.__setattr__(self, "lengths", {**UNIT, **self.lengths})
+        lengths = {kind: native(cells) for kind, cells in {**UNIT, **self.lengths}.items()}
+        offsets = {kind: tuple(map(native, starts)) for kind, starts in self.offsets.items()}
+        object.__setattr__(self, "placement", tuple(map(native, self.placement)))
+        object.__setattr__(self, "offsets", offsets)
+        object.__setattr__(self, "lengths", lengths)
+        for name in ("interval", "send"):
+            object.__setattr__(self, name, native(getattr(self, name)))
         if complaint := _misshapen(self):
             raise ValueError(f"{self.name}: {complaint}")
 

@@ -22,6 +22,7 @@ from collections.abc import Sequence
 
 from .block import Block, collision, crowded, repeated, settled_weights, v_placement
 from .collector import paused_collector
+from .exact import checked_whole
 from .ir import Op, Schedule
 from .reorder import drawn_together, with_weights
 
@@ -96,11 +97,10 @@ def schedule(block: Block, n_microbatches: int, *, limit: int | None = None) -> 
     ValueError with one sentence if the block is no schedule, or keeps more than `limit` alive.
     """
     check(block)
-    for name, number in {"m": n_microbatches, "limit": 1 if limit is None else limit}.items():
-        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-            raise ValueError(f"{block.name}: {name} is {number!r}: it must be a whole number >= 1")
-    orders = _orders(block, n_microbatches, limit)
-    return Schedule(block.placement, tuple(map(tuple, orders)), n_microbatches, name=block.name)
+    m = checked_whole(n_microbatches, f"{block.name}: m")
+    limit = None if limit is None else checked_whole(limit, f"{block.name}: limit")
+    orders = _orders(block, m, limit)
+    return Schedule(block.placement, tuple(map(tuple, orders)), m, name=block.name)
 
 
 def _orders(block: Block, m: int, limit: int | None) -> list[list[Op]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -82,6 +82,12 @@ class Cluster:
             raise ValueError(f"slowdown of device {slowdown.index(0)} is 0: 1 is normal speed")
         if checked(self.neighbour_slowdown, "neighbour_slowdown") == 0:
             raise ValueError("neighbour_slowdown is 0: 1 means that devices do not disturb others")
+        for name in ("links", "routes"):
+            if not isinstance(getattr(self, name), Mapping):
+                raise ValueError(f"{name} is {getattr(self, name)!r}: it must be a mapping")
+        for name, link in self.links.items():
+            if not isinstance(link, Link):
+                raise ValueError(f"link {name!r} is {link!r}: it must be a Link")
         for pair, route in self.routes.items():
             if (
                 not isinstance(pair, tuple)
@@ -92,6 +98,10 @@ class Cluster:
                 raise ValueError(
                     f"route {pair} joins no two devices; it must be two different ones of 0 to "
                     f"{n - 1}"
+                )
+            if isinstance(route, str) or not isinstance(route, Sequence):
+                raise ValueError(
+                    f"route {pair} is {route!r}: give the names of its links, as ({route!r},)"
                 )
             if unknown := next((name for name in route if name not in self.links), None):
                 raise ValueError(

@@ -17,7 +17,7 @@ from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from typing import Any, cast
 
-from .exact import Number, checked, exact, plain, plus
+from .exact import Number, checked, checked_type, checked_whole, exact, plain, plus
 from .ir import Schedule, Step
 
 Table = tuple[tuple[Number, ...], ...]
@@ -83,17 +83,20 @@ class Costs:
         >>> Costs.of(2, forward=1, backward=[1, 2], weight=1, send=0).backward
         ((1,), (2,))
         """
+        n_stages = checked_whole(n_stages, "n_stages", least=0)
         known = {field.name for field in fields(cls)}
         if unknown := set(cells) - known:
             raise ValueError(f"costs have no field {min(unknown)!r}; they have {sorted(known)}")
-        return cls(
-            **{
-                name: value
-                if name in ("pair_scale", "group_scale") or value is None
-                else _spread(value, n_stages - (name in ("send", "boundary_bytes")))
-                for name, value in cells.items()
-            }  # type: ignore[arg-type]
-        )
+        found: dict[str, Any] = {
+            name: value
+            if name in ("pair_scale", "group_scale") or value is None
+            else _spread(value, n_stages - (name in ("send", "boundary_bytes")))
+            for name, value in cells.items()
+        }
+        rows = found.get("forward", ())
+        if isinstance(rows, tuple) and n_stages and len(rows) != n_stages:
+            raise ValueError(f"forward has {len(rows)} rows: it must have {n_stages}")
+        return cls(**found)
 
     @classmethod
     def uniform(
@@ -116,6 +119,7 @@ class Costs:
         what one microbatch sends, and every slice sends 1/k of it; `send` is the latency of every
         cross-device edge and is never divided.
         """
+        checked_type(schedule, Schedule, "FAMILIES[name](p, m) makes one")
         stages = Counter(schedule.placement)
         parts = [stages[device] for device in schedule.placement]
         k = schedule.n_slices
@@ -172,6 +176,7 @@ class Costs:
 
 def fits(costs: Costs, schedule: Schedule) -> None:
     """ValueError if `costs` do not describe the stages and slices of `schedule`."""
+    checked_type(costs, Costs, "Costs.uniform(schedule, ...) makes them")
     if costs.n_stages != schedule.n_stages:
         raise ValueError(
             f"costs describe {costs.n_stages} stages, but {schedule.name} has {schedule.n_stages}"

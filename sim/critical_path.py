@@ -36,13 +36,14 @@ def critical_path(trace: Trace) -> list[Leg]:
     ops = trace.ops.reset_index(drop=True)
     names = ("kind", "stage", "microbatch", "slice")
     passes = list(zip(*(ops[name].tolist() for name in names), strict=True))
+    numbers = ops["step"].tolist()
     steps_at = {
         (Op(*passes[member]), iteration): (device, index)
         for device, line in lines.items()
         for index, (row, iteration) in enumerate(
             zip(line.row.tolist(), line.iteration.tolist(), strict=True)
         )
-        for member in _members(ops["step"].to_numpy(), row)
+        for member in _members(numbers, row)
     }
     begin = min(line.start[0] for line in lines.values())
     device = max(lines, key=lambda d: (lines[d].end[-1], -d))
@@ -77,9 +78,9 @@ def critical_path(trace: Trace) -> list[Leg]:
         index -= 1
 
 
-def _members(numbers: object, row: int) -> range:
+def _members(numbers: list[int], row: int) -> range:
     """The rows of the fused step whose first pass is in `row`; rows of a step are neighbours."""
     end = row + 1
-    while end < len(numbers) and numbers[end] == numbers[row]:  # type: ignore[arg-type,index]
+    while end < len(numbers) and numbers[end] == numbers[row]:
         end += 1
     return range(row, end)

@@ -23,12 +23,13 @@ import simpy
 from .cluster import Cluster
 from .collector import paused_collector
 from .costs import Costs, fits
-from .exact import Number, checked, checked_whole, plus
+from .exact import Number, checked, checked_type, checked_whole, plus
 from .ir import Schedule
 from .messages import message_order
 from .progress import bar
 from .record import Message, Recorder
 from .resources import Deadlock, Gate, Memory, MessageQueue, OutOfMemory, Pace
+from .rules import PLAYABLE
 from .tasks import Task, tasks
 from .trace import Trace
 from .validate import validate
@@ -58,16 +59,20 @@ def simulate(
     iterations: how often the schedule is played, with `optimizer` (time) between two of them.
     barrier: whether all devices wait for each other before the optimizer step. Without it
         (post-validation) a device goes on alone, and iterations overlap.
-    jitter: standard deviation of the logarithm of a random factor on every pass, drawn with `seed`;
-        at most 3.
+    jitter: standard deviation of the logarithm of a random factor on every pass of every iteration,
+        drawn with `seed`; at most 3.
     progress: a line on stderr while it runs, if stderr is a terminal.
+
+    A schedule need only be playable: microbatches may come in any order on the last stage, which
+    `validate` objects to.
 
     Raises InvalidSchedule, OutOfMemory or Deadlock (blocking or early-posted messages can wait
     for each other where buffered ones cannot); all are ValueErrors.
     """
-    validate(schedule)
+    validate(schedule, rules=PLAYABLE)
     fits(costs, schedule)
-    cluster = cluster or Cluster(schedule.n_devices)
+    cluster = Cluster(schedule.n_devices) if cluster is None else cluster
+    checked_type(cluster, Cluster, "Cluster(n_devices) makes one")
     if cluster.n_devices != schedule.n_devices:
         raise ValueError(
             f"the cluster has {cluster.n_devices} devices, {schedule.name} has {schedule.n_devices}"
@@ -154,8 +159,8 @@ class _Life:
         start = env.now
         for size, chunks, op in task.takes:
             memory.change(start, size, chunks, reason=op)
-        if task.duration:
-            yield self.pace.run(task.duration)
+        if duration := task.durations[iteration if len(task.durations) > 1 else 0]:
+            yield self.pace.run(duration)
         for size, chunks, op in task.frees:
             memory.change(env.now, size, chunks, reason=op)
         self.record.step(device, task.step, iteration, (start, env.now, last))
@@ -163,5 +168,7 @@ class _Life:
             wires.send((value, iteration), op)
         if wires.blocking:
             for value, _ in task.outputs:
+                self.record.sending[device] = value
                 if not (arrival := wires.arrival((value, iteration))).processed:
                     yield arrival
+                del self.record.sending[device]

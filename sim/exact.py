@@ -12,8 +12,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from numbers import Integral
+from typing import Any, TypeVar
 
 Number = int | float | Fraction
+T = TypeVar("T")
 LARGEST = 2**53
 """Beyond this many ticks a float no longer holds every whole number."""
 
@@ -38,11 +40,25 @@ def plus(one: Number, other: Number) -> Number:
     return plain(exact(one) + exact(other))
 
 
+def native(number: Any) -> Any:
+    """The Python number that a numpy one equals; whatever is no numpy number as it is."""
+    return number.item() if hasattr(number, "item") else number
+
+
 def checked_whole(number: object, name: str, *, least: int = 1) -> int:
     """`number`, of Python or of numpy, as an int; ValueError naming it if it is not one."""
     if isinstance(number, Integral) and not isinstance(number, bool) and int(number) >= least:
         return int(number)
     raise ValueError(f"{name} is {number!r}: it must be a whole number >= {least}")
+
+
+def checked_type(found: object, kind: type[T], fix: str) -> T:
+    """`found` if it is a `kind`; ValueError that says how to come by one if it is not."""
+    if isinstance(found, kind):
+        return found
+    short = found is None or isinstance(found, (str, int, float))
+    got = repr(found) if short else f"a {type(found).__name__}"
+    raise ValueError(f"expected a {kind.__name__}, got {got}: {fix}")
 
 
 def checked(number: object, name: str, *, signed: bool = False) -> Number:

@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, get_args
 
+from .exact import native
+
 Kind = Literal["F", "B", "W", "BW"]
 ValueKind = Literal[
     "activation", "saved", "cache", "gradient", "pending", "cache_gradient", "weight_gradient"
@@ -88,9 +90,9 @@ class Schedule:
 
     def __post_init__(self) -> None:
         # A numpy integer means the int it equals, which JSON can hold.
-        object.__setattr__(self, "placement", tuple(map(_python, self.placement)))
-        object.__setattr__(self, "n_microbatches", _python(self.n_microbatches))
-        object.__setattr__(self, "n_slices", _python(self.n_slices))
+        object.__setattr__(self, "placement", tuple(map(native, self.placement)))
+        object.__setattr__(self, "n_microbatches", native(self.n_microbatches))
+        object.__setattr__(self, "n_slices", native(self.n_slices))
         object.__setattr__(self, "orders", tuple(tuple(order) for order in self.orders))
         object.__setattr__(self, "fused", tuple(sorted(tuple(step) for step in self.fused)))
 
@@ -193,18 +195,14 @@ def grid(schedule: Schedule, *, mark: tuple[int, int] | None = None, width: int 
         cells = [str(op).partition("@")[0] if brief else str(op) for op in order]
         if mark and mark[0] == device and mark[1] < len(cells):
             cells[mark[1]] = f">{cells[mark[1]]}<"
+        glue = ["&" if n else " " for step in steps(schedule, device) for n in range(len(step))]
+        text = [between + cell for between, cell in zip(glue, cells, strict=True)]
         if mark:
-            first = max(mark[1] - width, 0)
-            shown = cells[first : mark[1] + width + 1]
-            text = " ".join(shown)
-            text = ("... " if first and shown else "") + text
-            text += " ..." if first + len(shown) < len(cells) else ""
-        else:
-            text, position = "", 0
-            for step in steps(schedule, device):
-                text += (" " if text else "") + "&".join(cells[position : position + len(step)])
-                position += len(step)
-        lines.append(f"device {device:{margin}d} | {text}".rstrip())
+            first, end = max(mark[1] - width, 0), mark[1] + width + 1
+            before, after = text[:first], text[end:]
+            text = text[first:end]
+            text = ([" ..."] if before and text else []) + text + ([" ..."] if after else [])
+        lines.append(f"device {device:{margin}d} |{''.join(text)}")
     return "\n".join(lines)
 
 
@@ -279,10 +277,6 @@ def _parse_step(cell: str, device: int, position: int) -> Step:
         return tuple(map(parse_op, cell.split("&")))
     except ValueError as error:
         raise ValueError(f"not a schedule: orders[{device}][{position}]: {error}") from None
-
-
-def _python(number: Any) -> Any:
-    return number.item() if hasattr(number, "item") else number
 
 
 def _fits(value: Any, key: str) -> bool:

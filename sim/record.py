@@ -28,6 +28,8 @@ class Recorder:
     def __init__(self, schedule: Schedule, *, tell: Callable[[int], None] | None = None) -> None:
         self.schedule, self.tell = schedule, tell
         self.n_passes = 0
+        self.sending: dict[int, Value] = {}
+        """What keeps each device that is blocked by a send of its own."""
         self._done = [0] * schedule.n_devices
         self._steps: list[tuple[Any, ...]] = []
         self._transfers: dict[Message, tuple[Any, ...]] = {}
@@ -55,14 +57,16 @@ class Recorder:
         self._memory.append(row)
 
     def stopped_at(self, iterations: int) -> str:
-        """For every device that is not through `iterations`: the pass it waits to run."""
-        return ", ".join(
-            f"device {device} waits at {order[done % len(order)]}"
-            for device, (order, done) in enumerate(
-                zip(self.schedule.orders, self._done, strict=True)
-            )
-            if done < iterations * len(order)
-        )
+        """For every device that is not through `iterations`: the pass it waits to run, and what it
+        has not got rid of."""
+        waits = []
+        for device, (order, done) in enumerate(zip(self.schedule.orders, self._done, strict=True)):
+            at = f" at {order[done % len(order)]}" if done < iterations * len(order) else ""
+            sent = self.sending.get(device)
+            until = f" until its {sent} is received" if sent else ""
+            if at or until:
+                waits.append(f"device {device} waits{at}{until}")
+        return ", ".join(waits)
 
     def trace(self, costs: Costs, cluster: Cluster, ticks: Ticks, iterations: int) -> Trace:
         """The `Trace` of everything written down."""

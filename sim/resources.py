@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterable
 
 import simpy
 
-from .exact import Number, plus
+from .exact import LARGEST, Number, plus
 from .ir import Op
 
 
@@ -160,4 +160,5 @@ class Gate:
 
 
 def _number(value: Number) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{float(value):,.6g}"
+    whole = isinstance(value, int) or (-LARGEST <= value <= LARGEST and value == int(value))
+    return f"{int(value):,}" if whole else f"{float(value):,.6g}"

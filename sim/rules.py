@@ -21,7 +21,8 @@ from .ir import KINDS, Kind, Op, Schedule, Value, reads, writes
 class Violation(NamedTuple):
     """What is broken where; `device`, `position` and `op` are None where none can be named.
 
-    position: index in the order of the device; for a missing pass None, with the pass as `op`.
+    position: index in the order of the device. Where `op` is a pass that is missing: of the pass of
+        the same stage, microbatch and slice that lacks it, None if there is none.
     """
 
     rule: str
@@ -203,7 +204,8 @@ def no_deadlock(schedule: Schedule) -> Violation | None:
     return None
 
 
-RULES: tuple[Callable[[Schedule], Violation | None], ...] = (
+Rule = Callable[[Schedule], Violation | None]
+RULES: tuple[Rule, ...] = (
     sizes_positive,
     placement_sane,
     passes_known,
@@ -215,6 +217,8 @@ RULES: tuple[Callable[[Schedule], Violation | None], ...] = (
     last_stage_in_order,
     no_deadlock,
 )
+PLAYABLE = tuple(rule for rule in RULES if rule is not last_stage_in_order)
+"""What it takes to play a schedule: in which order the last stage goes is a matter of runtimes."""
 
 
 def _whole(number: Any) -> bool:
@@ -222,24 +226,29 @@ def _whole(number: Any) -> bool:
 
 
 def _first_missing(schedule: Schedule, seen: dict[Op, int]) -> Violation | None:
-    def missing(kind: Kind, stage: int, microbatch: int, part: int) -> bool:
-        return Op(kind, stage, microbatch, part) not in seen
-
     for stage, device in enumerate(schedule.placement):
         for microbatch in range(schedule.n_microbatches):
             for part in range(schedule.n_slices):
-                where = stage, microbatch, part
-                lacks: list[Kind] = [kind for kind in KINDS if missing(kind, *where)]
-                if "F" in lacks:
-                    rule = f"{Op('F', *where)} is missing; each pass runs exactly once"
-                    return Violation(rule, device, op=Op("F", *where))
-                if "BW" in lacks and {"B", "W"} & set(lacks):
-                    kind: Kind = "W" if "B" not in lacks else "B" if "W" not in lacks else "BW"
-                    rule = (
-                        f"{Op(kind, *where)} is missing; a backward is one BW, or one B and one W"
-                    )
-                    return Violation(rule, device, op=Op(kind, *where))
+                here = {kind: Op(kind, stage, microbatch, part) for kind in KINDS}
+                there = {kind: seen[op] for kind, op in here.items() if op in seen}
+                if "F" in there and ("BW" in there or {"B", "W"} <= set(there)):
+                    continue
+                lacks: Kind = "W" if "B" in there else "B" if "W" in there else "BW"
+                rule = "a backward is one BW, or one B and one W"
+                if "F" not in there:
+                    lacks, rule = "F", "each pass runs exactly once"
+                spot = next((there[kind] for kind in _LACKS_IT[lacks] if kind in there), None)
+                return Violation(f"{here[lacks]} is missing; {rule}", device, spot, here[lacks])
     return None
+
+
+_LACKS_IT: dict[Kind, tuple[Kind, ...]] = {
+    "F": ("B", "BW", "W"),
+    "B": ("W",),
+    "W": ("B",),
+    "BW": ("F",),
+}
+"""Which pass of the same stage, microbatch and slice to show where one is missing."""
 
 
 def _writer(schedule: Schedule, device: int, value: Value) -> Op | str:

@@ -22,13 +22,14 @@ Crossing = Callable[[Value, Pair], tuple[int | float, int | float]]
 class Task(NamedTuple):
     """One atomic step of one device.
 
-    duration: ticks. inputs: values it reads that another device writes. outputs: values it writes
-    that another device reads, with the pass that writes them. takes, frees: (bytes, chunks, pass)
-    taken at its start and given back (negative) at its end.
+    durations: ticks in each iteration; a single one serves all. inputs: values it reads that
+    another device writes. outputs: values it writes that another device reads, with the pass that
+    writes them. takes, frees: (bytes, chunks, pass) taken at its start and given back (negative) at
+    its end.
     """
 
     step: Step
-    duration: int | float
+    durations: tuple[int | float, ...]
     inputs: tuple[Value, ...]
     outputs: tuple[tuple[Value, Op], ...]
     takes: tuple[tuple[Number, int, Op], ...]
@@ -68,24 +69,30 @@ def tasks(
 
     extra: another time that will be counted in these ticks. repeats: how often it will be played.
     """
-    noise = np.random.default_rng(seed) if jitter else None
+    order = [list(steps(schedule, device)) for device in range(schedule.n_devices)]
+    # A row of factors per iteration: the first one is what a single one gets.
+    noise = (
+        iter(np.random.default_rng(seed).lognormal(0, jitter, (repeats, sum(map(len, order)))).T)
+        if jitter
+        else None
+    )
 
     @cache
     def shape(*parts: tuple[str, int, int]) -> Number:
         return costs.duration(tuple(Op(kind, stage, 0, part) for kind, stage, part in parts))  # type: ignore[arg-type]
 
-    def duration(step: Step, device: int) -> Number:
+    def durations(step: Step, device: int) -> tuple[Number, ...]:
         time = shape(*((op.kind, op.stage, op.slice) for op in step))
-        if noise is not None:
-            return float(time) * float(cluster.slowdown[device]) * float(noise.lognormal(0, jitter))
-        return scaled(time, device)
+        if noise is None:
+            return (scaled(time, device),)
+        usual = float(time) * float(cluster.slowdown[device])
+        return tuple((usual * next(noise)).tolist())
 
     @cache
     def scaled(time: Number, device: int) -> Number:
         return plain(exact(time) * exact(cluster.slowdown[device]))
 
-    order = [list(steps(schedule, device)) for device in range(schedule.n_devices)]
-    times = [[duration(step, device) for step in order[device]] for device in range(len(order))]
+    times = [[durations(step, device) for step in order[device]] for device in range(len(order))]
 
     @cache
     def held(stage_boundary: int, part: int, pair: Pair) -> tuple[Number, Number]:
@@ -106,7 +113,7 @@ def tasks(
         for pair in ((left, right), (right, left))
         for time in held(b, part, pair)
     ]
-    distinct = {time for row in times for time in row} | set(crossings) | {extra}
+    distinct = {time for row in times for each in row for time in each} | {*crossings, extra}
     how_many = repeats * (2 * schedule.n_ops + 1)
     longest = max(distinct)
     if float(longest) > sys.float_info.max / how_many:
@@ -126,8 +133,8 @@ def tasks(
         ticks,
         tuple(
             tuple(
-                _task(schedule, costs, step, counted[time])
-                for step, time in zip(order[device], times[device], strict=True)
+                _task(schedule, costs, step, tuple(counted[time] for time in each))
+                for step, each in zip(order[device], times[device], strict=True)
             )
             for device in range(schedule.n_devices)
         ),
@@ -135,7 +142,7 @@ def tasks(
     )
 
 
-def _task(schedule: Schedule, costs: Costs, step: Step, duration: int | float) -> Task:
+def _task(schedule: Schedule, costs: Costs, step: Step, durations: tuple[int | float, ...]) -> Task:
     placement = schedule.placement
     inputs: list[Value] = []
     outputs: list[tuple[Value, Op]] = []
@@ -154,7 +161,7 @@ def _task(schedule: Schedule, costs: Costs, step: Step, duration: int | float) -
             takes.append((change, chunks, op))
         elif change < 0 or chunks < 0:
             frees.append((change, chunks, op))
-    return Task(step, duration, tuple(inputs), tuple(outputs), tuple(takes), tuple(frees))
+    return Task(step, durations, tuple(inputs), tuple(outputs), tuple(takes), tuple(frees))
 
 
 CROSSING = frozenset({"activation", "gradient"})

@@ -18,8 +18,9 @@ The only module that needs Hypothesis (https://hypothesis.readthedocs.io).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
+from inspect import signature
 from typing import Any
 
 from hypothesis import Phase, given, note, reject, settings
@@ -217,8 +218,11 @@ def clusters(
     )
 
 
-def check_family(family: Family, *, max_examples: int = 50) -> None:
+def check_family(family: Family | Callable[..., Schedule], *, max_examples: int = 50) -> None:
     """AssertionError (or the ValueError of a broken rule) unless `family` keeps what all must.
+
+    family: a `Family`, or just its function `(n_devices, n_microbatches) -> Schedule`, which claims
+        nothing about bubble and peak; its keyword options v, slices and group_size are tried too.
 
     For random numbers of devices and microbatches and random options: the schedule is valid, has
     the numbers asked for, is the same when built again, and survives JSON; with random costs it
@@ -228,30 +232,38 @@ def check_family(family: Family, *, max_examples: int = 50) -> None:
 
     >>> check_family(FAMILIES["1f1b"], max_examples=10)
     """
+    rule = family if isinstance(family, Family) else _claiming_nothing(family)
 
     @settings(max_examples=max_examples, deadline=None, phases=set(Phase) - {Phase.explain})
     @given(st.data())
     def keeps_its_promises(data: st.DataObject) -> None:
         p = data.draw(st.integers(1, 5), "devices")
         m = data.draw(st.integers(1, 12), "microbatches")
-        options = data.draw(_options(family.options), "options")
+        options = data.draw(_options(rule.options), "options")
         try:
-            schedule = family(p, m, **options)
+            schedule = rule(p, m, **options)
         except ValueError as error:
-            note(f"{family.name} refuses: {error}")
+            note(f"{rule.name} refuses: {error}")
             reject()
         note(str(schedule))
         validate(schedule)
         assert (schedule.n_devices, schedule.n_microbatches) == (p, m)
-        assert schedule == family(p, m, **options), "built twice, the schedules differ"
+        assert schedule == rule(p, m, **options), "built twice, the schedules differ"
         assert schedule == from_json(to_json(schedule))
         # What draws least comes first: it fails with the smallest example in the shortest time.
-        if "group_size" in options or "group_size" not in family.options:
-            _check_claims(family, schedule, options, data.draw(_TIMES, "F, B, W"))
+        if "group_size" in options or "group_size" not in rule.options:
+            _check_claims(rule, schedule, options, data.draw(_TIMES, "F, B, W"))
         trace = simulate(schedule, data.draw(costs(schedule), "costs"))
         assert makespan(trace) >= max(busy(trace))
 
     keeps_its_promises()
+
+
+def _claiming_nothing(build: Callable[..., Schedule]) -> Family:
+    named = signature(build).parameters.values()
+    options = tuple(p.name for p in named if p.kind is p.KEYWORD_ONLY and p.name in OPTIONS)
+    name = getattr(build, "__name__", "family")
+    return Family(name, build, "", "", bubble="", peak="", source="", options=options)
 
 
 def _check_claims(

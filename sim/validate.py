@@ -14,9 +14,12 @@ output it reads
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .collector import paused_collector
+from .exact import checked_type
 from .ir import Schedule, grid
-from .rules import RULES, Violation
+from .rules import RULES, Rule, Violation
 
 
 class InvalidSchedule(ValueError):
@@ -46,8 +49,9 @@ class InvalidSchedule(ValueError):
 
 
 @paused_collector()
-def validate(schedule: Schedule) -> None:
-    """InvalidSchedule for the first rule of `RULES` that `schedule` breaks; else None."""
-    for rule in RULES:
+def validate(schedule: Schedule, *, rules: Sequence[Rule] = RULES) -> None:
+    """InvalidSchedule for the first of the `rules` that `schedule` breaks; else None."""
+    checked_type(schedule, Schedule, "FAMILIES[name](p, m) makes one")
+    for rule in rules:
         if violation := rule(schedule):
             raise InvalidSchedule(schedule, violation)

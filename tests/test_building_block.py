@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,7 +25,7 @@ from sim.families.one_f_one_b_v import one_f_one_b_v_block
 from sim.families.v_half import v_half_block
 from sim.families.v_min import v_min_block
 from sim.families.v_zb import v_zb_block
-from sim.ir import Op, Schedule
+from sim.ir import Op, Schedule, to_json
 from sim.reorder import Cells, drawn_together, squeezed
 from sim.validate import validate
 
@@ -162,6 +164,25 @@ def test_a_block_of_your_own_takes_five_lines() -> None:
         "device 0 | F0 F1 B0 W0 F2 B1 W1 B2 W2",
         "device 1 | F0 B0 W0 F1 B1 W1 F2 B2 W2",
     ]
+
+
+def test_numbers_of_numpy_count_as_numbers() -> None:
+    p = 4
+    i = np.arange(p)
+    ours = Block(
+        placement=np.array([*i, *i[::-1]]),  # type: ignore[arg-type]
+        offsets={
+            "F": [*(2 * i), *(3 * p - 2 - i)[::-1]],
+            "B": np.array([*(6 * p + 1 - i), *(3 * p + 2 + 2 * i)[::-1]]),  # type: ignore[dict-item]
+        },
+        interval=np.int64(6),  # type: ignore[arg-type]
+        name="v-half",
+    )
+    assert ours == v_half_block(p)
+    m, limit = np.int64(9), np.int64(6)
+    drawn = schedule(ours, m, limit=limit)  # type: ignore[arg-type]
+    assert drawn == schedule(v_half_block(p), 9, limit=6)
+    assert json.loads(to_json(drawn))["n_microbatches"] == 9
 
 
 def test_weights_given_by_offset_stay_where_they_are_in_the_stable_phase() -> None:

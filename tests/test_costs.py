@@ -197,6 +197,13 @@ def test_unknown_fields_and_single_numbers_at_the_wrong_door_get_one_sentence() 
         Costs(forward=1, backward=1, weight=1)
 
 
+def test_too_many_or_too_few_forwards_are_not_blamed_on_the_next_field() -> None:
+    with pytest.raises(ValueError, match=r"^forward has 3 rows: it must have 2"):
+        Costs.of(2, forward=[1, 2, 3], backward=1, weight=1)
+    with pytest.raises(ValueError, match="n_stages is '2': it must be a whole number"):
+        Costs.of("2", forward=1, backward=1, weight=1)  # type: ignore[arg-type]
+
+
 def test_costs_must_describe_the_stages_and_slices_of_the_schedule() -> None:
     schedule = FAMILIES["seq1f1b"](2, 2, slices=3)
     fits(Costs.of(2, forward=[[1, 2, 3], [1]], backward=1, weight=1), schedule)
@@ -247,6 +254,11 @@ def test_a_slower_stage_is_slower_in_every_pass() -> None:
         ({"routes": {(0, 1): ("wire",)}}, "route (0, 1) names link 'wire'"),
         ({"routes": {(0, 2): ()}}, "route (0, 2) joins no two devices"),
         ({"routes": {(1, 1): ()}}, "route (1, 1) joins no two devices"),
+        ({"links": {"a": Link()}, "routes": {(0, 1): "a"}}, "is 'a': give the names of its links"),
+        ({"routes": {(0, 1): 3}}, "route (0, 1) is 3: give the names of its links"),
+        ({"links": {"a": (1, 2)}}, "link 'a' is (1, 2): it must be a Link"),
+        ({"links": ["a"]}, "links is ['a']: it must be a mapping"),
+        ({"routes": [(0, 1)]}, "routes is [(0, 1)]: it must be a mapping"),
         ({"transfers": "fast"}, "transfers is 'fast': use one of"),
         ({"receives": "never"}, "receives is 'never': use one of"),
     ],

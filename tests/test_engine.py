@@ -153,10 +153,15 @@ def test_early_receives_stall_an_interleaved_warm_up_where_latency_alone_does_no
 
 
 def test_messages_that_wait_for_each_other_are_named() -> None:
-    schedule = sim.FAMILIES["1f1b"](4, 8)
-    cluster = Cluster(4, transfers="blocking", receives="just-in-time")
-    with pytest.raises(sim.Deadlock, match=r"1f1b: .*device 3 waits at F1@3"):
+    schedule = sim.FAMILIES["1f1b"](2, 8)
+    cluster = Cluster(2, transfers="blocking", receives="just-in-time")
+    with pytest.raises(sim.Deadlock) as caught:
         sim.simulate(schedule, unit(schedule), cluster)
+    assert str(caught.value) == (
+        "1f1b: with blocking transfers and just-in-time receives nothing can go on: "
+        "device 0 waits at BW0@0 until its activation of 1@0 is received, "
+        "device 1 waits at F1@1 until its gradient of 0@1 is received"
+    )
 
 
 @pytest.mark.parametrize("name", sim.FAMILIES)
@@ -183,6 +188,14 @@ def test_jitter_repeats_with_its_seed_and_differs_without() -> None:
 
     assert play(1) == play(1) != play(2)
     assert sim.makespan(sim.simulate(TWO, unit(TWO), jitter=0.001)) == pytest.approx(9, rel=0.02)
+
+
+def test_jitter_draws_every_iteration_anew_and_begins_as_a_single_one_does() -> None:
+    once = sim.simulate(TWO, unit(TWO), jitter=0.1, seed=1).ops
+    ops = sim.simulate(TWO, unit(TWO), jitter=0.1, seed=1, iterations=3).ops
+    took = [(part.end - part.start).tolist() for _, part in ops.groupby("iteration")]
+    assert ops[ops.iteration == 0].end.tolist() == once.end.tolist()
+    assert len({round(time, 9) for row in took for time in row}) == 3 * len(once)
 
 
 def test_memory_is_taken_at_the_start_and_given_back_at_the_end() -> None:
@@ -220,6 +233,12 @@ def test_too_little_memory_names_device_time_pass_and_bytes() -> None:
     )
 
 
+def test_bytes_typed_as_powers_of_ten_are_written_out() -> None:
+    costs = unit(TWO, activation_bytes=2e9, static_bytes=7e9)
+    with pytest.raises(sim.OutOfMemory, match=r"2,000,000,000 bytes, 1,000,000,000 of 8,000,000,0"):
+        sim.simulate(TWO, costs, Cluster(2, memory=(8e9, 8e9)))
+
+
 def test_a_barrier_costs_the_makespan_and_none_costs_the_longest_stage() -> None:
     """Zero bubble holds from iteration to iteration only where nobody waits for everybody."""
     schedule = sim.FAMILIES["zb-h2"](4, 12)
@@ -243,6 +262,9 @@ def test_the_optimizer_step_lies_between_two_iterations() -> None:
         ({"iterations": 0}, "iterations is 0: it must be a whole number >= 1"),
         ({"jitter": -1.0}, "jitter is -1.0: it must not be negative"),
         ({"optimizer": math.nan}, "optimizer is nan: it must be finite"),
+        ({"cluster": 2}, r"expected a Cluster, got 2: Cluster\(n_devices\)"),
+        ({"costs": None}, "expected a Costs, got None: Costs.uniform"),
+        ({"costs": TWO, "schedule": unit(TWO)}, "expected a Schedule, got a Costs"),
         ({"cluster": Cluster(3)}, "the cluster has 3 devices, two has 2"),
         ({"costs": Costs.of(3, forward=1, backward=1, weight=1)}, "costs describe 3 stages"),
     ],

@@ -119,7 +119,7 @@ def test_v_half_and_v_min_reach_the_proven_optimum(p: int, m: int, k: int) -> No
     assert times(schedule, passes(schedule)).makespan == 6 * m + 6 * p - 3 * k - 1
 
 
-@pytest.mark.parametrize("p", [4, 8])
+@pytest.mark.parametrize("p", [4, 7, 8])
 @pytest.mark.parametrize(("f", "b", "w"), [(1, 1, 1), (10, 12, 8), (5, 7, 3), (9, 2, 3), (2, 9, 4)])
 def test_a_full_pipeline_takes_the_known_time_per_microbatch(
     p: int, f: int, b: int, w: int
@@ -139,6 +139,15 @@ def test_a_full_pipeline_takes_the_known_time_per_microbatch(
             costs = Costs.uniform(schedule, forward=f, backward=b, weight=w)
             ends.append(times(schedule, costs).makespan)
         assert ends[1] - ends[0] == 2 * p * interval, name
+
+
+@pytest.mark.parametrize("p", [2, 3, 5, 6])
+def test_1f1b_v_takes_no_longer_per_microbatch_on_other_pipelines(p: int) -> None:
+    ends = []
+    for m in (6 * p, 10 * p):
+        schedule = FAMILIES["1f1b-v"](p, m)
+        ends.append(times(schedule, Costs.uniform(schedule, forward=9, backward=2, weight=3)))
+    assert 14 <= Fraction(ends[1].makespan - ends[0].makespan, 4 * p) < 27
 
 
 FIGURES = [
@@ -205,6 +214,12 @@ def test_few_microbatches_keep_the_order_of_many() -> None:
 def test_options_that_cannot_be_served_are_refused(options: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         FAMILIES["interleaved"](4, 8, **options)
+
+
+def test_an_option_that_is_none_is_left_to_the_family() -> None:
+    build = FAMILIES["interleaved"]
+    assert build(4, 8, v=3, group_size=None) == build(4, 8, v=3)
+    assert build(4, 8, v=None) == build(4, 8)
 
 
 @pytest.mark.parametrize("name", OURS)

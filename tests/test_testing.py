@@ -81,6 +81,19 @@ def stuck_from_three_devices_on(p: int, m: int) -> Schedule:
     return replace(schedule, orders=((first[0], *first[p - 1 :], *first[1 : p - 1]), *others))
 
 
+def only_two_stages_per_device_work(p: int, m: int, *, v: int = 2) -> Schedule:
+    schedule = FAMILIES["interleaved"](p, m, v=v)
+    return schedule if v == 2 else replace(schedule, orders=schedule.orders[::-1])
+
+
+def test_a_plain_function_is_checked_with_the_options_it_takes() -> None:
+    check_family(FAMILIES["interleaved"].build, max_examples=20)
+    with pytest.raises(InvalidSchedule, match="is missing"):
+        check_family(without_the_last_pass)
+    with pytest.raises(InvalidSchedule, match="belongs on device"):
+        check_family(only_two_stages_per_device_work)
+
+
 @pytest.mark.parametrize(
     ("family", "error", "words"),
     [

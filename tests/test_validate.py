@@ -5,14 +5,25 @@ from __future__ import annotations
 import pickle
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim import FAMILIES, InvalidSchedule, Op, Schedule, parse_op, validate
+from sim import (
+    FAMILIES,
+    Costs,
+    InvalidSchedule,
+    Op,
+    Schedule,
+    makespan,
+    parse_op,
+    simulate,
+    validate,
+)
 from sim.deadlock import waiting_cycle
-from sim.rules import RULES
+from sim.rules import PLAYABLE, RULES
 from sim.testing import schedules
 
 
@@ -113,12 +124,30 @@ def test_the_error_shows_the_grid_with_the_spot_marked() -> None:
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
 
 
-def test_a_missing_pass_has_a_device_but_no_position() -> None:
-    schedule = FAMILIES["zb-h1"](2, 2)
-    cut = replace(schedule, orders=(schedule.orders[0][:-1], schedule.orders[1]))
-    with pytest.raises(InvalidSchedule, match="W1@0 is missing") as caught:
-        validate(cut)
-    assert (caught.value.device, caught.value.position, caught.value.op) == (0, None, Op("W", 0, 1))
+@pytest.mark.parametrize(
+    ("row", "missing", "position", "marked"),
+    [
+        ("BW0@0 F1@0 BW1@0", "F0@0", 0, ">BW0< F1 BW1"),
+        ("F0@0 BW0@0 F1@0", "BW1@0", 2, "F0 BW0 >F1<"),
+        ("F0@0 F1@0 B1@0 W1@0 W0@0", "B0@0", 4, "F0 F1 B1 W1 >W0<"),
+        ("F0@0 B0@0 F1@0 B1@0 W1@0", "W0@0", 1, "F0 >B0< F1 B1 W1"),
+    ],
+)
+def test_of_a_missing_pass_the_one_that_lacks_it_is_marked(
+    row: str, missing: str, position: int, marked: str
+) -> None:
+    words = f"position {position}: {missing} is missing"
+    with pytest.raises(InvalidSchedule, match=words) as caught:
+        validate(built(row, m=2))
+    error = caught.value
+    assert (error.device, error.position, str(error.op)) == (0, position, missing)
+    assert str(error).endswith(f"device 0 | {marked}")
+
+
+def test_a_microbatch_that_a_stage_never_sees_has_a_device_but_no_position() -> None:
+    with pytest.raises(InvalidSchedule, match="device 0: F1@0 is missing") as caught:
+        validate(built("F0@0 BW0@0", m=2))
+    assert (caught.value.device, caught.value.position, caught.value.op) == (0, None, Op("F", 0, 1))
 
 
 def test_a_deadlock_names_the_passes_that_wait_for_each_other() -> None:
@@ -162,6 +191,8 @@ def test_fusing_two_passes_can_make_a_deadlock_that_single_passes_do_not_have() 
     validate(apart)
     assert broken_rule(joined) == "no_deadlock"
     assert "F1@1 waits for F1@0" in sentence(joined)
+    with pytest.raises(InvalidSchedule, match=r"device 1 \| F0 BW0&F1 BW1$"):
+        validate(joined)
 
 
 @pytest.mark.parametrize(
@@ -187,6 +218,25 @@ def test_fused_steps_must_be_runs_of_neighbours(
 
 def test_backwards_may_be_split_for_some_microbatches_and_fused_for_others() -> None:
     validate(built("F0@0 F1@0 BW0@0 B1@0 W1@0", m=2))
+
+
+def test_an_order_that_only_a_runtime_minds_can_be_played_all_the_same() -> None:
+    schedule = built("F1@0 F0@0 BW1@0 BW0@0", m=2)
+    validate(schedule, rules=PLAYABLE)
+    assert makespan(simulate(schedule, Costs.uniform(schedule))) == 6
+    with pytest.raises(InvalidSchedule, match="the last stage goes in microbatch order"):
+        validate(schedule)
+
+
+def play(schedule: Any) -> None:
+    simulate(schedule, Costs.of(1, forward=1, backward=1, weight=1))
+
+
+@pytest.mark.parametrize("ask", [validate, play, Costs.uniform])
+@pytest.mark.parametrize("thing", [None, "1f1b", FAMILIES["1f1b"], 4])
+def test_what_is_no_schedule_gets_one_sentence(ask: Any, thing: Any) -> None:
+    with pytest.raises(ValueError, match=r"expected a Schedule, got .*: FAMILIES\[name\]\(p, m\)"):
+        ask(thing)
 
 
 def test_ten_thousand_microbatches_need_no_recursion_and_no_patience() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ..collector import paused_collector
 from ..exact import checked_whole
 from ..ir import Schedule
 
@@ -37,8 +38,12 @@ class Family:
     exact_when: str = "True"
     options: tuple[str, ...] = ()
 
+    @paused_collector()
     def __call__(self, n_devices: int, n_microbatches: int, **options: Any) -> Schedule:
-        """The schedule; ValueError with one sentence if the rule cannot serve these numbers."""
+        """The schedule; ValueError with one sentence if the rule cannot serve these numbers.
+
+        An option that is None is the family's own choice.
+        """
         if unknown := set(options) - set(self.options):
             takes = f"it takes {', '.join(self.options)}" if self.options else "it takes none"
             raise ValueError(f"{self.name} has no option {min(unknown)!r}: {takes}")
@@ -47,6 +52,8 @@ class Family:
             for name, number in (("n_devices", n_devices), ("n_microbatches", n_microbatches))
         )
         counts = {
-            name: checked_whole(number, f"{self.name}: {name}") for name, number in options.items()
+            name: checked_whole(number, f"{self.name}: {name}")
+            for name, number in options.items()
+            if number is not None
         }
         return self.build(p, m, **counts)

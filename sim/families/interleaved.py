@@ -33,7 +33,7 @@ def interleaved(
     if size < n_devices:
         raise ValueError(
             f"interleaved: group_size is {size} on {n_devices} devices: it must be at least "
-            f"{n_devices}, or the warm-up waits for itself"
+            f"{n_devices}, the passes after which a microbatch is back on its device"
         )
     size = min(size, max(n_microbatches, n_devices))  # one group, however large, is all of them
     full = -(-n_microbatches // size) * size

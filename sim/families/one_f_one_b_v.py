@@ -13,8 +13,8 @@ def one_f_one_b_v(n_devices: int, n_microbatches: int) -> Schedule:
     """1F1B-V: a V-shaped block whose backward passes are fused, two cells each.
 
     In the time of F+B+W: bubble 5p-5, 5p-7 or 5p-8 sixths (p mod 3 = 1, 2 or 0) on either clock at
-    2F = B+W, p >= 4, m >= 2p. Peak floor(2p/3)+1 shares. One microbatch takes max(F+B+W, 3F) once
-    the pipeline is full.
+    2F = B+W, p >= 4, m >= 2p. Peak floor(2p/3)+1 shares. One microbatch takes at most
+    max(F+B+W, 3F) once the pipeline is full, and exactly that for p = 4 and p >= 7.
 
     >>> print(one_f_one_b_v(2, 2))
     1f1b-v: 2 devices, 4 stages, 2 microbatches

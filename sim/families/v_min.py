@@ -11,8 +11,8 @@ def v_min(n_devices: int, n_microbatches: int) -> Schedule:
     """V-Min: forwards and backwards step through the V one cell at a time.
 
     At F=B=W, m >= 2p, on either clock: bubble (6p-1-3k)F/2 with k the peak in chunks, 2F more where
-    p mod 3 = 2. Peak k/2 = floor((p+4)/3) shares. A microbatch takes max(F+B+W, 3F, 3B) once the
-    pipeline is full: where F and B differ much, the bubble repeats.
+    p mod 3 = 2. Peak k/2 = floor((p+4)/3) shares. For p >= 3 a microbatch takes max(F+B+W, 3F, 3B)
+    once the pipeline is full: where F and B differ much, the bubble repeats.
 
     >>> print(v_min(2, 2))
     v-min: 2 devices, 4 stages, 2 microbatches
