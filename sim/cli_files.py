@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from fractions import Fraction
 from typing import Annotated, Any
@@ -45,9 +46,10 @@ def export(
     from .torch_csv import to_torch_csv
 
     targets = [path for path in (torch_csv, perfetto, schedule_json) if path is not None]
+    real = [os.path.realpath(path) for path in targets]
     for path in targets:
         check_writable(path)
-        if targets.count(path) > 1:
+        if real.count(os.path.realpath(path)) > 1:
             raise typer.BadParameter(f"{path} is named for two files: give each its own name")
     schedule = schedule_of(name, question)
     texts = {}

@@ -28,6 +28,19 @@ COST_OPTIONS = ("forward", "backward", "weight", "send", "activation_bytes", "bo
                 "static_bytes")  # fmt: skip
 
 
+BYTES_FOR = {
+    "memory": ("that fill it", ("activation_bytes", "static_bytes")),
+    "bandwidth": ("that cross it", ("boundary_bytes",)),
+}
+"""Limits that do nothing until somebody says how many bytes there are."""
+
+ELSEWHERE = {
+    "interleaved1f1b": "interleaved", "zbvzerobubble": "zb-v", "dualpipe": "dualpipe-v",
+    "zb1p": "zb-h1", "zb2p": "zb-h2", "dapple": "1f1b", "pipedreamflush": "1f1b",
+}  # fmt: skip
+"""What torch and the papers call a family, as far as its name looks like none of ours."""
+
+
 class UnknownFamily(UsageError):
     """A name that is neither a family nor a file."""
 
@@ -73,6 +86,8 @@ def schedule_in(path: str) -> Schedule:
 
 def read_text(path: str) -> str:
     """The text of a file; ValueError if it cannot be read."""
+    if not path:
+        raise ValueError("cannot read a file without a name")
     try:
         return Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
@@ -104,7 +119,9 @@ def write_text(path: str, text: str) -> None:
 
 def unknown_family(name: str) -> str:
     """One sentence: what is close to `name`, or where to look."""
-    near = get_close_matches(name.lower().replace("_", "-"), FAMILIES, n=2, cutoff=0.5)
+    small = name.lower().replace("_", "-")
+    known = ELSEWHERE.get(small.replace("-", ""))
+    near = [known] if known else get_close_matches(small, FAMILIES, n=2, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else "`python -m sim families` lists them"
     return f"unknown family {name!r}: {hint}"
 
@@ -128,6 +145,11 @@ def costs_of(question: Question, schedule: Schedule) -> Costs:
 
 def cluster_of(question: Question, schedule: Schedule) -> Cluster:
     """The devices and links asked for."""
+    for name, (what, sources) in BYTES_FOR.items():
+        given = (question.profile, *(getattr(question, source) for source in sources))
+        if getattr(question, name) is not None and all(value is None for value in given):
+            flags = " or ".join(f"--{source.replace('_', '-')}" for source in sources)
+            raise typer.BadParameter(f"--{name} needs the bytes {what}: add {flags}")
     n = schedule.n_devices
     slowdown: list[Number] = [1] * n
     for device, factor in (question.straggler or {}).items():

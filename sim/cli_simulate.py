@@ -73,7 +73,7 @@ def simulate(name: Name, question: Question, html: Html = None, as_json: Json = 
     else:
         from .table import show, simulated
 
-        show(simulated(found))
+        show(simulated(found, unit=question.unit or ""))
 
 
 @asks
@@ -100,7 +100,7 @@ def compare(
     else:
         from .table import compared, show
 
-        show(compared([found for found, _ in rows]))
+        show(compared([found for found, _ in rows], unit=question.unit or ""))
     if not good:
         raise ValueError(f"none of {len(rows)} schedules could be played: {rows[0][0]['error']}")
 

@@ -5,6 +5,7 @@ Commands are imported when they are asked for, so that a listing does not wait f
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -40,6 +41,8 @@ class CommandLine:
         for name in ("stdout", "stderr"):  # None where whoever started us has closed it
             if getattr(sys, name) is None:
                 setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+            if isinstance(stream := getattr(sys, name), io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")  # a name it cannot spell
         named = given[0] if given and not given[0].startswith("-") else ""
         try:
             return self._run(given, named)
@@ -87,6 +90,7 @@ class CommandLine:
         app = typer.Typer(
             rich_markup_mode=None,
             add_completion=False,
+            context_settings={"help_option_names": ["-h", "--help"]},
             pretty_exceptions_enable=False,
             help=self.help,
         )

@@ -23,6 +23,8 @@ PLACES: dict[str, tuple[float, float, float]] = {
 }
 """plotly's text positions: shift in label widths, in pixels sideways, and upwards."""
 LETTER, LINE, DOT = 6.4, 14, 6
+MOST_NAMES = 3
+"""In one label, or one more; of others the label tells how many."""
 
 
 def pareto_front(x: Any, y: Any) -> Any:
@@ -42,13 +44,17 @@ def merged(x: Sequence[float], y: Sequence[float], names: Sequence[str]) -> list
 
     >>> merged([1, 1, 2], [5, 5, 6], ["a", "b", "c"])
     ['a, b', '', 'c']
+    >>> merged([1] * 6, [5] * 6, ["a", "b", "c", "d", "e", "f"])[0]
+    'a, b, c and 3 more'
     """
     spots: dict[tuple[float, float], list[int]] = {}
     for i, spot in enumerate(zip(x, y, strict=True)):
         spots.setdefault((round(spot[0], 9), round(spot[1], 9)), []).append(i)
     labels = [""] * len(names)
     for members in spots.values():
-        labels[members[0]] = ", ".join(names[i] for i in members)
+        shown = members[: MOST_NAMES if len(members) > MOST_NAMES + 1 else None]
+        rest = len(members) - len(shown)
+        labels[members[0]] = ", ".join(names[i] for i in shown) + f" and {rest} more" * bool(rest)
     return labels
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .exact import Number, checked
 from .files import write_text_atomically
 from .ir import Op, Value
+from .timeline import checked_trace
 from .trace import Trace
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def perfetto(trace: Trace, *, microseconds: Number = 1_000_000) -> dict[str, Any
 
     Events are slices (`ph` X), names (M), arrows (s and f, one pair per transfer) and counters (C).
     """
+    checked_trace(trace)
     scale = checked(microseconds, "microseconds")
     if not scale:
         raise ValueError("microseconds is 0: one unit of time must last some")

@@ -15,7 +15,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from .exact import Number
+from .exact import Number, checked_type, checked_whole
 from .front import label_places, merged, pareto_front, usual_range
 from .ir import KINDS
 from .looks import (
@@ -32,7 +32,7 @@ from .looks import (
     with_unit,
 )
 from .palette import IDLE_TONES, KIND_NAMES, device_tones, shade
-from .timeline import LABEL_SIZE, bars, fits
+from .timeline import LABEL_SIZE, bars, checked_trace, fitted
 from .trace import Trace
 
 if TYPE_CHECKING:
@@ -59,10 +59,12 @@ def gantt(
     width: of the picture in pixels, if it is going to be a still one: then labels are chosen for
         it. Without it plotly shows those that fit, and more of them as one zooms in.
     """
-    schedule, rows = trace.schedule, bars(trace, window)
+    if width is not None:
+        checked_whole(width, "width")
+    rows, schedule = bars(trace, window), trace.schedule
     low, high = window or (0, (trace.ops["end"].max() if len(trace.ops) else 0) or 1)
     per_unit = (width - 110) / max(float(high) - float(low), 1e-300) if width else math.inf
-    rows = rows.assign(fits=fits(rows, per_unit))
+    rows = rows.assign(text=fitted(rows, per_unit))
     n_chunks = max((len(stages) for stages in schedule.stages_of), default=1)
     edge = 0.5 if len(rows) < 200 * schedule.n_devices else 0
     figure = go.Figure(layout=layout(title, height=rows_height(schedule.n_devices)))
@@ -77,7 +79,7 @@ def gantt(
                     y=mine["device"].to_numpy(),
                     width=0.9 * mine["height"].to_numpy(),
                     offset=0.9 * mine["offset"].to_numpy() - 0.45,
-                    text=mine["label"].where(mine["fits"], "").to_numpy(),
+                    text=mine["text"].to_numpy(),
                     customdata=mine["hover"].to_numpy(),
                     name=KIND_NAMES[kind] + (f" {chunk}" if n_chunks > 1 else ""),
                     marker=marker(fill, edge),
@@ -106,6 +108,7 @@ def memory_curve(trace: Trace, *, unit: str = "", title: str = "") -> go.Figure:
     In bytes where the costs tell bytes; otherwise live activations, in shares of what one
     microbatch keeps on a whole device.
     """
+    checked_trace(trace)
     frame, n = trace.memory, trace.schedule.n_devices
     devices = frame["device"].to_numpy()
     times, live = frame["time"].to_numpy(dtype=float), frame["live"].to_numpy(dtype=float)
@@ -149,6 +152,9 @@ def idle(account: pd.DataFrame, *, unit: str = "", title: str = "") -> go.Figure
     account: a row per device and a column per reason, as `idle_account` gives it; reasons
         that take no time are left out.
     """
+    import pandas as pd
+
+    checked_type(account, pd.DataFrame, "idle_account(trace) makes one")
     reasons = [name for name in account.columns if name not in ("device", "idle", "busy")]
     figure = go.Figure(layout=layout(title, height=rows_height(len(account))))
     for reason, tone in zip(reasons, IDLE_TONES, strict=False):
@@ -181,6 +187,11 @@ def comparison(
         (the largest of its devices, in shares). clock: which of the two bubbles to draw.
     width: of the picture in pixels, for which labels are placed so that none covers another.
     """
+    if clock not in CLOCKS:
+        raise ValueError(f"clock is {clock!r}: it must be {' or '.join(CLOCKS)}")
+    columns = ("schedule", "peak", f"bubble_{clock}")
+    if missing := [name for name in columns if name not in frame]:
+        raise ValueError(f"no column {missing[0]!r}: it needs {', '.join(columns)}")
     x = frame["peak"].to_numpy(dtype=float)
     y = 100 * frame[f"bubble_{clock}"].to_numpy(dtype=float)
     names = merged(x.tolist(), y.tolist(), [str(name) for name in frame["schedule"]])

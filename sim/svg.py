@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from html import escape
 
+from .exact import checked_type
 from .palette import KIND_NAMES, shade
-from .timeline import bars, fits
+from .timeline import bars, checked_trace, fitted
 from .trace import Trace
 
 LEFT, TOP, ROW, GAP, LETTER = 20, 8, 20, 3, 11
@@ -19,8 +20,10 @@ def gantt_svg(traces: Mapping[str, Trace], *, width: int = 960) -> str:
     A row per device, a bar per pass, labelled with its microbatch where the label fits; colours as
     in `gantt`. The grey of titles and marks reads on light and on dark paper.
     """
-    if not traces:
+    if not checked_type(traces, Mapping, "write {title: trace}"):  # type: ignore[type-abstract]
         raise ValueError("no trace to draw")
+    for trace in traces.values():
+        checked_trace(trace)
     end = max((float(trace.ops["end"].max()) for trace in traces.values()), default=1.0) or 1.0
     scale = (width - LEFT - 8) / end
     parts: list[str] = []
@@ -44,7 +47,7 @@ def gantt_svg(traces: Mapping[str, Trace], *, width: int = 960) -> str:
 def _panel(trace: Trace, top: float, scale: float) -> str:
     """One time line: a pale ground for the idle time, and the bars on it."""
     rows = bars(trace)
-    rows = rows.assign(fits=fits(rows, scale))
+    rows = rows.assign(text=fitted(rows, scale))
     n_chunks = max((len(stages) for stages in trace.schedule.stages_of), default=1)
     end = float(trace.ops["end"].max()) * scale if len(trace.ops) else 0
     found = []
@@ -64,10 +67,10 @@ def _panel(trace: Trace, top: float, scale: float) -> str:
             f"<rect x='{x:.2f}' y='{y:.1f}' width='{max(wide - 0.4, 0.1):.2f}' "
             f"height='{high:.1f}' fill='{fill}'/>"
         )
-        if bar.fits and high >= LETTER:
+        if bar.text and high >= LETTER:
             found.append(
                 f"<text x='{x + wide / 2:.2f}' y='{y + high / 2 + 4:.1f}' class='b' "
-                f"fill='{ink}'>{bar.label}</text>"
+                f"fill='{ink}'>{bar.text!s}</text>"
             )
     return "".join(found)
 

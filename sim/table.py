@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .ir import counted
+from .looks import byte_unit, with_unit
 from .timeline import number
 
 Found = Mapping[str, Any]
@@ -19,13 +20,11 @@ Found = Mapping[str, Any]
 
 def show(picture: RenderableType) -> None:
     """Print on stdout; as wide as the terminal, or as the table where there is none."""
-    usual = Console()
-    width = None if usual.is_terminal else max(usual.width, 150)
     # No markup: a schedule's name may hold [brackets].
-    Console(highlight=False, markup=False, emoji=False, width=width).print(picture)
+    Console(highlight=False, markup=False, emoji=False, width=_columns()).print(picture)
 
 
-def simulated(found: Found) -> RenderableType:
+def simulated(found: Found, *, unit: str = "") -> RenderableType:
     """One schedule: both clocks, both bubbles, the bound, and a row per device."""
     head = Text(
         f"{found['schedule']}: {counted(found['devices'], 'device')}, "
@@ -33,32 +32,32 @@ def simulated(found: Found) -> RenderableType:
         style="bold",
     )
     facts = Table.grid(padding=(0, 2))
-    facts.add_row("makespan", number(found["makespan"]), _bubble(found["bubble_makespan"]))
-    facts.add_row(
-        "longest stage", number(found["longest_stage"]), _bubble(found["bubble_longest_stage"])
-    )
+    for clock in ("makespan", "longest_stage"):
+        bubble = f"bubble {found[f'bubble_{clock}']:.2%}"
+        facts.add_row(clock.replace("_", " "), _timed(found[clock], unit), bubble)
     if found["gap"] is not None:
         facts.add_row(
             "lower bound",
-            number(found["lower_bound"]),
+            _timed(found["lower_bound"], unit),
             f"no order with these passes and this memory is faster on the {_clock(found)}; "
             f"this one is {found['gap']:.2%} above it",
         )
     times = found.get("iteration_times")
     if times:
         facts.add_row("iterations", "", ", ".join(map(number, times)))
-    return Group(head, facts, _devices(found))
+    return Group(head, facts, _devices(found, unit))
 
 
-def compared(rows: Sequence[Found]) -> RenderableType:
+def compared(rows: Sequence[Found], *, unit: str = "") -> RenderableType:
     """Many schedules, the fastest on the chosen clock first; and why others failed."""
     good = [row for row in rows if "error" not in row]
     clock = good[0]["clock"] if good else "makespan"
-    table = _table("schedule", ">makespan", ">bubble", ">longest stage", ">bubble",
-                   ">peak activations", ">peak bytes", ">above bound")  # fmt: skip
-    in_bytes = any(max(row["peak_bytes"]) for row in good)
-    if not in_bytes:
-        table.columns.pop(6)
+    largest = max((held for row in good for held in row["peak_bytes"]), default=0)
+    bytes_name, scale = byte_unit(largest)
+    table = _table("schedule", ">" + with_unit("makespan", unit), ">bubble",
+                   ">" + with_unit("longest stage", unit), ">bubble",
+                   ">peak activations", *([f">peak {bytes_name}"] if largest else []),
+                   ">above bound")  # fmt: skip
     for row in sorted(good, key=lambda row: (row[clock], max(row["peak_activations"]))):
         cells = [
             row["schedule"],
@@ -67,7 +66,7 @@ def compared(rows: Sequence[Found]) -> RenderableType:
             number(row["longest_stage"]),
             f"{row['bubble_longest_stage']:.2%}",
             number(max(row["peak_activations"])),
-            *([number(max(row["peak_bytes"]))] if in_bytes else []),
+            *([_short(max(row["peak_bytes"]) / scale)] if largest else []),
             "-" if row["gap"] is None else f"{row['gap']:.2%}",
         ]
         table.add_row(*cells)
@@ -86,54 +85,85 @@ def compared(rows: Sequence[Found]) -> RenderableType:
 
 
 def listed(rows: Iterable[Found]) -> RenderableType:
-    """The families: a row each."""
+    """The families: a row each; where a row would be too narrow, a paragraph each."""
+    if _columns() < 150:
+        return Group(*(_paragraph(row) for row in rows))
     table = _table(
         "family", "placement", "passes", "bubble", "peak", "exact when", "options", "source"
     )
     for row in rows:
-        bubble = row["bubble"] + ("" if row["clock"] == "makespan" else " on the longest stage")
-        table.add_row(
-            row["name"], row["placement"], row["passes"], bubble if row["bubble"] else "-",
-            row["peak"] or "-", _condition(row["exact_when"]), ", ".join(row["options"]) or "-",
-            row["source"],
-        )  # fmt: skip
+        table.add_row(row["name"], row["placement"], row["passes"], *_claims(row).values())
     return table
 
 
-def _condition(exact_when: str) -> str:
-    return "always" if exact_when == "True" else exact_when
+def _paragraph(row: Found) -> RenderableType:
+    facts = Table.grid(padding=(0, 2, 0, 0))
+    for name, text in _claims(row).items():
+        facts.add_row(f"  {name}", Text(text, overflow="fold"))
+    head = Text.assemble((row["name"], "bold"), f"  {row['placement']}, {row['passes']}")
+    return Group(head, facts, "")
 
 
-def _devices(found: Found) -> Table:
-    in_bytes = any(found["peak_bytes"])
+def _claims(row: Found) -> dict[str, str]:
+    """What a family's source claims, by the head of its column."""
+    bubble = row["bubble"] + ("" if row["clock"] == "makespan" else " on the longest stage")
+    return {
+        "bubble": bubble if row["bubble"] else "-",
+        "peak": row["peak"] or "-",
+        "exact when": "always" if row["exact_when"] == "True" else row["exact_when"],
+        "options": ", ".join(row["options"]) or "-",
+        "source": row["source"],
+    }
+
+
+def _devices(found: Found, unit: str) -> Table:
+    largest = max(found["peak_bytes"])
+    bytes_name, scale = byte_unit(largest)
     reasons = [name for name in found["idle"][0] if name not in ("device", "busy", "idle")]
     reasons = [name for name in reasons if any(row[name] for row in found["idle"])]
     names = [">" + name.replace("_", " ") for name in reasons]
-    table = _table(">device", ">busy", ">idle", *names, ">peak activations",
-                   *([">peak bytes"] if in_bytes else []))  # fmt: skip
+    table = _table(">device", ">" + with_unit("busy", unit), ">idle", *names, ">peak activations",
+                   *([f">peak {bytes_name}"] if largest else []))  # fmt: skip
     for row in found["idle"]:
         device = row["device"]
         cells = [device, row["busy"], row["idle"], *(row[name] for name in reasons),
-                 found["peak_activations"][device],
-                 *([found["peak_bytes"][device]] if in_bytes else [])]  # fmt: skip
-        table.add_row(*map(number, cells))
+                 found["peak_activations"][device]]  # fmt: skip
+        held = [_short(found["peak_bytes"][device] / scale)] if largest else []
+        table.add_row(*map(number, cells), *held)
     return table
 
 
 def _table(*heads: str) -> Table:
-    """A table; a head that begins with > is of a column of numbers."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    """A table; a head that begins with > is of a column of numbers, which are never broken.
+
+    In a narrow terminal heads of several words take several lines, and columns stand closer.
+    """
+    narrow = _columns() < 110
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 0) if narrow else (0, 1))
     for head in heads:
+        name, numbers = head.removeprefix(">"), head.startswith(">")
         table.add_column(
-            head.removeprefix(">"),
-            justify="right" if head.startswith(">") else "left",
+            name.replace(" ", "\n") if narrow and numbers else name,
+            justify="right" if numbers else "left",
             overflow="fold",
+            no_wrap=numbers,
         )
     return table
 
 
-def _bubble(share: float) -> str:
-    return f"bubble {share:.2%}"
+def _columns() -> int:
+    """Letters in a line of the terminal; plenty where there is none."""
+    usual = Console()
+    return usual.width if usual.is_terminal else max(usual.width, 150)
+
+
+def _short(value: float) -> str:
+    """Four digits: enough for memory in a unit that suits it."""
+    return number(value) if float(value).is_integer() else f"{value:,.4g}"
+
+
+def _timed(value: Any, unit: str) -> str:
+    return f"{number(value)} {unit}".rstrip()
 
 
 def _clock(found: Found) -> str:

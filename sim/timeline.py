@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .exact import Number
+from .exact import Number, checked_type
 from .ir import Op
 from .palette import KIND_NAMES
 from .trace import Trace
@@ -19,7 +19,7 @@ LABEL_SIZE, LETTER = 10, 6
 
 
 def bars(trace: Trace, window: tuple[Number, Number] | None = None) -> pd.DataFrame:
-    """The bars, a row each: kind, chunk, device; start, length, offset, height; label, hover.
+    """The bars, a row each: kind, chunk, device; start, length, offset, height; labels, hover.
 
     A pass on its own fills its row (height 1). Passes of different kinds fused into one step share
     the row, one above the other; passes of one kind fused into one kernel are a single bar.
@@ -27,6 +27,9 @@ def bars(trace: Trace, window: tuple[Number, Number] | None = None) -> pd.DataFr
     """
     import pandas as pd
 
+    checked_trace(trace)
+    if window is not None and not _is_window(window):
+        raise ValueError(f"window is {window!r}: it must be (from, to), from < to")
     ops = trace.ops.sort_values(["device", "iteration", "position"], kind="stable")
     ops = ops.assign(before=_idle_before(ops))
     keys = ["device", "iteration", "step"]
@@ -51,15 +54,29 @@ def bars(trace: Trace, window: tuple[Number, Number] | None = None) -> pd.DataFr
             "offset": by_step.cumcount().to_numpy() / lanes,
             "height": 1 / lanes,
             "label": _labels(ops, sliced=trace.schedule.n_slices > 1),
+            "short": ops["microbatch"].astype(str).where(ops["many"] == 1, "").to_numpy(),
             "hover": _hovers(ops, several=trace.iterations > 1),
         }
     )
 
 
-def fits(rows: pd.DataFrame, pixels: float) -> Any:
-    """Which bars are wide enough for their label at `pixels` per unit of time; shape `(n,)`."""
-    needed = rows["label"].str.len().to_numpy() * LETTER + 1
-    return needed <= (rows["length"].to_numpy() * pixels if np.isfinite(pixels) else np.inf)
+def fitted(rows: pd.DataFrame, pixels: float) -> Any:
+    """What to write on each bar at `pixels` per unit of time; shape `(n,)`.
+
+    The label; where a slice is too narrow for it, its microbatch alone; "" where neither fits.
+    """
+    wide = rows["length"].to_numpy() * pixels if np.isfinite(pixels) else np.inf
+    label, short = (rows[name].to_numpy() for name in ("label", "short"))
+    fits, short_fits = (
+        rows[name].astype(str).str.len().to_numpy() * LETTER + 1 <= wide
+        for name in ("label", "short")
+    )
+    return np.where(fits, label, np.where(short_fits, short, ""))
+
+
+def checked_trace(trace: object) -> Trace:
+    """`trace` if it is one; ValueError with the way to one if not."""
+    return checked_type(trace, Trace, "simulate(schedule, costs) makes one")
 
 
 def number(value: Any) -> str:
@@ -72,6 +89,15 @@ def number(value: Any) -> str:
     if value.is_integer():
         return f"{int(value):,}"
     return f"{value:,.1f}" if abs(value) >= 1e5 else f"{value:,.6g}"
+
+
+def _is_window(window: Any) -> bool:
+    """A pair of numbers, the first one smaller."""
+    try:
+        low, high = window
+        return bool(float(low) < float(high))
+    except (TypeError, ValueError):
+        return False
 
 
 def _idle_before(ops: pd.DataFrame) -> Any:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -151,6 +153,16 @@ def test_compare_uses_an_option_only_where_it_is_taken(capsys: pytest.CaptureFix
     assert [row["stages"] for row in rows] == [2, 6]
 
 
+def test_tables_tell_the_unit_of_their_times(capsys: pytest.CaptureFixture[str]) -> None:
+    sizes = ["-p", "4", "-m", "8", "--unit", "ms"]
+    assert main(["simulate", "1f1b", *sizes]) == 0
+    detail = capsys.readouterr().out
+    assert "33 ms" in detail
+    assert "busy (ms)" in detail
+    assert main(["compare", "1f1b", *sizes]) == 0
+    assert "makespan (ms)" in capsys.readouterr().out
+
+
 def test_tables_name_both_clocks(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "1f1b", "zb-h1", "-p", "4", "-m", "8"]) == 0
     table = capsys.readouterr().out
@@ -160,6 +172,42 @@ def test_tables_name_both_clocks(capsys: pytest.CaptureFixture[str]) -> None:
     detail = capsys.readouterr().out
     assert "makespan" in detail
     assert "longest stage" in detail
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_a_terminal_gets_whole_words_and_whole_numbers(
+    monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    screen = Screen()
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    several = ["1f1b", "v-half", "interleaved", "dualpipe-v"]
+    sizes = ["-p", "4", "-m", "8", "--activation-bytes", "5e9", "--static-bytes", "20123456789"]
+    assert main(["compare", *several, *sizes, *TIMES]) == 0
+    words = screen.words()
+    for word in (*several, "makespan", "longest", "stage", "activations", "37.37", "GiB", "19.73%"):
+        assert word in words
+    assert main(["simulate", "1f1b", *sizes, *TIMES, "--boundary-bytes", "10", "--bandwidth", "9"]
+                ) == 0  # fmt: skip
+    assert {"device", "waiting", "input", "link", "activations", "37.37"} <= set(screen.words())
+    assert main(["families"]) == 0
+    words = screen.words()
+    for family in sim.FAMILIES.values():
+        assert {family.name, f"{family.placement},", family.source.split()[-1]} <= set(words)
+    assert max(map(len, screen.text().splitlines())) <= columns
+
+
+class Screen(io.StringIO):
+    """A terminal, and what was written on it."""
+
+    def isatty(self) -> bool:
+        return True
+
+    def text(self) -> str:
+        return re.sub(r"\x1b\[[0-9;]*m", "", self.getvalue())
+
+    def words(self) -> list[str]:
+        return self.text().split()
 
 
 def test_families_lists_what_the_code_has(capsys: pytest.CaptureFixture[str]) -> None:
@@ -243,6 +291,9 @@ BAD_OPTIONS = {
     "--profile missing.json": "cannot read missing.json",
     "--html nowhere/at/all.html": "cannot write nowhere/at/all.html",
     "-m 100000000000": "more than",
+    "--memory 10": "--memory needs the bytes that fill it",
+    "--bandwidth 10": "--bandwidth needs the bytes that cross it",
+    "--memory 10 --boundary-bytes 1": "--memory needs the bytes that fill it",
 }
 
 
@@ -268,6 +319,10 @@ def test_a_bad_option_gets_one_sentence(capsys: pytest.CaptureFixture[str], opti
         (["simulate"], "missing argument"),
         (["simulate", "1f1b", "gpipe", "-p", "4", "-m", "8"], "unexpected extra argument"),
         (["simulate", "1f1b", "-p"], "requires an argument"),
+        (["simulate", "ZBVZeroBubble", "-p", "4", "-m", "8"], "did you mean zb-v"),
+        (["simulate", "Interleaved1F1B", "-p", "4", "-m", "8"], "did you mean interleaved?"),
+        (["simulate", "zb-2p", "-p", "4", "-m", "8"], "did you mean zb-h2?"),
+        (["simulate", "DualPipe", "-p", "4", "-m", "8"], "did you mean dualpipe-v?"),
     ],
 )
 def test_bad_usage_exits_2_with_a_hint(
@@ -358,6 +413,17 @@ def test_what_cannot_be_exported_leaves_no_file(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_one_file_under_two_names_is_not_written_twice(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path, same = tmp_path / "a.csv", tmp_path / "." / "." / "a.csv"
+    code, err = complaint(capsys, "export", "1f1b", "-p", "2", "-m", "2", "--torch-csv", str(path),
+                          "--perfetto", f"{tmp_path}/./{same.name}")  # fmt: skip
+    assert code == 2
+    assert "named for two files" in err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_compare_fails_when_nothing_can_be_played(capsys: pytest.CaptureFixture[str]) -> None:
     code = main(["compare", "1f1b", "gpipe", "-p", "4", "-m", "8", "--memory", "1",
                  "--activation-bytes", "2", "--json"])  # fmt: skip
@@ -408,6 +474,15 @@ def test_json_goes_to_stdout_and_nothing_else_does(tmp_path: Path) -> None:
     assert (tmp_path / "a.html").exists()
 
 
+@pytest.mark.parametrize("command", ["check", "simulate", "export"])
+def test_a_name_that_the_terminal_cannot_spell_is_escaped(tmp_path: Path, command: str) -> None:
+    path = tmp_path / "\u2603.csv"
+    path.write_text("0F0,0B0\n")
+    done = run(command, str(path), env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\u2603" in done.stdout
+
+
 def test_a_reader_that_leaves_early_is_no_traceback() -> None:
     read, write = os.pipe()
     os.close(read)
@@ -440,5 +515,9 @@ def test_help_explains_with_an_example(capsys: pytest.CaptureFixture[str]) -> No
     overview = capsys.readouterr().out
     for command in ("simulate", "compare", "export", "check", "families"):
         assert command in overview
+        assert main([command, "-h"]) == 0
+        short = capsys.readouterr().out
         assert main([command, "--help"]) == 0
-        assert f"Example: python -m sim {command}" in " ".join(capsys.readouterr().out.split())
+        said = capsys.readouterr().out
+        assert short == said
+        assert f"Example: python -m sim {command}" in " ".join(said.split())

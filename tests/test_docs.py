@@ -7,6 +7,8 @@ import importlib
 import importlib.util
 import json
 import pkgutil
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +17,7 @@ from types import ModuleType
 import pytest
 
 import sim
+from sim.cli import main
 
 ROOT = Path(__file__).parents[1]
 MODULES = sorted(
@@ -35,6 +38,60 @@ def test_examples_in_the_readme_run(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     found = doctest.testfile(str(ROOT / "README.md"), module_relative=False)
     assert found.attempted > 5
     assert found.failed == 0
+
+
+def test_examples_among_the_questions_run() -> None:
+    found = doctest.testfile(str(ROOT / "docs" / "questions.md"), module_relative=False)
+    assert found.attempted > 20
+    assert found.failed == 0
+
+
+def test_commands_among_the_questions_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = commands(ROOT / "docs" / "questions.md", "python -m sim")
+    assert len(lines) > 8
+    for words in lines:
+        assert main(words) == 0, words
+
+
+def test_commands_with_tensors_among_the_questions_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch = pytest.importorskip("torch")
+    from backend.cli import main as run
+
+    monkeypatch.chdir(tmp_path)
+    page = ROOT / "docs" / "questions.md"
+    peaks = []
+    for words in commands(page, "python -m backend"):
+        assert run(words) == 0
+        peaks.append(json.loads(capsys.readouterr().out)["peak_bytes"][-1])
+    native, deferred = peaks
+    if torch.__version__.startswith("2.13.0"):
+        assert f"\n{native / deferred:.2f} (torch 2.13.0, CPU)" in page.read_text()
+    (words,) = commands(page, "torchrun")
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    subprocess.run([*start, *words], cwd=ROOT, capture_output=True, timeout=240, check=True)
+
+
+def test_commands_in_the_texts_exist(capsys: pytest.CaptureFixture[str]) -> None:
+    texts = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")]
+    for text in texts:
+        for words in commands(text, "python -m sim"):
+            assert main([words[0], "--help"]) == 0
+            said = capsys.readouterr().out
+            for word in words:
+                assert not word.startswith("-") or word in said, words
+    targets = {line.partition(":")[0] for line in (ROOT / "Makefile").read_text().splitlines()}
+    for text in texts:
+        for name in re.findall(r"(?:^|`)make ([a-z]+)", text.read_text(), flags=re.MULTILINE):
+            assert name in targets
+
+
+def commands(page: Path, program: str) -> list[list[str]]:
+    """The words after `program` of every command in a text, on its own line or in backticks."""
+    found = re.findall(rf"(?:^|`){program} ([^`#\n]+)", page.read_text(), flags=re.MULTILINE)
+    return [shlex.split(line) for line in found]
 
 
 def test_the_readme_tells_the_errors_that_were_measured() -> None:
@@ -60,7 +117,8 @@ def test_the_readme_tells_the_errors_that_were_measured() -> None:
 
 def test_pictures_gallery_and_table_are_what_the_code_makes_now() -> None:
     for path, text in gallery().everything().items():
-        assert path.read_text() == text, f"{path.name} is stale: run python docs/gallery.py"
+        there = path.read_text() if path.exists() else ""
+        assert there == text, f"{path.name} is stale: run make gallery"
 
 
 def test_every_family_has_its_row_and_its_picture() -> None:

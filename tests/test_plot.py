@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 import sim
 from sim.front import PLACES, label_places, pareto_front, usual_range
 from sim.palette import TONES, contrast, shade
-from sim.timeline import bars, fits, number
+from sim.timeline import LETTER, bars, fitted, number
 
 
 def played(family: str, p: int, m: int, **costs: Any) -> sim.Trace:
@@ -87,6 +89,41 @@ def test_hovering_tells_what_a_pass_waited_for() -> None:
     )
 
 
+def test_a_window_in_which_nothing_runs_is_an_empty_picture() -> None:
+    assert drawn(sim.gantt(played("1f1b", 4, 8), window=(10_000, 10_001))) == set()
+
+
+@pytest.mark.parametrize("window", [(5, 1), (5, 5), (0, math.nan), (5,), 5, "ab"])
+def test_a_window_that_is_none_gets_a_sentence(window: Any) -> None:
+    with pytest.raises(ValueError, match=r"window is .*: it must be \(from, to\), from < to"):
+        sim.gantt(played("1f1b", 1, 1), window=window)
+
+
+def test_a_picture_of_something_else_gets_a_sentence(tmp_path: Path) -> None:
+    schedule = sim.FAMILIES["1f1b"](2, 2)
+    wrong: Any = schedule
+    said = r"expected a Trace, got a Schedule: simulate\(schedule, costs\) makes one"
+    for draw in (sim.gantt, sim.memory_curve, lambda trace: sim.gantt_svg({"one": trace})):
+        with pytest.raises(ValueError, match=said):
+            draw(wrong)
+    with pytest.raises(ValueError, match=said):
+        sim.write_perfetto(wrong, tmp_path / "trace.json")
+    with pytest.raises(
+        ValueError, match=r"expected a Mapping, got a Trace: write \{title: trace\}"
+    ):
+        sim.gantt_svg(played("1f1b", 1, 1))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"got a Trace: idle_account\(trace\) makes one"):
+        sim.idle(played("1f1b", 1, 1))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"width is -5: it must be a whole number >= 1"):
+        sim.gantt(played("1f1b", 1, 1), width=-5)
+    frame = pd.DataFrame({"schedule": ["a"], "peak": [1.0], "bubble_makespan": [0.1]})
+    with pytest.raises(ValueError, match=r"clock is 'bubble': it must be makespan or longest_st"):
+        sim.comparison(frame, clock="bubble")
+    with pytest.raises(ValueError, match=r"no column 'bubble_longest_stage': it needs schedule, "):
+        sim.comparison(frame, clock="longest_stage")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_window_leaves_out_what_lies_outside() -> None:
     figure = sim.gantt(played("1f1b", 4, 8), window=(100, 150))
     assert drawn(figure)
@@ -96,10 +133,26 @@ def test_a_window_leaves_out_what_lies_outside() -> None:
 def test_a_still_picture_shows_only_labels_that_fit() -> None:
     trace = played("zb-h1", 8, 24)
     rows, figure = bars(trace), sim.gantt(trace, width=1000)
-    fitting = fits(rows, (1000 - 110) / float(trace.ops["end"].max()))
+    fitting = fitted(rows, (1000 - 110) / float(trace.ops["end"].max()))
     shown = sorted(text for part in figure.data for text in part.text if text)
     assert 0 < len(shown) < len(rows)
-    assert shown == sorted(rows["label"][fitting])
+    assert shown == sorted(text for text in fitting if text)
+
+
+def test_a_slice_too_narrow_for_both_numbers_shows_its_microbatch() -> None:
+    rows = bars(played("seq1f1b", 4, 8))
+    lengths = sorted(set(rows["length"]))
+    for length, digits, text in ((lengths[0], 3, "0.1"), (lengths[0], 1, "0"), (lengths[0], 0, "")):
+        pixels = (digits * LETTER + 1) / length
+        mine = (rows["length"] == length) & (rows["label"] == "0.1")
+        assert set(fitted(rows, pixels)[mine]) == {text}
+    assert set(fitted(rows, math.inf)) == set(rows["label"])
+    merged = bars(played("2bp-gpipe", 3, 4))
+    assert "0" not in fitted(merged, 2 * LETTER / merged["length"].max())[merged["kind"] == "W"]
+    for k, m in ((2, 8), (4, 6)):
+        schedule = sim.FAMILIES["seq1f1b"](4, m, slices=k)
+        figure = sim.gantt(sim.simulate(schedule, sim.Costs.uniform(schedule)), width=1000)
+        assert all(text for part in figure.data for text in part.text)
 
 
 def test_a_trace_without_transfers_or_arrivals_can_be_drawn() -> None:
@@ -177,6 +230,14 @@ def test_no_label_covers_another(points: list[tuple[int, int]]) -> None:
     for (left, low, wide), (other_left, other_low, other_wide) in combinations(boxes, 2):
         beside = left >= other_left + other_wide or other_left >= left + wide
         assert beside or abs(low - other_low) >= 14
+
+
+def test_schedules_that_all_coincide_still_get_a_label() -> None:
+    names = list(sim.FAMILIES)
+    frame = pd.DataFrame({"schedule": names, "peak": 1.0, "bubble_makespan": 0.0,
+                          "bubble_longest_stage": 0.0})  # fmt: skip
+    texts = [text for part in sim.comparison(frame).data[1:] for text in part.text if text]
+    assert texts == [f"{', '.join(names[:3])} and {len(names) - 3} more"]
 
 
 def test_an_axis_does_not_stretch_for_one_value_far_out() -> None:
