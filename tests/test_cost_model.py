@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -29,6 +31,7 @@ from sim.cost_model import (
     parse_layout,
     parts,
     read_profile,
+    reduce_seconds,
     refusal,
     send_seconds,
     split_of,
@@ -36,8 +39,18 @@ from sim.cost_model import (
     static,
     write_profile,
 )
+from sim.cost_model.communication import sharding_seconds
 from sim.cost_model.memory import Held
-from sim.hardware import DEVICES, WIRES, Group, Machine, machine_of, ring, wire_between
+from sim.hardware import (
+    DEVICES,
+    WIRES,
+    Group,
+    Machine,
+    machine_of,
+    read_machine,
+    ring,
+    wire_between,
+)
 from sim.models import MODELS, Model, parameters
 
 GPT = Model("gpt", 4, 256, 8, 1000, gated=False, tied=True, biases=True, dropout=True)
@@ -118,6 +131,44 @@ def test_experts_are_shared_out_over_expert_parallel_devices() -> None:
     assert static(Held(0, 1000), c).total == 1000 * (6 + 12 / 2)
 
 
+def test_sharded_gradients_and_weights_are_moved_in_every_pass_behind_the_work() -> None:
+    held, efficiency, machine = Held(1000, 0), Efficiency(wire=1, collective=0), _machine()
+    moved = [
+        sharding_seconds(held, Configuration(1, 8, data=8, zero=z), machine, efficiency=efficiency)
+        for z in range(4)
+    ]
+    once = 2 * 1000 * 7 / 8 / 450e9 + 5e-6
+    assert moved[0] == moved[1] == (0, 0, 0)
+    assert moved[2] == (0, 0, pytest.approx(once))
+    assert moved[3] == pytest.approx((once,) * 3)
+    tails = [
+        reduce_seconds(held, Configuration(1, 8, data=8, zero=z), machine, efficiency=efficiency)
+        for z in range(4)
+    ]
+    assert tails == pytest.approx([2 * once - 5e-6, 2 * once - 5e-6, once, 0])
+    slow = replace(machine, inside=WIRES["ethernet-25"])
+    seconds = [
+        parts(Bench(LLAMA, Configuration(512, 8, data=8, zero=z), slow, efficiency)).layers["dense"]
+        for z in (1, 2, 3)
+    ]
+    wait = 2 * seconds[0].held.total * 7 / 8 / 3.125e9 + 40e-6
+    assert seconds[1].seconds.forward == seconds[0].seconds.forward < wait
+    assert seconds[2].seconds == pytest.approx((wait,) * 3)
+    assert [each.kept.scratch for each in seconds] == [
+        0, 2 * seconds[0].held.total, 6 * seconds[0].held.total,
+    ]  # fmt: skip
+
+
+def test_flash_attention_computed_again_takes_time() -> None:
+    machine = machine_of("1xh100")
+    none, again = (
+        layer_seconds(Bench(LLAMA, Configuration(4096, 1, recompute=r), machine, Efficiency()))
+        for r in ("none", "selective")
+    )
+    assert again.backward > none.backward
+    assert again.forward == none.forward
+
+
 # Communication
 
 
@@ -155,6 +206,49 @@ def test_a_send_costs_latency_and_bytes_and_nothing_on_the_same_device() -> None
     assert send_seconds(GPT, c, machine, **away) == 10e-6 + 2 * 1024 * 256 / 50e9
     here = {**away, "destination": 0}
     assert send_seconds(GPT, c, machine, **here) == 0
+
+
+WRITTEN = {
+    "devices": 16, "per_node": 8, "inside": "nvlink4",
+    "device": {"name": "mine", "flops": 1e15, "memory": 80e9, "bandwidth": 3e12},
+    "between": {"bandwidth": 2.5e10, "latency": 1e-5},
+}  # fmt: skip
+
+
+def test_a_machine_without_a_preset_is_read_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "machine.json"
+    path.write_text(json.dumps(WRITTEN))
+    found = read_machine(path)
+    assert (found.name, found.n_nodes, found.device.flops) == ("16xmine", 2, 1e15)
+    assert wire_between(found, 0, 8).bandwidth == 2.5e10
+    assert read_machine(path, devices=8, inside="pcie4").inside == WIRES["pcie4"]
+    path.write_text(json.dumps({"devices": 1, "device": "h100"}))
+    assert read_machine(path).device == DEVICES["h100"]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"device": None}, "device in .*: give a preset's name, or flops, memory, bandwidth"),
+        ({"device": "h9"}, "device in .* is 'h9': use one of a100-80g"),
+        ({"device": {"flops": 0, "memory": 1, "bandwidth": 1}}, "flops of device in .* is 0"),
+        ({"devices": "16"}, "n_devices of .* is '16': use a whole number"),
+        ({"inside": 5}, "inside in .*: give a preset's name, or bandwidth, latency"),
+        ({"nodes": 2}, "has no field 'nodes': fields are name, devices"),
+        ({"per_rack": "z"}, "racks of z devices: use a multiple of 8"),
+    ],
+)
+def test_a_file_that_describes_no_machine_is_refused(
+    change: dict[str, object], sentence: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "machine.json"
+    path.write_text(json.dumps(WRITTEN | change))
+    with pytest.raises(ValueError, match=sentence):
+        read_machine(path)
+    for text, why in [("{", "is not JSON"), ("[]", "expected a JSON object"), ("{}", "lacks")]:
+        path.write_text(text)
+        with pytest.raises(ValueError, match=why):
+            read_machine(path)
 
 
 # Seconds
@@ -205,6 +299,18 @@ def test_a_profile_is_written_and_read_back(tmp_path) -> None:  # type: ignore[n
     assert read_profile(path) == Efficiency(matmul=0.7, source="a test")
     path.write_text('{"matmul": 0.7, "speed": 1}')
     with pytest.raises(ValueError, match="has no field 'speed': fields are matmul"):
+        read_profile(path)
+    for text, sentence in [
+        ('{"matmul": "fast"}', "matmul is 'fast': it must be a number"),
+        ('{"ramp": null}', "ramp is None: it must be a number"),
+        ('{"launch": NaN}', "launch is nan: it must be a number"),
+        ('{"wire": true}', "wire is True: it must be a number"),
+    ]:
+        path.write_text(text)
+        with pytest.raises(ValueError, match=sentence):
+            read_profile(path)
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match=r"profile .* is not JSON"):
         read_profile(path)
     with pytest.raises(ValueError, match=r"matmul is 1\.5: use a fraction"):
         Efficiency(matmul=1.5)
@@ -389,8 +495,17 @@ def test_machines_by_name() -> None:
     assert machine_of("64xh100").n_nodes == 8
     assert machine_of("h100", 64) == machine_of("64xh100")
     assert machine_of("a100-80g", 2).per_node == 2
+    assert machine_of("4 x 2 x H100") == machine_of("8xh100", per_node=2)
+    racks = machine_of("32xh100", per_rack=16, across="roce")
+    assert wire_between(racks, 0, 16) == WIRES["roce"]
+    with pytest.raises(ValueError, match="has nodes of 8, but nodes of 4 were asked for"):
+        machine_of("2x8xh100", per_node=4)
+    for wrong_rack in ({"per_rack": 16}, {"across": "roce"}, {"per_rack": -8, "across": "roce"}):
+        with pytest.raises(ValueError, match="use a multiple of 8 and name the wire across"):
+            machine_of("32xh100", **wrong_rack)
     for wrong, sentence in [
         (("h900", 8), "no cluster 'h900': use one of a100-80g"),
+        (("8xa100", None), "no cluster '8xa100': did you mean a100-80g"),
         (("8xh100", 16), "has 8 devices, but 16 were asked for"),
         (("h100", None), "lacks a number of devices: write e.g. 8xh100"),
         (("h100", 12), "nearest number that does is 16"),

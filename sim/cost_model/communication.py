@@ -77,28 +77,34 @@ def reduce_seconds(
 ) -> float:  # fmt: skip
     """Sum of the gradients over data parallelism at the end of an iteration, not overlapped; with
     shared-out optimizer state a reduce-scatter and a gather of 16-bit weights, which together move
-    as much. Stage 3 gathers weights in every pass: see `gather_seconds`.
+    as much. From ZeRO stage 2 on every pass reduces its gradients (see `sharding_seconds`), so
+    that only the gather is left; stage 3 gathers in every pass too.
     """
-    c = configuration
-    common = all_reduce(
-        gradient_bytes * held.common, data_group(c), machine=machine, efficiency=efficiency
-    )
-    if not held.experts:
-        return common
-    others = Group(c.data // c.expert, c.tensor * c.expert)
-    return common + all_reduce(
-        gradient_bytes * held.experts, others, machine=machine, efficiency=efficiency
-    )
+    size = {2: 2.0, 3: 0.0}.get(configuration.zero, 2 * gradient_bytes)
+    return _over_copies(size, held, configuration, machine, efficiency)
 
 
-def gather_seconds(
+def sharding_seconds(
     held: Held, configuration: Configuration, machine: Machine, *, efficiency: Efficiency
+) -> Passes:
+    """What ZeRO adds to every microbatch: from stage 2 on a reduce-scatter of the 16-bit gradients
+    that W has made, since no device keeps them whole, and in stage 3 a gather of the 16-bit weights
+    before F and before B."""
+    once = _over_copies(2, held, configuration, machine, efficiency)
+    gather = once if configuration.zero == 3 else 0.0
+    return Passes(gather, gather, once if configuration.zero >= 2 else 0.0)
+
+
+def _over_copies(
+    size: float, held: Held, c: Configuration, machine: Machine, efficiency: Efficiency
 ) -> float:
-    """What ZeRO stage 3 adds to each pass: a gather of the 16-bit weights it works with."""
-    c = configuration
-    if c.zero < 3:
-        return 0.0
-    return all_gather(2 * held.common, data_group(c), machine=machine, efficiency=efficiency)
+    """A gather of so many bytes per parameter over data parallelism; of experts over fewer."""
+    others = Group(c.data // c.expert, c.tensor * c.expert)
+    return sum(
+        all_gather(size * parameters, group, machine=machine, efficiency=efficiency)
+        for parameters, group in ((held.common, data_group(c)), (held.experts, others))
+        if size and parameters
+    )
 
 
 def _on_ring(size: float, group: Group, machine: Machine, efficiency: Efficiency) -> float:

@@ -10,7 +10,8 @@ two decides. Collectives between kernels come on top.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
+from math import isfinite
 from pathlib import Path
 
 
@@ -40,6 +41,9 @@ class Efficiency:
     source: str = ""
 
     def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if name != "source" and not _real(value):
+                raise ValueError(f"{name} is {value!r}: it must be a number")
         for name in ("matmul", "fused_attention", "memory", "misaligned", "wire"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(
@@ -58,18 +62,22 @@ def read_profile(path: str | Path) -> Efficiency:
         found = json.loads(Path(path).read_text())
     except OSError as error:
         raise ValueError(f"cannot read profile {path}: {error.strerror}") from None
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"profile {path} is not JSON: {error}") from None
     known = [field.name for field in fields(Efficiency)]
     if not isinstance(found, dict) or (unknown := set(found) - set(known)):
         wrong = f"has no field {min(unknown)!r}" if isinstance(found, dict) else "is no object"
         raise ValueError(f"profile {path} {wrong}: fields are {', '.join(known)}")
-    return Efficiency(**found)
+    return Efficiency(**{**found, "source": str(found.get("source", f"measured: {path}"))})
 
 
 def write_profile(path: str | Path, efficiency: Efficiency) -> None:
     """The file that `read_profile` reads."""
     Path(path).write_text(json.dumps(asdict(efficiency), indent=1) + "\n")
+
+
+def _real(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)
 
 
 EFFICIENCIES: dict[str, Efficiency] = {
@@ -84,8 +92,18 @@ EFFICIENCIES: dict[str, Efficiency] = {
         source="fitted by validation/a100.py to 253 Megatron-LM iterations without a pipeline, "
         "released with vTrain (Bang et al., MICRO 2024); fused_attention is a default",
     ),
+    "h100": Efficiency(
+        matmul=0.52,
+        source="matmul fitted to the two rows at sequence 8192 of Llama 3's Table 4 (arXiv "
+        "2407.21783: 43 and 41 % MFU on 8,192 and 16,384 devices); the rest are defaults",
+    ),
 }
 """Calibrations by device name; a device without one gets the defaults of `Efficiency`."""
+_SAME_CORES = {"a100-40g": "a100-80g", "h200": "h100"}
+EFFICIENCIES |= {
+    name: replace(EFFICIENCIES[like], source=f"as {like}, which has the same cores")
+    for name, like in _SAME_CORES.items()
+}
 
 
 def efficiency_of(device: str) -> Efficiency:

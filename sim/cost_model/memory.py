@@ -51,7 +51,7 @@ def full_activation(model: Model, configuration: Configuration, kind: Layer = "d
     c = configuration
     h, t = model.hidden, c.tensor
     masks = 2 * h if model.dropout else 0
-    whole = 4 * h + 2 * h + 2 * h + masks
+    whole = 4 * h + 2 * h + 2 * h + masks + _latents(model)
     cut = 2 * model.query_width + 2 * model.key_value_width + 2 * model.value_width
     shares, inner = _feed_forward(model, kind)
     whole += 2 * h * (shares - 1)
@@ -153,11 +153,27 @@ def static(
     return Static(*found)
 
 
+def transient_bytes(held: Held, configuration: Configuration) -> float:
+    """What sharing out gradients and weights needs while a layer works: its whole 16-bit gradient
+    (ZeRO 2), and whole 16-bit weights of it and of the one that is being fetched (ZeRO 3)."""
+    c = configuration
+    return (0, 0, 2, 6)[c.zero] * held.total if c.data > 1 else 0.0
+
+
 def _feed_forward(model: Model, kind: Layer) -> tuple[int, int]:
     """How many blocks a token passes, and how wide each is inside."""
     if kind == "experts" and model.experts:
         return model.experts.per_token + model.experts.shared, model.experts.ffn
     return 1, model.ffn
+
+
+def _latents(model: Model) -> int:
+    """Latent attention keeps its latents before and after their norms, and the rotary part; for W
+    they are inputs, and gradients of as many outputs."""
+    latent = model.latent
+    if not latent:
+        return 0
+    return 4 * (latent.query_rank + latent.key_value_rank) + 2 * latent.rotary_width
 
 
 def _scores(model: Model, c: Configuration) -> float:
@@ -173,7 +189,7 @@ def _pending(model: Model, c: Configuration, kind: Layer) -> float:
     h, t = model.hidden, c.tensor
     shares, inner = _feed_forward(model, kind)
     up = 2 if model.gated else 1
-    whole = (2 * h + 2 * h) + shares * (2 * h + 2 * h)
+    whole = (2 * h + 2 * h) + shares * (2 * h + 2 * h) + _latents(model)
     cut = 2 * model.value_width + 2 * model.query_width + 2 * model.key_value_width
     cut += shares * (2 * inner + 2 * up * inner)
     return c.tokens * (whole / (t if c.sequence_parallel else 1) + cut / t)

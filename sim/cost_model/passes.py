@@ -9,11 +9,10 @@ from typing import NamedTuple
 from ..hardware import Device, Machine
 from ..models import Model
 from ..models.shape import Layer
-from .communication import all_reduce, gather_seconds, layer_communication
+from .communication import all_reduce, layer_communication
 from .configuration import Configuration, tensor_group
 from .efficiency import Efficiency
 from .flops import Matmul, Passes, attention_flops, matmuls
-from .memory import held_parameters
 
 MISALIGNED = 8
 """Tensor cores want 16-bit widths that are multiples of eight elements."""
@@ -53,17 +52,14 @@ def layer_seconds(bench: Bench, kind: Layer = "dense") -> Passes:
     there = layer_communication(
         bench.model, c, bench.machine, efficiency=bench.efficiency, experts=kind == "experts"
     )
-    gather = gather_seconds(
-        held_parameters(bench.model, c, kind), c, bench.machine, efficiency=bench.efficiency
-    )
     again, again_there = Work(), 0.0
     if c.recompute == "full":
         again, again_there = forward, there.forward
-    elif c.recompute == "selective" and c.attention == "plain":
+    elif c.recompute == "selective":
         again = _attention_work(bench)[0]
     return Passes(
-        _elapsed(forward, bench) + there.forward + gather,
-        _elapsed(backward + again, bench) + there.backward + again_there + gather,
+        _elapsed(forward, bench) + there.forward,
+        _elapsed(backward + again, bench) + there.backward + again_there,
         _elapsed(weight, bench) + there.weight,
     )
 

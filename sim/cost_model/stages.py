@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ..costs import Costs
 from ..models.shape import Layer
-from .communication import reduce_seconds, send_seconds
+from .communication import reduce_seconds, send_seconds, sharding_seconds
 from .flops import Passes
 from .memory import (
     Held,
@@ -21,6 +21,7 @@ from .memory import (
     head_activation,
     held_parameters,
     static,
+    transient_bytes,
 )
 from .passes import (
     Bench,
@@ -59,23 +60,32 @@ def parts(bench: Bench) -> Parts:
     )
     return Parts(
         {
-            kind: Stage(
-                layer_seconds(bench, kind),
-                activation(model, c, kind),
-                held_parameters(model, c, kind),
-                fused_saving(bench, kind),
+            kind: _sharded(
+                bench,
+                Stage(
+                    layer_seconds(bench, kind),
+                    activation(model, c, kind),
+                    held_parameters(model, c, kind),
+                    fused_saving(bench, kind),
+                ),
             )
             for kind in kinds
         },
-        Stage(
-            embedding_seconds(bench),
-            embedding_activation(model, c),
-            Held(edge_parameters(model, c, last=False), 0),
+        _sharded(
+            bench,
+            Stage(
+                embedding_seconds(bench),
+                embedding_activation(model, c),
+                Held(edge_parameters(model, c, last=False), 0),
+            ),
         ),
-        Stage(
-            head_seconds(bench),
-            head_activation(model, c),
-            Held(edge_parameters(model, c, last=True), 0),
+        _sharded(
+            bench,
+            Stage(
+                head_seconds(bench),
+                head_activation(model, c),
+                Held(edge_parameters(model, c, last=True), 0),
+            ),
         ),
     )
 
@@ -161,7 +171,8 @@ def costs_of(
         ),
         boundary_bytes=(edge,) * last,
         static_bytes=tuple(
-            round(static(stage.held, c, per).total + stage.kept.scratch) for stage in stages
+            round(static(stage.held, c, per).total + scratch)
+            for stage, scratch in zip(stages, _scratch(stages, placement), strict=True)
         ),
     )
 
@@ -172,6 +183,30 @@ def tail_seconds(bench: Bench, held: Held, *, gradient_bytes: float = 2) -> floa
         held, bench.configuration, bench.machine,
         efficiency=bench.efficiency, gradient_bytes=gradient_bytes,
     ) + optimizer_seconds(bench, held.total)  # fmt: skip
+
+
+def _sharded(bench: Bench, piece: Stage) -> Stage:
+    """The piece with what ZeRO moves in every pass, while the piece before it computes: a pass
+    takes the longer of both."""
+    c = bench.configuration
+    moved = sharding_seconds(piece.held, c, bench.machine, efficiency=bench.efficiency)
+    if not any(moved):
+        return piece
+    seconds = Passes(*map(max, piece.seconds, moved))
+    saved = piece.seconds.backward + piece.seconds.weight - piece.saving
+    saving = seconds.backward + seconds.weight - max(saved, moved.backward + moved.weight)
+    kept = piece.kept._replace(scratch=piece.kept.scratch + transient_bytes(piece.held, c))
+    return Stage(seconds, kept, piece.held, saving)
+
+
+def _scratch(stages: Sequence[Stage], placement: Sequence[int]) -> list[float]:
+    """What passes need while they run: a device runs one at a time, so its largest one counts."""
+    found = [0.0] * len(stages)
+    for device in set(placement):
+        on = [stage for stage, where in enumerate(placement) if where == device]
+        largest = max(on, key=lambda stage: stages[stage].kept.scratch)
+        found[largest] = stages[largest].kept.scratch
+    return found
 
 
 def _stage(part: Part, layers: Sequence[Stage], pieces: Parts) -> Stage:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .devices import DEVICES, WIRES, Device, Wire
+from .files import read_machine
 from .machines import Group, Machine, machine_of, ring, wire_between, with_memory
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Machine",
     "Wire",
     "machine_of",
+    "read_machine",
     "ring",
     "wire_between",
     "with_memory",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-GB = 10**9
 GIB = 2**30
 
 
@@ -43,13 +42,15 @@ DEVICES: dict[str, Device] = {
     for device in (
         Device("a100-80g", 312e12, 80 * GIB, 2039e9, "NVIDIA A100 80GB SXM data sheet, 2021"),
         Device("a100-40g", 312e12, 40 * GIB, 1555e9, "NVIDIA A100 40GB SXM data sheet, 2020"),
-        Device("h100", 989.4e12, 80 * GB, 3350e9, "NVIDIA H100 SXM data sheet, 2023"),
-        Device("h200", 989.4e12, 141 * GB, 4800e9, "NVIDIA H200 SXM data sheet, 2024"),
-        Device("b200", 2250e12, 180 * GB, 7700e9, "NVIDIA HGX B200 data sheet, 2025"),
+        Device("h100", 989.4e12, 79 * GIB, 3350e9, "NVIDIA H100 SXM data sheet, 2023"),
+        Device("h200", 989.4e12, 139 * GIB, 4800e9, "NVIDIA H200 SXM data sheet, 2024"),
+        Device("b200", 2250e12, 178 * GIB, 7700e9, "NVIDIA HGX B200 data sheet, 2025"),
         Device("rtx4090", 165.2e12, 24 * GIB, 1008e9,
                "NVIDIA Ada GPU architecture whitepaper v2.1, appendix A, 2023"),
     )
 }  # fmt: skip
+"""Memory of the three latest is what torch reports, in whole GiB (79.2, 139.8, 178.35): their data
+sheets' 80, 141 and 180 GB are neither quite GB nor GiB."""
 
 WIRES: dict[str, Wire] = {
     wire.name: wire

@@ -44,7 +44,8 @@ class Machine:
                 f"{self.n_devices} devices do not fill nodes of {self.per_node}: "
                 f"the nearest number that does is {near}"
             )
-        if self.per_rack and (self.per_rack % self.per_node or self.across is None):
+        racks = bool(self.per_rack), self.across is not None
+        if any(racks) and (not all(racks) or self.per_rack < 0 or self.per_rack % self.per_node):
             raise ValueError(
                 f"racks of {self.per_rack} devices: use a multiple of {self.per_node} "
                 "and name the wire across racks"
@@ -93,24 +94,39 @@ _NODES = {
 def machine_of(
     name: str, n_devices: int | None = None, *, per_node: int | None = None,
     inside: str | None = None, between: str | None = None,
+    per_rack: int = 0, across: str | None = None,
 ) -> Machine:  # fmt: skip
-    """The machine people mean by "h100" with a number of devices, or by "64xh100".
+    """The machine people mean by "h100" with a number of devices, by "64xh100", or by "8x8xh100":
+    eight nodes of eight.
 
-    Nodes of eight with the maker's usual wires, unless named; ValueError lists what there is.
+    Nodes of eight with the maker's usual wires, unless named; racks of `per_rack` devices, joined
+    by `across`, where asked for. ValueError lists what there is.
     """
-    found = re.fullmatch(r"(?:(\d+)x)?([a-z][\w.-]*?)", name.strip().lower())
-    if not found or found[2] not in DEVICES:
-        raise ValueError(f"no cluster {name!r}: use one of {', '.join(DEVICES)}, e.g. 64xh100")
-    if found[1] and n_devices is not None and int(found[1]) != n_devices:
-        raise ValueError(f"cluster {name!r} has {found[1]} devices, but {n_devices} were asked for")
-    count = int(found[1]) if found[1] else n_devices
+    found = re.fullmatch(r"(?:(\d+)x)?(?:(\d+)x)?([a-z][\w.-]*?)", re.sub(r"\s", "", name.lower()))
+    if not found or found[3] not in DEVICES:
+        near = [each for each in DEVICES if found and (found[3] in each or each in found[3])]
+        meant = f"did you mean {near[0]}? " if near else ""
+        raise ValueError(
+            f"no cluster {name!r}: {meant}use one of {', '.join(DEVICES)}, e.g. 64xh100"
+        )
+    if found[2]:
+        if per_node not in (None, int(found[2])):
+            raise ValueError(
+                f"cluster {name!r} has nodes of {found[2]}, but nodes of {per_node} were asked for"
+            )
+        per_node = int(found[2])
+    named = int(found[1]) * int(found[2] or 1) if found[1] else None
+    if named is not None and n_devices not in (None, named):
+        raise ValueError(f"cluster {name!r} has {named} devices, but {n_devices} were asked for")
+    count = named if named is not None else n_devices
     if count is None:
-        raise ValueError(f"cluster {name!r} lacks a number of devices: write e.g. 8x{found[2]}")
-    size, inner, outer = _NODES[found[2]]
+        raise ValueError(f"cluster {name!r} lacks a number of devices: write e.g. 8x{found[3]}")
+    size, inner, outer = _NODES[found[3]]
     size = per_node if per_node is not None else min(size, count) or 1
     return Machine(
-        f"{count}x{found[2]}", DEVICES[found[2]], count, size,
+        f"{count}x{found[3]}", DEVICES[found[3]], count, size,
         _wire(inside or inner), _wire(between or outer),
+        per_rack, _wire(across) if across else None,
     )  # fmt: skip
 
 

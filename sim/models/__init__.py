@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .architectures import ARCHITECTURES
 from .hf_config import model_from_config, read_config
 from .presets import MODELS, PAPER_VOCABULARY, PUBLISHED_BILLIONS
 from .shape import (
@@ -17,6 +18,7 @@ from .shape import (
 )
 
 __all__ = [
+    "ARCHITECTURES",
     "MODELS",
     "PAPER_VOCABULARY",
     "PUBLISHED_BILLIONS",

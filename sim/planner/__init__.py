@@ -6,7 +6,6 @@ from .configurations import Space, configurations
 from .estimate import (
     Estimate,
     Prepared,
-    Problem,
     Rates,
     bytes_at_least,
     estimate,
@@ -18,6 +17,7 @@ from .estimate import (
 )
 from .export import Torchtitan, megatron, torchtitan
 from .orders import DEFAULT_SCHEDULES, Orders, Shape, live_counts, short, virtual_stages
+from .problem import Problem
 from .robustness import robustness
 from .rows import configuration_of
 from .search import examine, model_of, plan

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from ..cost_model import efficiency_of, read_profile
-from ..hardware import machine_of
+from ..hardware import Machine, machine_of, read_machine
 from .configurations import Space
-from .estimate import Cut, Problem
 from .export import megatron, torchtitan
 from .orders import DEFAULT_SCHEDULES
+from .problem import Problem
 from .robustness import robustness
 from .rows import configuration_of
 from .search import model_of, plan
@@ -27,23 +27,28 @@ if TYPE_CHECKING:
 
 SHOWN = {
     "rank": "#", "schedule": "schedule", "pipeline": "p", "virtual": "v", "tensor": "t",
-    "data": "d", "microbatch": "b", "recompute": "recompute", "samples_per_second": "samples/s",
-    "mfu": "MFU", "bubble": "bubble", "memory_gib": "GiB",
+    "data": "d", "expert": "e", "microbatch": "b", "zero": "zero",
+    "recompute": "recompute", "samples_per_second": "samples/s", "mfu": "MFU",
+    "bubble": "bubble", "memory_gib": "GiB",
 }  # fmt: skip
 
+WHERE_THEY_DIFFER = ("expert", "zero")
+"""Columns that would say the same in every row of most plans."""
 ROBUST = "samples per second when devices differ"
 REPLAYED = "seconds in the engine, where sends queue for wires"
 
 
 def plan_command(
     model: Annotated[str, typer.Option(help="A preset, or the path of a config.json.")],
-    cluster: Annotated[str, typer.Option(help="What devices, e.g. h100 or 64xh100.")],
+    cluster: Annotated[str, typer.Option(help="Devices, e.g. 64xh100, or a machine's JSON file.")],
     sequence: Annotated[int, typer.Option(help="Tokens of a sequence.")] = 4096,
     batch: Annotated[int, typer.Option(help="Sequences of one iteration.")] = 256,
     devices: Annotated[int | None, typer.Option(help="How many devices.")] = None,
     per_node: Annotated[int | None, typer.Option(help="Devices in a node.")] = None,
     inside: Annotated[str | None, typer.Option(help="The wire in a node, e.g. nvlink4.")] = None,
     between: Annotated[str | None, typer.Option(help="The wire between nodes.")] = None,
+    per_rack: Annotated[int, typer.Option(help="Devices in a rack; 0: no racks.")] = 0,
+    across: Annotated[str | None, typer.Option(help="The wire between racks.")] = None,
     schedules: Annotated[str, typer.Option(help="Families, separated by commas.")] = ",".join(
         DEFAULT_SCHEDULES
     ),
@@ -57,7 +62,9 @@ def plan_command(
     zero: Annotated[str, typer.Option(help="ZeRO stages 0 to 3.")] = "1",
     attention: Annotated[str, typer.Option(help="flash or plain.")] = "flash",
     clock: Annotated[str, typer.Option(help="makespan or longest-stage.")] = "makespan",
-    cut: Annotated[str, typer.Option(help="balanced, even or one-less layers.")] = "balanced",
+    cut: Annotated[
+        str, typer.Option(help="balanced, even, one-less, or a layout: Ett|ttL.")
+    ] = "balanced",
     reserve: Annotated[float, typer.Option(help="GB per device kept free.")] = 4.0,
     profile: Annotated[str | None, typer.Option(help="A measured calibration, JSON.")] = None,
     top: Annotated[int, typer.Option(help="Certainly simulate so many of the fastest.")] = 50,
@@ -78,13 +85,21 @@ def plan_command(
     """
     if clock.replace("-", "_") not in ("makespan", "longest_stage"):
         raise ValueError(f"clock is {clock!r}: use makespan or longest-stage")
-    if cut not in ("balanced", "even", "one-less"):
-        raise ValueError(f"cut is {cut!r}: use balanced, even or one-less")
-    machine = machine_of(cluster, devices, per_node=per_node, inside=inside, between=between)
+    for name, number, least in [("rows", rows, 1), ("robust", robust, 0), ("replay", replay, 0)]:
+        if number < least:
+            raise ValueError(f"{name} is {number}: it must be a whole number >= {least}")
+    if html and not Path(html).parent.is_dir():
+        raise ValueError(f"there is no folder {Path(html).parent} for {html}: make it first")
+    if torchtitan_dir:
+        Path(torchtitan_dir).mkdir(parents=True, exist_ok=True)
+    machine = _machine(
+        cluster, devices, per_node=per_node, inside=inside, between=between, per_rack=per_rack,
+        across=across,
+    )  # fmt: skip
     efficiency = read_profile(profile) if profile else efficiency_of(machine.device.name)
     problem = Problem(
         model_of(model), machine, efficiency, reserve=reserve * 1e9,
-        clock=cast(Any, clock.replace("-", "_")), cut=cast(Cut, cut),
+        clock=cast(Any, clock.replace("-", "_")), cut=cut,
     )  # fmt: skip
     space = Space(
         tensor=_sizes(tensor, "tensor"), pipeline=_sizes(pipeline, "pipeline"),
@@ -116,6 +131,13 @@ def plan_command(
             _torchtitan(problem, chosen, Path(torchtitan_dir))
         if megatron_flags:
             print(" \\\n".join(megatron(problem, chosen)), file=sys.stderr if as_json else None)
+
+
+def _machine(cluster: str, devices: int | None, **wires: Any) -> Machine:
+    if not cluster.endswith(".json"):
+        return machine_of(cluster, devices, **wires)
+    wires["per_rack"] = wires["per_rack"] or None
+    return read_machine(cluster, devices=devices, **wires)
 
 
 def _object(
@@ -151,7 +173,9 @@ def _plain(value: Any) -> Any:
 def _show(table: pd.DataFrame, rows: int, more: Mapping[str, pd.DataFrame | None]) -> None:
     done = table[table["status"] == "simulated"].head(rows)
     print(f"{table.attrs['model']} on {table.attrs['machine']}")
-    print(_text(done[list(SHOWN)].rename(columns=SHOWN)))
+    print(f"efficiencies: {table.attrs['efficiency']}")
+    told = [n for n in SHOWN if n not in WHERE_THEY_DIFFER or table[n].nunique() > 1]
+    print(_text(done[told].rename(columns=SHOWN)))
     for status in ("bound", "memory", "illegal"):
         some = table[table["status"] == status]
         if len(some):
@@ -187,7 +211,6 @@ def _picture(problem: Problem, chosen: Any, path: str) -> None:
 
 
 def _torchtitan(problem: Problem, chosen: Any, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     found = torchtitan(problem, chosen, csv_path=str(folder / "schedule.csv"))
     (folder / "torchtitan.json").write_text(json.dumps(found.keys, indent=1) + "\n")
     if found.csv:

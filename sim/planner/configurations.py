@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -10,7 +11,7 @@ from ..cost_model import Configuration
 from ..cost_model.configuration import Attention, Recompute
 from ..families import FAMILIES
 from ..hardware import Machine
-from ..models import Model
+from ..models import Model, nearest_divisor
 from .orders import DEFAULT_SCHEDULES, virtual_stages
 
 
@@ -40,8 +41,12 @@ class Space:
             for size in getattr(self, name):
                 if not isinstance(size, int) or isinstance(size, bool) or size < 1:
                     raise ValueError(f"{name} has {size!r}: sizes are whole numbers >= 1")
-        for schedule in self.schedules:
-            virtual_stages(schedule)
+        for name, first in {"schedules": "1f1b", "recompute": "none", "zero": "1"}.items():
+            if not getattr(self, name):
+                raise ValueError(f"{name} is empty: name at least one, e.g. {first}")
+        loops = [name for name in self.schedules if len(virtual_stages(name)) > 1]
+        if self.virtual and max(self.virtual) < 2 and len(loops) == len(self.schedules):
+            raise ValueError(f"virtual is {self.virtual[0]}: {loops[0]} has at least 2 per device")
 
 
 def configurations(
@@ -83,6 +88,16 @@ def sizes_that_fit(machine: Machine, space: Space) -> str:
                 f"{name} parallel size {sizes[0]} does not divide {n} devices: "
                 f"the nearest size that does is {near}"
             )
+    asked = [getattr(space, name) or [0] for name in ("tensor", "pipeline", "data")]
+    products = {math.prod(size for size in sizes if size) for sizes in product(*asked)}
+    open_end = any(sizes == [0] for sizes in asked)
+    if not any(n % size == 0 if open_end else n == size for size in products):
+        size = min(products, key=lambda size: (abs(size - n), size))
+        near = nearest_divisor(n, size) if open_end else n
+        return (
+            f"the sizes asked for multiply to {size}, which {n} devices cannot be cut into: "
+            f"the nearest product that fits is {near}"
+        )
     return ""
 
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import NamedTuple, get_args
 
 from ..cost_model import (
     Bench,
     Configuration,
-    Efficiency,
     Held,
     Parts,
-    PerParameter,
     Split,
     Stage,
     automatic_split,
@@ -21,6 +19,7 @@ from ..cost_model import (
     even_split,
     layout_text,
     model_flops,
+    parse_layout,
     parts,
     refusal,
     stages_of,
@@ -28,42 +27,13 @@ from ..cost_model import (
     tail_seconds,
 )
 from ..families import FAMILIES
-from ..families.family import Clock
-from ..hardware import Machine
-from ..models import Model
 from ..search import evaluate
 from .orders import Order, Orders, Shape, short
+from .problem import Cut as Cut
+from .problem import Problem
 
-Cut = Literal["balanced", "even", "one-less"]
 TICKS = 10**9
 """Times are evaluated in whole nanoseconds."""
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What stays the same for all configurations of a plan.
-
-    efficiency: calibration of the device. per: bytes per parameter. gradient_bytes: of each
-    gradient that data parallelism sums. reserve: bytes per device for the context of the driver,
-    communication buffers and fragments. clock: "makespan" where an optimizer barrier ends the
-    iteration, "longest_stage" where there is none (post-validation, arXiv 2401.10241, section 4).
-    cut: "balanced" evens out stages, "even" gives each as many layers, "one-less" gives the first
-    and last one layer less than the others.
-    """
-
-    model: Model
-    machine: Machine
-    efficiency: Efficiency = field(default_factory=Efficiency)
-    per: PerParameter = PerParameter()  # noqa: RUF009
-    gradient_bytes: float = 2
-    reserve: float = 4e9
-    clock: Clock = "makespan"
-    cut: Cut = "balanced"
-
-    @property
-    def capacity(self) -> float:
-        """Bytes a device may hold."""
-        return self.machine.device.memory - self.reserve
 
 
 class Prepared(NamedTuple):
@@ -117,9 +87,9 @@ def prepare(problem: Problem, configuration: Configuration) -> Prepared:
     return Prepared(bench, split, stages, placement, tail)
 
 
-def seconds_at_least(prepared: Prepared) -> float:
-    """A lower bound on the iteration: on each device the forwards before its first pass, and all
-    of its own passes one after the other."""
+def seconds_at_least(problem: Problem, prepared: Prepared) -> float:
+    """A lower bound on the iteration: on each device all of its own passes one after the other, and
+    where the clock starts with the iteration the forwards before its first one."""
     m = prepared.bench.configuration.n_microbatches
     work = [0.0] * prepared.bench.configuration.pipeline
     first = [0.0] * len(work)
@@ -129,7 +99,8 @@ def seconds_at_least(prepared: Prepared) -> float:
             first[device] = reached
         work[device] += _work(prepared, stage)
         reached += stage.seconds.forward
-    return max(f + m * w for f, w in zip(first, work, strict=True)) + prepared.tail
+    waits = problem.clock == "makespan"
+    return max(waits * f + m * w for f, w in zip(first, work, strict=True)) + prepared.tail
 
 
 def bytes_at_least(problem: Problem, prepared: Prepared) -> float:
@@ -176,7 +147,7 @@ def estimate(
             return estimate(problem, prepared, orders, exact=True)
         again = (whole.microbatches - shape.microbatches) // shape.devices
         seconds += again * (seconds - _clock(problem, prepared, less))
-        seconds = max(seconds, seconds_at_least(prepared) - prepared.tail)
+        seconds = max(seconds, seconds_at_least(problem, prepared) - prepared.tail)
     work = sum(_work(prepared, stage) for stage in prepared.stages) / whole.devices
     busy = whole.microbatches * work / seconds
     return Estimate(seconds + prepared.tail, seconds, prepared.tail, busy, memory)
@@ -233,6 +204,8 @@ def _stages(
     )  # fmt: skip
     if problem.cut == "balanced":
         split = automatic_split(bench, pieces, placement)
+    elif problem.cut not in get_args(Cut):
+        split = parse_layout(problem.cut)
     else:
         less = 1 if problem.cut == "one-less" else 0
         split = even_split(problem.model.layers, n_stages, first_less=less, last_less=less)

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 from ..cost_model import Configuration
 from ..torch_csv import to_torch_csv
-from .estimate import Problem, prepare
+from .estimate import prepare
+from .problem import Problem
 from .timeline import schedule_of
 
 _TORCH_NAMES = {"1f1b": "1F1B", "gpipe": "GPipe", "interleaved": "Interleaved1F1B",
@@ -91,7 +92,8 @@ def megatron(problem: Problem, configuration: Configuration) -> list[str]:
         flags.append("--use-distributed-optimizer")
     if c.zero > 1:
         sharding = {2: "optim_grads", 3: "optim_grads_params"}[c.zero]
-        flags += ["--use-megatron-fsdp", f"--data-parallel-sharding-strategy {sharding}"]
+        flags += ["--use-megatron-fsdp", f"--data-parallel-sharding-strategy {sharding}",
+                  "--no-gradient-accumulation-fusion", "--ckpt-format fsdp_dtensor"]  # fmt: skip
     if c.recompute == "full":
         flags += ["--recompute-granularity full", "--recompute-method uniform",
                   "--recompute-num-layers 1"]  # fmt: skip

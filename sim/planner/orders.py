@@ -50,6 +50,11 @@ def virtual_stages(family: str) -> tuple[int, ...]:
     if family not in FAMILIES:
         raise ValueError(f"no schedule {family!r}: use one of {', '.join(FAMILIES)}")
     found = FAMILIES[family]
+    if "slices" in found.options:
+        raise ValueError(
+            f"{family} cuts sequences into slices, which the cost model of plans does not: "
+            "plan with another schedule, and see sim.sequence_costs for slices"
+        )
     if found.placement == "V":
         return (2,)
     if "v" in found.options:

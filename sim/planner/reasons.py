@@ -7,7 +7,8 @@ from dataclasses import replace
 from ..cost_model import refusal
 from ..models import nearest_divisor
 from .configurations import Space, configurations, sizes_that_fit
-from .estimate import Problem, bytes_at_least, prepare
+from .estimate import bytes_at_least, prepare
+from .problem import Problem
 
 GIB = 2**30
 
@@ -24,13 +25,14 @@ def bound_reason(at_least: float, slowest: float) -> str:
 
 
 def checked_question(
-    problem: Problem, space: Space, sequence: int, batch: int, top: int | None
-) -> None:
+    problem: Problem, space: Space, sequence: int, batch: int, top: int | None, jobs: int | None
+) -> None:  # fmt: skip
     """Raises ValueError if nothing can come of it."""
     for name, value in {
         "sequence": sequence,
         "batch": batch,
         "top": 1 if top is None else top,
+        "jobs": 1 if jobs is None else jobs,
     }.items():
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise ValueError(f"{name} is {value!r}: it must be a whole number >= 1")
@@ -42,6 +44,13 @@ def checked_question(
             raise ValueError(
                 f"batch {batch} is not divisible by data parallel size {data}: the nearest batch "
                 f"that is divisible is {near}, the nearest size {nearest_divisor(batch, data)}"
+            )
+    for size in space.microbatch:
+        if all(batch % (size * data) for data in space.data or (1,)):
+            near = nearest_divisor(batch // min(space.data or (1,)), size)
+            raise ValueError(
+                f"batch {batch} is not divisible by microbatch {size}: the nearest batch that is "
+                f"divisible is {max(round(batch / size), 1) * size}, the nearest size {near}"
             )
 
 

@@ -11,8 +11,9 @@ import numpy as np
 from ..cost_model import costs_of
 from ..costs import Costs
 from ..search import evaluate
-from .estimate import TICKS, Problem, prepare, rates
+from .estimate import TICKS, prepare, rates
 from .orders import Orders, short
+from .problem import Problem
 from .rows import configuration_of
 
 if TYPE_CHECKING:

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..cost_model import Configuration
-from .estimate import Problem, rates
+from .estimate import rates
+from .problem import Problem
+from .reasons import memory_reason
 from .store import Row, key_of
 
 if TYPE_CHECKING:
@@ -25,6 +27,11 @@ def row_of(c: Configuration, status: str, reason: str, at_least: float | None = 
         "sequence_parallel": c.sequence_parallel, "sequence": c.sequence, "batch": c.batch,
         "at_least_seconds": at_least,
     }  # fmt: skip
+
+
+def refused_row(problem: Problem, c: Configuration, need: float, at_least: float) -> Row:
+    """A row that needs too many bytes."""
+    return row_of(c, "memory", memory_reason(problem, need), at_least) | {"memory": need}
 
 
 def configuration_of(row: Any) -> Configuration:

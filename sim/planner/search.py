@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from functools import lru_cache
 from heapq import nsmallest
 from pathlib import Path
@@ -20,14 +21,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..cost_model import Configuration, Efficiency, efficiency_of, refusal
 from ..families.family import Clock
-from ..hardware import Machine, machine_of
+from ..hardware import Machine, machine_of, read_machine
 from ..models import MODELS, Model, read_config
 from ..progress import bar
 from .configurations import Space, configurations
 from .estimate import (
-    Cut,
     Prepared,
-    Problem,
     bytes_at_least,
     estimate,
     layout,
@@ -36,16 +35,15 @@ from .estimate import (
     seconds_at_least,
 )
 from .orders import Orders, short
-from .reasons import bound_reason, checked_question, memory_reason, too_large
-from .rows import frame, row_of
+from .problem import Cut, Problem
+from .reasons import bound_reason, checked_question, too_large
+from .rows import frame, refused_row, row_of
 from .store import Row, Store, key_of, question_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-NO_CONFIGURATION = (
-    "the sizes asked for do not multiply to the number of devices in any way: leave one out"
-)
+NOTHING = "nothing was left to try: leave one of the sizes open"
 WAVE = 48
 """Configurations a process simulates before all processes hear of the best ones so far."""
 FEW = 200
@@ -63,33 +61,35 @@ class Candidate(NamedTuple):
 def plan(
     model: Model | str, machine: Machine | str, *, sequence: int, batch: int,
     space: Space | None = None, efficiency: Efficiency | None = None, top: int | None = 50,
-    clock: Clock = "makespan", cut: Cut = "balanced", reserve: float = 4e9,
+    clock: Clock = "makespan", cut: Cut | str = "balanced", reserve: float = 4e9,
     results: str | Path | None = None, jobs: int | None = None, progress: bool = False,
 ) -> pd.DataFrame:  # fmt: skip
     """Ranked configurations, fastest first, then those refused, each with its reason.
 
-    model: a shape, the name of a preset, or the path of a config.json. machine: a machine or e.g.
-    "64xh100". sequence, batch: tokens of a sequence, sequences of an iteration. space: what may be
-    chosen. efficiency: a calibration in place of the device's. top: how many of the fastest are
-    certain to be simulated; others are left out once their lower bound is beaten by all of these
-    (None simulates all). clock, cut, reserve: see `Problem`. results: a file that rows are written
-    to as they come, and from which an interrupted plan goes on. jobs: processes; by default the
-    active joblib backend's, or one per core. progress: a bar on stderr.
+    model: a shape, the name of a preset, or the path of a config.json. machine: a machine, e.g.
+    "64xh100", or the path of a machine's JSON file (see `sim.hardware.read_machine`). sequence,
+    batch: tokens of a sequence, sequences of an iteration. space: what may be chosen. efficiency: a
+    calibration in place of the device's. top: how many of the fastest are certain to be simulated;
+    others are left out once their lower bound is beaten by all of these (None simulates all).
+    clock, cut, reserve: see `Problem`. results: a file that rows are written to as they come, and
+    from which an interrupted plan goes on. jobs: processes; by default the active joblib backend's,
+    or one per core. progress: a bar on stderr.
 
     Columns: rank, status ("simulated", "memory", "bound" or "illegal"), reason, the configuration,
     seconds, samples_per_second, tokens_per_second_per_device, mfu, bubble, memory_gib,
-    tail_seconds, at_least_seconds, layout and key. Ctrl-C ends the search and returns what is
+    tail_seconds, at_least_seconds, layout and key; of a row that does not fit, memory_gib is what
+    it needs at least. Ctrl-C ends the search and returns what is
     done, with `attrs["interrupted"]` set. ValueError with one sentence if nothing can run.
     """
     problem = Problem(
         model if isinstance(model, Model) else model_of(model),
-        machine if isinstance(machine, Machine) else machine_of(machine),
+        machine if isinstance(machine, Machine) else _machine_of(machine),
         clock=clock, cut=cut, reserve=reserve,
     )  # fmt: skip
     calibration = efficiency or efficiency_of(problem.machine.device.name)
     problem = replace(problem, efficiency=calibration)
     space = space or Space()
-    checked_question(problem, space, sequence, batch, top)
+    checked_question(problem, space, sequence, batch, top, jobs)
     store = Store(results, question_of(problem))
     rows: dict[str, Row] = {}
     interrupted = False
@@ -106,27 +106,36 @@ def plan(
                 except ValueError as error:
                     rows[key_of(c)] = row_of(c, "illegal", str(error))
         if not legal:
-            raise ValueError(next(iter(rows.values()))["reason"] if rows else NO_CONFIGURATION)
+            raise ValueError(next(iter(rows.values()))["reason"] if rows else NOTHING)
         for row in _examined(problem, legal, store, rows, top, jobs, progress):
             rows[row["key"]] = row
     except KeyboardInterrupt:
         interrupted = True
         print("interrupted: these are the configurations done so far", file=sys.stderr)
     if not interrupted and not any(row["status"] == "simulated" for row in rows.values()):
-        need = min((candidate.memory for candidate in legal), default=0.0)
-        raise ValueError(too_large(problem, space, need, sequence, batch))
+        needs = [row["memory"] for row in rows.values() if row["status"] == "memory"]
+        if not needs:  # what may fit cannot be ordered
+            raise ValueError(next(row["reason"] for row in rows.values()))
+        raise ValueError(too_large(problem, space, min(needs), sequence, batch))
     return frame(problem, rows.values(), interrupted)
 
 
 def model_of(name: str) -> Model:
-    """The preset of that name, or the model in a config.json at that path."""
-    if name in MODELS:
-        return MODELS[name]
-    if name.endswith(".json") or Path(name).is_file():
+    """The preset of that name, or the model in a config.json (or a folder with one) at that
+    path."""
+    if name.lower() in MODELS:
+        return MODELS[name.lower()]
+    if name.endswith(".json") or Path(name).is_file() or (Path(name) / "config.json").is_file():
         return read_config(name)
+    near = get_close_matches(name.lower(), MODELS, n=1, cutoff=0.8)
+    meant = f"did you mean {near[0]}? " if near else ""
     raise ValueError(
-        f"no model {name!r}: use a path of a config.json or one of {', '.join(MODELS)}"
+        f"no model {name!r}: {meant}use a path of a config.json or one of {', '.join(MODELS)}"
     )
+
+
+def _machine_of(name: str) -> Machine:
+    return read_machine(name) if name.endswith(".json") else machine_of(name)
 
 
 def examine(
@@ -141,21 +150,21 @@ def examine(
 
 def _examined_one(problem: Problem, c: Configuration, slowest: float) -> Row:
     prepared = prepare(problem, c)
-    at_least = seconds_at_least(prepared)
+    at_least = seconds_at_least(problem, prepared)
     if at_least > slowest:
         return row_of(c, "bound", bound_reason(at_least, slowest), at_least)
     need = bytes_at_least(problem, prepared)
     if need > problem.capacity:
-        return row_of(c, "memory", memory_reason(problem, need), at_least)
+        return refused_row(problem, c, need, at_least)
     try:
         need = peak_bytes(problem, prepared, _orders()(short(prepared.shape)))
         if need > problem.capacity:
-            return row_of(c, "memory", memory_reason(problem, need), at_least)
+            return refused_row(problem, c, need, at_least)
         found = estimate(problem, prepared, _orders())
     except ValueError as error:
         return row_of(c, "illegal", str(error), at_least)
     if found.memory > problem.capacity:
-        return row_of(c, "memory", memory_reason(problem, found.memory), at_least)
+        return refused_row(problem, c, found.memory, at_least)
     return {
         **row_of(c, "simulated", "", at_least),
         "seconds": found.seconds,
@@ -173,7 +182,7 @@ def _orders() -> Orders:
 
 def _bounded(problem: Problem, c: Configuration) -> Candidate:
     prepared: Prepared = prepare(problem, c)
-    return Candidate(c, seconds_at_least(prepared), bytes_at_least(problem, prepared))
+    return Candidate(c, seconds_at_least(problem, prepared), bytes_at_least(problem, prepared))
 
 
 def _examined(
@@ -188,8 +197,7 @@ def _examined(
         if key in done:
             yield done[key]
         elif candidate.memory > problem.capacity:
-            reason = memory_reason(problem, candidate.memory)
-            yield row_of(candidate.configuration, "memory", reason, candidate.seconds)
+            yield refused_row(problem, candidate.configuration, candidate.memory, candidate.seconds)
         else:
             fits.append(candidate)
     fits.sort(key=lambda candidate: candidate.seconds)
@@ -236,8 +244,6 @@ def _spread(
 def _workers(jobs: int | None, candidates: int) -> tuple[int, bool]:
     """How many processes, and whether this one does it alone."""
     if jobs is not None:
-        if jobs < 1:
-            raise ValueError(f"jobs is {jobs}: use a whole number >= 1, or leave it out")
         return jobs, jobs == 1
     try:
         from joblib import effective_n_jobs

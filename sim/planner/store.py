@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ..cost_model import Configuration
-from .estimate import Problem
+from .problem import Problem
 
-FORMAT = "pipebubble.plan/1"
+FORMAT = "pipebubble.plan/2"
 Row = dict[str, Any]
 
 
@@ -42,10 +42,10 @@ class Store:
 
     def _read(self, question: str) -> None:
         assert self._path is not None
-        lines = self._path.read_text().splitlines(keepends=True)
         try:
+            lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True)
             head = json.loads(lines[0])
-        except json.JSONDecodeError:
+        except ValueError:
             head = None
         if not isinstance(head, Mapping) or head.get("format") != FORMAT:
             raise ValueError(f"{self._path} is no plan: name a new file")
@@ -58,8 +58,8 @@ class Store:
             try:
                 row = json.loads(line)
             except json.JSONDecodeError:
-                break  # the last line of an interrupted write
-            if not line.endswith("\n"):
+                break  # an interrupted write: this and what follows is done again
+            if not line.endswith("\n") or not _whole(row):
                 break
             self.done[row["key"]] = row
             whole += line
@@ -83,3 +83,13 @@ def key_of(c: Configuration) -> str:
         f"{c.schedule} s{c.sequence} B{c.batch} b{c.microbatch} t{c.tensor}{mark} p{c.pipeline} "
         f"d{c.data} v{c.virtual} e{c.expert} {c.attention} {c.recompute} z{c.zero}"
     )
+
+
+def _whole(row: object) -> bool:
+    """Whether this is a row as plans write them."""
+    if not isinstance(row, dict) or row.get("status") not in _WRITTEN:
+        return False
+    return {"key", "schedule", "at_least_seconds", *_WRITTEN[row["status"]]} <= set(row)
+
+
+_WRITTEN = {"simulated": ("seconds", "memory"), "memory": ("memory",), "illegal": ("reason",)}

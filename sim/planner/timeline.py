@@ -14,7 +14,8 @@ from ..hardware import wire_between
 from ..ir import Schedule
 from ..metrics import clock_time
 from ..trace import Trace
-from .estimate import Problem, prepare
+from .estimate import prepare
+from .problem import Problem
 from .rows import configuration_of
 
 if TYPE_CHECKING:
