@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from sim.cli_setting import check_writable, write_text
+from sim.command_line import UsageError
+from sim.pipeload.sizes import typed_bytes
 
 EXAMPLE = """Run a model from disk under a memory limit, layer by layer.
 
@@ -47,6 +50,16 @@ def pipeload_command(
     html: Annotated[Path | None, typer.Option(help="Write the time line there.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
+    # Everything that can be wrong in what was typed is found before torch is loaded.
+    limit = _bytes(memory_limit, "--memory-limit")
+    throttle = _bytes(disk, "--disk"), _bytes(per_reader, "--per-reader")
+    for option, rate in {"--disk": throttle[0], "--per-reader": throttle[1]}.items():
+        if rate is not None and rate <= 0:
+            raise UsageError(f"{option} is {rate} bytes per second: it must be above 0")
+    if loaders < 0:
+        raise UsageError(f"--loaders is {loaders}: 1 or more, or 0 to let the planner choose")
+    if html is not None:
+        check_writable(str(html))
     from .pipeload_demo import make_demo as store_demo
 
     if make_demo:
@@ -56,13 +69,13 @@ def pipeload_command(
         )  # fmt: skip
     found = _measured(
         model_dir,
-        limit=_bytes(memory_limit, "--memory-limit"),
+        limit=limit,
         loaders=loaders,
         batch=batch,
         seed=seed,
         repeats=repeats,
         compare=compare,
-        throttle=(_bytes(disk, "--disk"), _bytes(per_reader, "--per-reader")),
+        throttle=throttle,
         html=html,
         only_made=make_demo and not memory_limit,
     )
@@ -91,7 +104,6 @@ def _measured(
 
     import torch
 
-    from sim.command_line import UsageError
     from sim.pipeload import MemoryLimitTooSmall, plans, require_room
 
     from .layer_files import open_model
@@ -118,14 +130,18 @@ def _measured(
             f"--memory-limit is missing: this model needs at least {about['smallest_limit']} bytes"
         )
     require_room(model, limit)
-    if loaders < 0:
-        raise UsageError(f"--loaders is {loaders}: 1 or more, or 0 to let the planner choose")
     slow = None
     if throttle != (None, None):
         total, each = throttle
         slow = Throttle(total or math.inf, each or total or math.inf)
     profile = profile_layers(
-        stored, modules, inputs, readers=max(loaders, 4), repeats=repeats, throttle=slow
+        stored,
+        modules,
+        inputs,
+        readers=max(loaders, 4),
+        repeats=repeats,
+        memory_limit=limit,
+        throttle=slow,
     )
     if not loaders:
         try:
@@ -161,27 +177,13 @@ def _measured(
         from sim.pipeload.plot import streaming_figure
 
         figure = streaming_figure(streamed.run.trace, unit="s", title=f"{directory}: measured")
-        html.write_text(figure.to_html(include_plotlyjs=True, full_html=True))
-        print(f"wrote {html}", file=sys.stderr)
+        write_text(str(html), figure.to_html(include_plotlyjs=True, full_html=True))
     return found
-
-
-_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 
 
 def _bytes(text: str, option: str) -> int | None:
     """A number of bytes such as 4096, 64MB or 1.5GiB; None where nothing was given."""
-    from sim.command_line import UsageError
-
-    if not text:
-        return None
-    word = text.strip().lower().removesuffix("/s").removesuffix("b")
-    number = word.rstrip("kmgi")
-    try:
-        found = int(number) if number.isdigit() else float(number)
-        return int(found * _UNITS[word[len(number) :].strip()])
-    except (KeyError, ValueError, OverflowError):
-        raise UsageError(f"{option} is {text!r}: give bytes, e.g. 4096, 64MB or 1.5GiB") from None
+    return typed_bytes(text, option) if text else None
 
 
 pipeload_command.__doc__ = EXAMPLE

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import errno
 import json
-import math
 import os
 import shutil
 import zlib
@@ -26,15 +25,12 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from .layer_memory import TYPES, Entry, aligned, entries_of, fresh_memory
+
 FORMAT = "pipebubble.streamed-model/1"
 LIST = "model.json"
 CHUNK = 1 << 20
 HEADER_LIMIT = 100_000_000  # what safetensors itself allows
-_DTYPES = {
-    "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
-    "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8,
-    "U8": torch.uint8, "BOOL": torch.bool,
-}  # fmt: skip
 
 
 class LayerFileError(ValueError):
@@ -43,8 +39,8 @@ class LayerFileError(ValueError):
 
 @dataclass(frozen=True)
 class Part:
-    """One file: `bytes` of tensors, `size` and CRC-32 `checksum` of the file; whether its tensors
-    stay in memory throughout."""
+    """One file: `bytes` its tensors take in memory, each rounded up to a multiple of 64, `size` and
+    CRC-32 `checksum` of the file; whether its tensors stay in memory throughout."""
 
     file: str
     bytes: int
@@ -115,9 +111,7 @@ def open_model(directory: str | Path) -> StoredModel:
         parts = tuple(Part(**row) for row in found["parts"])
         recipe = dict(found["recipe"])
     except OSError as error:
-        raise LayerFileError(
-            f"{directory} holds no model: {LIST} cannot be read ({error.strerror})"
-        ) from None
+        raise LayerFileError(_no_model(directory, error)) from None
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise LayerFileError(f"{directory / LIST} is not a list of parts: {error}") from None
     for part in parts:
@@ -131,6 +125,20 @@ def open_model(directory: str | Path) -> StoredModel:
                 "it was cut off or changed; store the model again"
             )
     return StoredModel(directory, parts, recipe)
+
+
+def _no_model(directory: Path, error: OSError) -> str:
+    """Why there is none, and how to get one."""
+    fix = "store its modules with backend.layer_files.store_model(modules, DIRECTORY)"
+    if not directory.is_dir():
+        why = "it is a file" if directory.exists() else "there is no such directory"
+        return f"{directory} holds no model: {why}; {fix}, or an example with --make-demo"
+    if others := sorted(path.name for path in directory.glob("*.safetensors")):
+        return (
+            f"{directory} holds {others[0]}, but no {LIST}, which says what is computed in which "
+            f"order: load the model with the program it belongs to and {fix}"
+        )
+    return f"{directory} holds no model: {LIST} cannot be read ({error.strerror}); {fix}"
 
 
 def read_part(
@@ -148,7 +156,7 @@ def read_part(
     what the list says.
     """
     path = model.directory / part.file
-    buffer = torch.empty(part.bytes, dtype=torch.uint8)
+    memory, buffer = fresh_memory(part.bytes)
     adopt([buffer])
     try:
         with path.open("rb", buffering=0) as file:
@@ -158,23 +166,30 @@ def read_part(
                 raise LayerFileError(f"{path} is damaged: it does not begin like safetensors")
             header = file.read(length)
             checksum = zlib.crc32(header, zlib.crc32(head))
-            raw: Any = buffer.numpy()
-            view, done = memoryview(raw), 0
-            while done < part.bytes:
-                n = file.readinto(view[done : done + chunk])
-                if not n:
-                    raise LayerFileError(
-                        f"{path} ends after {done} of {part.bytes} bytes of tensors: it was cut "
-                        "off; store the model again"
-                    )
-                checksum = zlib.crc32(view[done : done + n], checksum)
-                done += n
-                between(n)
+            entries = _checked_entries(header, part, path)
+            done, total = 0, sum(entry.bytes for entry in entries)
+            for entry in entries:
+                view, at = memory[entry.start : entry.start + entry.bytes], 0
+                while at < entry.bytes:
+                    n = file.readinto(view[at : at + chunk])
+                    if not n:
+                        raise LayerFileError(
+                            f"{path} ends after {done} of {total} bytes of tensors: it was cut "
+                            "off; store the model again"
+                        )
+                    checksum = zlib.crc32(view[at : at + n], checksum)
+                    at, done = at + n, done + n
+                    between(n)
     except OSError as error:
         raise LayerFileError(f"cannot read {path}: {error.strerror}") from None
     if checksum != part.checksum:
         raise LayerFileError(f"{path} is damaged: its checksum is wrong; store the model again")
-    return _views(buffer, header, path)
+    return {
+        entry.name: buffer[entry.start : entry.start + entry.bytes]
+        .view(entry.dtype)
+        .view(entry.shape)
+        for entry in entries
+    }
 
 
 def drop_cache(model: StoredModel) -> None:
@@ -195,6 +210,8 @@ def _tensors(module: nn.Module, position: int) -> dict[str, Tensor]:
             f"module {position} keeps buffer {lost[0]!r} outside its state dict: register it "
             "as persistent, or it would not be there after loading"
         )
+    if odd := [f"{name!r} is {t.dtype}" for name, t in state.items() if t.dtype not in TYPES]:
+        raise LayerFileError(f"module {position}: {odd[0]}, which cannot be streamed")
     return {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, tensor in state.items()
@@ -204,7 +221,7 @@ def _tensors(module: nn.Module, position: int) -> dict[str, Tensor]:
 def _write_part(tensors: dict[str, Tensor], path: Path, resident: bool) -> Part:
     content = save(tensors)
     _write(content, path)
-    held = sum(tensor.nbytes for tensor in tensors.values())
+    held = sum(aligned(tensor.nbytes) for tensor in tensors.values())
     return Part(path.name, held, len(content), zlib.crc32(content), resident)
 
 
@@ -221,17 +238,15 @@ def _unfinished(path: Path) -> Path:
     return path.with_name(path.name + ".part")
 
 
-def _views(buffer: Tensor, header: bytes, path: Path) -> dict[str, Tensor]:
+def _checked_entries(header: bytes, part: Part, path: Path) -> list[Entry]:
     try:
-        listed = json.loads(header)
-        listed.pop("__metadata__", None)
-        tensors = {}
-        for name, entry in listed.items():
-            dtype, shape = _DTYPES[entry["dtype"]], entry["shape"]
-            first, last = entry["data_offsets"]
-            if last - first != math.prod(shape) * dtype.itemsize:
-                raise ValueError(f"{name} has {last - first} bytes for shape {shape}")
-            tensors[name] = buffer[first:last].view(dtype).view(shape)
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        found = entries_of(header)
+    except ValueError as error:
         raise LayerFileError(f"{path} has a header that makes no sense: {error}") from None
-    return tensors
+    needed = sum(aligned(entry.bytes) for entry in found)
+    if needed != part.bytes:
+        raise LayerFileError(
+            f"{path} takes {needed} bytes of memory, but {LIST} says {part.bytes}: "
+            "store the model again"
+        )
+    return found

@@ -33,6 +33,7 @@ from sim.pipeload import (
 )
 
 from .layer_files import LayerFileError, StoredModel, open_model
+from .layer_memory import fresh_memory
 from .ledger import Ledger
 from .pipeload_agents import Agents, PipeloadError
 from .throttle import Throttle
@@ -133,7 +134,10 @@ def _activation_peak(skeletons: Sequence[nn.Module], inputs: Tensor) -> int:
         kinds = tuple((name, t.shape, t.dtype) for name, t in state.items())
         key = str(skeleton), kinds, shape, dtype
         if key not in seen:
-            zeros = {name: torch.zeros(t.shape, dtype=t.dtype) for name, t in state.items()}
+            zeros = {
+                name: fresh_memory(t.nbytes)[1].view(t.dtype).view(t.shape)
+                for name, t in state.items()
+            }
             ledger = Ledger(zeros.values())
             given = torch.zeros(shape, dtype=dtype)
             with torch.inference_mode(), ledger.watching():

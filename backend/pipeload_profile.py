@@ -62,14 +62,22 @@ def profile_layers(
     *,
     readers: int = 4,
     repeats: int = 3,
+    memory_limit: int | None = None,
     throttle: Throttle | None = None,
 ) -> Profile:
     """Times of every layer (of the fastest of `repeats` runs from a cold cache) and the disk's
     saturation, seen with up to `readers` readers. What the resident modules compute after the last
-    layer counts as its."""
+    layer counts as its.
+
+    memory_limit: of the run to come; there are never more readers at once than have room in it.
+    """
     stored = directory if isinstance(directory, StoredModel) else open_model(directory)
-    disk = Disk(_saturation(stored, readers, throttle))
     job = _Job(stored, skeletons, inputs, throttle)
+    if memory_limit is not None:
+        model = streamed_model(stored, skeletons, inputs)
+        largest = model.smallest_limit - model.resident_bytes
+        readers = min(readers, int((memory_limit - model.resident_bytes) // max(largest, 1)))
+    disk = Disk(_saturation(stored, max(readers, 1), throttle))
     alone = _alone(job)
     return Profile(
         _timed(min((job.run(alone) for _ in range(max(repeats, 1))), key=_latency)), disk

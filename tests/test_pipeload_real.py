@@ -6,9 +6,13 @@ import ctypes
 import gc
 import json
 import os
+import subprocess
+import sys
 import threading
 import time
+import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +29,13 @@ from torch import Tensor, nn  # noqa: E402
 from typer.testing import CliRunner  # noqa: E402
 
 from backend.cli_pipeload import pipeload_command  # noqa: E402
-from backend.layer_files import LayerFileError, StoredModel, open_model, store_model  # noqa: E402
+from backend.layer_files import (  # noqa: E402
+    LayerFileError,
+    StoredModel,
+    open_model,
+    read_part,
+    store_model,
+)
 from backend.ledger import Ledger  # noqa: E402
 from backend.pipeload import PipeloadError, run_streamed, streamed_model  # noqa: E402
 from backend.pipeload_demo import demo_inputs, make_demo, skeletons  # noqa: E402
@@ -92,7 +102,8 @@ def test_the_files_are_what_safetensors_reads(tmp_path: Path) -> None:
         wanted = module.state_dict()
         assert found.keys() == wanted.keys()
         assert all(torch.equal(found[name], wanted[name]) for name in wanted)
-        assert part.bytes == sum(tensor.nbytes for tensor in wanted.values())
+        # torch begins every weight at a multiple of 64 bytes, and so do we.
+        assert part.bytes == sum((tensor.nbytes + 63) // 64 * 64 for tensor in wanted.values())
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -106,6 +117,74 @@ def test_the_output_is_that_of_the_resident_model_bit_for_bit(
         empty = network()
     run = run_streamed(stored, empty, inputs(), loaders=loaders, strategy=strategy)
     assert torch.equal(run.output, plain(modules, inputs()))
+
+
+def test_one_token_through_odd_sizes_gives_the_same_bits(tmp_path: Path) -> None:
+    """Kernels for one row add up in an order that depends on where the weights begin."""
+    modules = [nn.Embedding(20, 8), *(layer(inner, 8) for inner in (1, 200, 900)), nn.Linear(8, 5)]
+    stored = store_model(modules, tmp_path, resident={0})
+    for token in torch.arange(20):
+        one = token.view(1, 1)
+        assert torch.equal(run_streamed(stored, modules, one).output, plain(modules, one))
+
+
+def test_weights_of_every_stored_type_come_back_as_they_were(tmp_path: Path) -> None:
+    raw = torch.arange(64, dtype=torch.uint8)
+    for i, name in enumerate(
+        ("float64", "bfloat16", "float16", "int64", "uint16", "uint32", "uint64", "complex64",
+         "float8_e4m3fn", "float8_e5m2")
+    ):  # fmt: skip
+        module = nn.Module()
+        module.register_buffer("odd", torch.ones(3))
+        module.register_buffer("weight", raw.view(getattr(torch, name)))
+        module.register_buffer("none", torch.ones(0))
+        stored = store_model([module], tmp_path / str(i))
+        found = read_part(stored, stored.parts[0])
+        assert found["weight"].dtype == getattr(torch, name)
+        assert torch.equal(found["weight"].view(torch.uint8), raw)
+        assert found["none"].shape == (0,)
+    module.register_buffer("weight", torch.ones(3, dtype=torch.complex128))
+    with pytest.raises(LayerFileError, match=r"'weight' is torch\.complex128, which cannot be"):
+        store_model([module], tmp_path / "wide")
+    assert not (tmp_path / "wide" / "model.json").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's own account")
+def test_the_process_itself_grows_by_no_more_than_the_limit(tmp_path: Path) -> None:
+    """Loaders that take memory from malloc leave it in arenas of their own: the books would be
+    right and the machine full."""
+    script = """
+import sys, threading, torch
+from backend.layer_files import store_model
+from backend.pipeload import run_streamed, streamed_model
+from torch import nn
+
+def resident():
+    with open("/proc/self/status") as status:
+        return 1024 * int(next(line for line in status if line.startswith("VmHWM")).split()[1])
+
+torch.set_num_threads(1)
+modules = [nn.Sequential(*(nn.Linear(1000, 1000) for _ in range(5))) for _ in range(8)]
+stored = store_model(modules, sys.argv[1])
+with torch.device("meta"):
+    modules = [nn.Sequential(*(nn.Linear(1000, 1000) for _ in range(5))) for _ in range(8)]
+x = torch.zeros(4, 1000)
+limit = int(streamed_model(stored, modules, x).smallest_limit)
+run_streamed(stored, modules, x, memory_limit=limit)
+with open("/proc/self/clear_refs", "w") as mark:
+    mark.write("5")  # the high-water mark begins again here
+before = resident()
+for loaders in (4, 2, 3):
+    run_streamed(stored, modules, x, loaders=loaders, memory_limit=2 * limit)
+print(2 * limit, resident() - before)
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "model")],
+        capture_output=True, text=True, cwd=Path(__file__).parents[1], check=True,
+    )  # fmt: skip
+    limit, grown = map(int, run.stdout.split())
+    # An eighth for the stacks of threads, code that is loaded late and the kernels' own scratch.
+    assert grown < limit * 9 / 8
 
 
 @settings(max_examples=25, deadline=None)
@@ -223,6 +302,41 @@ def test_a_directory_that_holds_no_model_is_told_from_one(
         (tmp_path / "model.json").write_text(content)
     with pytest.raises(LayerFileError, match=sentence):
         open_model(tmp_path)
+
+
+def test_files_of_another_program_are_named_with_the_way_to_store_them(tmp_path: Path) -> None:
+    with pytest.raises(LayerFileError, match=r"there is no such directory; .*--make-demo"):
+        open_model(tmp_path / "none")
+    (tmp_path / "model-00001-of-00002.safetensors").write_bytes(b"x")
+    with pytest.raises(LayerFileError, match=r"holds model-00001-of.*, but no model.json") as told:
+        open_model(tmp_path)
+    assert "backend.layer_files.store_model(modules, DIRECTORY)" in str(told.value)
+
+
+@pytest.mark.parametrize("what", ["bytes", "offsets"])
+def test_a_list_that_does_not_fit_its_file_is_refused(tmp_path: Path, what: str) -> None:
+    stored = stored_network(tmp_path)
+    part = stored.parts[2]
+    if what == "bytes":
+        part = replace(part, bytes=part.bytes + 64)
+        sentence = rf"takes \d+ bytes of memory, but model.json says {part.bytes}"
+    else:
+        path = stored.directory / part.file
+        content = path.read_bytes().replace(b'"data_offsets":[0,', b'"data_offsets":[8,')
+        path.write_bytes(content)
+        part = replace(part, checksum=zlib.crc32(content))
+        sentence = r"header that makes no sense: .* has bytes 8 to"
+    with pytest.raises(LayerFileError, match=sentence):
+        read_part(stored, part)
+
+
+def test_a_profile_has_no_more_readers_than_the_limit_has_room_for(tmp_path: Path) -> None:
+    stored = stored_network(tmp_path, network((64,) * 6))
+    modules = network((64,) * 6)
+    limit = int(streamed_model(stored, modules, inputs()).smallest_limit)
+    # One reader at a time learns of no other: the disk counts as one for one.
+    profile = profile_layers(stored, modules, inputs(), repeats=1, memory_limit=limit)
+    assert profile.disk.saturation == 1
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
@@ -383,6 +497,12 @@ def test_the_command_makes_a_demo_and_runs_it_under_the_limit(tmp_path: Path) ->
     assert "output_identical" not in planned
 
 
+def test_a_wrong_limit_is_found_before_a_demo_is_written(tmp_path: Path) -> None:
+    result = command(str(tmp_path / "demo"), "--make-demo", "--memory-limit", "64 miles")
+    assert "--memory-limit is '64 miles'" in str(result.exception)
+    assert not (tmp_path / "demo").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -390,6 +510,9 @@ def test_the_command_makes_a_demo_and_runs_it_under_the_limit(tmp_path: Path) ->
         (("--memory-limit", "1k"), r"the smallest limit that works is \d+"),
         (("--memory-limit", "lots"), "--memory-limit is 'lots': give bytes, e.g. 4096, 64MB"),
         (("--memory-limit", "1GB", "--loaders", "-1"), "--loaders is -1: 1 or more"),
+        (("--memory-limit", "1GB", "--disk", "0"), "--disk is 0 bytes per second: it must be"),
+        (("--memory-limit", "1GB", "--per-reader", "-1"), "--per-reader is -1 bytes per second"),
+        (("--memory-limit", "1GB", "--html", "/nowhere/x.html"), "there is no folder /nowhere"),
     ],
 )
 def test_the_command_refuses_with_one_sentence(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 import math
+import runpy
 from fractions import Fraction
 from itertools import product
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given, settings
@@ -40,10 +43,11 @@ from sim.pipeload.laws import (
     waiting_memory,
 )
 from sim.pipeload.plot import streaming_figure
+from sim.pipeload.sizes import typed_bytes
+from sim.pipeload.svg import streaming_svg
 
-PUBLISHED = json.loads(
-    (Path(__file__).parent.parent / "validation/data/relatives.json").read_text()
-)["pipeload"]["memory"]
+ROOT = Path(__file__).parent.parent
+PUBLISHED = json.loads((ROOT / "validation/data/relatives.json").read_text())["pipeload"]["memory"]
 SIZES = list(product((1, 2, 5, 8, 12), (1, 2, 3, 4, 7), (1, 3, 10, 24), (0, 1, 2, 7)))
 
 
@@ -240,6 +244,22 @@ def test_the_picture_shows_every_load_and_every_computation() -> None:
     assert max(by_name["memory"].y) == 3
 
 
+def test_the_still_picture_shows_every_load_and_is_the_one_of_the_page() -> None:
+    trace = stream(equal_layers(6, load=3, compute=1), loaders=2, memory_limit=3)
+    picture = ElementTree.fromstring(streaming_svg(trace, title="a < b"))
+    texts = [text.text for text in picture.iter("{http://www.w3.org/2000/svg}text")]
+    assert sorted(text for text in texts if text and text.isdigit()) == sorted("012345" * 2)
+    assert {"a < b", "loader 0", "loader 1", "inference", "memory"} <= set(texts)
+    page = runpy.run_path(str(ROOT / "docs" / "relatives.py"))
+    assert page["PICTURE"].read_text() == page["picture"](), "run python docs/relatives.py"
+
+
+def test_examples_on_the_page_of_the_relatives_run() -> None:
+    found = doctest.testfile(str(ROOT / "docs" / "relatives.md"), module_relative=False)
+    assert found.attempted > 20
+    assert found.failed == 0
+
+
 def test_the_command_plans_and_draws(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     page = tmp_path / "plan.html"
     limits = ["--memory-limit", "400000000", "--memory-limit", "200000000"]
@@ -256,3 +276,30 @@ def test_the_command_plans_and_draws(capsys: pytest.CaptureFixture[str], tmp_pat
     assert json.loads(capsys.readouterr().out)[0]["latency"] == 14
     assert main(["pipeload", "bert-large", "--memory-limit", "4"]) == 1
     assert "the smallest limit that works is 177516544" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("4096", 4096), ("64MB", 64_000_000), ("1.5GiB", 3 << 29), ("2 t", 2 * 10**12), ("0.1k", 100),
+     ("20MB/s", 20_000_000), ("1e6", 10**6), (str(2**63 + 1), 2**63 + 1)],
+)  # fmt: skip
+def test_bytes_are_read_as_people_type_them(text: str, number: int) -> None:
+    assert typed_bytes(text, "--memory-limit") == number
+
+
+@pytest.mark.parametrize("text", ["lots", "nan", "inf", "infMB", "1XB", "MB", "", "1kk", "--"])
+def test_what_is_no_number_of_bytes_is_refused_by_the_name_of_its_option(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^--memory-limit is .*: give bytes, e\.g\. 4096, 64MB"):
+        typed_bytes(text, "--memory-limit")
+
+
+def test_a_limit_that_no_plan_fits_is_not_dropped_in_silence(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    limits = ["--memory-limit", "400MB", "--memory-limit", "1kB"]
+    assert main(["pipeload", "bert-large", *limits, "--json"]) == 0
+    told = capsys.readouterr()
+    assert [row["memory_limit"] for row in json.loads(told.out)] == [400_000_000]
+    assert told.err == "no plan for 1000 bytes: 177516544 is the smallest limit\n"
+    assert main(["pipeload", "none.json"]) == 1
+    assert "none.json: no such file; other than files there are bert" in capsys.readouterr().err

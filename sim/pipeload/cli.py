@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from ..cli_setting import check_writable, write_text
 from ..metrics import peak_bytes
 from .disk import Disk
 from .layers import StreamedModel, model_from_json
@@ -16,6 +18,7 @@ from .plans import plans
 from .play import stream
 from .record import latency
 from .shapes import SHAPES, shaped
+from .sizes import typed_bytes
 
 
 def pipeload_command(
@@ -25,7 +28,8 @@ def pipeload_command(
     load: Annotated[float, typer.Option(help="Seconds to load a layer, disk to oneself.")] = 10,
     compute: Annotated[float, typer.Option(help="Seconds to compute a layer.")] = 1,
     memory_limit: Annotated[
-        list[int] | None, typer.Option(help="Bytes; give it several times for a table of plans.")
+        list[str] | None,
+        typer.Option(help="Bytes, 400MB works too; give it several times for a table of plans."),
     ] = None,
     loaders: Annotated[int, typer.Option(help="Loading agents; 0 plans for every limit.")] = 0,
     max_loaders: Annotated[int, typer.Option(min=1, help="Most agents to plan with.")] = 8,
@@ -41,8 +45,11 @@ def pipeload_command(
 
     Example: `python -m sim pipeload bert-large --memory-limit 400000000`.
     """
+    if html is not None:
+        check_writable(str(html))
+    limits = [typed_bytes(text, "--memory-limit") for text in memory_limit or ()]
     streamed, disk = _model(model, load, compute), Disk(saturation)
-    limits = memory_limit or [int(streamed.bytes)]
+    limits = limits or [int(streamed.bytes)]
     rows: list[dict[str, Any]]
     if loaders:
         rows = []
@@ -55,6 +62,9 @@ def pipeload_command(
     else:
         table = plans(streamed, limits, max_loaders=max_loaders, disk=disk)
         rows = json.loads(table.to_json(orient="records"))
+        for limit in sorted({*limits} - {row["memory_limit"] for row in rows}):
+            least = streamed.smallest_limit
+            print(f"no plan for {limit} bytes: {least} is the smallest limit", file=sys.stderr)
     if html:
         from .plot import streaming_figure
 
@@ -63,7 +73,7 @@ def pipeload_command(
             streamed, loaders=last["loaders"], memory_limit=last["memory_limit"], disk=disk
         )
         figure = streaming_figure(trace, title=f"{streamed.name}, {last['loaders']} loaders")
-        html.write_text(figure.to_html(include_plotlyjs=True, full_html=True))
+        write_text(str(html), figure.to_html(include_plotlyjs=True, full_html=True))
     if as_json:
         print(json.dumps(rows))
         return
@@ -74,5 +84,7 @@ def pipeload_command(
 
 def _model(name: str, load: float, compute: float) -> StreamedModel:
     if name not in SHAPES and Path(name).is_file():
-        return model_from_json(Path(name).read_text())
+        return model_from_json(Path(name).read_text(encoding="utf-8"))
+    if name not in SHAPES and name.endswith(".json"):
+        raise ValueError(f"{name}: no such file; other than files there are {', '.join(SHAPES)}")
     return shaped(name, load=load, compute=compute)
