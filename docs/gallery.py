@@ -5,9 +5,12 @@ python docs/gallery.py          writes docs/gallery.md, docs/pictures/*.svg and 
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import sim
+from sim.building_block import Block, lifespan
+from sim.drawn import drawn
 
 HOME = Path(__file__).resolve().parent
 P, M = 4, 8
@@ -25,6 +28,9 @@ def everything() -> dict[Path, str]:
     """All files and what belongs in them."""
     found = {HOME / "pictures" / f"{name}.svg": picture([name]) for name in sim.FAMILIES}
     found[HOME / "pictures" / "first-screen.svg"] = picture(FIRST_SCREEN)
+    for name in sim.FAMILIES:
+        if block := block_of(name):
+            found[HOME / "pictures" / f"{name}-block.svg"] = block_picture(block)
     found[HOME / "gallery.md"] = gallery()
     readme = HOME.parent / "README.md"
     found[readme] = with_table(readme.read_text(), families_table())
@@ -51,8 +57,24 @@ def picture(names: tuple[str, ...] | list[str]) -> str:
     return sim.gantt_svg(traces) + "\n"
 
 
+def block_of(name: str) -> Block | None:
+    """The building block of a family that is drawn as one; it stands beside the rule."""
+    rule = sim.FAMILIES[name].build
+    found = getattr(sys.modules[rule.__module__], f"{rule.__name__}_block", None)
+    return found(P) if found else None
+
+
+def block_picture(block: Block) -> str:
+    """One microbatch, and a few of them, in the cells where the block puts them."""
+    traces = {
+        f"one microbatch, alive for up to {max(lifespan(block))} cells": drawn(block),
+        f"the next begins every {block.interval} cells": drawn(block, 4),
+    }
+    return sim.gantt_svg(traces) + "\n"
+
+
 def gallery() -> str:
-    """Every family: time line, order, formulas, source."""
+    """Every family: time line, building block, order, formulas, source."""
     lines = [
         "# Gallery",
         "",
@@ -70,6 +92,11 @@ def gallery() -> str:
             "",
             f"![{name}](pictures/{name}.svg)",
             "",
+            *(
+                [f"Its building block:\n\n![block of {name}](pictures/{name}-block.svg)\n"]
+                if block_of(name)
+                else []
+            ),
             f"- placement {family.placement}, passes {family.passes}"
             + (f", options {', '.join(family.options)}" if family.options else ""),
             f"- bubble on {family.clock.replace('_', ' ')}: {_formula(family.bubble)}; peak: "

@@ -169,6 +169,36 @@ def test_the_bound_is_that_of_the_limit() -> None:
     assert played(Setting("v-half", 8, 32, memory_limit=0.25)).facts.lower_bound_makespan is None
 
 
+def test_a_limit_below_one_microbatch_is_said_to_fit_nothing_in_facts_and_python_alike() -> None:
+    explorer = explore("zb-v", 4, 8, memory_limit=0.75)
+    assert text_of(explorer.message) == (
+        "nothing fits into a memory limit of 0.75 shares: the smallest that can be met is 1, one "
+        "microbatch at a time"
+    )
+    assert "its lower bound nothing fits" in text_of(explorer.facts)
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        exec(explorer.code.value, {})
+    assert "lower bound None" in said.getvalue()
+
+
+def test_many_devices_over_the_limit_are_counted() -> None:
+    assert (
+        "limit of 5 on 14 of 17 devices"
+        in played(Setting("eager-1f1b", 17, 32, memory_limit=5)).complaint
+    )
+
+
+def test_all_pictures_share_one_axis_of_time() -> None:
+    explorer = explore("1f1b", 12, 16)
+    explorer.pin.value = True
+    set_to(explorer, family="v-half")
+    found = [(one["layout"]["margin"]["l"], one["layout"]["xaxis"]["range"], one["layout"]["yaxis"])
+             for one in drawn(explorer)]  # fmt: skip
+    assert len({(left, *span) for left, span, _ in found}) == 1
+    assert all(axis["automargin"] is False for *_, axis in found)
+
+
 def test_a_pinned_schedule_stays_while_the_other_changes() -> None:
     explorer = explore("1f1b", 4, 8)
     was = bars_of(explorer.figures["time line"])
@@ -200,8 +230,10 @@ def test_nothing_is_pinned_where_there_is_nothing_to_pin() -> None:
 def test_the_button_shows_python_and_hides_it_again() -> None:
     explorer = explore("zb-v", 4, 8)
     assert explorer.code.layout.display == "none"
+    assert explorer.show_code.description == "Show the Python"
     explorer.show_code.value = True
     assert explorer.code.layout.display == ""
+    assert explorer.show_code.description == "Hide the Python"
     explorer.show_code.value = False
     assert explorer.code.layout.display == "none"
 
@@ -232,6 +264,20 @@ def test_it_starts_where_it_is_told_to_and_refuses_what_it_does_not_know() -> No
     assert explorer.setting == Setting("interleaved", 4, 8, options, forward=2, memory_limit=3)
     with pytest.raises(ValueError, match=r"unknown family 'zbv': sim.FAMILIES has"):
         explore("zbv")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"p": 0}, "devices is 0: it must be a whole number >= 1"),
+        ({"m": 2.5}, "microbatches is 2.5: it must be a whole number >= 1"),
+        ({"forward": "x"}, "forward is 'x': it must be a number"),
+        ({"memory_limit": -1}, "memory limit is -1: it must not be negative"),
+    ],
+)
+def test_a_start_that_no_slider_could_show_is_refused(wrong: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}"):
+        explore("v-half", **wrong)
 
 
 def test_a_notebook_can_show_it() -> None:
@@ -279,14 +325,25 @@ def test_a_browser_draws_the_figures_and_draws_them_again_when_they_change(tmp_p
         browser.execute_script("window.next()")
         assert until(browser, "document.querySelectorAll('.svg-container').length == 4")
         titles = browser.execute_script(
-            "return [...document.querySelectorAll('.gtitle')].map(t => t.textContent)"
+            "return [...document.querySelectorAll('figcaption')].map(t => t.textContent)"
         )
         assert [title.split(":")[0] for title in titles] == [
             "zb-h2", "1f1b", "memory of zb-h2", "memory of 1f1b",
         ]  # fmt: skip
+        for width in (375, 1000, 700):
+            size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+            browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+            lowest = browser.execute_async_script(
+                f"const done = arguments[0]; setTimeout(() => done({LOWEST}), 500)"
+            )
+            assert lowest > 200, "a picture is lost when the window changes"
         assert [line for line in browser.get_log("browser") if line["level"] == "SEVERE"] == []
     finally:
         browser.quit()
+
+
+LOWEST = """Math.min(...[...document.querySelectorAll('[role=img]')]
+    .map(part => part.querySelector('.svg-container').getBoundingClientRect().height))"""
 
 
 def until(browser: Any, expression: str) -> Any:

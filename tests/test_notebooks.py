@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
+import re
 from pathlib import Path
+from types import ModuleType
 
 import nbformat
 import pytest
@@ -68,5 +71,36 @@ def test_it_defines_nothing(path: Path) -> None:
             assert not kinds & {ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef}
 
 
+def test_every_link_of_the_texts_leads_to_a_page_of_the_documentation() -> None:
+    home, pages = FOLDER.parent, documentation()
+    have = {path.relative_to(home / "docs").as_posix() for path in (home / "docs").rglob("*.*")}
+    have |= {*pages.TEXTS.values(), *pages.notebooks()}
+    have |= {f"validation/data/{path.name}" for path in (home / "validation/data").glob("*.json")}
+    for name in pages.TEXTS:
+        links = re.findall(r"\]\((?!https?:)([\w/-]+\.\w+)[)#]", pages.text_page(home / name))
+        assert {link for link in links if link not in have} == set(), name
+
+
+@pytest.mark.parametrize("path", QUESTIONS, ids=NAMES)
+def test_its_page_shows_all_its_texts_and_pictures(path: Path) -> None:
+    pages = documentation()
+    page, cells = pages.notebook_page(path), read(path).cells
+    assert all(cell.source in page for cell in cells)
+    pictures = [1 for cell in cells for output in output_of(cell) if "image/svg+xml" in
+                output.get("data", {})]  # fmt: skip
+    assert page.count("<div><svg") == len(pictures) > 0
+
+
 def output_of(cell: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
     return list(cell.get("outputs", []))
+
+
+def documentation() -> ModuleType:
+    """docs/pages.py, which makes the pages."""
+    pytest.importorskip("mkdocs", reason="mkdocs is not installed (make docs brings it)")
+    spec = importlib.util.spec_from_file_location("pages", FOLDER.parent / "docs" / "pages.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -108,23 +108,23 @@ def browser() -> Iterator[Any]:
 
 
 Opened = Callable[..., Any]
+SHOWN = "document.getElementById('schedule').dataset.shown"
 
 
 @pytest.fixture
 def opened(browser: Any, tmp_path: Path) -> Opened:
     """A function that opens a page at a width and waits until its time line is there."""
 
-    def open_page(html: str, *, width: int = 1300, dark: bool = False) -> Any:
+    def open_page(html: str, *, width: int = 1300, dark: bool = False, ready: str = SHOWN) -> Any:
         path = tmp_path / "page.html"
         path.write_text(html, encoding="utf-8")
-        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        resize(browser, width)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
         for log in ("browser", "performance"):
             browser.get_log(log)
         browser.get(path.as_uri())
-        wait(browser, "document.getElementById('schedule').dataset.shown")
+        wait(browser, ready)
         return browser
 
     return open_page
@@ -137,6 +137,11 @@ def wait(browser: Any, condition: str) -> Any:
     return WebDriverWait(browser, 60, 0.05).until(
         lambda driver: driver.execute_script(f"return {condition}")
     )
+
+
+def resize(browser: Any, width: int) -> None:
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
 
 def choose(browser: Any, name: str) -> None:
@@ -244,6 +249,126 @@ def test_the_page_fits_a_phone(opened: Opened, dark: bool) -> None:
     assert driver.execute_script("return document.documentElement.scrollWidth") <= 360
     paper = driver.execute_script("return getComputedStyle(document.body).backgroundColor")
     assert (paper == "rgb(255, 255, 255)") is not dark
+    assert driver.get_log("browser") == []
+
+
+@needs_a_browser
+def test_figures_keep_their_heights_when_the_window_changes(opened: Opened) -> None:
+    driver = opened(page(rows(*FAMILIES)))
+    heights = (
+        "[...document.querySelectorAll('.figure')].map(part =>"
+        " part.querySelector('.svg-container').getBoundingClientRect().height)"
+    )
+    before = driver.execute_script(f"return {heights}")
+    for name, width in (("1f1b", 900), ("zb-h2", 375), ("zb-v", 1300)):
+        choose(driver, name)
+        resize(driver, width)
+        found = driver.execute_async_script(
+            f"const done = arguments[0]; setTimeout(() => done({heights}), 500)"
+        )
+        assert min(found) > 200, (name, width)
+    choose(driver, FAMILIES[0])
+    assert len(before) == len(found) == 5
+
+
+@needs_a_browser
+@pytest.mark.parametrize("width", [375, 768, 1440])
+def test_no_two_words_of_a_figure_lie_on_each_other(opened: Opened, width: int) -> None:
+    driver = opened(page(rows(*sim.FAMILIES, p=16, m=64)), width=width)
+    assert driver.execute_script(OVERLAPS) == []
+    choose(driver, "1f1b-v")
+    assert driver.execute_script(OVERLAPS) == []
+    assert driver.execute_script(
+        "return [...document.querySelectorAll('.legend')].every(legend =>"
+        " legend.getBoundingClientRect().bottom <= 1 + legend.closest('.svg-container')"
+        ".querySelector('.bglayer rect, .cartesianlayer .bg').getBoundingClientRect().top)"
+    )
+
+
+OVERLAPS = """
+const words = figure => [...figure.querySelectorAll('text')]
+  .filter(word => word.textContent.trim() && getComputedStyle(word).visibility !== 'hidden')
+  .map(word => [word.textContent, word.getBoundingClientRect()])
+  .filter(([, box]) => box.width && box.height);
+const found = [];
+for (const figure of document.querySelectorAll('.svg-container')) {
+  const all = words(figure);
+  all.forEach(([one, a], i) => all.slice(i + 1).forEach(([other, b]) => {
+    const wide = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+    const high = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+    if (wide > 2 && high > 3) found.push(`${one} on ${other}`);
+  }));
+}
+return found"""
+
+
+@needs_a_browser
+def test_time_line_memory_and_idle_time_begin_at_one_place_and_are_named(opened: Opened) -> None:
+    driver = opened(page(rows(*FAMILIES, p=12, m=24)))
+    for name in FAMILIES[:2]:
+        choose(driver, name)
+        edges = driver.execute_script(
+            "return ['gantt', 'memory', 'idle'].map(id => document.querySelector("
+            "`#${id} .xaxislayer-above .xtick text`).getBoundingClientRect().left | 0)"
+        )
+        assert len(set(edges)) == 1
+        named = driver.execute_script(
+            "return [...document.querySelectorAll('.figure[role=img]')]"
+            ".map(part => part.getAttribute('aria-label'))"
+        )
+        assert len(named) == 5
+        assert f"Time line of {name}" in named
+
+
+@needs_a_browser
+def test_on_paper_everything_is_dark_on_light_and_no_wider_than_the_sheet(opened: Opened) -> None:
+    driver = opened(page(rows(*FAMILIES)), dark=True)
+    driver.execute_script("window.dispatchEvent(new Event('beforeprint'))")
+    wide = "[...document.querySelectorAll('.figure .main-svg')].map(part => part.clientWidth)"
+    assert max(driver.execute_script(f"return {wide}")) <= 700
+    fill = "getComputedStyle(document.querySelector('#gantt .xtick text')).fill"
+    assert driver.execute_script(f"return {fill}") == "rgb(88, 98, 112)"
+    driver.execute_script("window.dispatchEvent(new Event('afterprint'))")
+    wait(driver, f"Math.min(...{wide}) > 500 && {fill} !== 'rgb(88, 98, 112)'")
+    assert driver.get_log("browser") == []
+
+
+@pytest.fixture(scope="module")
+def measured() -> str:
+    """The page of a small experiment."""
+    pytest.importorskip("torch")
+    import validation
+    from validation.page import report_page
+
+    workload = validation.Workload(layers=2, width=32, sequence=16)
+    return report_page(
+        validation.experiment(
+            workload, n_devices=2, n_microbatches=2, families=["1f1b", "v-half"], rounds=2
+        )
+    )
+
+
+@needs_a_browser
+@pytest.mark.parametrize(("width", "dark"), [(375, False), (1300, True)])
+def test_the_page_of_measurements_works_from_a_file_too(
+    opened: Opened, measured: str, width: int, dark: bool
+) -> None:
+    bars = "document.querySelectorAll('#figure .barlayer .point').length"
+    driver = opened(measured, width=width, dark=dark, ready=bars)
+    for name in ("1f1b", "v-half"):
+        driver.execute_script(
+            "document.querySelector(`[data-name='${arguments[0]}']`).click()", name
+        )
+        n_ops = sim.FAMILIES[name](2, 2).n_ops
+        assert wait(driver, f"{bars} === {2 * n_ops}"), name
+        assert driver.execute_script(OVERLAPS) == []
+        assert name in driver.execute_script(
+            "return document.getElementById('figure').getAttribute('aria-label')"
+        )
+    assert driver.execute_script("return document.documentElement.scrollWidth") <= width
+    grey = "rgb(166, 176, 187)" if dark else "rgb(88, 98, 112)"
+    words = "getComputedStyle(document.querySelector('#figure .legendtext')).fill"
+    assert driver.execute_script(f"return {words}") == grey
     assert driver.get_log("browser") == []
 
 

@@ -35,9 +35,11 @@ def overlay(simulated: Trace, measured: Trace) -> go.Figure:
         barmode="overlay", height=170 + 2 * max(34 * devices, 90), bargap=0.1,
         uniformtext={"minsize": 9, "mode": "hide"}, paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(128,128,128,0.08)", font={"family": FONT, "color": "#66707c"},
-        legend={"orientation": "h", "y": 1.16, "x": 0}, margin={"l": 80, "r": 20, "t": 70, "b": 45},
+        legend={"orientation": "h", "yref": "container", "y": 1, "yanchor": "top", "x": 0},
+        margin={"l": 80, "r": 20, "t": 70, "b": 45},
         xaxis2={"title": {"text": "time (s)"}},
     )  # fmt: skip
+    both.update_annotations(x=0, xanchor="left")
     both.update_xaxes(range=[0, end])
     return both
 
@@ -138,6 +140,7 @@ body{{font:16px/1.5 system-ui,sans-serif;max-width:1100px;margin:2rem auto;paddi
 color:#1c232b;background:#fff}}
 table{{border-collapse:collapse;font-variant-numeric:tabular-nums}}
 .wide{{overflow-x:auto}}
+#figure{{min-width:760px}}
 td,th{{padding:.25rem .8rem;text-align:right;border-bottom:1px solid #8884}}
 td:first-child,th:first-child{{text-align:left}}
 .facts td,.facts th{{text-align:left;font-size:.9rem}}
@@ -147,12 +150,18 @@ button[aria-pressed=true]{{background:#b5367c;color:#fff;border-color:#b5367c}}
 @media(prefers-color-scheme:dark){{body{{background:#14181d;color:#e6e9ed}}}}
 </style></head><body><h1>Simulated against measured</h1>{facts}
 <h2>How far off</h2>{summary}<div class="wide">{table}</div>
-<h2>Both time lines</h2><div id="picks">{picks}</div><div id="figure"></div>
+<h2>Both time lines</h2><div id="picks" role="group" aria-label="family">{picks}</div>
+<div class="wide" tabindex="0" role="region" aria-label="Both time lines">
+<div id="figure" role="img"></div></div>
 <h2>What was calibrated</h2>{profiles}
 <script>{plotly}</script><script>
 const figures={{{data}}};const buttons=[...document.querySelectorAll('#picks button')];
-function show(name){{const f=figures[name];
-Plotly.react('figure',f.data,f.layout,{{responsive:true,displaylogo:false}});
+const figure=document.getElementById('figure');
+const ink=()=>matchMedia('(prefers-color-scheme:dark)').matches?'#a6b0bb':'#586270';
+function show(name){{const f=figures[name];f.layout.font.color=ink();
+figure.style.height=f.layout.height+'px';  // lest it be lost when the window changes
+figure.setAttribute('aria-label','Time lines of '+name+', simulated above measured');
+Plotly.react(figure,f.data,f.layout,{{responsive:true,displayModeBar:false}});
 buttons.forEach(b=>b.setAttribute('aria-pressed',b.dataset.name===name));}}
 buttons.forEach(b=>b.addEventListener('click',()=>show(b.dataset.name)));
 show(buttons[0].dataset.name);

@@ -32,10 +32,13 @@ from ..exact import Number, checked
 from ..families import FAMILIES
 from ..ir import Schedule
 from ..metrics import busy, longest_stage, makespan, peak_activations
+from ..timeline import number
 from ..trace import Trace
 
 MOST_PASSES = 12_000
 """Beyond this a time line is neither drawn at once nor readable."""
+LEAST = 1
+"""Shares without which nothing runs: no gradient before all forwards of its microbatch."""
 
 
 @dataclass(frozen=True)
@@ -133,9 +136,13 @@ def _lines(setting: Setting, prefix: str) -> str:
         f'"bubble", sim.bubble({trace}, "longest_stage"))\n'
         f'print("peak", max(sim.peak_activations({schedule})), '
         f'"shares{"" if limit is None else f", limit {limit!r}"}")\n'
-        f'print("lower bound", sim.search.lower_bound({schedule}, {costs}, '
-        f"memory_limit={within}))\n"
-        f"sim.gantt({trace})\n"
+        + (
+            f'print("lower bound", sim.search.lower_bound({schedule}, {costs}, '
+            f"memory_limit={within}))\n"
+            if limit is None or limit >= LEAST
+            else 'print("lower bound None: not even one microbatch fits")\n'
+        )
+        + f"sim.gantt({trace})\n"
     )
 
 
@@ -146,7 +153,7 @@ def _facts(trace: Trace, costs: Costs, limit: Number | None) -> Facts:
     peak = max(peak_activations(schedule))
     within = peak if limit is None else limit
     bounds: list[Number | None] = [None, None]
-    if within >= _smallest(schedule):
+    if within >= LEAST:
         bounds = [
             lower_bound(schedule, costs, clock=clock, memory_limit=within)
             for clock in ("makespan", "longest_stage")
@@ -168,26 +175,26 @@ def _complaint(schedule: Schedule, limit: Number | None) -> str:
     peaks = peak_activations(schedule)
     if limit is None or max(peaks) <= limit:
         return ""
+    if limit < LEAST:
+        return (
+            f"nothing fits into a memory limit of {number(limit)} shares: the smallest that can be "
+            f"met is {LEAST}, one microbatch at a time"
+        )
     over = [str(device) for device, peak in enumerate(peaks) if peak > limit]
     where = f"device {over[0]}" if len(over) == 1 else f"devices {', '.join(over)}"
+    where = f"{len(over)} of {len(peaks)} devices" if len(over) > 5 else where
     where = "every device" if len(over) == len(peaks) > 1 else where
     return (
-        f"{schedule.name} keeps up to {float(max(peaks)):g} activations alive, more than the "
-        f"memory limit of {float(limit):g} on {where}: choose a family with a lower peak"
+        f"{schedule.name} keeps up to {number(max(peaks))} activations alive, more than the memory "
+        f"limit of {number(limit)} on {where}: choose a family with a lower peak"
     )
-
-
-def _smallest(schedule: Schedule) -> float:
-    """The shares that one pass keeps: where less fits, nothing can run."""
-    chunks = max(len(stages) for stages in schedule.stages_of)
-    return 1 / (chunks * schedule.n_slices)
 
 
 def _check_size(setting: Setting) -> None:
     p, m = setting.devices, setting.microbatches
-    for name, number in {"devices": p, "microbatches": m}.items():
-        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-            raise ValueError(f"{name} is {number!r}: it must be a whole number >= 1")
+    for name, count in {"devices": p, "microbatches": m}.items():
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise ValueError(f"{name} is {count!r}: it must be a whole number >= 1")
     family = FAMILIES[setting.family]
     per_stage = 3 if "W" in family.passes.split() else 2
     stages = {"straight": 1, "V": 2, "loop": setting.options.get("v", 2)}[family.placement]

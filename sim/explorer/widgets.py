@@ -30,6 +30,12 @@ LABELS = {
     "backward": "backward", "weight": "weight", "send": "send",
     "memory_limit": "limit (0: none)",
 }  # fmt: skip
+WIDTH = "290px"
+"""Of everything on the left."""
+LEFT = 72
+"""Pixels left of every picture, for names of devices and numbers."""
+PIN = ("Pin this to compare with", "Unpin what it is compared with")
+SHOW = ("Show the Python", "Hide the Python")
 
 
 @dataclass(eq=False)
@@ -45,8 +51,8 @@ class Explorer:
     """
 
     controls: Mapping[str, Any]
-    pin: Any = field(default_factory=lambda: _toggle("Pin this to compare with", "thumb-tack"))
-    show_code: Any = field(default_factory=lambda: _toggle("Show the Python", "code"))
+    pin: Any = field(default_factory=lambda: _toggle(PIN[0], "thumb-tack"))
+    show_code: Any = field(default_factory=lambda: _toggle(SHOW[0], "code"))
     pictures: Pictures = field(default_factory=Pictures)
     facts: Any = field(default_factory=widgets.HTML)
     message: Any = field(default_factory=widgets.HTML)
@@ -90,8 +96,16 @@ def explore(
     `memory_limit` in shares. `v`, `slices` and `group_size` serve the families that take them.
     Needs ipywidgets and anywidget: `pip install 'pipebubble[notebooks]'`.
     """
-    if family not in FAMILIES:
-        raise ValueError(f"unknown family {family!r}: sim.FAMILIES has {', '.join(FAMILIES)}")
+    # Where it starts is checked as such: a slider would silently move to its nearest end.
+    options = {"v": v, "slices": slices} | (
+        {} if group_size is None else {"group_size": group_size}
+    )
+    played(
+        Setting(
+            family, p, m, options, forward=forward, backward=backward, weight=weight, send=send,
+            memory_limit=memory_limit,
+        )
+    )  # fmt: skip
     whole, times = widgets.IntSlider, widgets.FloatText
     controls = {
         "family": widgets.Dropdown(options=list(FAMILIES), value=family),
@@ -109,7 +123,7 @@ def explore(
     for name, control in controls.items():
         control.description = LABELS[name]
         control.style.description_width = "110px"
-        control.layout.width = "290px"
+        control.layout.width = WIDTH
     explorer = Explorer(controls)
     explorer.box = _box(explorer)
     for control in controls.values():
@@ -157,6 +171,8 @@ def _draw(explorer: Explorer, now: Played) -> None:
         }
     for name, figure in found.items():
         figure.update_xaxes(range=[0, end])
+        figure.update_yaxes(automargin=False)  # one axis of time: all begin at the same place
+        figure.update_layout(margin_l=LEFT)
         if name.endswith("memory"):
             figure.update_yaxes(range=[0, top])
     explorer.figures = found
@@ -174,7 +190,7 @@ def _memory(one: Played) -> go.Figure:
         figure.add_hline(
             y=float(limit),
             line={"dash": "dash", "width": 1.4, "color": ALARM},
-            annotation={"text": "limit", "font": {"color": ALARM, "size": 11}},
+            annotation={"text": "limit", "font": {"size": 11}},
             annotation_position="top left",
         )
     return figure.update_layout(height=290)
@@ -185,11 +201,13 @@ def _pin(explorer: Explorer) -> None:
         explorer.pin.value = False
         return
     explorer.pinned, explorer.figures = (explorer.now if explorer.pin.value else None), {}
+    explorer.pin.description = PIN[explorer.pin.value]
     update(explorer)
 
 
 def _show_code(explorer: Explorer) -> None:
     explorer.code.layout.display = "" if explorer.show_code.value else "none"
+    explorer.show_code.description = SHOW[explorer.show_code.value]
 
 
 def _pinned_setting(explorer: Explorer) -> Setting | None:
@@ -198,22 +216,22 @@ def _pinned_setting(explorer: Explorer) -> Setting | None:
 
 def _box(explorer: Explorer) -> Any:
     """Widgets and facts on the left, pictures on the right; on a narrow screen below each other."""
-    explorer.code.layout.width = "100%"
+    explorer.code.layout.width = "auto"
     explorer.code.layout.display = "none"
     column, wrap = {"flex": "0 0 310px"}, {"flex_flow": "row wrap", "align_items": "flex-start"}
     left = widgets.VBox(
-        [*explorer.controls.values(), explorer.pin, explorer.show_code],
+        [*explorer.controls.values(), explorer.pin, explorer.show_code, explorer.facts],
         layout=widgets.Layout(**column),
     )
     right = widgets.VBox(
-        [explorer.message, explorer.facts, explorer.pictures, explorer.code],
+        [explorer.message, explorer.code, explorer.pictures],
         layout=widgets.Layout(flex="1 1 600px", min_width="320px"),
     )
     return widgets.HBox([left, right], layout=widgets.Layout(**wrap))
 
 
 def _toggle(text: str, icon: str) -> Any:
-    return widgets.ToggleButton(description=text, icon=icon, layout=widgets.Layout(width="290px"))
+    return widgets.ToggleButton(description=text, icon=icon, layout=widgets.Layout(width=WIDTH))
 
 
 def _plain(value: float) -> Number:

@@ -5,6 +5,7 @@
   const ink = () => style().getPropertyValue("--soft").trim();
   const touch = matchMedia("(pointer: coarse)").matches;
   const config = { responsive: true, displayModeBar: false, displaylogo: false };
+  const DETAIL = { gantt: "Time line", memory: "Memory", idle: "Idle time" };
   const drawn = new Set();
   const bytes = text => Uint8Array.from(atob(text), c => c.charCodeAt(0));
 
@@ -20,13 +21,14 @@
   }
 
   // Labels of a time line: those in sight that fit their bars at this width and zoom.
-  const LETTER = 6, LABEL_SIZE = 10, MARGIN = 110;
+  const LETTER = 6, LABEL_SIZE = 10, LEFT = 72, MARGIN = 110, SHEET = 690;
   const column = x => x.bdata === undefined ? x
     : new { f8: Float64Array, i1: Int8Array, i2: Int16Array, i4: Int32Array,
             u1: Uint8Array, u2: Uint16Array, u4: Uint32Array }[x.dtype](bytes(x.bdata).buffer);
 
   function fitting(element, bars, range) {
-    const pixels = (element.clientWidth - MARGIN) / Math.abs(range[1] - range[0]);
+    const width = element._fullLayout?.width ?? element.clientWidth;
+    const pixels = (width - MARGIN) / Math.abs(range[1] - range[0]);
     return bars.map(bar => bar.labels.map((label, i) =>
       bar.lengths[i] * pixels > label.length * LETTER && bar.starts[i] < range[1]
         && bar.starts[i] + bar.lengths[i] > range[0] ? label : ""));
@@ -43,24 +45,46 @@
   }
 
   function relabel(element, change) {
-    if (!Object.keys(change).some(key => key.startsWith("xaxis.") || key === "autosize")) return;
+    const widths = ["autosize", "width"];
+    if (!Object.keys(change).some(key => key.startsWith("xaxis.") || widths.includes(key))) return;
     const text = fitting(element, bars, element.layout.xaxis.range);
     Plotly.restyle(element, { text }, text.map((_, i) => i));
   }
 
-  async function draw(id, original) {
+  // Names of points: those on the front first, no other where it would cover a name or a point.
+  function declutter(element) {
+    const boxes = selector => [...element.querySelectorAll(selector)]
+      .map(part => [part, part.getBoundingClientRect()]);
+    const taken = boxes(".scatterlayer .points path").map(([, box]) => box);
+    for (const [text, box] of boxes(".scatterlayer .textpoint text")) {
+      const covers = taken.some(other => Math.min(box.right, other.right) - Math.max(box.left, other.left) > 1
+        && Math.min(box.bottom, other.bottom) - Math.max(box.top, other.top) > 1);
+      text.style.visibility = covers ? "hidden" : "";
+      if (!covers) taken.push(box);
+    }
+  }
+
+  async function draw(id, original, words) {
     const element = document.getElementById(id);
     const figure = structuredClone(original);
     figure.layout.font.color = ink();
     figure.layout.autosize = true;
+    figure.layout.xaxis.ticklabelstandoff = 4; // two zeros meet in the corner
     if (touch) figure.layout.dragmode = false;
-    if (id === "gantt") figure.data = labelled(element, figure);
-    if (element.clientWidth < 480) {
-      // No room for every name: those on the front keep theirs.
-      for (const trace of figure.data) if (trace.name === "beaten by another") trace.mode = "markers";
+    if (id in DETAIL) { // below each other, on one axis of time
+      figure.layout.margin.l = LEFT;
+      figure.layout.yaxis.automargin = false;
     }
+    element.style.height = `${figure.layout.height}px`; // lest it be lost when the window changes
+    element.setAttribute("role", "img");
+    element.setAttribute("aria-label", words);
+    if (id === "gantt") figure.data = labelled(element, figure);
     await Plotly.react(element, figure.data, figure.layout, config);
-    if (id === "gantt" && !drawn.has(id)) element.on("plotly_relayout", c => relabel(element, c));
+    if (!drawn.has(id) && id === "gantt") element.on("plotly_relayout", c => relabel(element, c));
+    if (!drawn.has(id) && id.startsWith("comparison")) {
+      element.on("plotly_afterplot", () => declutter(element));
+      declutter(element);
+    }
     drawn.add(id);
   }
 
@@ -88,7 +112,9 @@
     document.getElementById("cut").textContent = chosen.cut;
     const figures = await figuresOf(index);
     if (wanted !== index) return; // another one was clicked meanwhile
-    for (const id of ["gantt", "memory", "idle"]) await draw(id, figures[id]);
+    for (const [id, what] of Object.entries(DETAIL)) {
+      await draw(id, figures[id], `${what} of ${chosen.name}`);
+    }
     document.getElementById("schedule").dataset.shown = chosen.name;
   }
 
@@ -115,9 +141,19 @@
     for (const id of drawn) Plotly.relayout(id, { "font.color": ink() });
   });
 
+  // On paper: as wide as a sheet, dark on light.
+  addEventListener("beforeprint", () => {
+    Plotly.restyle("gantt", { "marker.line.width": 0 }); // edges would leave nothing of thin bars
+    for (const id of drawn) Plotly.relayout(id, { width: SHEET, "font.color": "#586270" });
+  });
+  addEventListener("afterprint", () => {
+    for (const id of drawn) Plotly.relayout(id, { width: null, autosize: true, "font.color": ink() });
+  });
+
   (async () => {
     for (const [id, figure] of Object.entries(data.comparison)) {
-      await draw(id, figure);
+      const heading = document.getElementById(id).parentElement.querySelector("h3");
+      await draw(id, figure, `${heading.textContent}; the same numbers are in the table`);
       document.getElementById(id).on("plotly_click", event => {
         const name = event.points[0].customdata;
         const index = data.schedules.findIndex(schedule => schedule.name === name);
