@@ -18,17 +18,18 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
-from sim.cost_model import Configuration, Efficiency, efficiency_of
+from sim.cost_model import Configuration, Efficiency
 from sim.hardware import Machine, machine_of
 from sim.models import Model
 from sim.planner import Orders, Problem, estimate, prepare
+
+from .fitting import least
 
 COLUMNS = (
     "gpus", "global_batch", "micro_batch", "hidden", "heads", "layers", "sequence",
@@ -38,6 +39,19 @@ FITTED = ("matmul", "memory", "misaligned", "ramp", "launch", "wire", "collectiv
 CEILINGS = {"matmul": 0.85, "memory": 0.9, "misaligned": 1.0, "wire": 0.8}
 """What kernels and collectives reach at best on this device (cuBLAS about 265 of 312 TFLOPS, NCCL
 about 240 of 300 GB/s); without a ceiling the fit trades one against the other beyond reason."""
+MEGATRON = Efficiency(
+    matmul=0.85,
+    memory=0.675,
+    misaligned=0.453,
+    ramp=3.38e-5,
+    launch=6.69e-5,
+    wire=0.8,
+    collective=3.69e-5,
+    overlap=0,
+    source="fitted by validation/a100.py; see data/a100_iterations.json",
+)
+"""What the fit found: Megatron-LM with plain attention. Plans take only what is not measured under
+flash attention from it: see `sim.cost_model.EFFICIENCIES`."""
 START = Efficiency(
     matmul=0.8,
     memory=0.7,
@@ -95,8 +109,7 @@ def fitted(runs: Sequence[Run], start: Efficiency = START, *, thin: int = 3) -> 
     """The efficiencies with the smallest mean absolute relative error on runs without a pipeline.
 
     The groups (one node, several nodes) count alike, however many runs each has. Of a group with
-    hundreds of runs every `thin`-th is used. A search along one number at a time, in factors from
-    1.3 down to 1.01; the same input gives the same result.
+    hundreds of runs every `thin`-th is used.
     """
     flat = [run for run in runs if run.pipeline == 1]
     groups = [
@@ -107,7 +120,7 @@ def fitted(runs: Sequence[Run], start: Efficiency = START, *, thin: int = 3) -> 
     def loss(efficiency: Efficiency) -> float:
         return fmean(fmean(abs(error(r, efficiency)) for r in group) for group in chosen)
 
-    return _search(loss, start)
+    return least(loss, start, FITTED, ceilings=CEILINGS)
 
 
 def error(run: Run, efficiency: Efficiency) -> float:
@@ -134,9 +147,7 @@ def main(arguments: Sequence[str]) -> int:
         print("usage: python -m validation.a100 PATH [--refit]", file=sys.stderr)
         return 2
     runs = read_runs(paths[0])
-    efficiency = (
-        fitted(runs) if "--refit" in arguments else replace(efficiency_of("a100-80g"), overlap=0)
-    )
+    efficiency = fitted(runs) if "--refit" in arguments else MEGATRON
     table = error_table(runs, efficiency)
     report = {
         "efficiency": {name: getattr(efficiency, name) for name in FITTED},
@@ -180,24 +191,6 @@ def _run(row: dict[str, str]) -> Run:
         float(row["iteration_ms"]) / 1e3,
         row["set"],
     )  # fmt: skip
-
-
-def _search(loss: Callable[[Efficiency], float], start: Efficiency) -> Efficiency:
-    best, step = start, 0.3
-    least = loss(best)
-    while step > 0.01:
-        improved = False
-        for name in FITTED:
-            for factor in (1 + step, 1 / (1 + step)):
-                value = getattr(best, name) * factor
-                trial = replace(best, **{name: min(value, CEILINGS.get(name, value))})
-                score = loss(trial)
-                if score < least - 1e-6:
-                    best, least, improved = trial, score, True
-                    break
-        if not improved:
-            step /= 2
-    return best
 
 
 if __name__ == "__main__":

@@ -80,22 +80,28 @@ def _real(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)
 
 
+_A100 = Efficiency(
+    matmul=0.725,
+    fused_attention=0.331,
+    memory=0.675,
+    misaligned=0.453,
+    ramp=3.38e-5,
+    launch=6.69e-5,
+    wire=0.8,
+    collective=3.69e-5,
+    source="matmul and fused_attention fitted by validation/foundry.py to 37 runs of LLM Foundry, "
+    "the rest by validation/a100.py to 253 Megatron-LM iterations released with vTrain (Bang et "
+    "al., MICRO 2024)",
+)
 EFFICIENCIES: dict[str, Efficiency] = {
-    "a100-80g": Efficiency(
-        matmul=0.85,
-        memory=0.675,
-        misaligned=0.453,
-        ramp=3.38e-5,
-        launch=6.69e-5,
-        wire=0.8,
-        collective=3.69e-5,
-        source="fitted by validation/a100.py to 253 Megatron-LM iterations without a pipeline, "
-        "released with vTrain (Bang et al., MICRO 2024); fused_attention is a default",
-    ),
-    "h100": Efficiency(
-        matmul=0.52,
-        source="matmul fitted to the two rows at sequence 8192 of Llama 3's Table 4 (arXiv "
-        "2407.21783: 43 and 41 % MFU on 8,192 and 16,384 devices); the rest are defaults",
+    "a100-80g": _A100,
+    "h100": replace(
+        _A100,
+        matmul=0.634,
+        fused_attention=0.176,
+        launch=1.2e-5,
+        source="matmul and fused_attention fitted by validation/foundry.py to 19 runs of LLM "
+        "Foundry; launch is a default, the rest as a100-80g",
     ),
 }
 """Calibrations by device name; a device without one gets the defaults of `Efficiency`."""
