@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from .ir import Op, Schedule, Step, Value, reads, steps, writes
+from .marks import Row, Rows, marks
 
 
 class Wait(NamedTuple):
@@ -62,36 +63,50 @@ def waiting_cycle(schedule: Schedule) -> tuple[Wait, ...]:
 
 def _stuck(schedule: Schedule) -> dict[int, tuple[int, Op, Value]]:
     """For each device that cannot finish: where it stops, at which pass, and the value it lacks."""
+    rows = marks(schedule)
     to_do = [steps(schedule, device) for device in range(schedule.n_devices)]
     now = [next(order, ()) for order in to_do]
     position = [0] * schedule.n_devices
-    written: set[Value] = set()
-    waiting: dict[Value, list[int]] = {}
-    lacks: dict[int, tuple[int, Op, Value]] = {}
     ready = list(range(schedule.n_devices))
     while ready:
         device = ready.pop()
-        lacks.pop(device, None)
         while step := now[device]:
-            if lack := _lack(schedule, step, written):
-                offset, op, value = lack
-                lacks[device] = position[device] + offset, op, value
-                waiting.setdefault(value, []).append(device)
+            if lack := _lack(step, rows):
+                row, microbatch = lack
+                row[microbatch] = _AWAITED + device  # a value has one reader
                 break
-            for op in step:
-                new = writes(schedule, op)
-                written.update(new)
-                for value in new:
-                    if value in waiting:
-                        ready.extend(waiting.pop(value))
+            for kind, stage, microbatch, part in step:
+                for row in rows(kind, stage, part)[1]:
+                    if row[microbatch] >= _AWAITED:
+                        ready.append(row[microbatch] - _AWAITED)
+                    row[microbatch] = _WRITTEN
             position[device] += len(step)
             now[device] = next(to_do[device], ())
-    return lacks
+    return {
+        device: _first_lack(schedule, step, position[device], rows)
+        for device, step in enumerate(now)
+        if step
+    }
 
 
-def _lack(schedule: Schedule, step: Step, written: set[Value]) -> tuple[int, Op, Value] | None:
-    for offset, op in enumerate(step):
-        for value in reads(schedule, op):
-            if value not in written:
-                return offset, op, value
+_WRITTEN, _AWAITED = 1, 2
+"""Marks of a value; beyond the second one, by how much tells which device waits for it."""
+
+
+def _lack(step: Step, rows: Rows) -> tuple[Row, int] | None:
+    for kind, stage, microbatch, part in step:
+        for row in rows(kind, stage, part)[0]:
+            if row[microbatch] != _WRITTEN:
+                return row, microbatch
     return None
+
+
+def _first_lack(schedule: Schedule, step: Step, position: int, rows: Rows) -> tuple[int, Op, Value]:
+    return next(
+        (position + offset, op, value)
+        for offset, op in enumerate(step)
+        for value, row in zip(
+            reads(schedule, op), rows(op.kind, op.stage, op.slice)[0], strict=True
+        )
+        if row[op.microbatch] != _WRITTEN
+    )

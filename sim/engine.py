@@ -14,7 +14,7 @@ of one schedule are equal. Whole-number costs give whole-number times (see `exac
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from functools import reduce
 from typing import Any
 
@@ -24,13 +24,14 @@ from .cluster import Cluster
 from .collector import paused_collector
 from .costs import Costs, fits
 from .exact import Number, checked, checked_type, checked_whole, plus
+from .frames import recorded
 from .ir import Schedule
 from .messages import message_order
 from .progress import bar
-from .record import Message, Recorder
+from .record import NONE, Recorder
 from .resources import Deadlock, Gate, Memory, MessageQueue, OutOfMemory, Pace
 from .rules import PLAYABLE
-from .tasks import Task, tasks
+from .tasks import Message, Task, tasks
 from .trace import Trace
 from .validate import validate
 from .wires import Wires
@@ -82,40 +83,40 @@ def simulate(
         raise ValueError(f"jitter is {jitter}: it must be at most {MOST_JITTER}")
     seed = checked_whole(seed, "seed", least=0)
     checked(optimizer, "optimizer")
-    ticks, lines, crossing = tasks(
+    plan = tasks(
         schedule, costs, cluster, jitter=jitter, seed=seed, extra=optimizer, repeats=iterations
     )
     total = schedule.n_ops * iterations
     with bar(f"simulating {schedule.name}", total, shown=progress) as tell:
         env = simpy.Environment()
-        record = Recorder(schedule, tell=tell)
+        record = Recorder(schedule, plan.channels, tell=tell)
         queues: tuple[MessageQueue, ...] = ()
         if cluster.receives == "early":
-            messages = message_order(schedule)
             queues = tuple(
-                MessageQueue(env, [(value, i) for i in range(iterations) for value in row])
-                for row in messages
+                MessageQueue(env, [i * plan.n_messages + n for i in range(iterations) for n in row])
+                for row in message_order(schedule, plan.channels)
             )
-        wires = Wires(env, schedule, cluster, crossing=crossing, record=record, queues=queues)
+        wires = Wires(env, cluster, plan, record=record, queues=queues)
         gate = Gate(env, schedule.n_devices)
         pace = Pace(env, schedule.n_devices, cluster.neighbour_slowdown)
-        pause = ticks.count(optimizer)
-        for device, line in enumerate(lines):
-            memory = Memory(device, cluster.memory[device], record.memory)
+        pause = plan.ticks.count(optimizer)
+        for device, line in enumerate(plan.per_device):
+            memory = Memory(
+                device, cluster.memory[device], note=record.changes.append, name=record.name
+            )
             held = (costs.static_bytes[stage] for stage in schedule.stages_of[device])
-            static = reduce(plus, held)
             life = _Life(env, line, wires, memory, pace, record)
-            env.process(life.run(iterations, gate if barrier else None, pause, static))
+            env.process(life.run(iterations, gate if barrier else None, pause, reduce(plus, held)))
         try:
             env.run()
         except OutOfMemory as error:
-            raise error.at(ticks.time(error.time)) from None
-    if record.n_passes < total:
+            raise error.at(plan.ticks.time(error.time)) from None
+    if sum(record.done) < total:
         raise Deadlock(
             f"{schedule.name}: with {cluster.transfers} transfers and {cluster.receives} receives "
             f"nothing can go on: {record.stopped_at(iterations)}"
         )
-    return record.trace(costs, cluster, ticks, iterations)
+    return recorded(record, cluster, plan.ticks, iterations)
 
 
 class _Life:
@@ -136,39 +137,44 @@ class _Life:
     def run(
         self, iterations: int, gate: Gate | None, pause: int | float, static: Number
     ) -> Generator[simpy.Event, Any, None]:
-        self.memory.change(self.env.now, static, 0, reason="static")
+        env, memory, record, device = self.env, self.memory, self.record, self.memory.device
+        wires, arrived, run = self.wires, self.wires.arrived, self.pace.run
+        memory.change(env.now, static, 0, record.static[device])
         for iteration in range(iterations):
             if iteration:
                 if gate:
                     yield gate.arrive(iteration)
-                yield self.env.timeout(pause)
-            for task in self.line:
-                yield from self._task(task, iteration)
+                yield env.timeout(pause)
+            number = iteration * record.static[-1] + record.static[device] + 1
+            for work, microbatch, durations in self.line:
+                base = iteration * wires.n_messages + microbatch
+                if wires.late:
+                    wires.post_late(work.inputs, base)
+                last = NONE
+                for message in work.inputs:
+                    message += base
+                    if not (arrival := wires.arrival(message)).processed:
+                        yield arrival
+                    if last == NONE or arrived[message] > arrived[last]:
+                        last = message
+                start = env.now
+                for size, chunks, place in work.takes:
+                    memory.change(start, size, chunks, number + place)
+                if duration := durations[iteration if len(durations) > 1 else 0]:
+                    yield run(duration)
+                end = env.now
+                for size, chunks, place in work.frees:
+                    memory.change(end, size, chunks, number + place)
+                record.step(device, work.size, (number, start, end, last))
+                for message, channel, place in work.outputs:
+                    wires.send(base + message, channel, number + place)
+                if wires.blocking:
+                    yield from self._received(base + message for message, _, _ in work.outputs)
+                number += work.size
 
-    def _task(self, task: Task, iteration: int) -> Generator[simpy.Event, Any, None]:
-        env, wires, memory, device = self.env, self.wires, self.memory, self.memory.device
-        wires.post_late(task, iteration)
-        last: Message | None = None
-        for value in task.inputs:
-            message = value, iteration
-            arrival = wires.arrival(message)
-            if not arrival.processed:
+    def _received(self, messages: Iterable[Message]) -> Generator[simpy.Event, Any, None]:
+        for message in messages:
+            self.record.sending[self.memory.device] = message
+            if not (arrival := self.wires.arrival(message)).processed:
                 yield arrival
-            if last is None or wires.arrived[message] > wires.arrived[last]:
-                last = message
-        start = env.now
-        for size, chunks, op in task.takes:
-            memory.change(start, size, chunks, reason=op)
-        if duration := task.durations[iteration if len(task.durations) > 1 else 0]:
-            yield self.pace.run(duration)
-        for size, chunks, op in task.frees:
-            memory.change(env.now, size, chunks, reason=op)
-        self.record.step(device, task.step, iteration, (start, env.now, last))
-        for value, op in task.outputs:
-            wires.send((value, iteration), op)
-        if wires.blocking:
-            for value, _ in task.outputs:
-                self.record.sending[device] = value
-                if not (arrival := wires.arrival((value, iteration))).processed:
-                    yield arrival
-                del self.record.sending[device]
+            del self.record.sending[self.memory.device]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .ir import Schedule, Value, reads, steps, writes
-from .tasks import CROSSING, home
+from .tasks import Channel, Message
 
 
-def message_order(schedule: Schedule) -> tuple[tuple[Value, ...], ...]:
-    """The values each device sends or receives, in posting order, shape `(n_devices, any)`.
+def message_order(
+    schedule: Schedule, channels: Sequence[Channel]
+) -> tuple[tuple[Message, ...], ...]:
+    """What each device sends or receives in one iteration, in posting order, shape
+    `(n_devices, any)`.
 
     All devices take turns, one step each; a step whose inputs are not there yet is passed over. A
     value that crosses is posted on both sides the moment its writer's turn comes: after the writer
@@ -15,8 +20,9 @@ def message_order(schedule: Schedule) -> tuple[tuple[Value, ...], ...]:
     wait for each other; but a receive may be posted long before its value exists.
     """
     n = schedule.n_devices
+    number = {channel.value: number for number, channel in enumerate(channels)}
     left = [list(steps(schedule, device))[::-1] for device in range(n)]
-    posted: list[list[Value]] = [[] for _ in range(n)]
+    posted: list[list[Message]] = [[] for _ in range(n)]
     there: set[Value] = set()
     while any(left):
         for device in range(n):
@@ -31,7 +37,9 @@ def message_order(schedule: Schedule) -> tuple[tuple[Value, ...], ...]:
             there |= made
             for op in step:
                 for value in writes(schedule, op):
-                    if value.kind in CROSSING and len(set(home(schedule, value))) == 2:
-                        for side in home(schedule, value):
-                            posted[side].append(value)
+                    crosses = number.get(value._replace(microbatch=0))
+                    if crosses is not None:
+                        message = crosses * schedule.n_microbatches + int(value.microbatch)
+                        for side in channels[crosses].pair:
+                            posted[side].append(message)
     return tuple(map(tuple, posted))

@@ -11,7 +11,6 @@ from collections.abc import Callable, Hashable, Iterable
 import simpy
 
 from .exact import LARGEST, Number, plus
-from .ir import Op
 
 
 class OutOfMemory(ValueError):
@@ -32,7 +31,7 @@ class OutOfMemory(ValueError):
         wanted, free, capacity = map(_number, (self.wanted, self.free, self.capacity))
         return (
             f"out of memory on device {self.device} at time {_number(self.time)}: {self.op} wants "
-            f"{wanted} bytes, {free} of {capacity} are free"
+            f"{wanted} byte{'' if wanted == '1' else 's'}, {free} of {capacity} are free"
         )
 
     def at(self, time: Number) -> OutOfMemory:
@@ -47,23 +46,31 @@ class Deadlock(ValueError):
 class Memory:
     """The live bytes and live activations (in chunks) of one device.
 
-    `note(change, live, chunks, reason)` is told of every change.
+    `note` is told of every change: (number, time, change, live bytes, live chunks), where the
+    number says whose change it is; `name` has a text for it.
     """
 
-    def __init__(self, device: int, capacity: Number | None, note: Callable[..., None]) -> None:
-        self.device, self.capacity, self.note = device, capacity, note
+    def __init__(
+        self,
+        device: int,
+        capacity: Number | None,
+        *,
+        note: Callable[[tuple[int, Number, Number, Number, int]], None],
+        name: Callable[[int], str],
+    ) -> None:
+        self.device, self.capacity, self.note, self.name = device, capacity, note, name
         self.live: Number = 0
         self.chunks = 0
 
-    def change(self, now: Number, size: Number, chunks: int, *, reason: str | Op) -> None:
+    def change(self, now: Number, size: Number, chunks: int, number: int) -> None:
         """Take (or, if negative, give back) `size` bytes and `chunks` activations."""
-        live = plus(self.live, size)
+        live = plus(self.live, size) if size else self.live
         if self.capacity is not None and size > 0 and live > self.capacity:
             free = plus(self.capacity, -self.live)
-            raise OutOfMemory(self.device, now, str(reason), size, free, self.capacity)
+            raise OutOfMemory(self.device, now, self.name(number), size, free, self.capacity)
         self.live = live
         self.chunks += chunks
-        self.note(self.device, now, size, self.live, self.chunks, reason)
+        self.note((number, now, size, live, self.chunks))
 
 
 class MessageQueue:

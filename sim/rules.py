@@ -10,25 +10,15 @@ Every predicate is linear in the passes, and assumes that the ones before it in 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from numbers import Integral
-from typing import Any, NamedTuple
+from typing import Any
 
 from .deadlock import waiting_cycle
-from .ir import KINDS, Kind, Op, Schedule, Value, reads, writes
-
-
-class Violation(NamedTuple):
-    """What is broken where; `device`, `position` and `op` are None where none can be named.
-
-    position: index in the order of the device. Where `op` is a pass that is missing: of the pass of
-        the same stage, microbatch and slice that lacks it, None if there is none.
-    """
-
-    rule: str
-    device: int | None = None
-    position: int | None = None
-    op: Op | None = None
+from .ir import KINDS, Op, Schedule, reads, writes
+from .marks import marks
+from .violations import Violation, first_doubled, first_missing, first_twice, too_early
 
 
 def sizes_positive(schedule: Schedule) -> Violation | None:
@@ -63,6 +53,8 @@ def passes_known(schedule: Schedule) -> Violation | None:
     """Every entry of every order is a pass of a stage, microbatch and slice that exist."""
     n_stages, m, k = schedule.n_stages, schedule.n_microbatches, schedule.n_slices
     for device, order in enumerate(schedule.orders):
+        if _plainly_known(order, (n_stages, m, k)):
+            continue
         for position, op in enumerate(order):
             if type(op) is not Op:
                 rule = f"{op!r} is not a pass; write Op(kind, stage, microbatch)"
@@ -76,7 +68,7 @@ def passes_known(schedule: Schedule) -> Violation | None:
                 (microbatch, m, "microbatches"),
                 (part, k, "slices"),
             ):
-                if not (type(number) is int or _whole(number)) or not 0 <= number < count:
+                if not _whole(number) or not 0 <= number < count:
                     rule = f"{op} names number {number!r} of the {noun}, which are 0 to {count - 1}"
                     return Violation(rule, device, position, op)
     return None
@@ -86,6 +78,8 @@ def placement_respected(schedule: Schedule) -> Violation | None:
     """Every pass is in the order of the device that holds its stage."""
     placement = schedule.placement
     for device, order in enumerate(schedule.orders):
+        if {stage for _, stage, _, _ in order} <= {*schedule.stages_of[device]}:
+            continue
         for position, op in enumerate(order):
             if placement[op.stage] != device:
                 home = placement[op.stage]
@@ -96,56 +90,52 @@ def placement_respected(schedule: Schedule) -> Violation | None:
 
 def each_pass_once(schedule: Schedule) -> Violation | None:
     """Every stage, microbatch and slice has one F and one backward: a BW, or a B and a W."""
-    seen: dict[Op, int] = {}
     for device, order in enumerate(schedule.orders):
-        for position, op in enumerate(order):
-            if op in seen:
-                rule = f"{op} is also at position {seen[op]}; each pass runs exactly once"
-                return Violation(rule, device, position, op)
-            seen[op] = position
+        if len({*order}) < len(order):
+            return first_twice(device, order)
+    of_kind = dict.fromkeys(KINDS, 0)
     for device, order in enumerate(schedule.orders):
-        for position, op in enumerate(order):
-            if op.kind in ("B", "W") and (fused := op._replace(kind="BW")) in seen:
-                rule = (
-                    f"{op} doubles {fused} at position {seen[fused]}; "
-                    "a backward is either one BW, or one B and one W"
-                )
-                return Violation(rule, device, position, op)
+        here = Counter(kind for kind, _, _, _ in order)
+        if here["BW"] and (here["B"] or here["W"]) and (both := first_doubled(device, order)):
+            return both
+        for kind in KINDS:
+            of_kind[kind] += here[kind]
     # Nothing is there twice, so the numbers agree exactly when nothing is missing.
     count = schedule.n_stages * schedule.n_microbatches * schedule.n_slices
-    of_kind = dict.fromkeys(KINDS, 0)
-    for op in seen:
-        of_kind[op.kind] += 1
     if of_kind["F"] == of_kind["BW"] + of_kind["B"] == of_kind["BW"] + of_kind["W"] == count:
         return None
-    return _first_missing(schedule, seen)
+    return first_missing(schedule)
 
 
 def weight_after_its_backward(schedule: Schedule) -> Violation | None:
     """On its device, every W comes after the B of the same stage, microbatch and slice."""
     for device, order in enumerate(schedule.orders):
-        done = set()
+        rows = marks(schedule, device=device)
         for position, op in enumerate(order):
-            if op.kind == "B":
-                done.add(op[1:])
-            elif op.kind == "W" and op[1:] not in done:
-                rule = f"{op} comes before {op._replace(kind='B')}; a W uses what its B left"
-                return Violation(rule, device, position, op)
+            kind, stage, microbatch, part = op
+            if kind == "B":
+                for row in rows(kind, stage, part)[1]:
+                    row[microbatch] = 1
+            elif kind == "W":
+                (pending,), _ = rows(kind, stage, part)
+                if not pending[microbatch]:
+                    rule = f"{op} comes before {op._replace(kind='B')}; a W uses what its B left"
+                    return Violation(rule, device, position, op)
     return None
 
 
 def inputs_before_use(schedule: Schedule) -> Violation | None:
     """What a pass reads from its own device was written there by an earlier pass."""
     for device, order in enumerate(schedule.orders):
-        written: set[Value] = set()
+        rows = marks(schedule, device=device)
         for position, op in enumerate(order):
-            for value in reads(schedule, op):
-                # A value carries its writer's stage, and so tells where it is written.
-                if value not in written and schedule.placement[value.stage] == device:
-                    writer = _writer(schedule, device, value)
-                    rule = f"{op} comes before {writer}, whose output it reads"
-                    return Violation(rule, device, position, op)
-            written.update(writes(schedule, op))
+            kind, stage, microbatch, part = op
+            needed, made = rows(kind, stage, part)
+            for row in needed:
+                if not row[microbatch]:
+                    return too_early(schedule, device, position)
+            for row in made:
+                row[microbatch] = 1
     return None
 
 
@@ -221,38 +211,16 @@ PLAYABLE = tuple(rule for rule in RULES if rule is not last_stage_in_order)
 """What it takes to play a schedule: in which order the last stage goes is a matter of runtimes."""
 
 
+def _plainly_known(order: tuple[Op, ...], counts: tuple[int, int, int]) -> bool:
+    """True if no pass needs a look of its own: to look at whole columns takes no time."""
+    if not {*map(type, order)} <= {Op}:
+        return False
+    kinds, *columns = zip(*order, strict=True) if order else ((), (), (), ())
+    return all(map(KINDS.__contains__, kinds)) and all(
+        {*map(type, column)} <= {int} and 0 <= min(column, default=0) <= max(column, default=0) < n
+        for column, n in zip(columns, counts, strict=True)
+    )
+
+
 def _whole(number: Any) -> bool:
     return isinstance(number, Integral) and not isinstance(number, bool)
-
-
-def _first_missing(schedule: Schedule, seen: dict[Op, int]) -> Violation | None:
-    for stage, device in enumerate(schedule.placement):
-        for microbatch in range(schedule.n_microbatches):
-            for part in range(schedule.n_slices):
-                here = {kind: Op(kind, stage, microbatch, part) for kind in KINDS}
-                there = {kind: seen[op] for kind, op in here.items() if op in seen}
-                if "F" in there and ("BW" in there or {"B", "W"} <= set(there)):
-                    continue
-                lacks: Kind = "W" if "B" in there else "B" if "W" in there else "BW"
-                rule = "a backward is one BW, or one B and one W"
-                if "F" not in there:
-                    lacks, rule = "F", "each pass runs exactly once"
-                spot = next((there[kind] for kind in _LACKS_IT[lacks] if kind in there), None)
-                return Violation(f"{here[lacks]} is missing; {rule}", device, spot, here[lacks])
-    return None
-
-
-_LACKS_IT: dict[Kind, tuple[Kind, ...]] = {
-    "F": ("B", "BW", "W"),
-    "B": ("W",),
-    "W": ("B",),
-    "BW": ("F",),
-}
-"""Which pass of the same stage, microbatch and slice to show where one is missing."""
-
-
-def _writer(schedule: Schedule, device: int, value: Value) -> Op | str:
-    for op in schedule.orders[device]:
-        if value in writes(schedule, op):
-            return op
-    return f"the missing pass for the {value}"

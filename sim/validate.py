@@ -19,7 +19,8 @@ from collections.abc import Sequence
 from .collector import paused_collector
 from .exact import checked_type
 from .ir import Schedule, grid
-from .rules import RULES, Rule, Violation
+from .rules import RULES, Rule
+from .violations import Violation
 
 
 class InvalidSchedule(ValueError):

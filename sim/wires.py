@@ -7,17 +7,16 @@ one in the order of their names; one that is granted is kept while the transfer 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import simpy
 
 from .cluster import Cluster
 from .exact import Number
-from .ir import Op, Schedule
-from .record import Message, Recorder
+from .record import Recorder
 from .resources import MessageQueue
-from .tasks import Crossing, Task, home
+from .tasks import Channel, Message, Tasks
 
 Process = Generator[simpy.Event, Any, None]
 
@@ -28,80 +27,73 @@ class Wires:
     def __init__(
         self,
         env: simpy.Environment,
-        schedule: Schedule,
         cluster: Cluster,
+        plan: Tasks,
         *,
-        crossing: Crossing,
         record: Recorder,
         queues: Sequence[MessageQueue] = (),
     ) -> None:
-        self.env, self.schedule, self.cluster = env, schedule, cluster
-        self.crossing, self.record = crossing, record
-        self.policy, self.queues = cluster.receives, queues
+        self.env, self.record = env, record
+        self.channels, self.n_messages = plan.channels, plan.n_messages
+        self.queues, self.late = queues, cluster.receives == "just-in-time"
         self.blocking = cluster.transfers == "blocking"
         self.wires = {name: simpy.Resource(env) for name in cluster.links}
         self.arrived: dict[Message, Number] = {}
         """When each message was on the device that reads it, in ticks."""
         self._arrivals: dict[Message, simpy.Event] = {}
+        # Of sender and receiver, one leaves an event and the other takes it away; where senders
+        # block there is a third who asks.
+        self._found = self._arrivals.get if self.blocking else self._arrivals.pop
         self._posted: dict[Message, simpy.Event] = {}
 
     def arrival(self, message: Message) -> simpy.Event:
         """Fires when the message is on the device that reads it."""
-        event = self._arrivals.get(message)
+        event = self._found(message, None)
         if event is None:
             event = self._arrivals[message] = self.env.event()
         return event
 
-    def post_late(self, task: Task, iteration: int) -> None:
-        """The device has nothing left to do but `task`."""
-        if self.policy == "just-in-time":
-            for value in task.inputs:
-                self._receiver((value, iteration)).succeed()
+    def post_late(self, messages: Sequence[Message], base: int) -> None:
+        """The device has nothing left to do but what reads these messages, numbered from `base`."""
+        for message in messages:
+            self._receiver(base + message).succeed()
 
-    def send(self, message: Message, op: Op) -> None:
-        """Start moving a value that `op` has just written."""
-        pair = home(self.schedule, message[0])
-        route = self.cluster.routes.get(pair, ())
-        if route or self.policy != "buffered":
-            self.env.process(self._transfer(message, op, pair, route))
+    def send(self, message: Message, through: int, writer: int) -> None:
+        """Start moving what pass number `writer` has just written, through that channel."""
+        channel = self.channels[through]
+        if channel.route or self.late or self.queues:
+            self.env.process(self._transfer(message, channel, writer))
             return
-        now = self.env.now
-        latency = self.crossing(message[0], pair)[1]
-        trip = self.env.timeout(latency)
-        waiting = self._arrivals.get(message)
+        now, trip = self.env.now, self.env.timeout(channel.latency)
+        waiting = self._found(message, None)
         if waiting is None:
             self._arrivals[message] = trip
         else:
-            trip.callbacks.append(_forward(waiting))
-        self._log(message, op, pair, now, now, now + latency)
+            trip.callbacks.append(waiting.trigger)
+        self.arrived[message] = end = now + channel.latency
+        self.record.transfers.append((message, writer, now, now, end))
 
-    def _transfer(
-        self, message: Message, op: Op, pair: tuple[int, int], route: tuple[str, ...]
-    ) -> Process:
+    def _transfer(self, message: Message, channel: Channel, writer: int) -> Process:
         env, ready = self.env, self.env.now
-        queues = [self.queues[device] for device in pair] if self.queues else []
+        queues = [self.queues[device] for device in channel.pair] if self.queues else []
         for queue in queues:
             yield queue.turn(message)
-        if self.policy == "just-in-time":
+        if self.late:
             yield self._receiver(message)
         granted = []
-        for name in sorted(set(route)):  # the same order for all: no two wait for each other
+        for name in sorted(set(channel.route)):  # the same order for all: no two wait in a circle
             granted.append((self.wires[name], self.wires[name].request()))
             yield granted[-1][1]
         start = env.now
-        hold, latency = self.crossing(message[0], pair)
-        yield env.timeout(hold)
+        yield env.timeout(channel.hold)
         for wire, request in granted:
             wire.release(request)
-        yield env.timeout(latency)
-        self._log(message, op, pair, ready, start, env.now)
+        yield env.timeout(channel.latency)
+        self.arrived[message] = end = env.now
+        self.record.transfers.append((message, writer, ready, start, end))
         self.arrival(message).succeed()
         for queue in queues:
             queue.served()
-
-    def _log(self, message: Message, op: Op, pair: tuple[int, int], *times: Number) -> None:
-        self.arrived[message] = times[-1]
-        self.record.transfer(message, op, pair, times)
 
     def _receiver(self, message: Message) -> simpy.Event:
         """Fires when the receiver is ready; made by whichever side comes first."""
@@ -109,12 +101,3 @@ class Wires:
         if event is None:
             event = self._posted[message] = self.env.event()
         return event
-
-
-def _forward(event: simpy.Event) -> Callable[[Any], None]:
-    """A callback that lets `event` happen too."""
-
-    def happen(_: Any) -> None:
-        event.succeed()
-
-    return happen

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 
+import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -295,3 +298,36 @@ def test_two_plays_of_one_schedule_are_equal(
     assert one.ops.equals(two.ops)
     assert one.transfers.equals(two.transfers)
     assert one.memory.equals(two.memory)
+
+
+def test_passes_numbered_by_numpy_play_like_plain_ones() -> None:
+    """Small types too: an int8 holds every microbatch here, but no number made of it."""
+    plain = sim.FAMILIES["seq1f1b"](3, 100)
+    orders = tuple(
+        tuple(
+            Op(op.kind, np.int8(op.stage), np.int8(op.microbatch), np.int8(op.slice))  # type: ignore[arg-type]
+            for op in order
+        )
+        for order in plain.orders
+    )
+    numpy_made = replace(plain, orders=orders)
+    costs = unit(plain, send=2, activation_bytes=6)
+    for cluster in (Cluster(3), Cluster(3, receives="early"), Cluster(3, transfers="blocking")):
+        expected = sim.simulate(plain, costs, cluster, iterations=2)
+        found = sim.simulate(numpy_made, costs, cluster, iterations=2)
+        for frame in ("ops", "transfers", "memory"):
+            pd.testing.assert_frame_equal(getattr(found, frame), getattr(expected, frame))
+
+
+def test_fused_steps_of_unequal_size_keep_their_rows_apart() -> None:
+    """Three passes in one step, then single ones: rows, positions and times of each iteration."""
+    order = (*(Op("F", 0, m) for m in range(3)), *(Op("BW", 0, m) for m in (1, 2, 0)))
+    schedule = Schedule((0,), (order,), 3, fused=(order[:3], order[3:5]), name="clumps")
+    ops = sim.simulate(schedule, unit(schedule), iterations=2, optimizer=4).ops
+    names = [str(Op(*row)) for row in zip(ops.kind, ops.stage, ops.microbatch, strict=True)]
+    assert names == [*map(str, order)] * 2
+    assert ops.position.tolist() == [0, 1, 2, 3, 4, 5] * 2
+    assert ops.iteration.tolist() == [0] * 6 + [1] * 6
+    assert ops.step.tolist() == [0, 0, 0, 1, 1, 2, 3, 3, 3, 4, 4, 5]
+    assert ops.start.tolist() == [0, 0, 0, 3, 3, 7, 13, 13, 13, 16, 16, 20]
+    assert ops.end.tolist() == [3, 3, 3, 7, 7, 9, 16, 16, 16, 20, 20, 22]
