@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -153,6 +151,7 @@ def _tell(tell: Callable[[float], None] | None, done: int) -> None:
 
 
 def _write_page(path: str, rows: Sequence[tuple[dict[str, Any], Any]], question: Question) -> None:
+    from .pages import typed
     from .report import page
 
     text = page(
@@ -160,17 +159,9 @@ def _write_page(path: str, rows: Sequence[tuple[dict[str, Any], Any]], question:
         facts=_facts(question),
         unit=question.unit or "",
         note=question.note or "",
-        command=_command_line(),
+        command=typed(),
     )
     write_text(path, text)
-
-
-def _command_line() -> str:
-    """What was typed, if this runs as a program."""
-    program = Path(sys.argv[0])
-    if program.name != "__main__.py" or program.parent.name != "sim":
-        return ""
-    return shlex.join(["python", "-m", "sim", *sys.argv[1:]])
 
 
 def _facts(question: Question) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -22,7 +23,7 @@ PLACES: dict[str, tuple[float, float, float]] = {
     "bottom left": (-1, -3, -19),
 }
 """plotly's text positions: shift in label widths, in pixels sideways, and upwards."""
-LETTER, LINE, DOT = 6.4, 14, 6
+LETTER, LINE, DOT, PIECE = 6.4, 14, 6, 4
 MOST_NAMES = 3
 """In one label, or one more; of others the label tells how many."""
 
@@ -63,18 +64,16 @@ def label_places(
     labels: Sequence[str],
     size: tuple[int, int],
     *,
-    steps: Sequence[tuple[float, float]] = (),
+    curves: Sequence[Sequence[tuple[float, float]]] = (),
 ) -> list[str]:
     """Where each label goes so that it covers no other label or point; "" where it fits nowhere.
 
     points: in pixels from the lower left corner of the plot, the most important first. size: of the
-    plot. steps: corners of a line of steps that labels keep off if they can.
+    plot. curves: corners of the lines that labels keep off if they can.
     Greedy: every label takes the first free one of `PLACES`.
     """
     dots: list[Box] = [(x - DOT, y - DOT, x + DOT, y + DOT) for x, y in points]
-    lines: list[Box] = []
-    for (x, y), (to_x, to_y) in pairwise(steps):
-        lines += [(x, y - 1, to_x, y + 1), (to_x - 1, to_y, to_x + 1, y)]
+    lines = [box for corners in curves for ends in pairwise(corners) for box in _along(*ends)]
     taken: list[Box] = []
     places = []
     for i, ((x, y), label) in enumerate(zip(points, labels, strict=True)):
@@ -90,6 +89,18 @@ def label_places(
         if places[-1]:
             taken.append(boxes[places[-1]])
     return places
+
+
+def stairs(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The corners of a line that keeps its height until the next point.
+
+    >>> stairs([(0, 5), (2, 3)])
+    [(0, 5), (2, 5), (2, 3)]
+    """
+    found = list(points[:1])
+    for (_, y), (to_x, to_y) in pairwise(points):
+        found += [(to_x, y), (to_x, to_y)]
+    return found
 
 
 def usual_range(values: Any) -> tuple[float, float]:
@@ -109,11 +120,42 @@ def usual_range(values: Any) -> tuple[float, float]:
     return round(float(low - pad), 9), round(float(inner[-1] + pad), 9)
 
 
+def outside(
+    names: Sequence[str],
+    x: Any,
+    y: Any,
+    ranges: tuple[tuple[float, float], tuple[float, float]],
+) -> str:
+    """What lies beyond the upper ends of the axes, a line each; y is a bubble in percent.
+
+    >>> outside(["a", "b"], [1, 9], [5, 6], ((0, 2), (0, 10)))
+    'beyond the axes:<br>b (6 %, 9 shares)'
+    """
+    lines = [
+        f"{name} ({b:.3g} %, {a:.3g} shares)"
+        for name, a, b in zip(names, x, y, strict=True)
+        if a > ranges[0][1] or b > ranges[1][1]
+    ]
+    return "<br>".join(["beyond the axes:", *lines]) if lines else ""
+
+
 def _box(x: float, y: float, letters: int, place: str) -> Box:
     widths, aside, up = PLACES[place]
     wide = LETTER * letters + 4
     left, low = x + widths * wide + aside, y + up
     return left, low, left + wide, low + LINE
+
+
+def _along(start: tuple[float, float], end: tuple[float, float]) -> list[Box]:
+    """Small boxes that cover a straight line."""
+    (x, y), (to_x, to_y) = start, end
+    wide, high = to_x - x, to_y - y
+    pieces = max(1, math.ceil(min(abs(wide), abs(high)) / PIECE))
+    spots = [(x + wide * i / pieces, y + high * i / pieces) for i in range(pieces + 1)]
+    return [
+        (min(a, c) - 1, min(b, d) - 1, max(a, c) + 1, max(b, d) + 1)
+        for (a, b), (c, d) in pairwise(spots)
+    ]
 
 
 def _inside(box: Box, size: tuple[int, int]) -> bool:

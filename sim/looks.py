@@ -50,6 +50,14 @@ def room_for_legend(start: dict[str, Any], names: Sequence[str], width: int) -> 
     return {"margin": margin, "height": start["height"] + more}
 
 
+def corner(text: str) -> dict[str, Any]:
+    """Words in the upper right corner of a plot."""
+    return {
+        "text": text, "showarrow": False, "align": "right", "font": {"size": 11}, "x": 1, "y": 1,
+        "xref": "paper", "yref": "paper", "xanchor": "right", "yanchor": "top",
+    }  # fmt: skip
+
+
 def rows_height(rows: int) -> int:
     """Pixels for a picture with a row per device."""
     per_row = {4: 46, 8: 36, 16: 28, 64: 16}

@@ -29,6 +29,10 @@ KIND_NAMES: dict[Kind, str] = {
     "BW": "full backward",
 }
 
+GREY, PALE_GREY = "#586270", "#a6b0bb"
+"""Words beside a picture, on light and on dark paper."""
+DARK_PAPER = "#0d1117"
+
 IDLE_TONES = ("#88ccee", "#cc6677", "#ddcc77", "#8a7fc7", "#a9b4bf", "#44aa99")
 """For the reasons of idleness, in the order of an idle account (Paul Tol's muted scheme)."""
 

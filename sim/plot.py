@@ -16,13 +16,14 @@ import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from .exact import Number, checked_type, checked_whole
-from .front import label_places, merged, pareto_front, usual_range
+from .front import label_places, merged, outside, pareto_front, stairs, usual_range
 from .ir import KINDS
 from .looks import (
     ACCENT,
     ALARM,
     USUAL_WIDTH,
     byte_unit,
+    corner,
     device_axis,
     layout,
     marker,
@@ -135,7 +136,7 @@ def memory_curve(trace: Trace, *, unit: str = "", title: str = "") -> go.Figure:
         figure.add_hline(
             y=limit,
             line={"dash": "dash", "width": 1.4, "color": ALARM},
-            annotation={"text": "capacity", "font": {"color": ALARM, "size": 11}},
+            annotation={"text": "capacity", "font": {"size": 11}},
             annotation_position="top left",
         )
     what = "memory" if in_bytes else "live activations"
@@ -225,15 +226,8 @@ def comparison(
         xaxis={"title": {"text": "peak activations (shares)"}, "range": ranges[0]},
         yaxis={"title": {"text": f"bubble on the {CLOCKS[clock]} clock (%)"}, "range": ranges[1]},
     )
-    if beyond := [
-        f"{name} ({b:.3g} %, {a:.3g} shares)"
-        for name, a, b in zip(frame["schedule"], x, y, strict=True)
-        if a > ranges[0][1] or b > ranges[1][1]
-    ]:
-        figure.add_annotation(
-            text="beyond the axes:<br>" + "<br>".join(beyond), showarrow=False, align="right",
-            x=1, y=1, xref="paper", yref="paper", xanchor="right", yanchor="top", font={"size": 11},
-        )  # fmt: skip
+    if text := outside([str(name) for name in frame["schedule"]], x, y, ranges):
+        figure.add_annotation(corner(text))
     return figure
 
 
@@ -254,7 +248,7 @@ def _places(
     order = sorted(range(len(names)), key=lambda i: (not front[i], px[i], py[i]))
     points = [(px[i], py[i]) for i in order]
     steps = sorted(point for i, point in zip(order, points, strict=True) if front[i])
-    found = label_places(points, [names[i] for i in order], size, steps=steps)
+    found = label_places(points, [names[i] for i in order], size, curves=[stairs(steps)])
     places = dict(zip(order, found, strict=True))
     return [places[i] for i in range(len(names))]
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from importlib.resources import files
 from typing import Any
 
 from .exact import Number
 from .ir import counted
+from .looks import byte_unit
 from .metrics import idle_account
-from .plot import comparison, figure_json, gantt, idle, memory_curve, plotly_script
+from .pages import cell, filled, head, picker, scrolled, shell
+from .plot import comparison, figure_json, gantt, idle, memory_curve
 from .timeline import number
 from .trace import Trace
 
@@ -27,10 +27,16 @@ MOST_BARS = 12_000
 """Passes in one time line; of a longer one the page shows the beginning, and says so."""
 CLOCK_NAMES = {"makespan": "makespan", "longest_stage": "longest stage"}
 
+BOUND = (
+    "<p><b>The bound</b> is a proof, not a schedule: no order of the same passes, with no more "
+    "activations alive, is faster on the {}.</p>"
+)
+
 
 def page(
     rows: Sequence[tuple[Found, Trace | None]],
     *,
+    title: str = "",
     facts: Mapping[str, str] | None = None,
     unit: str = "",
     note: str = "",
@@ -39,8 +45,9 @@ def page(
     """The page, as text.
 
     rows: (outcome, trace) of every schedule; the trace is None, and the outcome holds `error`, for
-        one that could not be played. facts: what was asked, by name. unit: of the times. note: a
-        sentence under the title. command: what makes this page again.
+        one that could not be played. title: instead of one that tells the sizes. facts: what was
+        asked, by name. unit: of the times. note: a sentence under the title. command: what makes
+        this page again.
     """
     good = [(found, trace) for found, trace in rows if trace is not None]
     if not good:
@@ -56,24 +63,21 @@ def page(
     }
     sizes = counted(first["devices"], "device"), counted(first["microbatches"], "microbatch")
     where = ", ".join(sizes)
-    title = f"Pipeline schedules on {where}" if several else f"{first['schedule']}: {where}"
-    return _filled(
+    main = filled(
         "page.html",
-        title=escape(title),
-        css=_asset("page.css"),
-        note=f'<p class="note">{escape(note)}</p>' if note else "",
-        facts="".join(
-            f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
-            for name, value in (facts or {}).items()
-        ),
         comparison=_comparison_section(rows, good) if several else "",
         schedule_heading="One schedule in detail" if several else "In detail",
-        picker=_picker([found for found, _ in good]) if several else "",
-        clock=CLOCK_NAMES[clock],
-        footer="Made with pipebubble" + (f": <code>{escape(command)}</code>" if command else "."),
-        plotly=plotly_script(),
-        data=_in_script(json.dumps(data, allow_nan=False, separators=(",", ":"))),
-        js=_asset("page.js"),
+        picker=picker([found["schedule"] for found, _ in good], "schedule") if several else "",
+        bound=BOUND.format(CLOCK_NAMES[clock]) if _bounded(found for found, _ in good) else "",
+    )
+    return shell(
+        title or (f"Pipeline schedules on {where}" if several else f"{first['schedule']}: {where}"),
+        main,
+        data=data,
+        script="page.js",
+        facts=facts,
+        note=note,
+        command=command,
     )
 
 
@@ -109,11 +113,18 @@ def _cards(found: Found, unit: str) -> list[tuple[str, str, str]]:
     peaks = found["peak_activations"]
     cards.append(("peak activations", number(max(peaks)), f"shares; least {number(min(peaks))}"))
     if any(found["peak_bytes"]):
-        cards.append(("peak memory", number(max(found["peak_bytes"])), "bytes"))
+        most = max(found["peak_bytes"])
+        name, scale = byte_unit(most)
+        more = f"{number(most)} bytes" if scale > 1 else ""
+        cards.append(("peak memory", f"{number(most / scale)} {name}", more))
     if found["gap"] is not None:
         name = f"lower bound, {CLOCK_NAMES[found['clock']]}"
         cards.append((name, number(found["lower_bound"]) + ends, f"{found['gap']:.2%} above it"))
     return cards
+
+
+def _bounded(found: Iterable[Found]) -> bool:
+    return any(row["gap"] is not None for row in found)
 
 
 def _window(trace: Trace) -> tuple[tuple[Number, Number] | None, str]:
@@ -158,7 +169,7 @@ def _comparison_section(
     return (
         '<section id="comparison"><h2>All schedules</h2>'
         '<p class="hint">Click a heading to sort, a row to see the schedule below.</p>'
-        f'<div class="scroll">{_table([found for found, _ in good])}</div>'
+        + scrolled(_table([found for found, _ in good]), "All schedules")
         + (
             f'<details class="failed"><summary>{len(failed)} cannot serve these numbers</summary>'
             f"<ul>{reasons}</ul></details>"
@@ -171,11 +182,10 @@ def _comparison_section(
 
 def _table(found: Sequence[Found]) -> str:
     in_bytes = any(any(row["peak_bytes"]) for row in found)
-    bounded = any(row["gap"] is not None for row in found)
+    bounded = _bounded(found)
     heads = ["schedule", "makespan", "its bubble", "longest stage", "its bubble"]
     heads += ["peak activations"]
     heads += ["peak bytes"] * in_bytes + ["above bound"] * bounded
-    head = "".join(f'<th scope="col"><button>{name}</button></th>' for name in heads)
     shares = sorted(row[f"bubble_{clock}"] for row in found for clock in CLOCK_NAMES)
     most = 2 * shares[len(shares) * 3 // 4] or 1.0  # full bars for the few far beyond
     body = ""
@@ -183,42 +193,16 @@ def _table(found: Sequence[Found]) -> str:
         cells = f"<td><button>{escape(row['schedule'])}</button></td>"
         for clock in CLOCK_NAMES:
             share = row[f"bubble_{clock}"]
-            cells += _cell(row[clock], number(row[clock]))
+            cells += cell(row[clock], number(row[clock]))
             width = max(0.0, min(1.0, share / most)) * 100
             meter = f'<span class="meter"><i style="width:{width:.1f}%"></i></span>'
-            cells += _cell(share, f"{share:.2%}{meter}")
+            cells += cell(share, f"{share:.2%}{meter}")
         peak = max(row["peak_activations"])
-        cells += _cell(peak, number(peak))
+        cells += cell(peak, number(peak))
         if in_bytes:
-            cells += _cell(max(row["peak_bytes"]), number(max(row["peak_bytes"])))
+            cells += cell(max(row["peak_bytes"]), number(max(row["peak_bytes"])))
         if bounded:
             gap = row["gap"]
-            cells += _cell(1e9 if gap is None else gap, "-" if gap is None else f"{gap:.2%}")
+            cells += cell(1e9 if gap is None else gap, "-" if gap is None else f"{gap:.2%}")
         body += f'<tr data-index="{index}">{cells}</tr>'
-    return f'<table class="sortable"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-
-
-def _cell(value: float, html: str) -> str:
-    return f'<td data-value="{float(value)!r}">{html}</td>'
-
-
-def _picker(found: Sequence[Found]) -> str:
-    buttons = "".join(
-        f'<button data-index="{index}" aria-pressed="false">{escape(row["schedule"])}</button>'
-        for index, row in enumerate(found)
-    )
-    return f'<div class="picker" role="group" aria-label="schedule">{buttons}</div>'
-
-
-def _filled(template: str, **parts: str) -> str:
-    """The template with every {{name}} replaced; what is put in is not looked at again."""
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _asset(template))
-
-
-def _asset(name: str) -> str:
-    return (files("sim") / "page" / name).read_text(encoding="utf-8")
-
-
-def _in_script(text: str) -> str:
-    """JSON that cannot end the script element it stands in."""
-    return text.replace("<", "\\u003c")
+    return f'<table class="sortable">{head(heads)}<tbody>{body}</tbody></table>'

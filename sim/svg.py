@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from html import escape
 
 from .exact import checked_type
-from .palette import KIND_NAMES, shade
+from .palette import DARK_PAPER, GREY, KIND_NAMES, PALE_GREY, PAPER, shade
 from .timeline import bars, checked_trace, fitted
 from .trace import Trace
 
@@ -18,7 +18,7 @@ def gantt_svg(traces: Mapping[str, Trace], *, width: int = 960) -> str:
     """Time lines below each other on one axis of time, with the title of each as its key.
 
     A row per device, a bar per pass, labelled with its microbatch where the label fits; colours as
-    in `gantt`. The grey of titles and marks reads on light and on dark paper.
+    in `gantt`. The picture has paper of its own, dark for those who read dark pages.
     """
     if not checked_type(traces, Mapping, "write {title: trace}"):  # type: ignore[type-abstract]
         raise ValueError("no trace to draw")
@@ -36,11 +36,23 @@ def gantt_svg(traces: Mapping[str, Trace], *, width: int = 960) -> str:
     y += 6
     parts.append(_legend(traces, y))
     height = y + 22
+    return svg("".join(parts), width, round(height))
+
+
+def svg(content: str, width: int, height: int) -> str:
+    """A picture of words (class t: title, l: label, b: on a bar) and shapes.
+
+    A browser tells pictures which pages its reader likes, not on which one they stand: so the paper
+    is drawn too. Light colours are attributes, which stay where a page takes styles away.
+    """
     return (
-        f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width} {height:.0f}' "
-        f"width='{width}' height='{height:.0f}' {FONT} role='img'>"
-        "<style>.t{font-size:13px;fill:#7a8591;font-weight:600}.l{font-size:11px;fill:#7a8591}"
-        f".b{{font-size:{LETTER}px;text-anchor:middle}}</style>" + "".join(parts) + "</svg>"
+        f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width} {height}' width='{width}' "
+        f"height='{height}' {FONT} font-size='11' fill='{GREY}' role='img'><style>"
+        f".t{{font-size:13px;font-weight:600}}.b{{font-size:{LETTER}px;text-anchor:middle}}"
+        ".c{fill:none;stroke-width:1.8}.g{stroke:#8a949e;stroke-opacity:.25}"
+        f"@media(prefers-color-scheme:dark){{.p{{fill:{DARK_PAPER}}}.t,.l{{fill:{PALE_GREY}}}}}"
+        f"</style><rect width='{width}' height='{height}' rx='6' fill='{PAPER}' class='p'/>"
+        f"{content}</svg>"
     )
 
 

@@ -7,15 +7,16 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, Literal
 
-from .front import label_places
+from .front import label_places, stairs
 from .palette import device_tones
-from .svg import FONT
+from .svg import svg
 
 Curve = tuple[Sequence[Any], Sequence[Any]]
 """Where a curve goes: x and y of its corners."""
 
-APART = ("#d55e00", "#2f6fd6", "#0c9f7a", "#c2558f", "#b58900", "#7a8591")
-"""Colours of a few curves, after Okabe and Ito (2008); of more, neighbours look alike."""
+APART = ("#dd7711", "#1450ff", "#009977", "#bb66ee", "#885522", "#6b5a8c")
+"""Colours of a few curves, which everybody can tell apart on light and on dark paper; of more,
+neighbours look alike."""
 BOTTOM, RIGHT, LINE = 44, 26, 18
 
 
@@ -82,21 +83,19 @@ def chart_svg(
         f"{escape(x)}</text><text transform='translate(12,{top + high / 2:.0f}) rotate(-90)' "
         f"class='l' text-anchor='middle'>{escape(y)}</text>"
     )
+    lines = []
     for name, (along, values) in curves.items():
         corners = [at(a, b) for a, b in zip(along, values, strict=True)]
-        parts.append(f"<path d='{_path(corners, shape)}' class='c' stroke='{tones[name]}'/>")
+        lines.append(stairs(corners) if shape == "steps" else corners)
+        drawn, tone = _path(corners, shape), tones[name]
+        parts.append(f"<path d='{drawn}' class='c' fill='none' stroke='{tone}'/>")
     spots = {name: at(*spot) for name, spot in points.items()}
-    inside = [(a - left, top + high - b) for a, b in spots.values()]
-    places = label_places(inside, list(points), (wide, high))
+    above = [[(a - left, top + high - b) for a, b in line] for line in [spots.values(), *lines]]
+    places = label_places(above[0], list(points), (wide, high), curves=above[1:])
     for (name, (a, b)), place in zip(spots.items(), places, strict=True):
         parts.append(f"<circle cx='{a:.1f}' cy='{b:.1f}' r='4' fill='#b5367c'/>")
         parts.append(_label(name, a, b, place) if place else "")
-    return (
-        f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width} {height}' width='{width}' "
-        f"height='{height}' {FONT} role='img'><style>.t{{font-size:13px;fill:#7a8591;"
-        "font-weight:600}.l{font-size:11px;fill:#7a8591}.g{stroke:#8a949e;stroke-opacity:.25}"
-        ".c{fill:none;stroke-width:1.8}</style>" + "".join(parts) + "</svg>"
-    )
+    return svg("".join(parts), width, height)
 
 
 def _ticks(low: float, high: float, most: int) -> list[float]:
@@ -139,7 +138,8 @@ def _legend(
     rows: Sequence[Sequence[tuple[str, float]]], tones: Mapping[str, str], left: int, top: int
 ) -> list[str]:
     return [
-        f"<path d='M{left + a:.0f} {top + LINE * n}h14' class='c' stroke='{tones[name]}'/>"
+        f"<path d='M{left + a:.0f} {top + LINE * n}h14' class='c' fill='none' "
+        f"stroke='{tones[name]}'/>"
         f"<text x='{left + a + 19:.0f}' y='{top + LINE * n + 4}' class='l'>{escape(name)}</text>"
         for n, row in enumerate(rows)
         for name, a in row

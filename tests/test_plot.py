@@ -14,8 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sim
+import sim.search
 from sim.front import PLACES, label_places, pareto_front, usual_range
-from sim.palette import TONES, contrast, shade
+from sim.palette import DARK_PAPER, PAPER, TONES, contrast, shade
+from sim.svg_chart import APART
 from sim.timeline import LETTER, bars, fitted, number
 
 
@@ -181,6 +183,8 @@ def test_the_memory_curve_is_in_bytes_where_costs_tell_bytes_with_the_capacity_d
     assert figure.layout.yaxis.title.text == "memory (GiB)"
     assert [max(curve.y) for curve in figure.data] == [4.0, 3.0]
     assert [shape.y0 for shape in figure.layout.shapes] == [8.0]
+    (word,) = figure.layout.annotations
+    assert (word.text, word.font.color) == ("capacity", None)
 
 
 def test_idle_bars_add_up_to_the_idle_time() -> None:
@@ -232,6 +236,19 @@ def test_no_label_covers_another(points: list[tuple[int, int]]) -> None:
         assert beside or abs(low - other_low) >= 14
 
 
+def test_a_trade_off_names_coincident_schedules_together_and_writes_no_name_over_another() -> None:
+    schedule = sim.FAMILIES["v-half"](4, 8)
+    costs = sim.Costs.uniform(schedule, forward=10, backward=12, weight=8, send=1)
+    frame = sim.search.pareto(4, 8, costs, limits=[2, 4], time_limit=1, progress=False)
+    named = frame[frame["family"]]
+    twins = named.assign(method="twin-of-" + named["method"])
+    figure = sim.search.pareto_figure(pd.concat([frame, twins], ignore_index=True))
+    texts = [text for text in figure.data[-1].text if text]
+    assert "v-half, twin-of-v-half" in texts
+    assert len(texts) <= len(named)
+    assert all(part.name for part in figure.data)
+
+
 def test_schedules_that_all_coincide_still_get_a_label() -> None:
     names = list(sim.FAMILIES)
     frame = pd.DataFrame({"schedule": names, "peak": 1.0, "bubble_makespan": 0.0,
@@ -279,6 +296,17 @@ def test_kinds_of_passes_differ_for_the_colour_blind(sight: str, chunk: int, n_c
             shade(other, chunk, n_chunks).fill, SEEN[sight]
         )
         assert np.linalg.norm(apart) > 14, (one, other)
+
+
+@pytest.mark.parametrize("sight", SEEN)
+def test_any_two_of_a_few_curves_differ_for_the_colour_blind(sight: str) -> None:
+    for one, other in combinations(APART, 2):
+        apart = lab(one, SEEN[sight]) - lab(other, SEEN[sight])
+        assert np.linalg.norm(apart) > 20, (one, other)
+
+
+def test_curves_show_on_light_and_on_dark_paper() -> None:
+    assert min(contrast(tone, paper) for tone in APART for paper in (PAPER, DARK_PAPER)) >= 3
 
 
 @pytest.mark.parametrize("n_chunks", [1, 2, 3, 4, 8])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import shutil
@@ -9,10 +10,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import plotly.graph_objects as go
 import pytest
 
 import sim
+from sim.cli import main
 from sim.outcome import outcome
+from sim.pages import chart_page
 from sim.report import page
 
 CHROME = next(
@@ -85,6 +89,27 @@ def test_a_page_about_nothing_is_refused() -> None:
         page([({"schedule": "1f1b", "error": "no"}, None)])
 
 
+def test_a_page_of_charts_holds_its_table_and_shows_names_as_text() -> None:
+    name = "</script><script>document.title='taken'</script>"
+    figure = go.Figure(layout={"font": {}})
+    html = chart_page(
+        name, {name: figure, "b": figure}, heading=name, facts={name: name}, note=name,
+        command=name, reading={name: [name]},
+        table=[{name: name, "x": 1234567, "y": (0.5, "50%"), "z": None}],
+    )  # fmt: skip
+    assert "<script>document.title" not in html
+    cells = '<td data-value="1234567.0">1,234,567</td><td data-value="0.5">50%</td><td></td>'
+    assert cells in shown(html)
+    with pytest.raises(ValueError, match="at least one figure"):
+        chart_page("nothing", {})
+
+
+def test_a_bound_is_explained_where_there_is_one() -> None:
+    ((found, trace),) = rows("1f1b")
+    assert "The bound" in shown(page([(found, trace)]))
+    assert "The bound" not in shown(page([({**found, "gap": None}, trace)]))
+
+
 def test_a_very_long_time_line_says_what_it_leaves_out() -> None:
     html = page(rows("1f1b", p=8, m=900))
     assert "Shown are the first 12,000 of 14,400 passes." in html
@@ -144,12 +169,16 @@ def resize(browser: Any, width: int) -> None:
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
 
-def choose(browser: Any, name: str) -> None:
+def pick(browser: Any, name: str) -> None:
     browser.execute_script(
         "[...document.querySelectorAll('.picker button')]"
         ".find(button => button.textContent === arguments[0]).click()",
         name,
     )
+
+
+def choose(browser: Any, name: str) -> None:
+    pick(browser, name)
     wait(browser, f"document.getElementById('schedule').dataset.shown === {json.dumps(name)}")
 
 
@@ -285,6 +314,16 @@ def test_no_two_words_of_a_figure_lie_on_each_other(opened: Opened, width: int) 
     )
 
 
+@needs_a_browser
+def test_schedules_that_nothing_beats_are_named(opened: Opened) -> None:
+    driver = opened(page(rows(*sim.FAMILIES, p=8, m=32)), width=1440)
+    hidden = driver.execute_script(
+        "return [...document.querySelectorAll('#comparison .textpoint text')]"
+        ".filter(name => name.style.visibility === 'hidden').map(name => name.textContent)"
+    )
+    assert hidden == []
+
+
 OVERLAPS = """
 const words = figure => [...figure.querySelectorAll('text')]
   .filter(word => word.textContent.trim() && getComputedStyle(word).visibility !== 'hidden')
@@ -356,9 +395,7 @@ def test_the_page_of_measurements_works_from_a_file_too(
     bars = "document.querySelectorAll('#figure .barlayer .point').length"
     driver = opened(measured, width=width, dark=dark, ready=bars)
     for name in ("1f1b", "v-half"):
-        driver.execute_script(
-            "document.querySelector(`[data-name='${arguments[0]}']`).click()", name
-        )
+        pick(driver, name)
         n_ops = sim.FAMILIES[name](2, 2).n_ops
         assert wait(driver, f"{bars} === {2 * n_ops}"), name
         assert driver.execute_script(OVERLAPS) == []
@@ -370,6 +407,105 @@ def test_the_page_of_measurements_works_from_a_file_too(
     words = "getComputedStyle(document.querySelector('#figure .legendtext')).fill"
     assert driver.execute_script(f"return {words}") == grey
     assert driver.get_log("browser") == []
+
+
+TRADE_OFF = "pareto -p 4 -m 8 --forward 10 --backward 12 --weight 8 --limits 2,3,4 --time-limit 3"
+PLANNED = (
+    "plan --model llama-3-8b --cluster 8xh100 --batch 32 --schedules zb-v --pipeline 4 --jobs 1"
+)
+STREAMED = "pipeload bert-large --memory-limit 400MB --memory-limit 200MB"
+COMMANDS = {"pareto": TRADE_OFF, "plan": PLANNED, "pipeload": STREAMED, "measured pipeload": ""}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """A function that gives the page of a command."""
+    folder = tmp_path_factory.mktemp("pages")
+
+    @functools.cache
+    def page_of(name: str) -> str:
+        path = folder / f"{name}.html"
+        if words := COMMANDS[name].split():
+            assert main([*words, "--json", "--html", str(path)]) == 0
+        else:
+            pytest.importorskip("torch", reason="torch is not installed")
+            from backend.cli import main as backend_main
+
+            small = "--layers 4 --width 32 --heads 2 --vocabulary 50 --memory-limit 1MB --loaders 2"
+            demo = str(folder / "demo")
+            words = ["pipeload", demo, "--make-demo", *small.split(), "--repeats", "1"]
+            assert backend_main([*words, "--json", "--html", str(path)]) == 0
+        return path.read_text(encoding="utf-8")
+
+    return page_of
+
+
+@needs_a_browser
+@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize(("width", "dark"), [(375, True), (375, False), (1440, True)])
+def test_the_pages_of_all_commands_fit_and_read_on_any_screen(
+    opened: Opened, made: Callable[[str], str], name: str, width: int, dark: bool
+) -> None:
+    html = made(name)
+    assert html.count("* plotly.js v") == 1
+    assert not re.findall(
+        r"<(?:script|link|img|iframe)[^>]*(?:src|href)\s*=\s*[\"'](?!data:)", html
+    )
+    shown = "document.querySelector('#chart, #schedule').dataset.shown"
+    driver = opened(html, width=width, dark=dark, ready=shown)
+    pictures = {driver.execute_script(f"return {shown}")}
+    for i in range(
+        driver.execute_script("return document.querySelectorAll('.picker button').length")
+    ):
+        driver.execute_script(
+            "document.querySelectorAll('.picker button')[arguments[0]].click()", i
+        )
+        wait(
+            driver,
+            f"document.querySelectorAll('.picker [aria-pressed=true]')[0].dataset.index == {i}",
+        )
+        pictures.add(wait(driver, shown))
+        assert driver.execute_script(OVERLAPS) == []
+        assert driver.execute_script(FAINT) == []
+    assert len(pictures) == {"pipeload": 2, "measured pipeload": 3}.get(name, 1)
+    assert driver.execute_script(OVERLAPS) == []
+    assert driver.execute_script(FAINT) == []
+    assert driver.execute_script("return document.documentElement.scrollWidth") <= width
+    paper = driver.execute_script("return getComputedStyle(document.body).backgroundColor")
+    assert (paper == "rgb(255, 255, 255)") is not dark
+    assert driver.get_log("browser") == []
+
+
+FAINT = """
+const channels = text => (text.match(/[\\d.]+/g) || [0, 0, 0, 0]).map(Number);
+const over = ([r, g, b, a = 1], under) => [r, g, b].map((c, i) => c * a + under[i] * (1 - a));
+const luminance = rgb => rgb.map(c => c / 255)
+  .map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+  .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+const ground = part => {
+  const layers = [];
+  for (let at = part; at; at = at.parentElement) layers.push(getComputedStyle(at).backgroundColor);
+  return layers.reverse().map(channels).reduce((under, top) => over(top, under), [255, 255, 255]);
+};
+const found = [];
+const words = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+while (words.nextNode()) {
+  const text = words.currentNode.data.trim(), part = words.currentNode.parentElement;
+  const style = getComputedStyle(part);
+  if (!text || part.closest('script, style') || style.visibility === 'hidden'
+      || !part.getClientRects().length) continue;
+  let under = ground(part);
+  if (part.matches('.bartext')) {
+    const bar = getComputedStyle(part.closest('.point').querySelector('path'));
+    const [r, g, b, a = 1] = channels(bar.fill);
+    under = over([r, g, b, a * Number(bar.fillOpacity)], under);
+  }
+  const ink = over(channels(part.closest('svg') ? style.fill : style.color), under);
+  const [light, dark] = [luminance(ink), luminance(under)].sort((x, y) => y - x);
+  const contrast = (light + 0.05) / (dark + 0.05);
+  if (contrast < 4.5) found.push(`${text}: ${contrast.toFixed(2)}`);
+}
+return found"""
 
 
 @needs_a_browser

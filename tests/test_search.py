@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +20,9 @@ from sim.search import lower_bound, pareto, pareto_figure, search
 from sim.search.contest import Contest, ProgressLine
 from sim.search.portfolio import _one_by_one
 from sim.search.problem import Placement, problem, stages_on
+
+
+ROOT = Path(__file__).parents[1]
 
 
 def uniform(placement: Placement, p: int, *times: float) -> Costs:
@@ -146,6 +151,70 @@ def test_more_memory_never_costs_time_on_the_pareto_front() -> None:
     best = searched["makespan"].min()
     assert (named[named["peak"] <= 3]["makespan"] >= best).all()
     assert len(pareto_figure(frame).data) == 5
+
+
+def test_more_memory_never_costs_time_per_microbatch() -> None:
+    """A search for a larger limit may find less in its time: then the block of a smaller one."""
+    costs = uniform("v", 4, 10, 12, 8, 1)
+    frame = pareto(4, 12, costs, limits=[2, 2.5, 3, 3.5, 4], time_limit=3, progress=False)
+    searched = frame[~frame["family"]]
+    assert searched["interval"].is_monotonic_decreasing
+    assert (searched["interval_bound"] <= searched["interval"]).all()
+
+
+INTERRUPTED = """
+import signal, sys
+from sim.cli import main
+
+def stop(*_):
+    raise KeyboardInterrupt
+
+main("search -p 2 -m 2 --time-limit 1 --json".split())  # everything is imported and compiled
+signal.signal(signal.SIGPROF, stop)
+signal.setitimer(signal.ITIMER_PROF, 3)  # of processor time: well into it, on a busy machine too
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("search -p 6 -m 30 --memory-limit 3", "interrupted: this is the best so far"),
+        ("pareto -p 6 -m 30", "interrupted: these are the limits done so far"),
+    ],
+)
+def test_ctrl_c_ends_it_and_keeps_what_there_is(words: str, sentence: str) -> None:
+    began = time.monotonic()
+    asked = [*words.split(), *"--forward 10 --backward 12 --weight 8 --time-limit 300".split()]
+    run = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, *asked, "--json"],
+        capture_output=True, text=True, check=True, cwd=ROOT,
+    )  # fmt: skip
+    assert time.monotonic() - began < 200
+    assert sentence in run.stderr
+    found = json.loads(run.stdout.splitlines()[-1])
+    if words.startswith("pareto"):
+        assert 0 < sum(not row["family"] for row in found) < 12
+        assert any(row["family"] for row in found)
+    else:
+        assert found["makespan"] >= found["lower_bound"] > 0
+
+
+def test_the_trade_offs_page_says_what_was_asked_and_names_no_schedule_over_another(
+    tmp_path: Path,
+) -> None:
+    html = tmp_path / "front.html"
+    words = "pareto -p 4 -m 8 --forward 10 --backward 12 --weight 8 --send 1 --limits 2,3,4"
+    assert main([*words.split(), "--time-limit", "3", "--json", "--html", str(html)]) == 0
+    text = html.read_text()
+    assert "<title>Time against memory: 4 devices, 8 microbatches</title>" in text
+    for fact in ("<dt>forward</dt><dd>10</dd>", "<dt>send</dt><dd>1</dd>", 'lang="en"'):
+        assert fact in text
+    assert text.count("* plotly.js v") == 1
+    assert not re.findall(
+        r"<(?:script|link|img|iframe)[^>]*(?:src|href)\s*=\s*[\"'](?!data:)", text
+    )
+    assert "<td>v-half</td>" in text
 
 
 def test_the_command_prints_one_json_object(capsys: pytest.CaptureFixture[str], tmp_path) -> None:  # type: ignore[no-untyped-def]

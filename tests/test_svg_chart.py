@@ -10,6 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sim
+from sim.palette import contrast
+from sim.pipeload import equal_layers, stream
+from sim.pipeload.svg import streaming_svg
 
 NUMBERS = st.floats(-1e9, 1e9).map(lambda value: round(value, 6))
 
@@ -75,3 +78,68 @@ def test_nothing_and_infinity_are_refused() -> None:
         sim.chart_svg()
     with pytest.raises(ValueError, match="infinite"):
         sim.chart_svg({"a": ([1], [float("inf")])})
+
+
+def test_names_of_points_keep_off_the_curves() -> None:
+    curves = {
+        "falls": ([2, 2.5, 3, 4, 5], [27, 21, 12.5, 5, 5]),
+        "rises": ([2, 3.5, 5], [3, 6, 30]),
+    }
+    points = {"v-min": (2, 27), "v-half": (3, 12.5), "v-zb": (4, 5), "a-long-name": (4.25, 18)}
+    for shape in ("straight", "steps"):
+        svg = sim.chart_svg(curves, points=points, shape=shape)  # type: ignore[arg-type]
+        boxes = [
+            (float(x) - {"middle": 0.5, "end": 1, "start": 0}[anchor] * 6 * len(name), float(y),
+             6 * len(name), name)
+            for x, y, anchor, name in re.findall(
+                r"<text x='([\d.]+)' y='([\d.]+)' class='l' text-anchor='(\w+)'>([\w-]+)<", svg
+            )
+            if name in points
+        ]  # fmt: skip
+        assert {name for *_, name in boxes} == set(points)
+        for left, base, wide, name in boxes:
+            for a, b in along(svg):
+                assert not (left < a < left + wide and base - 9 < b < base), (name, shape)
+
+
+def along(svg: str) -> list[tuple[float, float]]:
+    """Points of every curve, closer to each other than a letter is wide."""
+    found = []
+    for path in re.findall(r"<path d='(M[^']*)' class='c'", svg):
+        x = y = 0.0
+        for step, words in [] if "h14" in path else re.findall(r"([MLHV])([-\d. ]+)", path):
+            numbers = [float(word) for word in words.split()]
+            to = (x, numbers[0]) if step == "V" else (numbers[0], [*numbers, y][1])
+            if step != "M":
+                found += [
+                    (x + (to[0] - x) * i / 400, y + (to[1] - y) * i / 400) for i in range(401)
+                ]
+            x, y = to
+    return found
+
+
+def pictures() -> dict[str, str]:
+    schedule = sim.FAMILIES["v-half"](2, 4)
+    trace = sim.simulate(schedule, sim.Costs.uniform(schedule))
+    streamed = stream(equal_layers(4, load=3, compute=1), loaders=2, memory_limit=3)
+    return {
+        "time line": sim.gantt_svg({"one": trace}),
+        "chart": sim.chart_svg({"a": ([1, 2], [3, 4])}, points={"b": (1, 3)}, title="both"),
+        "streamed": streaming_svg(streamed, title="streamed"),
+    }
+
+
+@pytest.mark.parametrize("name", ["time line", "chart", "streamed"])
+def test_words_read_on_the_paper_of_the_picture_light_and_dark(name: str) -> None:
+    svg = pictures()[name]
+    root = ElementTree.fromstring(svg)
+    sheet = next(node for node in root if node.tag.endswith("rect"))
+    assert [sheet.get(side) for side in ("width", "height")] == root.get("viewBox", "").split()[2:]
+    assert contrast(root.get("fill", ""), sheet.get("fill", "")) >= 4.5
+    plain, dark = svg.split("@media(prefers-color-scheme:dark)", 1)
+    assert not re.search(r"fill:#", plain)
+    colours = dict(re.findall(r"([.\w,]+)\{fill:(#\w+)\}", dark.split("</style>")[0]))
+    assert contrast(colours[".t,.l"], colours[".p"]) >= 4.5
+    assert not [
+        node for node in root.iter() if node.get("class") in ("t", "l") and "fill" in node.attrib
+    ]

@@ -1,12 +1,7 @@
 "use strict";
 (() => {
-  const data = JSON.parse(document.getElementById("data").textContent);
-  const style = () => getComputedStyle(document.documentElement);
-  const ink = () => style().getPropertyValue("--soft").trim();
-  const touch = matchMedia("(pointer: coarse)").matches;
-  const config = { responsive: true, displayModeBar: false, displaylogo: false };
+  const { data, draw } = shell;
   const DETAIL = { gantt: "Time line", memory: "Memory", idle: "Idle time" };
-  const drawn = new Set();
   const bytes = text => Uint8Array.from(atob(text), c => c.charCodeAt(0));
 
   // Figures are gzipped: a page with every schedule would be ten times as large.
@@ -21,7 +16,7 @@
   }
 
   // Labels of a time line: those in sight that fit their bars at this width and zoom.
-  const LETTER = 6, LABEL_SIZE = 10, LEFT = 72, MARGIN = 110, SHEET = 690;
+  const LETTER = 6, LABEL_SIZE = 10, LEFT = 72, MARGIN = 110;
   const column = x => x.bdata === undefined ? x
     : new { f8: Float64Array, i1: Int8Array, i2: Int16Array, i4: Int32Array,
             u1: Uint8Array, u2: Uint16Array, u4: Uint32Array }[x.dtype](bytes(x.bdata).buffer);
@@ -51,41 +46,11 @@
     Plotly.restyle(element, { text }, text.map((_, i) => i));
   }
 
-  // Names of points: those on the front first, no other where it would cover a name or a point.
-  function declutter(element) {
-    const boxes = selector => [...element.querySelectorAll(selector)]
-      .map(part => [part, part.getBoundingClientRect()]);
-    const taken = boxes(".scatterlayer .points path").map(([, box]) => box);
-    for (const [text, box] of boxes(".scatterlayer .textpoint text")) {
-      const covers = taken.some(other => Math.min(box.right, other.right) - Math.max(box.left, other.left) > 1
-        && Math.min(box.bottom, other.bottom) - Math.max(box.top, other.top) > 1);
-      text.style.visibility = covers ? "hidden" : "";
-      if (!covers) taken.push(box);
-    }
-  }
-
-  async function draw(id, original, words) {
-    const element = document.getElementById(id);
-    const figure = structuredClone(original);
-    figure.layout.font.color = ink();
-    figure.layout.autosize = true;
-    figure.layout.xaxis.ticklabelstandoff = 4; // two zeros meet in the corner
-    if (touch) figure.layout.dragmode = false;
-    if (id in DETAIL) { // below each other, on one axis of time
-      figure.layout.margin.l = LEFT;
-      figure.layout.yaxis.automargin = false;
-    }
-    element.style.height = `${figure.layout.height}px`; // lest it be lost when the window changes
-    element.setAttribute("role", "img");
-    element.setAttribute("aria-label", words);
-    if (id === "gantt") figure.data = labelled(element, figure);
-    await Plotly.react(element, figure.data, figure.layout, config);
-    if (!drawn.has(id) && id === "gantt") element.on("plotly_relayout", c => relabel(element, c));
-    if (!drawn.has(id) && id.startsWith("comparison")) {
-      element.on("plotly_afterplot", () => declutter(element));
-      declutter(element);
-    }
-    drawn.add(id);
+  // Below each other, on one axis of time.
+  function aligned(element, figure) {
+    figure.layout.margin.l = LEFT;
+    figure.layout.yaxis.automargin = false;
+    if (element.id === "gantt") figure.data = labelled(element, figure);
   }
 
   const table = document.querySelector("table.sortable");
@@ -113,42 +78,19 @@
     const figures = await figuresOf(index);
     if (wanted !== index) return; // another one was clicked meanwhile
     for (const [id, what] of Object.entries(DETAIL)) {
-      await draw(id, figures[id], `${what} of ${chosen.name}`);
+      const first = await draw(id, figures[id], `${what} of ${chosen.name}`, aligned);
+      if (first && id === "gantt") {
+        document.getElementById(id).on("plotly_relayout",
+          change => relabel(document.getElementById(id), change));
+      }
     }
     document.getElementById("schedule").dataset.shown = chosen.name;
   }
 
-  function sortBy(header) {
-    const column = header.cellIndex;
-    const up = header.getAttribute("aria-sort") !== "ascending";
-    for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
-    header.setAttribute("aria-sort", up ? "ascending" : "descending");
-    const key = row => row.cells[column].dataset.value ?? row.cells[column].textContent.trim();
-    rows.sort((a, b) => {
-      const [x, y] = [key(a), key(b)];
-      const order = isNaN(x) || isNaN(y) ? String(x).localeCompare(String(y)) : x - y;
-      return up ? order : -order;
-    });
-    table.tBodies[0].append(...rows);
-  }
-
   buttons.forEach(b => b.addEventListener("click", () => choose(Number(b.dataset.index))));
   rows.forEach(r => r.addEventListener("click", () => choose(Number(r.dataset.index))));
-  if (table) for (const header of table.tHead.rows[0].cells) {
-    header.querySelector("button").addEventListener("click", () => sortBy(header));
-  }
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-    for (const id of drawn) Plotly.relayout(id, { "font.color": ink() });
-  });
-
-  // On paper: as wide as a sheet, dark on light.
-  addEventListener("beforeprint", () => {
-    Plotly.restyle("gantt", { "marker.line.width": 0 }); // edges would leave nothing of thin bars
-    for (const id of drawn) Plotly.relayout(id, { width: SHEET, "font.color": "#586270" });
-  });
-  addEventListener("afterprint", () => {
-    for (const id of drawn) Plotly.relayout(id, { width: null, autosize: true, "font.color": ink() });
-  });
+  addEventListener("beforeprint", () => // edges would leave nothing of thin bars
+    Plotly.restyle("gantt", { "marker.line.width": 0 }));
 
   (async () => {
     for (const [id, figure] of Object.entries(data.comparison)) {

@@ -66,14 +66,14 @@ def pipeload_command(
             least = streamed.smallest_limit
             print(f"no plan for {limit} bytes: {least} is the smallest limit", file=sys.stderr)
     if html:
-        from .plot import streaming_figure
+        from ..pages import told
+        from .page import pipeload_page
 
-        last = rows[-1]
-        trace = stream(
-            streamed, loaders=last["loaders"], memory_limit=last["memory_limit"], disk=disk
-        )
-        figure = streaming_figure(trace, title=f"{streamed.name}, {last['loaders']} loaders")
-        write_text(str(html), figure.to_html(include_plotlyjs=True, full_html=True))
+        asked = {"load": load, "compute": compute} if model in SHAPES else {}
+        if saturation != math.inf:
+            asked |= {"saturation": saturation}
+        facts = told({"model": streamed.name, "layers": len(streamed.layers), **asked})
+        write_text(str(html), pipeload_page(streamed, rows, disk=disk, facts=facts))
     if as_json:
         print(json.dumps(rows))
         return

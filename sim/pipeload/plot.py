@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from ..looks import ALARM, byte_unit, layout, marker, with_unit
-from ..palette import IDLE_TONES, shade
+from ..palette import IDLE_TONES, readable_on, shade
 from ..trace import Trace
 
 LOADING, WAITING = IDLE_TONES[5], "rgba(128,138,150,0.35)"
@@ -32,10 +32,12 @@ def streaming_figure(trace: Trace, *, unit: str = "", title: str = "") -> go.Fig
     fill = shade("F", 0, 1).fill
     _bars(figure, "computing", fill, ops["start"], length, ["inference"] * len(ops), ops["stage"])
     _memory(figure, trace)
-    base = layout(title or f"{trace.schedule.name}: {trace.origin}", height=200 + 34 * len(rows))
-    figure.update_layout(**base, barmode="overlay", uniformtext={"minsize": 7, "mode": "hide"})
+    base = layout(title, height=260 + 44 * len(rows))
+    figure.update_layout(**base, barmode="overlay", uniformtext={"minsize": 9, "mode": "hide"})
     upwards = [rows[0], *reversed(rows[1:])]
     figure.update_yaxes(categoryorder="array", categoryarray=upwards, row=1, col=1)
+    end = max(float(ops["end"].max()), float(loads["end"].max()))
+    figure.update_xaxes(range=[0, end or 1])
     figure.update_xaxes(title={"text": with_unit("time", unit)}, row=2, col=1)
     return figure
 
@@ -49,18 +51,23 @@ def _bars(
     rows: list[str],
     layers: object,
 ) -> None:
+    label = {} if fill == WAITING else {
+        "text": layers, "insidetextfont": {"color": readable_on(fill)},
+    }  # fmt: skip
     figure.add_bar(
         base=start,
         x=length,
         y=rows,
-        text=layers,
+        customdata=layers,
         name=name,
         orientation="h",
         marker=marker(fill),
         textposition="inside",
         insidetextanchor="middle",
         textangle=0,
-        hovertemplate=f"layer %{{text}}: {name} %{{x:,.6~r}} from %{{base:,.6~r}}<extra></extra>",
+        **label,
+        hovertemplate=f"layer %{{customdata}}: {name} %{{x:,.6~r}} from %{{base:,.6~r}}"
+        "<extra></extra>",
         row=1,
         col=1,
     )
@@ -86,7 +93,7 @@ def _memory(figure: go.Figure, trace: Trace) -> None:
         figure.add_hline(
             y=float(trace.capacity[0]) / scale,
             line={"dash": "dash", "width": 1.4, "color": ALARM},
-            annotation={"text": "limit", "font": {"color": ALARM, "size": 11}},
+            annotation={"text": "limit", "font": {"size": 11}},
             row=2,
             col=1,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from ..palette import IDLE_TONES, INK, shade
+from ..svg import svg
 from ..trace import Trace
 
 WIDTH, LEFT, TOP, ROW, MEMORY = 960, 78, 30, 22, 60
@@ -46,12 +47,7 @@ def streaming_svg(trace: Trace, *, title: str = "") -> str:
             f"<path d='M{LEFT} {top:.1f}H{LEFT + end * scale:.1f}' stroke='#cc6677' "
             "stroke-dasharray='5 4' fill='none'/>"
         )
-    return (
-        f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {ground + 8}' "
-        f"width='{WIDTH}' height='{ground + 8}' role='img' font-family='system-ui,sans-serif'>"
-        "<style>.t{font-size:13px;fill:#7a8591;font-weight:600}.l{font-size:11px;fill:#7a8591}"
-        ".b{font-size:11px;text-anchor:middle}</style>" + "".join(parts) + "</svg>"
-    )
+    return svg("".join(parts), WIDTH, ground + 8)
 
 
 def _label(text: str, y: float) -> str:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from .evaluation import Evaluation, evaluate
     from .modulo import ComputedBlock, smallest_interval
     from .portfolio import SearchResult, search
-    from .tradeoff import pareto, pareto_figure
+    from .tradeoff import pareto
+    from .tradeoff_page import pareto_figure
 
 _HOME = {
     "ComputedBlock": "modulo",
@@ -22,7 +23,7 @@ _HOME = {
     "evaluate": "evaluation",
     "lower_bound": "bounds",
     "pareto": "tradeoff",
-    "pareto_figure": "tradeoff",
+    "pareto_figure": "tradeoff_page",
     "search": "portfolio",
     "smallest_interval": "modulo",
     "steady_interval": "bounds",

@@ -85,6 +85,8 @@ def search_command(
         asked.devices, asked.microbatches, asked.costs, memory_limit=limit, memory_bytes=size,
         **asked.options,
     )  # fmt: skip
+    if found.interrupted:
+        print("interrupted: this is the best so far", file=sys.stderr)
     schedule = found.schedule
     if output:
         write_text(output, to_json(schedule))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Annotated, Any
 
 from ..cli_read import read_positive
@@ -57,17 +58,26 @@ def pareto_command(
 
     python -m sim pareto -p 8 -m 32 --forward 10 --backward 12 --weight 8 --send 1 --html front.html
     """
-    from .tradeoff import pareto, pareto_figure
+    given = dict(locals())
+    from .tradeoff import pareto
 
-    asked = read_asked(locals(), default_time=60.0)
+    asked = read_asked(given, default_time=60.0)
     chosen = None
     if limits is not None:
         chosen = [read_positive(entry, "--limits") for entry in limits.split(",")]
-    if html:
+    if html is not None:
         check_writable(html)
     frame = pareto(asked.devices, asked.microbatches, asked.costs, limits=chosen, **asked.options)
+    if frame.attrs["interrupted"]:
+        print("interrupted: these are the limits done so far", file=sys.stderr)
     if html:
-        write_text(html, pareto_figure(frame, clock=asked.clock).to_html(include_plotlyjs=True))
+        from ..pages import told, typed
+        from .tradeoff_page import pareto_page
+
+        facts = told(given, leave=["html", "as_json"])
+        sizes = asked.devices, asked.microbatches
+        page = pareto_page(frame, sizes, clock=asked.clock, facts=facts, command=typed())
+        write_text(html, page)
     rows = plain_numbers(frame.astype(object).where(frame.notna(), None).to_dict("records"))
     if as_json:
         print(json.dumps(rows, allow_nan=False))

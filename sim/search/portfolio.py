@@ -13,8 +13,7 @@ import math
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TypedDict
 
@@ -41,7 +40,7 @@ class SearchResult:
     order of these passes on this placement within the limit takes less. gap: value /
     lower_bound - 1 (0.02: 2 % above it). method: what found it, and what improved it. interval: the
     smallest steady-state time per microbatch found under the limit; interval_bound: no repeating
-    block of that kind can do with less. seconds: wall time spent.
+    block of that kind can do with less. seconds: wall time spent. interrupted: Ctrl-C ended it.
     """
 
     schedule: Schedule
@@ -57,6 +56,7 @@ class SearchResult:
     interval: Number
     interval_bound: Number
     seconds: float
+    interrupted: bool = False
 
 
 def search(
@@ -105,14 +105,17 @@ def search(
         workers,
         ProgressLine(progress and sys.stderr.isatty(), given),
     )
-    with suppress(KeyboardInterrupt):
+    interrupted = False
+    try:
         contest.everything(placement)
         if contest.block is None:
             contest.block = computed_block(
                 given, seconds=_BLOCK_SECONDS, seed=seed, workers=workers
             )
+    except KeyboardInterrupt:
+        interrupted = True
     contest.line.done()
-    return _result(contest, known, limits, began)
+    return replace(_result(contest, known, limits, began), interrupted=interrupted)
 
 
 class _Limits(TypedDict):

@@ -19,7 +19,6 @@ from .problem import Placement, stages_on
 
 if TYPE_CHECKING:
     import pandas as pd
-    import plotly.graph_objects as go
 
 COLUMNS = (
     "limit", "peak", "makespan", "longest_stage", "bubble_makespan", "bubble_longest_stage",
@@ -47,15 +46,17 @@ def pareto(
 
     Columns: `limit` (None for families), `peak` in shares, both clocks and bubbles, and of searched
     ones `lower_bound` (on `clock`), `gap`, `interval` and `interval_bound` (time per microbatch of
-    the steady state), `method`, `proven_optimal`; `family` is True for the named ones.
+    the steady state), `method`, `proven_optimal`; `family` is True for the named ones. Ctrl-C ends
+    it with the limits done so far, and sets `attrs["interrupted"]`.
     """
     place = stages_on(n_devices, placement, max(1, costs.n_stages // n_devices))
     chosen = list(limits) if limits is not None else usual_limits(n_devices, n_microbatches, place)
     if not chosen:
         raise ValueError("limits is empty: name at least one memory limit")
-    rows = []
+    rows: list[dict[str, Any]] = []
     until = time.monotonic() + time_limit
     best: SearchResult | None = None
+    interrupted = False
     shown = progress and sys.stderr.isatty()
     for position, limit in enumerate(sorted(chosen)):
         if shown:
@@ -67,11 +68,18 @@ def pareto(
             time_limit=share, seed=seed, workers=workers, progress=False,
         )  # fmt: skip
         rows.append(_row(limit, found, best, costs))
+        if len(rows) > 1:  # a block that needs less memory serves here as well
+            rows[-1]["interval"] = min(rows[-1]["interval"], rows[-2]["interval"])
+            rows[-1]["interval_bound"] = min(rows[-1]["interval"], rows[-1]["interval_bound"])
         best = found if best is None or found.value <= best.value else best
+        if interrupted := found.interrupted:
+            break
     if shown:
         print(file=sys.stderr)
     rows += _families(n_devices, n_microbatches, costs, placement)
-    return _frame(rows)
+    frame = _frame(rows)
+    frame.attrs["interrupted"] = interrupted
+    return frame
 
 
 def usual_limits(p: int, m: int, place: tuple[int, ...]) -> list[Number]:
@@ -82,56 +90,6 @@ def usual_limits(p: int, m: int, place: tuple[int, ...]) -> list[Number]:
     every = max(1, math.ceil(len(steps) / 12))
     picked = sorted({*steps[::every], steps[-1]})
     return [plain(Fraction(pieces, chunks)) for pieces in picked]
-
-
-def pareto_figure(found: pd.DataFrame, *, clock: Clock = "makespan", unit: str = "") -> go.Figure:
-    """Bubble against memory limit, and below it the interval; named families are marked points."""
-    import plotly.graph_objects as go
-    from plotly.subplots import make_subplots
-
-    searched = found[~found["family"]]
-    named = found[found["family"]]
-    bubble = f"bubble_{clock}"
-    figure = make_subplots(
-        rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.08, row_heights=[0.62, 0.38]
-    )
-    bound = 1 - (1 - searched[bubble].astype(float)) * (searched["gap"].astype(float) + 1)
-    lines: list[tuple[str, Any, Any, int, dict[str, Any]]] = [
-        ("best found", searched["limit"], searched[bubble], 1, {"color": "#2a6fb0", "width": 2.5}),
-        ("cannot be lower", searched["limit"], bound.clip(lower=0), 1,
-         {"color": "#66707c", "dash": "dot"}),
-        ("interval", searched["limit"], searched["interval"], 2,
-         {"color": "#2a6fb0", "width": 2.5}),
-        ("interval bound", searched["limit"], searched["interval_bound"], 2,
-         {"color": "#66707c", "dash": "dot"}),
-    ]  # fmt: skip
-    for name, x, y, row, line in lines:
-        figure.add_trace(
-            go.Scatter(
-                x=[float(value) for value in x], y=[float(value) for value in y], name=name,
-                mode="lines+markers", line=line, customdata=list(searched["method"]),
-                hovertemplate="limit %{x}: %{y:.4g}<br>%{customdata}<extra>" + name + "</extra>",
-            ),
-            row=row, col=1,
-        )  # fmt: skip
-    figure.add_trace(
-        go.Scatter(
-            x=[float(value) for value in named["peak"]], y=[float(v) for v in named[bubble]],
-            text=list(named["method"]), mode="markers+text", textposition="top center",
-            name="named schedules", marker={"color": "#b5367c", "size": 9, "symbol": "diamond"},
-            hovertemplate="%{text}: peak %{x}, bubble %{y:.4g}<extra></extra>",
-        ),
-        row=1, col=1,
-    )  # fmt: skip
-    words = clock.replace("_", " ")
-    figure.update_yaxes(title_text=f"bubble ({words})", tickformat=".0%", rangemode="tozero", row=1)
-    figure.update_yaxes(title_text=f"time per microbatch{f' ({unit})' if unit else ''}", row=2)
-    figure.update_xaxes(title_text="memory limit, in shares of one microbatch per device", row=2)
-    figure.update_layout(
-        template="plotly_white", height=680, legend={"orientation": "h", "y": 1.06},
-        margin={"l": 60, "r": 20, "t": 50, "b": 50},
-    )  # fmt: skip
-    return figure
 
 
 def _row(

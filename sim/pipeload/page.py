@@ -1,0 +1,56 @@
+"""Plans for a streamed model as a page: a table, and the time line of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..ir import counted
+from ..pages import Cell, chart_page, typed
+from .disk import Disk
+from .layers import StreamedModel
+from .play import stream
+from .plot import streaming_figure
+
+HEADS = {
+    "memory_limit": "memory limit (bytes)",
+    "peak_bytes": "peak (bytes)",
+    "versus_load_all": "against loading all first",
+    "versus_keep": "against one loader that keeps all",
+}
+READING = {
+    "How to read it": (
+        "Every bar is a layer with its number: above while a loader reads it from disk, in the "
+        "row of inference while it is computed. A pale bar is the time a loader waits until enough "
+        "memory is free; layers are freed once they are computed.",
+        "The lower picture is the memory in use, with the limit dashed. All loaders share one "
+        "disk.",
+    )
+}
+
+
+def pipeload_page(
+    model: StreamedModel,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    disk: Disk,
+    facts: Mapping[str, str] | None = None,
+) -> str:
+    """The page of some plans, as rows with a limit and a number of loaders each."""
+    figures = {}
+    for row in rows:
+        limit, loaders = row["memory_limit"], row["loaders"]
+        trace = stream(model, loaders=loaders, memory_limit=limit, disk=disk)
+        figures[f"{limit:,} bytes, {counted(loaders, 'loader')}"] = streaming_figure(trace)
+    table: list[dict[str, Cell]] = [
+        {HEADS.get(name, name): _cell(name, value) for name, value in row.items()} for row in rows
+    ]
+    only = next(iter(figures)) if len(figures) == 1 else "Time line of a plan"
+    return chart_page(
+        f"{model.name}, streamed from disk", figures, heading=only, table=table, facts=facts,
+        command=typed(), reading=READING,
+    )  # fmt: skip
+
+
+def _cell(name: str, value: float) -> Cell:
+    return (value, f"{value:.2f} times as fast") if name.startswith("versus") else value
