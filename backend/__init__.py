@@ -66,6 +66,6 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'backend' has no attribute {name!r}")
-    from importlib import import_module
+    from sim.extras import imported
 
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    return getattr(imported(f"{__name__}.{_HOMES[name]}", f"backend.{name}"), name)

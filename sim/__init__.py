@@ -12,13 +12,13 @@ What draws, searches or writes files is imported on first use (`sim.gantt`, `sim
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .cluster import Cluster, Link, nodes
 from .costs import Costs, costs_from_json, costs_to_json, slower
 from .critical_path import Leg, critical_path
 from .engine import simulate
+from .extras import imported, installed
 from .families import FAMILIES
 from .families.family import Family
 from .ir import (
@@ -52,7 +52,8 @@ from .trace import Trace
 from .validate import InvalidSchedule, validate
 
 if TYPE_CHECKING:
-    from . import search, testing
+    from . import search
+    from . import testing as testing
     from .explorer import explore as explore
     from .perfetto import write_perfetto
     from .plot import comparison, gantt, idle, memory_curve
@@ -79,6 +80,8 @@ _ON_FIRST_USE = {
     "write_torch_csv": "torch_csv",
 }
 """Name -> module of this package that has it; "" where it is a module itself."""
+_NEEDS = {"explore": "anywidget", "testing": "hypothesis"}
+"""Names that an extra must be installed for; `import *` leaves them out."""
 
 __all__ = [
     "FAMILIES",
@@ -125,7 +128,6 @@ __all__ = [
     "simulate",
     "slower",
     "steps",
-    "testing",
     "to_json",
     "validate",
     "write_perfetto",
@@ -135,15 +137,13 @@ __all__ = [
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_ON_FIRST_USE})
+    left_out = {name for name, package in _NEEDS.items() if not installed(package)}
+    return sorted({*globals(), *_ON_FIRST_USE} - left_out)
 
 
 def __getattr__(name: str) -> Any:
     if name not in _ON_FIRST_USE:
         raise AttributeError(f"module 'sim' has no attribute {name!r}")
     home = _ON_FIRST_USE[name]
-    return (
-        getattr(import_module(f".{home}", __name__), name)
-        if home
-        else import_module(f".{name}", __name__)
-    )
+    found = imported(f"{__name__}.{home or name}", f"sim.{name}")
+    return getattr(found, name) if home else found

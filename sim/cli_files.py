@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections import Counter
 from fractions import Fraction
 from typing import Annotated, Any
@@ -43,7 +44,7 @@ def export(
     Without a file the schedule is printed: as a grid, or as JSON with --json.
     """
     from .ir import to_json
-    from .torch_csv import to_torch_csv
+    from .torch_csv import left_out, to_torch_csv
 
     targets = [path for path in (torch_csv, perfetto, schedule_json) if path is not None]
     real = [os.path.realpath(path) for path in targets]
@@ -65,6 +66,8 @@ def export(
         texts[schedule_json] = to_json(schedule)
     for path, text in texts.items():
         write_text(path, text)
+    if torch_csv and (lost := left_out(schedule)):
+        print(f"note: {lost}", file=sys.stderr)
     if as_json:
         print(to_json(schedule))
     elif not texts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -72,16 +73,19 @@ def schedule_of(name: str, question: Question, *, strict: bool = True) -> Schedu
 
 
 def schedule_in(path: str) -> Schedule:
-    """The schedule in a file, JSON or torch CSV by its content; validated."""
+    """The schedule in a file, JSON or torch CSV by its content; validated.
+
+    Every error begins with the path: of several files, people must know which one.
+    """
     text = read_text(path)
     if text.lstrip().startswith(("{", "[")) or Path(path).suffix.lower() == ".json":
         try:
             schedule = from_json(text)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
-        validate(schedule)
+        validate(replace(schedule, name=path))
         return schedule
-    return from_torch_csv(text, name=Path(path).stem)
+    return replace(from_torch_csv(text, name=path), name=Path(path).stem)
 
 
 def read_text(path: str) -> str:
@@ -134,13 +138,11 @@ def costs_of(question: Question, schedule: Schedule) -> Costs:
     if given:
         flag = "--" + next(iter(given)).replace("_", "-")
         raise ValueError(f"{flag} and --profile both give costs: leave one of them out")
+    text = read_text(question.profile)
     try:
-        return costs_from_json(read_text(question.profile))
+        return costs_from_json(text)
     except (ValueError, TypeError) as error:
-        text = str(error)
-        raise ValueError(
-            text if question.profile in text else f"{question.profile}: {text}"
-        ) from None
+        raise ValueError(f"{question.profile}: {error}") from None
 
 
 def cluster_of(question: Question, schedule: Schedule) -> Cluster:

@@ -15,6 +15,8 @@ from importlib import import_module
 
 import typer
 
+from .usage import usage
+
 INTERRUPTED = 130
 
 
@@ -66,7 +68,8 @@ class CommandLine:
         except Exception as error:
             if not hasattr(error, "format_message"):
                 raise
-            return _failed(_usage(error), getattr(error, "exit_code", 2))
+            asked = self._command(named, optional=True) if named else None
+            return _failed(usage(error, asked, given), getattr(error, "exit_code", 2))
 
     def _run(self, given: Sequence[str], named: str) -> int:
         if given == ["--version"]:
@@ -132,15 +135,6 @@ def _version() -> str:
         return version("pipebubble")
     except PackageNotFoundError:
         return "pipebubble from a checkout, not installed"
-
-
-def _usage(error: Exception) -> str:
-    """The error of a wrong option or argument as one sentence."""
-    text = str(error.format_message())  # type: ignore[attr-defined]
-    _, said, rule = text.partition(": ")
-    if text.startswith("Invalid value") and said:
-        text = rule
-    return text[:1].lower() + text[1:].rstrip(".")
 
 
 def _failed(sentence: str, code: int) -> int:

@@ -19,6 +19,7 @@ from typing import Any, cast
 
 from .exact import Number, checked, checked_type, checked_whole, exact, plain, plus
 from .ir import Schedule, Step
+from .json_text import parsed
 
 Table = tuple[tuple[Number, ...], ...]
 """Shape `(n_stages, n_slices)`; one column serves all slices alike."""
@@ -176,7 +177,8 @@ class Costs:
 
 def fits(costs: Costs, schedule: Schedule) -> None:
     """ValueError if `costs` do not describe the stages and slices of `schedule`."""
-    checked_type(costs, Costs, "Costs.uniform(schedule, ...) makes them")
+    checked_type(costs, Costs, _FIX)
+    checked_type(schedule, Schedule, "FAMILIES[name](p, m) makes one")
     if costs.n_stages != schedule.n_stages:
         raise ValueError(
             f"costs describe {costs.n_stages} stages, but {schedule.name} has {schedule.n_stages}"
@@ -192,6 +194,7 @@ def fits(costs: Costs, schedule: Schedule) -> None:
 
 def slower(costs: Costs, factors: Sequence[Number]) -> Costs:
     """The same costs with the times of stage s multiplied by `factors[s]`, shape `(n_stages,)`."""
+    checked_type(costs, Costs, _FIX)
     if len(factors) != costs.n_stages:
         raise ValueError(f"{len(factors)} factors for {costs.n_stages} stages: give one per stage")
     factors = [checked(factor, f"factor of stage {s}") for s, factor in enumerate(factors)]
@@ -213,6 +216,7 @@ def slower(costs: Costs, factors: Sequence[Number]) -> Costs:
 
 def costs_to_json(costs: Costs) -> str:
     """The costs as one JSON object, exact: a number no float can hold is written as "1/3"."""
+    checked_type(costs, Costs, _FIX)
 
     def cell(value: Any) -> Any:
         if isinstance(value, tuple):
@@ -229,10 +233,7 @@ def costs_from_json(text: str) -> Costs:
     Cells may be one number, one per stage, or one per stage and slice, as in `Costs.of`. Keys that
     are no field of `Costs` (spread, links, provenance of a measured profile) are passed over.
     """
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"not JSON: {error}") from None
+    found = parsed(text)
     if not isinstance(found, dict) or not isinstance(found.get("forward"), list):
         raise ValueError(
             'no costs: expected a JSON object with a list "forward", one row per stage'
@@ -257,6 +258,7 @@ def costs_from_json(text: str) -> Costs:
 
 
 _FRACTION = re.compile(r"-?[0-9]{1,300}(\.[0-9]{1,300}|/0{0,300}[1-9][0-9]{0,300})?")
+_FIX = "Costs.uniform(schedule, ...) makes them"
 _TIMES = ("forward", "backward", "weight", "fused_backward")
 _TABLES = {
     "forward": 0,

@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, get_args
 
-from .exact import native
+from .exact import checked_type, native
+from .json_text import parsed, shown
 
 Kind = Literal["F", "B", "W", "BW"]
 ValueKind = Literal[
@@ -169,6 +170,9 @@ def writes(schedule: Schedule, op: Op) -> tuple[Value, ...]:
 def steps(schedule: Schedule, device: int) -> Iterator[Step]:
     """The order of one device as atomic steps: mostly single passes, fused runs as one tuple."""
     order = schedule.orders[device]
+    if not schedule.fused:
+        yield from zip(order)  # (op,), (op,), ...
+        return
     heads = {step[0]: step for step in schedule.fused if step}
     position = 0
     while position < len(order):
@@ -184,6 +188,7 @@ def grid(schedule: Schedule, *, mark: tuple[int, int] | None = None, width: int 
 
     Stages are left out where every device holds one. Fused passes are joined by `&`.
     """
+    checked_type(schedule, Schedule, "FAMILIES[name](p, m) makes one")
     brief = schedule.n_stages == schedule.n_devices
     lines = [
         f"{schedule.name}: {counted(schedule.n_devices, 'device')}, "
@@ -222,6 +227,7 @@ def parse_op(text: str) -> Op:
 
 def to_json(schedule: Schedule) -> str:
     """The schedule as one JSON object; `from_json` reads it back, equal."""
+    checked_type(schedule, Schedule, "FAMILIES[name](p, m) makes one")
     return json.dumps(
         {
             "format": JSON_FORMAT,
@@ -240,15 +246,14 @@ def to_json(schedule: Schedule) -> str:
 
 def from_json(text: str) -> Schedule:
     """The schedule in `text`; ValueError with one sentence if it is not one."""
-    try:
-        found: Any = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"not JSON: {error}") from None
+    found = parsed(text)
     if not isinstance(found, dict) or found.get("format") != JSON_FORMAT:
         raise ValueError(f'not a schedule: expected a JSON object with "format": {JSON_FORMAT!r}')
-    wrong = next((key for key in _FIELDS if not _fits(found.get(key), key)), None)
-    if wrong:
-        raise ValueError(f"not a schedule: {wrong!r} must be {_FIELDS[wrong]}")
+    for key, rule in _FIELDS.items():
+        if key not in found:
+            raise ValueError(f"not a schedule: {key!r} is missing: it must be {rule}")
+        for where, value, rule in _misfits(key, found[key]):
+            raise ValueError(f"not a schedule: {where} is {shown(value)}: it must be {rule}")
     rows = [
         [_parse_step(cell, device, position) for position, cell in enumerate(row)]
         for device, row in enumerate(found["orders"])
@@ -266,9 +271,16 @@ def from_json(text: str) -> Schedule:
 _FIELDS = {
     "name": "a string",
     "placement": "a list of device numbers",
-    "n_microbatches": "a whole number",
-    "n_slices": "a whole number",
+    "n_microbatches": "a whole number of at most 18 digits",
+    "n_slices": "a whole number of at most 18 digits",
     "orders": "a list of lists of passes such as F3@5",
+}
+_TYPES: dict[str, Any] = {
+    "name": str,
+    "placement": list,
+    "n_microbatches": int,
+    "n_slices": int,
+    "orders": list,
 }
 
 
@@ -279,16 +291,23 @@ def _parse_step(cell: str, device: int, position: int) -> Step:
         raise ValueError(f"not a schedule: orders[{device}][{position}]: {error}") from None
 
 
-def _fits(value: Any, key: str) -> bool:
-    if key == "name":
-        return isinstance(value, str)
-    if key == "placement":
-        return isinstance(value, list) and all(type(entry) is int for entry in value)
-    if key == "orders":
-        return isinstance(value, list) and all(
-            isinstance(row, list) and all(isinstance(cell, str) for cell in row) for row in value
-        )
-    return type(value) is int
+def _misfits(key: str, value: Any) -> Iterator[tuple[str, Any, str]]:
+    """What does not fit in the value of `key`: where, the value there, and what it must be."""
+    kind = _TYPES[key]
+    if type(value) is not kind or (kind is int and abs(value) >= 10**18):
+        yield repr(key), value, _FIELDS[key]
+    elif key == "placement":
+        for stage, device in enumerate(value):
+            if type(device) is not int or abs(device) >= 10**18:
+                yield f"placement[{stage}]", device, "a device number"
+    elif key == "orders":
+        for device, row in enumerate(value):
+            if type(row) is not list:
+                yield f"orders[{device}]", row, "a list of passes such as F3@5"
+                continue
+            for position, cell in enumerate(row):
+                if type(cell) is not str:
+                    yield f"orders[{device}][{position}]", cell, "a pass such as F3@5"
 
 
 def counted(n: int, noun: str) -> str:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from .exact import Number
+from .exact import Number, checked_type
 from .ir import Schedule, steps
-from .trace import Trace, device_steps, in_time
+from .trace import Trace, checked_trace, device_steps, in_time
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,6 +70,7 @@ def peak_activations(schedule: Schedule) -> tuple[Number, ...]:
     slice of k count 1/(v k). It depends on the order alone: an activation lives from the start of
     its F to the end of its W (or BW), and a device runs its steps one after the other.
     """
+    checked_type(schedule, Schedule, "FAMILIES[name](p, m) makes one")
     peaks: list[Number] = []
     for device, stages in enumerate(schedule.stages_of):
         live = peak = 0
@@ -84,7 +85,7 @@ def peak_activations(schedule: Schedule) -> tuple[Number, ...]:
 
 def peak_bytes(trace: Trace) -> tuple[Number, ...]:
     """The most bytes alive at once on each device, static ones included, shape `(n_devices,)`."""
-    peaks = trace.memory.groupby("device")["live"].max()
+    peaks = checked_trace(trace).memory.groupby("device")["live"].max()
     return tuple(peaks[d].item() if d in peaks.index else 0 for d in _devices(trace))
 
 

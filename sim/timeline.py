@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .exact import Number, checked_type
+from .exact import Number
 from .ir import Op
 from .palette import KIND_NAMES
 from .trace import Trace
+from .trace import checked_trace as checked_trace
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,11 +73,6 @@ def fitted(rows: pd.DataFrame, pixels: float) -> Any:
         for name in ("label", "short")
     )
     return np.where(fits, label, np.where(short_fits, short, ""))
-
-
-def checked_trace(trace: object) -> Trace:
-    """`trace` if it is one; ValueError with the way to one if not."""
-    return checked_type(trace, Trace, "simulate(schedule, costs) makes one")
 
 
 def number(value: Any) -> str:

@@ -20,6 +20,7 @@ import io
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from .files import write_text_atomically
@@ -52,6 +53,23 @@ def to_torch_csv(schedule: Schedule) -> str:
             "for which a torch CSV has no cells: build it with one slice"
         )
     return "".join(",".join(map(torch_cell, order)) + "\n" for order in schedule.orders)
+
+
+def left_out(schedule: Schedule) -> str:
+    """What the CSV of this schedule does not say, as one sentence; "" where it says everything.
+
+    >>> from sim import FAMILIES
+    >>> print(left_out(FAMILIES["2bp-gpipe"](2, 3)))
+    2bp-gpipe runs 2 sets of passes as one step each, such as W0@0&W1@0&W2@0: a torch CSV has \
+them one by one
+    """
+    if not schedule.fused:
+        return ""
+    first = "&".join(map(str, schedule.fused[0]))
+    shown = first if len(first) <= 40 else f"{first[:37]}..."
+    n = len(schedule.fused)
+    steps = f"{n} sets of passes as one step each" if n > 1 else "1 set of passes as one step"
+    return f"{schedule.name} runs {steps}, such as {shown}: a torch CSV has them one by one"
 
 
 def from_torch_csv(text: str, *, name: str = "csv", n_devices: int | None = None) -> Schedule:
@@ -107,17 +125,22 @@ def from_torch_csv(text: str, *, name: str = "csv", n_devices: int | None = None
 
 
 def write_torch_csv(schedule: Schedule, path: str | os.PathLike[str]) -> None:
-    """Write `to_torch_csv(schedule)` to `path`: the whole file, or none where it raises."""
+    """Write `to_torch_csv(schedule)` to `path`: the whole file, or none where it raises.
+
+    Fused passes stand there one by one, without a word: `left_out(schedule)` has the words.
+    """
     write_text_atomically(path, to_torch_csv(schedule))
 
 
 def read_torch_csv(path: str | os.PathLike[str], *, n_devices: int | None = None) -> Schedule:
-    """The schedule in a file, named after it; errors as in `from_torch_csv`, and OSError."""
+    """The schedule in a file, named after it; errors as in `from_torch_csv`, beginning with the
+    path, and OSError."""
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError(f"{path} is not a text file; expected a compute_only CSV") from None
-    return from_torch_csv(text, name=Path(path).stem, n_devices=n_devices)
+    found = from_torch_csv(text, name=str(path), n_devices=n_devices)
+    return replace(found, name=Path(path).stem)
 
 
 _LETTERS: dict[Kind, str] = {"F": "F", "B": "I", "W": "W", "BW": "B"}

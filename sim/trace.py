@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .exact import Number, Ticks
+from .exact import Number, Ticks, checked_type
 from .ir import Schedule
 
 if TYPE_CHECKING:
@@ -73,8 +73,14 @@ class Steps(NamedTuple):
     knows: npt.NDArray[np.bool_]
 
 
+def checked_trace(trace: object) -> Trace:
+    """`trace` if it is one; ValueError with the way to one if not."""
+    return checked_type(trace, Trace, "simulate(schedule, costs) makes one")
+
+
 def device_steps(trace: Trace) -> dict[int, Steps]:
     """The steps of every device that ran any: fused passes count once."""
+    checked_trace(trace)
     ops = trace.ops.reset_index(drop=True)
     ops = ops[~ops.duplicated(["device", "step"])]
     ops = ops.sort_values(["device", "start", "end"], kind="stable")

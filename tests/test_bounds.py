@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim import FAMILIES, Costs, Schedule
+from sim import FAMILIES, Costs, Op, Schedule
 from sim.families.family import Clock
 from sim.search import evaluate, lower_bound, steady_interval
 from sim.testing import costs, schedules
@@ -143,3 +145,65 @@ def test_an_unknown_clock_is_refused() -> None:
     schedule = FAMILIES["1f1b"](2, 2)
     with pytest.raises(ValueError, match="'wall'"):
         lower_bound(schedule, unit(schedule), clock="wall")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("v", [3, 6, 7])
+def test_a_peak_in_thirds_is_a_limit_that_its_schedule_meets(v: int) -> None:
+    for m in (8, 13):
+        schedule = FAMILIES["gis-h"](2, m, v=v)
+        prices = Costs.uniform(schedule, forward=3, backward=5, weight=2, send=1)
+        found = evaluate(schedule, prices)
+        for clock in CLOCKS:
+            bound = lower_bound(
+                schedule, prices, clock=clock, memory_limit=max(found.peak_activations)
+            )
+            assert bound <= getattr(found, clock)
+
+
+def test_a_limit_into_which_nothing_fits_has_no_bound() -> None:
+    schedule = FAMILIES["v-half"](4, 8)
+    prices = Costs.uniform(schedule, forward=10, backward=12, weight=8, send=1)
+    for bound in (lower_bound, steady_interval):
+        said = "nothing fits into a memory limit of 0.5 shares: the smallest that can be met is 1"
+        with pytest.raises(ValueError, match=said):
+            bound(schedule, prices, memory_limit=0.5)
+        assert bound(schedule, prices, memory_limit=1) > 0
+    with pytest.raises(ValueError, match="memory_bytes has 3 entries for 4 devices"):
+        lower_bound(schedule, prices, memory_bytes=[1, 2, 3])
+
+
+@settings(max_examples=100, deadline=None)
+@given(cases)
+def test_the_least_bytes_are_what_one_microbatch_at_a_time_holds(
+    case: tuple[Schedule, Costs],
+) -> None:
+    schedule, prices = case
+    alone = one_by_one(schedule)
+    needs = evaluate(alone, prices).peak_bytes
+    assert lower_bound(schedule, prices, memory_bytes=list(needs)) >= 0
+    if schedule.n_slices > 1 and schedule.n_stages > schedule.n_devices:
+        return  # several orders of one microbatch: the message may name too small a limit
+    for device, need in enumerate(needs):
+        if need > 0:
+            room = [*needs[:device], need * 0.99, *needs[device + 1 :]]
+            with pytest.raises(ValueError, match=rf"nothing fits .*: device {device} holds"):
+                lower_bound(schedule, prices, memory_bytes=room)
+
+
+def one_by_one(schedule: Schedule) -> Schedule:
+    """The same passes on the same devices, a microbatch after the other, every W after its B."""
+    slices = range(schedule.n_slices)
+    orders: list[list[Op]] = [[] for _ in range(schedule.n_devices)]
+    there = {op for order in schedule.orders for op in order}
+    for i in range(schedule.n_microbatches):
+        ahead = [("F", s, i, j) for s in range(schedule.n_stages) for j in slices]
+        back = [
+            (kind, s, i, j)
+            for s in reversed(range(schedule.n_stages))
+            for j in reversed(slices)
+            for kind in ("BW", "B", "W")
+        ]
+        for op in map(Op._make, ahead + back):
+            if op in there:
+                orders[schedule.placement[op.stage]].append(op)
+    return replace(schedule, orders=tuple(map(tuple, orders)), fused=())

@@ -342,7 +342,7 @@ BAD_FILES = {
     "other.json": ('{"a": 1}', "not a schedule"),
     "list.json": ("[1, 2]", "not a schedule"),
     "half.json": ('{"format": "pipebubble.schedule/1", "name"', "not JSON"),
-    "fields.json": ('{"format": "pipebubble.schedule/1", "name": 3}', "'name' must be"),
+    "fields.json": ('{"format": "pipebubble.schedule/1", "name": 3}', "'name' is 3: it must be"),
     "binary.csv": ("\x00\x01\x02", "row 1"),
 }
 

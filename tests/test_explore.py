@@ -119,7 +119,7 @@ def hidden(explorer: Explorer, name: str) -> bool:
 @pytest.mark.parametrize(
     ("start", "values", "words"),
     [
-        ("interleaved", {"group_size": 3}, "group_size is 3 on 4 devices"),
+        ("interleaved", {"group_size": 2}, "group_size is 2 on 4 devices"),
         ("seq1f1b-interleaved", {"group_size": 3}, "group_size is 3"),
         ("1f1b", {"forward": -1.0}, "-1"),
         ("1f1b", {"send": float("nan")}, "nan"),
@@ -221,7 +221,7 @@ def test_a_pinned_schedule_stays_while_the_other_changes() -> None:
 
 
 def test_nothing_is_pinned_where_there_is_nothing_to_pin() -> None:
-    explorer = set_to(explore("interleaved", 4, 8), group_size=3)
+    explorer = set_to(explore("interleaved", 4, 8), group_size=2)
     explorer.pin.value = True
     assert explorer.pin.value is False
     assert explorer.pinned is None

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import product
 from typing import Any
 
 import pytest
 from longest_path import peak, problems, times
 
-from sim import FAMILIES, Costs
+from sim import FAMILIES, Costs, InvalidSchedule, validate
 from sim.families.family import Family
+from sim.families.interleaved import alternating, grouped
 from sim.ir import Schedule, steps
 
 OURS = [
@@ -205,7 +207,12 @@ def test_few_microbatches_keep_the_order_of_many() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"group_size": 3}, "group_size is 3 on 4 devices: it must be at least 4"),
+        (
+            {"group_size": 2},
+            "group_size is 2 on 4 devices, which serves at most 3 microbatches, "
+            "not 8: make it at least 3",
+        ),
+        ({"group_size": 1, "v": 3}, "which serves at most 1 microbatch, not 8"),
         ({"group_size": 0}, "group_size is 0"),
         ({"v": 0}, "v is 0"),
         ({"slices": 2}, "no option 'slices'"),
@@ -214,6 +221,39 @@ def test_few_microbatches_keep_the_order_of_many() -> None:
 def test_options_that_cannot_be_served_are_refused(options: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         FAMILIES["interleaved"](4, 8, **options)
+
+
+@pytest.mark.parametrize("name", ["interleaved", "seq1f1b-interleaved"])
+def test_a_group_smaller_than_the_pipeline_serves_what_it_can_play(name: str) -> None:
+    family = FAMILIES[name]
+    for p, v, k, per_group in product((2, 3, 4, 5, 7), (1, 2, 3, 4), (1, 2, 3), (1, 2, 3, 4)):
+        if (k > 1 and name == "interleaved") or per_group * k >= p:
+            continue
+        most = per_group + 1 if v == 2 else per_group
+        slices = {} if name == "interleaved" else {"slices": k}
+        for m in (1, most, most + 1, 3 * p):
+            options = {"v": v, "group_size": per_group * k, **slices}
+            if v == 1 or per_group * k >= p - 1 or m <= most:
+                validate(family(p, m, **options))
+            else:
+                with pytest.raises(ValueError, match=f"serves at most {most} microbatch.*, not"):
+                    family(p, m, **options)
+
+
+def test_what_a_small_group_refuses_could_not_be_played() -> None:
+    for p, v, size in product((3, 4, 6), (2, 3, 4), (1, 2, 3, 4)):
+        most = size + 1 if v == 2 else size
+        for m in range(most + 1, 3 * p) if size < p - 1 else ():
+            groups = -(-m // size) * size
+            orders = []
+            for r in range(p):
+                mine = range(r, p * v, p)
+                forwards = grouped("F", mine, size, groups)
+                backwards = grouped("BW", mine[::-1], size, groups)
+                order = alternating(forwards, backwards, (v - 1) * size + 2 * (p - r - 1))
+                orders.append(tuple(op for op in order if op.microbatch < m))
+            with pytest.raises(InvalidSchedule):
+                validate(Schedule(tuple(range(p)) * v, tuple(orders), m))
 
 
 def test_an_option_that_is_none_is_left_to_the_family() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from dataclasses import FrozenInstanceError, replace
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -179,19 +180,22 @@ GOOD: dict[str, Any] = json.loads(to_json(FAMILIES["1f1b"](2, 2)))
     [
         ({"format": None}, 'expected a JSON object with "format"'),
         ({"format": "pipebubble.costs/1"}, 'expected a JSON object with "format"'),
-        ({"placement": None}, "'placement' must be a list of device numbers"),
-        ({"placement": [0, "1"]}, "'placement' must be a list of device numbers"),
-        ({"placement": [0, 1.0]}, "'placement' must be a list of device numbers"),
-        ({"placement": [0, True]}, "'placement' must be a list of device numbers"),
-        ({"placement": {"0": 1}}, "'placement' must be a list of device numbers"),
-        ({"n_microbatches": "2"}, "'n_microbatches' must be a whole number"),
-        ({"n_microbatches": 2.0}, "'n_microbatches' must be a whole number"),
-        ({"n_microbatches": True}, "'n_microbatches' must be a whole number"),
-        ({"n_slices": None}, "'n_slices' must be a whole number"),
-        ({"name": 5}, "'name' must be a string"),
-        ({"orders": "F0@0"}, "'orders' must be a list of lists of passes"),
-        ({"orders": ["F0@0"]}, "'orders' must be a list of lists of passes"),
-        ({"orders": [[{"kind": "F"}]]}, "'orders' must be a list of lists of passes"),
+        ({"placement": None}, "'placement' is null: it must be a list of device numbers"),
+        ({"placement": [0, "1"]}, 'placement[1] is "1": it must be a device number'),
+        ({"placement": [0, 1.0]}, "placement[1] is 1.0: it must be a device number"),
+        ({"placement": [0, True]}, "placement[1] is true: it must be a device number"),
+        ({"placement": {"0": 1}}, "'placement' is {\"0\": 1}: it must be a list of device"),
+        ({"n_microbatches": "2"}, "'n_microbatches' is \"2\": it must be a whole number"),
+        ({"n_microbatches": 2.0}, "'n_microbatches' is 2.0: it must be a whole number"),
+        ({"n_microbatches": True}, "'n_microbatches' is true: it must be a whole number"),
+        ({"n_microbatches": "x" * 999}, "'n_microbatches' is \"xxx"),
+        ({"n_microbatches": 10**300}, "it must be a whole number of at most 18 digits"),
+        ({"placement": [10**300, 0]}, "placement[0] is 1000"),
+        ({"n_slices": None}, "'n_slices' is null: it must be a whole number"),
+        ({"name": 5}, "'name' is 5: it must be a string"),
+        ({"orders": "F0@0"}, "'orders' is \"F0@0\": it must be a list of lists of passes"),
+        ({"orders": ["F0@0"]}, 'orders[0] is "F0@0": it must be a list of passes'),
+        ({"orders": [[{"kind": "F"}]]}, 'orders[0][0] is {"kind": "F"}: it must be a pass'),
         ({"orders": [["F0@0", "0F0"]]}, "orders[0][1]: '0F0' is not a pass"),
         ({"orders": [[], ["F0@0&"]]}, "orders[1][0]: '' is not a pass"),
     ],
@@ -201,11 +205,12 @@ def test_json_of_another_shape_gets_one_sentence(change: dict[str, Any], words: 
         from_json(json.dumps({**GOOD, **change}))
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 200
 
 
 @pytest.mark.parametrize("key", [key for key in GOOD if key != "format"])
 def test_json_without_a_key_gets_one_sentence(key: str) -> None:
-    with pytest.raises(ValueError, match=f"not a schedule: '{key}' must be"):
+    with pytest.raises(ValueError, match=f"not a schedule: '{key}' is missing: it must be"):
         from_json(json.dumps({name: value for name, value in GOOD.items() if name != key}))
 
 
@@ -217,6 +222,25 @@ def test_text_that_is_no_json_object_gets_one_sentence(text: str) -> None:
     with pytest.raises(ValueError, match=r"^not (JSON|a schedule): ") as caught:
         from_json(text)
     assert len(str(caught.value)) < 200
+    assert "sys." not in str(caught.value)
+
+
+def test_a_key_that_comes_twice_is_refused() -> None:
+    text = to_json(FAMILIES["1f1b"](2, 2))
+    twice = text.replace('"n_slices"', '"name": "other", "n_slices"')
+    with pytest.raises(ValueError, match=r'^not JSON: the key "name" comes twice'):
+        from_json(twice)
+
+
+def test_a_number_of_thousands_of_digits_is_refused_in_our_words() -> None:
+    text = to_json(FAMILIES["1f1b"](2, 2)).replace(": 2", ": " + "1" * 5000)
+    with pytest.raises(ValueError, match="a number has 5000 digits: it must have at most 4000"):
+        from_json(text)
+
+
+def test_a_path_is_no_text() -> None:
+    with pytest.raises(ValueError, match="expected JSON text, got a PurePosixPath"):
+        from_json(PurePosixPath("schedule.json"))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

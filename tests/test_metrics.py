@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
@@ -113,3 +114,36 @@ def test_idle_time_and_critical_path_add_up_exactly(
     assert all(one.end == two.start for one, two in pairwise(path))
     if receives == "buffered" and iterations == 1:
         assert all(leg.what != "wait" for leg in path)
+
+
+READERS = (sim.makespan, sim.longest_stage, sim.clock_time, sim.busy, sim.bubble, sim.peak_bytes,
+           sim.iteration_times, sim.idle_account, sim.critical_path)  # fmt: skip
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("wrong", [sim.FAMILIES["1f1b"](2, 2), None, 33])
+def test_what_reads_a_trace_refuses_anything_else(
+    reader: Callable[[object], object], wrong: object
+) -> None:
+    with pytest.raises(ValueError, match=r"expected a Trace, got .*simulate\(schedule, costs\)"):
+        reader(wrong)
+
+
+@pytest.mark.parametrize("reader", [sim.peak_activations, sim.to_json, sim.grid, sim.validate])
+def test_what_reads_a_schedule_refuses_anything_else(reader: Callable[[object], object]) -> None:
+    for wrong in (play("1f1b", 2, 2), sim.FAMILIES["1f1b"], None):
+        with pytest.raises(ValueError, match=r"expected a Schedule, got .*FAMILIES\[name\]"):
+            reader(wrong)
+
+
+def test_what_reads_costs_with_a_schedule_refuses_anything_else() -> None:
+    schedule = sim.FAMILIES["1f1b"](2, 2)
+    costs = Costs.uniform(schedule)
+    for reader in (sim.simulate, sim.search.evaluate, sim.search.lower_bound):
+        with pytest.raises(ValueError, match="expected a Costs, got a Schedule"):
+            reader(schedule, schedule)
+        with pytest.raises(ValueError, match="expected a Schedule, got a Costs"):
+            reader(costs, costs)
+    for change in (sim.costs_to_json, lambda wrong: sim.slower(wrong, [1, 1])):
+        with pytest.raises(ValueError, match="expected a Costs, got a Schedule"):
+            change(schedule)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,9 @@ def test_bytes_are_summed_exactly() -> None:
     assert sim.peak_bytes(sim.simulate(schedule, costs, fits)) == (0.5,)
     with pytest.raises(sim.OutOfMemory, match=r"wants 0.1 bytes, 0.09 of 0.49 are free"):
         sim.simulate(schedule, costs, sim.Cluster(1, memory=(0.49,)))
+    one = sim.Costs.uniform(schedule, activation_bytes=1)
+    with pytest.raises(sim.OutOfMemory, match=r"wants 1 byte, 0 of 2 are free"):
+        sim.simulate(schedule, one, sim.Cluster(1, memory=(2,)))
     thirds = sim.FAMILIES["interleaved"](2, 4, v=3)
     trace = sim.simulate(
         thirds, sim.Costs.uniform(thirds, activation_bytes=1, boundary_bytes=1 / 3)
@@ -113,6 +117,42 @@ def test_the_front_door_completes_what_it_imports_on_first_use() -> None:
     assert all(getattr(sim, name) is not None for name in dir(sim))
 
 
+WITHOUT_EXTRAS = """
+import sys
+extras = ("anywidget", "ipywidgets", "hypothesis", "joblib", "numba", "ortools", "torch")
+sys.modules.update(dict.fromkeys((*extras, "safetensors")))  # None: as if not installed
+from sim import *
+import sim, backend, validation
+assert all(getattr(sim, name) is not None for name in dir(sim))
+for module, name in (
+    (sim, "explore"), (sim, "testing"), (backend, "run"), (validation, "calibrate")
+):
+    try:
+        getattr(module, name)
+    except ImportError as error:
+        print(error)
+try:
+    sim.plan("llama-3-8b", "8xh100", sequence=4096, batch=32, jobs=2)
+except ImportError as error:
+    print(error)
+"""
+
+
+def test_without_extras_everything_else_works_and_the_extra_is_named() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_EXTRAS], capture_output=True, text=True, check=True,
+        timeout=120,
+    )  # fmt: skip
+    assert done.stdout.splitlines() == [
+        "sim.explore needs anywidget: pip install 'pipebubble[notebooks]'",
+        "sim.testing needs hypothesis, which is not installed: pip install 'pipebubble[dev]'",
+        "backend.run needs torch, which is not installed: pip install 'pipebubble[torch]'",
+        "validation.calibrate needs torch, which is not installed: pip install 'pipebubble[torch]'",
+        "a plan in several processes needs joblib, which is not installed: "
+        "pip install 'pipebubble[plan]'",
+    ]
+
+
 def test_a_group_larger_than_the_batch_is_the_batch() -> None:
     for p, m, v in ((2, 3, 2), (4, 3, 3), (4, 9, 2)):
         build = sim.FAMILIES["interleaved"]
@@ -141,6 +181,66 @@ def test_more_odd_options_get_a_sentence(
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert said in err
+
+
+@pytest.mark.parametrize(
+    ("package", "typed", "said"),
+    [
+        ("sim", "pipeload uniform --load x", "--load is 'x': it must be a number"),
+        ("sim", "plan --model a --cluster b --devices=x", "--devices is 'x': it must be a whole"),
+        ("sim", "pipeload uniform --loaders 1 --loaders x", "--loaders is 'x': it must be a whole"),
+        ("sim", "pipeload u --max-loaders 0", "--max-loaders is '0': it must be a whole number, 1"),
+        (
+            "sim",
+            "simulate 1f1b --iteration 3",
+            "no such option: --iteration: did you mean --iterations",
+        ),
+        ("backend", "pipeload d --batch 1e3", "--batch is '1e3': it must be a whole number, 1 or"),
+        ("validation", "report -px", "-p is 'x': it must be a whole number, 1 or more"),
+        ("validation", f"calibrate --slices={'9' * 99}x", f"--slices is '{'9' * 37}...': it must"),
+    ],
+)
+def test_a_wrong_value_is_told_with_its_option_and_the_rule(
+    capsys: pytest.CaptureFixture[str], package: str, typed: str, said: str
+) -> None:
+    if package != "sim":
+        pytest.importorskip("torch")
+    assert import_module(f"{package}.cli").main(typed.split()) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith(f"error: {said}")
+
+
+def test_an_error_in_a_file_begins_with_the_path_that_was_typed(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    broken = sim.to_json(sim.FAMILIES["1f1b"](2, 2)).replace("F1@0", "F0@0")
+    files = {"a/x.csv": "0F0,zz", "b/x.csv": "0F0,0B1", "c/x.json": broken, "d.csv": ""}
+    for path, text in files.items():
+        Path(path).parent.mkdir(exist_ok=True)
+        Path(path).write_text(text)
+        assert main(["check", path]) == 1
+        assert capsys.readouterr().err.startswith(f"error: {path}: ")
+    Path("costs").write_text("{}")
+    assert main(["simulate", "1f1b", "-p", "2", "-m", "2", "--profile", "costs"]) == 1
+    assert capsys.readouterr().err.startswith("error: costs: ")
+    Path("good.csv").write_text("0F0,0B0")
+    assert main(["compare", *files, "good.csv", "--json"]) == 0
+    *wrong, good = json.loads(capsys.readouterr().out)
+    assert all(row["error"].startswith(f"{path}: ") for path, row in zip(files, wrong, strict=True))
+    assert good["schedule"] == "good"
+
+
+def test_a_csv_says_what_it_cannot_hold(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    target = ["-p", "2", "-m", "3", "--torch-csv", str(tmp_path / "x.csv")]
+    assert main(["export", "2bp-gpipe", *target]) == 0
+    assert capsys.readouterr().err.splitlines()[1:] == [
+        "note: 2bp-gpipe runs 2 sets of passes as one step each, such as W0@0&W1@0&W2@0: a torch "
+        "CSV has them one by one"
+    ]
+    assert main(["export", "1f1b", *target]) == 0
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_bytes_may_be_fractions(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

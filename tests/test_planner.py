@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -12,12 +13,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sim
+from sim import Op
 from sim.cost_model import (
     Configuration,
     Efficiency,
@@ -28,7 +31,9 @@ from sim.cost_model import (
 from sim.cost_model.configuration import Recompute
 from sim.families.family import Clock
 from sim.hardware import machine_of, with_memory
+from sim.interrupts import deaf_children, held
 from sim.models import MODELS, Model
+from sim.models.shape import Experts
 from sim.planner import (
     DEFAULT_SCHEDULES,
     Orders,
@@ -36,6 +41,7 @@ from sim.planner import (
     Shape,
     Space,
     bytes_at_least,
+    calmly,
     configuration_of,
     configurations,
     estimate,
@@ -49,10 +55,12 @@ from sim.planner import (
     robustness,
     schedule_of,
     seconds_at_least,
+    seconds_on,
     short,
     timeline,
     torchtitan,
 )
+from sim.planner.robustness import Calm
 from sim.search import evaluate
 
 SMALL = Model("small", 14, 512, 8, 32000, kv_heads=4)
@@ -217,30 +225,59 @@ def test_a_damaged_file_is_read_as_far_as_it_is_whole(damage: str, tmp_path: Pat
         plan(SMALL, MACHINE, **asked)
 
 
-def test_ctrl_c_keeps_what_is_done(tmp_path: Path) -> None:
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_ctrl_c_in_a_terminal_keeps_what_is_done(tmp_path: Path, jobs: str) -> None:
     path = tmp_path / "plan.jsonl"
     words = ["plan", "--model", "gpt-98.5b", "--cluster", "64xa100-80g", "--sequence", "1024",
-             "--batch", "512", "--top", "99999", "--jobs", "1", "--results", str(path),
+             "--batch", "512", "--top", "99999", "--jobs", jobs, "--results", str(path),
              "--json"]  # fmt: skip
     process = subprocess.Popen(
         [sys.executable, "-m", "sim", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True, cwd=Path(__file__).parent.parent,
+        text=True, cwd=Path(__file__).parent.parent, start_new_session=True,
     )  # fmt: skip
     try:
         for _ in range(600):
             if path.exists() and len(path.read_text().splitlines()) > 20:
                 break
             time.sleep(0.1)
-        process.send_signal(signal.SIGINT)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all its processes
         out, err = process.communicate(timeout=60)
     finally:
         process.kill()
     found = json.loads(out)
     assert process.returncode == 0
-    assert "interrupted" in err
+    assert err == "interrupted: these are the configurations done so far\n"
     assert found["interrupted"]
     kept = path.read_text().splitlines()[1:]
-    assert found["counts"]["simulated"] + found["counts"].get("memory", 0) >= len(kept) > 10
+    counts = found["counts"]
+    assert counts.get("simulated", 0) + counts.get("memory", 0) >= len(kept) > 10
+
+
+def test_ctrl_c_waits_where_it_is_held_and_ends_what_it_may() -> None:
+    seen = []
+    with held() as outer:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert outer.came
+        with held() as inner:
+            try:
+                with inner.let_through():
+                    os.kill(os.getpid(), signal.SIGINT)
+                    time.sleep(1)
+            except KeyboardInterrupt:
+                seen.append("let through")
+            os.kill(os.getpid(), signal.SIGINT)
+        assert inner.came
+    assert seen == ["let through"]
+
+
+def test_children_started_deaf_stay_deaf() -> None:
+    wait = [sys.executable, "-c", "input(); print('still here')"]
+    with deaf_children():
+        child = subprocess.Popen(
+            wait, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
+    os.killpg(child.pid, signal.SIGINT)
+    assert child.communicate("\n", timeout=60)[0] == "still here\n"
 
 
 def test_other_processes_give_the_same_plan(table: pd.DataFrame) -> None:
@@ -358,6 +395,91 @@ def test_robustness_orders_quantiles_below_the_steady_speed(table: pd.DataFrame)
     assert (found["q95"] < found["steady"]).all()
     calm = robustness(PROBLEM, table, rows=1, draws=2, jitter=0, slow=0)
     assert calm["q50"].item() == pytest.approx(calm["steady"].item(), rel=1e-6)
+
+
+def played_on_every_device(calm: Calm, factors: Any, *, meet: int) -> float:
+    """Seconds of the passes, device by device: a pass is over when the last of the devices that run
+    it together is; `meet` neighbouring replicas do, and all tensor-parallel devices."""
+    c, schedule, costs = calm.configuration, calm.schedule, calm.costs
+    clocks = []
+    for replica in range(c.data):
+        ends: dict[Op, float] = {}
+        free = [0.0] * c.pipeline
+        begun: dict[int, float] = {}
+        left = [list(order) for order in schedule.orders]
+        while any(left):
+            for stage_device, order in enumerate(left):
+                if not order:
+                    continue
+                op = order[0]
+                kind, s, i, part = op
+                needs = [Op(kind, s - 1, i, part)] if kind == "F" and s else []
+                if kind != "F":
+                    needs = [Op("B" if kind == "W" else "F", s, i, part)]
+                    after = [Op(k, s + 1, i, part) for k in ("B", "BW")]
+                    if kind != "W" and s < schedule.n_stages - 1:
+                        needs += [next((o for o in after if o in ends), after[0])]
+                if any(need not in ends for need in needs):
+                    continue
+                start = free[stage_device]
+                for need in needs:
+                    away = schedule.placement[need.stage] != stage_device
+                    edge = min(s, need.stage)
+                    start = max(start, ends[need] + (costs.send[edge] if away else 0))
+                first = replica // meet * meet
+                group = [
+                    stage_device * c.data * c.tensor + r * c.tensor + t
+                    for r in range(first, first + meet)
+                    for t in range(c.tensor)
+                ]
+                alone = float(costs.duration((op,)))
+                ends[op] = max(start + alone * factors[device] for device in group)
+                free[stage_device] = ends[op]
+                begun.setdefault(stage_device, start)
+                order.pop(0)
+        clocks.append(max(free) - min(begun.values()))
+    return max(clocks) / 1e9
+
+
+@pytest.mark.parametrize(
+    ("sizes", "meet"),
+    [
+        ({"tensor": 1, "pipeline": 4, "data": 2}, 1),
+        ({"tensor": 4, "pipeline": 2, "data": 1}, 1),
+        ({"tensor": 2, "pipeline": 2, "data": 2, "schedule": "zb-h1"}, 1),
+        ({"tensor": 2, "pipeline": 2, "data": 2, "zero": 3}, 2),
+        ({"tensor": 1, "pipeline": 2, "data": 4, "expert": 2, "schedule": "v-half",
+          "virtual": 2}, 2),
+    ],
+)  # fmt: skip
+def test_a_machine_of_uneven_devices_is_as_slow_as_one_played_device_by_device(
+    sizes: dict[str, Any], meet: int
+) -> None:
+    model = replace(SMALL, experts=Experts(4, 2, 512)) if "expert" in sizes else SMALL
+    problem = Problem(model, MACHINE, reserve=0)
+    c = Configuration(512, 64, **sizes)
+    orders = Orders()
+    usual = estimate(problem, prepare(problem, c), orders).seconds
+    calm = calmly(problem, c, orders, seconds=usual)
+    assert seconds_on(problem, calm, [1] * 8) == pytest.approx(usual, rel=1e-9)
+    rng = np.random.default_rng(3)
+    for _ in range(5):
+        factors = 1 + rng.random(8)
+        clock = played_on_every_device(calm, factors, meet=meet)
+        seconds = clock + calm.rest * clock / calm.clock + calm.tail
+        assert seconds_on(problem, calm, factors) == pytest.approx(seconds, rel=1e-6)
+    for slow in range(8):  # whichever device it is, its whole group waits
+        factors = [2.0 if device == slow else 1.0 for device in range(8)]
+        assert seconds_on(problem, calm, factors) > 1.3 * usual
+
+
+def test_every_replica_counts_however_many_there_are() -> None:
+    problem = Problem(SMALL, machine_of("64xh100"), reserve=0)
+    c = Configuration(512, 512, tensor=1, pipeline=2, data=32)
+    calm = calmly(problem, c, Orders(), seconds=1)
+    for replica in range(32):
+        factors = [1.5 if device == replica else 1 for device in range(64)]
+        assert seconds_on(problem, calm, factors) > seconds_on(problem, calm, [1] * 64)
 
 
 def test_the_engine_replays_rows_and_finds_queues_only_slower(table: pd.DataFrame) -> None:

@@ -21,7 +21,6 @@ from sim.search.contest import Contest, ProgressLine
 from sim.search.portfolio import _one_by_one
 from sim.search.problem import Placement, problem, stages_on
 
-
 ROOT = Path(__file__).parents[1]
 
 
@@ -185,7 +184,7 @@ sys.exit(main(sys.argv[1:]))
 )
 def test_ctrl_c_ends_it_and_keeps_what_there_is(words: str, sentence: str) -> None:
     began = time.monotonic()
-    asked = [*words.split(), *"--forward 10 --backward 12 --weight 8 --time-limit 300".split()]
+    asked = f"{words} --forward 10 --backward 12 --weight 8 --time-limit 300".split()
     run = subprocess.run(
         [sys.executable, "-c", INTERRUPTED, *asked, "--json"],
         capture_output=True, text=True, check=True, cwd=ROOT,

@@ -82,10 +82,17 @@ def test_one_slice_or_one_stage_per_device_is_the_simpler_family() -> None:
     assert orders("seq1f1b-interleaved", slices=1, v=3) == orders("interleaved", v=3)
 
 
-@pytest.mark.parametrize("size", [3, 5, 2])
-def test_a_block_that_would_deadlock_is_refused_with_one_that_works(size: int) -> None:
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [
+        (3, "group_size is 3, and every microbatch has 2 slices: it counts slices, and must be"),
+        (1, "group_size is 1, and every microbatch has 2 slices: it counts slices, and must be"),
+        (2, "group_size is 2 on 4 devices, which serves at most 2 microbatches, not 8: make"),
+    ],
+)
+def test_a_block_that_would_deadlock_is_refused_with_one_that_works(size: int, said: str) -> None:
     family = FAMILIES["seq1f1b-interleaved"]
-    with pytest.raises(ValueError, match=rf"group_size is {size} units.*e\.g\. (4|6)$") as refusal:
+    with pytest.raises(ValueError, match=said) as refusal:
         family(4, 8, slices=2, group_size=size)
     works = int(str(refusal.value).split()[-1])
     validate(family(4, 8, slices=2, group_size=works))

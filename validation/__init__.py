@@ -39,9 +39,9 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'validation' has no attribute {name!r}")
-    from importlib import import_module
+    from sim.extras import imported
 
     # A submodule binds its own name here when it is imported; the functions of that name go first.
     for each, home in _HOMES.items():
-        globals()[each] = getattr(import_module(f".{home}", __name__), each)
+        globals()[each] = getattr(imported(f"{__name__}.{home}", f"validation.{name}"), each)
     return globals()[name]

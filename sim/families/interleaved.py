@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import chain
 
-from ..ir import Kind, Op, Schedule
+from ..ir import Kind, Op, Schedule, counted
 from .family import Family
 from .subset import first_microbatches
 
@@ -18,8 +18,10 @@ def interleaved(
     Bubble (p-1)(F+B+W)/v on either clock; peak ((v-1)N + 2(p-1) + 1)/v shares on device 0.
 
     Any m >= 1: the last group may be smaller. It keeps its place in the order of a full group, so
-    the bubble then grows by what is missing. `group_size` (p if not given) is at least p, as a
-    microbatch needs p passes to come back to the device. One stage per device is 1F1B.
+    the bubble then grows by what is missing. `group_size` (p if not given) is at least p - 1, or
+    the next group would have to start before the first microbatch is back; a smaller one serves
+    m <= N, a single group, and with two stages per device m = N + 1. The formulas hold from N = p
+    on. One stage per device is 1F1B, whatever N is.
 
     >>> print(interleaved(2, 2))
     interleaved: 2 devices, 4 stages, 2 microbatches
@@ -30,11 +32,7 @@ def interleaved(
     Megatron-LM's. Their warm-up takes all forwards where m = p; ours follows the rule, as fast.
     """
     size = n_devices if group_size is None else group_size
-    if size < n_devices:
-        raise ValueError(
-            f"interleaved: group_size is {size} on {n_devices} devices: it must be at least "
-            f"{n_devices}, the passes after which a microbatch is back on its device"
-        )
+    check_group("interleaved", n_devices, n_microbatches, v=v, size=size)
     size = min(size, max(n_microbatches, n_devices))  # one group, however large, is all of them
     full = -(-n_microbatches // size) * size
     warm_up = (v - 1) * size
@@ -53,6 +51,21 @@ def interleaved(
         name="interleaved",
     )
     return first_microbatches(schedule, n_microbatches)
+
+
+def check_group(name: str, p: int, m: int, *, v: int, size: int, slices: int = 1) -> None:
+    """ValueError if groups of `size` microbatches come back too late for what follows them.
+
+    A device warms up with the whole group on all stages but its last one, and then needs the first
+    microbatch back: that takes p - 1 more units, which must be of this group or its last stage.
+    """
+    most = size + 1 if v == 2 else size
+    if v > 1 and size * slices < p - 1 and m > most:
+        least = -(-(p - 1) // slices) * slices
+        raise ValueError(
+            f"{name}: group_size is {size * slices} on {p} devices, which serves at most "
+            f"{counted(most, 'microbatch')}, not {m}: make it at least {least}"
+        )
 
 
 def grouped(kind: Kind, stages: range, size: int, m: int) -> list[Op]:
@@ -79,7 +92,7 @@ INTERLEAVED = Family(
     passes="F BW",
     bubble="(p-1)*(F+B+W)/v",
     peak="min(((v-1)*N + 2*(p-1) + 1)/v, m)",
-    exact_when="v > 1 and m % N == 0",
+    exact_when="v > 1 and N >= p and m % N == 0",
     options=("v", "group_size"),
     source="Narayanan et al. 2021, arXiv 2104.04473, section 2.2",
 )

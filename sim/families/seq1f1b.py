@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from ..ir import Kind, Op, Schedule
 from .family import Family
-from .interleaved import alternating
+from .interleaved import alternating, check_group
 from .subset import first_microbatches
 
 
@@ -75,7 +75,8 @@ def seq1f1b_interleaved(
 
     `group_size` is U. By default it is the smallest number of whole microbatches that holds p
     units; p itself where k divides it, which is what the paper's code takes (its figure draws p k).
-    U must hold whole microbatches, or the first backward would wait for a slice of a later block.
+    U must hold whole microbatches, or the first backward would wait for a slice of a later block,
+    and p - 1 units unless one block is all there is (see `interleaved`).
 
     Bubble (p-1)(F+B+W)/(v k) on either clock, peak ((v-1)U + 2(p-1) + k)/(v k), both for U >= p
     and whole blocks. Any m works: the last block is laid out in full, then the microbatches that do
@@ -91,11 +92,13 @@ BW1.1@3 BW1@3 BW1.1@1 BW1@1
     p, k = n_devices, slices
     smallest = -(-p // k) * k
     block = group_size or smallest
-    if block % k or block < p:
+    if block % k:
+        works = max(smallest, -(-block // k) * k)
         raise ValueError(
-            f"seq1f1b-interleaved: group_size is {block} units: it must be a multiple of the {k} "
-            f"slices and at least the {p} devices, e.g. {max(smallest, -(-block // k) * k)}"
+            f"seq1f1b-interleaved: group_size is {block}, and every microbatch has {k} slices: it "
+            f"counts slices, and must be a multiple of {k}, e.g. {works}"
         )
+    check_group("seq1f1b-interleaved", p, n_microbatches, v=v, size=block // k, slices=k)
     block = min(block, max(smallest, n_microbatches * k))  # one block, however large, is all of it
     per_block = block // k
     m = -(-n_microbatches // per_block) * per_block

@@ -18,7 +18,7 @@ from .estimate import (
 from .export import Torchtitan, megatron, torchtitan
 from .orders import DEFAULT_SCHEDULES, Orders, Shape, live_counts, short, virtual_stages
 from .problem import Problem
-from .robustness import robustness
+from .robustness import calmly, robustness, seconds_on
 from .rows import configuration_of
 from .search import examine, model_of, plan
 from .store import key_of
@@ -35,6 +35,7 @@ __all__ = [
     "Space",
     "Torchtitan",
     "bytes_at_least",
+    "calmly",
     "cluster_of",
     "configuration_of",
     "configurations",
@@ -53,6 +54,7 @@ __all__ = [
     "robustness",
     "schedule_of",
     "seconds_at_least",
+    "seconds_on",
     "short",
     "shortened",
     "timeline",

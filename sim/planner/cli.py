@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from ..cli_setting import check_writable, write_text
 from ..cost_model import efficiency_of, read_profile
 from ..hardware import Machine, machine_of, read_machine
+from ..interrupts import held
 from .configurations import Space
 from .export import megatron, torchtitan
 from .orders import DEFAULT_SCHEDULES
@@ -20,7 +22,7 @@ from .problem import Problem
 from .robustness import robustness
 from .rows import configuration_of
 from .search import model_of, plan
-from .timeline import replayed, shortened, timeline
+from .timeline import replayed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,8 +36,10 @@ SHOWN = {
 
 WHERE_THEY_DIFFER = ("expert", "zero")
 """Columns that would say the same in every row of most plans."""
-ROBUST = "samples per second when devices differ"
-REPLAYED = "seconds in the engine, where sends queue for wires"
+MORE = {
+    "robustness": "samples per second when devices differ",
+    "replay": "seconds in the engine, where sends queue for wires",
+}
 
 
 def plan_command(
@@ -88,8 +92,8 @@ def plan_command(
     for name, number, least in [("rows", rows, 1), ("robust", robust, 0), ("replay", replay, 0)]:
         if number < least:
             raise ValueError(f"{name} is {number}: it must be a whole number >= {least}")
-    if html and not Path(html).parent.is_dir():
-        raise ValueError(f"there is no folder {Path(html).parent} for {html}: make it first")
+    if html is not None:
+        check_writable(html)
     if torchtitan_dir:
         Path(torchtitan_dir).mkdir(parents=True, exist_ok=True)
     machine = _machine(
@@ -108,29 +112,43 @@ def plan_command(
         schedules=tuple(_words(schedules)), recompute=cast(Any, tuple(_words(recompute))),
         zero=_sizes(zero, "zero"), attention=cast(Any, attention),
     )  # fmt: skip
-    table = plan(
-        problem.model, machine, sequence=sequence, batch=batch, space=space,
-        efficiency=efficiency, top=top, clock=problem.clock, cut=problem.cut,
-        reserve=problem.reserve, results=results, jobs=jobs, progress=True,
-    )  # fmt: skip
-    done = table[table["status"] == "simulated"]
-    if not 1 <= row <= max(len(done), 1):
-        raise ValueError(f"row is {row}: there are rows 1 to {len(done)}")
-    quantiles = robustness(problem, table, rows=rows, draws=robust) if robust else None
-    engine = replayed(problem, table, rows=replay) if replay else None
-    if as_json:
-        found = _object(table, rows, {"robustness": quantiles, "replay": engine})
-        print(json.dumps(found, allow_nan=False))
-    else:
-        _show(table, rows, {ROBUST: quantiles, REPLAYED: engine})
-    if len(done):
+    with held() as ctrl_c:  # what the search has found is shown, whenever Ctrl-C comes
+        table = plan(
+            problem.model, machine, sequence=sequence, batch=batch, space=space,
+            efficiency=efficiency, top=top, clock=problem.clock, cut=problem.cut,
+            reserve=problem.reserve, results=results, jobs=jobs, progress=True,
+        )  # fmt: skip
+        done = table[table["status"] == "simulated"]
+        there, go_on = 1 <= row <= max(len(done), 1), not table.attrs["interrupted"]
+        if go_on and not there:
+            raise ValueError(f"row is {row}: there are rows 1 to {len(done)}")
+        more: dict[str, pd.DataFrame] = {}
+        try:
+            with ctrl_c.let_through():
+                if robust and go_on:
+                    more["robustness"] = robustness(problem, table, rows=rows, draws=robust)
+                if replay and go_on:
+                    more["replay"] = replayed(problem, table, rows=replay)
+        except KeyboardInterrupt:
+            print("interrupted: not everything that was asked for is here", file=sys.stderr)
+        if as_json:
+            print(json.dumps(_object(table, rows, more), allow_nan=False))
+        else:
+            _show(table, rows, more)
+        sys.stdout.flush()
+    if there and len(done):
         chosen = configuration_of(done.iloc[row - 1])
         if html:
-            _picture(problem, chosen, html)
+            from ..pages import typed
+            from .page import row_page
+
+            write_text(html, row_page(problem, done.iloc[row - 1], command=typed()))
         if torchtitan_dir:
             _torchtitan(problem, chosen, Path(torchtitan_dir))
         if megatron_flags:
             print(" \\\n".join(megatron(problem, chosen)), file=sys.stderr if as_json else None)
+    elif html:
+        print(f"{html} is not written: there is no row to show", file=sys.stderr)
 
 
 def _machine(cluster: str, devices: int | None, **wires: Any) -> Machine:
@@ -140,9 +158,7 @@ def _machine(cluster: str, devices: int | None, **wires: Any) -> Machine:
     return read_machine(cluster, devices=devices, **wires)
 
 
-def _object(
-    table: pd.DataFrame, rows: int, more: Mapping[str, pd.DataFrame | None]
-) -> dict[str, Any]:
+def _object(table: pd.DataFrame, rows: int, more: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
     done = table[table["status"] == "simulated"].head(rows)
     refused = table[table["status"] != "simulated"]
     found: dict[str, Any] = {
@@ -151,7 +167,7 @@ def _object(
         "rows": _records(done.drop(columns=["reason"])),
         "refused": _records(refused[["key", "status", "reason"]]),
     }
-    found |= {name: _records(extra) for name, extra in more.items() if extra is not None}
+    found |= {name: _records(extra) for name, extra in more.items()}
     return found
 
 
@@ -170,7 +186,7 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, (str, int, float, bool, type(None))) else None
 
 
-def _show(table: pd.DataFrame, rows: int, more: Mapping[str, pd.DataFrame | None]) -> None:
+def _show(table: pd.DataFrame, rows: int, more: Mapping[str, pd.DataFrame]) -> None:
     done = table[table["status"] == "simulated"].head(rows)
     print(f"{table.attrs['model']} on {table.attrs['machine']}")
     print(f"efficiencies: {table.attrs['efficiency']}")
@@ -182,9 +198,8 @@ def _show(table: pd.DataFrame, rows: int, more: Mapping[str, pd.DataFrame | None
             first = some.iloc[0]
             print(f"{len(some)} {status}, e.g. {first['key']}: {first['reason']}")
     for name, extra in more.items():
-        if extra is not None:
-            print(name)
-            print(_text(extra))
+        print(MORE[name])
+        print(_text(extra))
 
 
 def _text(table: pd.DataFrame) -> str:
@@ -201,13 +216,6 @@ def _sizes(text: str, name: str) -> tuple[int, ...]:
         return tuple(int(word) for word in _words(text))
     except ValueError:
         raise ValueError(f"{name} is {text!r}: give whole numbers, e.g. 1,2,4") from None
-
-
-def _picture(problem: Problem, chosen: Any, path: str) -> None:
-    from ..plot import gantt
-
-    trace = timeline(problem, shortened(chosen, 3 * chosen.pipeline))
-    gantt(trace, unit="s").write_html(path, include_plotlyjs=True)
 
 
 def _torchtitan(problem: Problem, chosen: Any, folder: Path) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from ..cost_model import costs_of
+from ..cost_model import Configuration, costs_of
 from ..costs import Costs
+from ..ir import Schedule
 from ..search import evaluate
 from .estimate import TICKS, prepare, rates
 from .orders import Orders, short
@@ -19,7 +21,21 @@ from .rows import configuration_of
 if TYPE_CHECKING:
     import pandas as pd
 
+Factors = npt.NDArray[np.float64]
 QUANTILES = (0.05, 0.5, 0.95)
+
+
+class Calm(NamedTuple):
+    """An iteration in which nothing is slow. clock, makespan: seconds of the passes played; rest:
+    of the microbatches beyond those; tail: of gradients and optimizer."""
+
+    configuration: Configuration
+    schedule: Schedule
+    costs: Costs
+    clock: float
+    makespan: float
+    rest: float
+    tail: float
 
 
 def robustness(
@@ -29,9 +45,9 @@ def robustness(
 ) -> pd.DataFrame:  # fmt: skip
     """Quantiles of samples per second of the fastest rows of a plan, by Monte Carlo.
 
-    Every draw is an iteration in which each device of a pipeline is slower by |normal| x `jitter`,
-    and one of them, drawn alike, by `slow` besides. A group of `data` pipelines waits for its
-    slowest, so the largest of as many draws counts. All rows see the same random numbers.
+    Every draw is a machine whose devices are slower by |normal| x `jitter` each, and one of them,
+    drawn alike, by `slow` besides. All rows see the same machines. Who waits for whom: see
+    `seconds_on`.
 
     Columns: rank, key, steady (nothing disturbed), one `q..` per quantile, and `kept`, the median's
     share of steady.
@@ -45,9 +61,15 @@ def robustness(
         raise ValueError(f"draws is {draws}: use at least 1")
     orders, found = Orders(), []
     for _, row in table[table["status"] == "simulated"].head(rows).iterrows():
-        times = _times(problem, row, orders, draws, jitter, slow, seed)
         c = configuration_of(row)
-        speeds = np.array([rates(problem, c, t).samples_per_second for t in times])
+        calm = calmly(problem, c, orders, seconds=float(row["seconds"]))
+        rng = np.random.default_rng(seed)
+        speeds = []
+        for _ in range(draws):
+            factors = 1 + jitter * np.abs(rng.standard_normal(c.tensor * c.data * c.pipeline))
+            factors[rng.integers(len(factors))] += slow
+            seconds = seconds_on(problem, calm, factors)
+            speeds.append(rates(problem, c, seconds).samples_per_second)
         steady = float(row["samples_per_second"])
         found.append(
             {"rank": row["rank"], "key": row["key"], "steady": steady}
@@ -57,28 +79,38 @@ def robustness(
     return pd.DataFrame(found)
 
 
-def _times(
-    problem: Problem, row: Any, orders: Orders, draws: int, jitter: float, slow: float, seed: int
-) -> list[float]:
-    c = configuration_of(row)
+def calmly(problem: Problem, c: Configuration, orders: Orders, *, seconds: float) -> Calm:
+    """A configuration whose iteration is known to take `seconds`, ready to be disturbed."""
     prepared = prepare(problem, c)
-    shape = short(prepared.shape)
-    schedule = orders(shape).schedule
+    schedule = orders(short(prepared.shape)).schedule
     costs = costs_of(prepared.bench, prepared.stages, schedule.placement, ticks=TICKS)
-    calm = float(getattr(evaluate(schedule, costs), problem.clock)) / TICKS
-    rest = float(row["seconds"]) - calm - prepared.tail
-    rng = np.random.default_rng(seed)
-    found = []
-    for _ in range(draws):
-        worst = 0.0
-        for _ in range(min(c.data, 8)):  # of more pipelines the slowest hardly changes
-            factors = 1 + jitter * np.abs(rng.standard_normal(c.pipeline))
-            factors[rng.integers(c.pipeline)] += slow
-            disturbed = _slower(costs, [float(factors[device]) for device in schedule.placement])
-            clock = float(getattr(evaluate(schedule, disturbed), problem.clock)) / TICKS
-            worst = max(worst, clock)
-        found.append(worst + rest * worst / calm + prepared.tail)
-    return found
+    played = evaluate(schedule, costs)
+    clock = float(getattr(played, problem.clock)) / TICKS
+    rest = seconds - clock - prepared.tail
+    return Calm(c, schedule, costs, clock, float(played.makespan) / TICKS, rest, prepared.tail)
+
+
+def seconds_on(problem: Problem, calm: Calm, factors: Sequence[float] | Factors) -> float:
+    """Seconds of an iteration where device i of the machine takes `factors[i]` times as long.
+
+    Tensor-parallel devices meet several times in every layer, expert-parallel ones in every layer
+    with experts, and with ZeRO 3 all replicas of a stage in every layer: a pass takes as long as on
+    the slowest of them. Other replicas of the pipeline go on alone until gradients are summed up,
+    when all wait for the slowest. Transfers, that sum and the optimizer take what they always do.
+    """
+    c = calm.configuration
+    together = c.data if c.zero == 3 else c.expert
+    # Neighbours are tensor-parallel, then data-parallel, then stages of a pipeline.
+    shape = c.pipeline, c.data // together, together * c.tensor
+    pipelines = np.asarray(factors, dtype=float).reshape(shape).max(axis=2).T
+    worst = 0.0
+    for pipeline in sorted(pipelines.tolist(), key=max, reverse=True):
+        if calm.makespan * max(pipeline) <= worst:
+            break  # neither it nor any that follows can be slower: all of it as slow would not be
+        disturbed = _slower(calm.costs, [pipeline[device] for device in calm.schedule.placement])
+        played = evaluate(calm.schedule, disturbed)
+        worst = max(worst, float(getattr(played, problem.clock)) / TICKS)
+    return worst + calm.rest * worst / calm.clock + calm.tail
 
 
 def _slower(costs: Costs, factors: Sequence[float]) -> Costs:

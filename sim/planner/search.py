@@ -20,8 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..cost_model import Configuration, Efficiency, efficiency_of, refusal
+from ..extras import imported
 from ..families.family import Clock
 from ..hardware import Machine, machine_of, read_machine
+from ..interrupts import deaf_children, held
 from ..models import MODELS, Model, read_config
 from ..progress import bar
 from .configurations import Space, configurations
@@ -78,8 +80,8 @@ def plan(
     Columns: rank, status ("simulated", "memory", "bound" or "illegal"), reason, the configuration,
     seconds, samples_per_second, tokens_per_second_per_device, mfu, bubble, memory_gib,
     tail_seconds, at_least_seconds, layout and key; of a row that does not fit, memory_gib is what
-    it needs at least. Ctrl-C ends the search and returns what is
-    done, with `attrs["interrupted"]` set. ValueError with one sentence if nothing can run.
+    it needs at least. Ctrl-C ends the search and returns what is done, with `attrs["interrupted"]`
+    set; processes of our own do not hear it. ValueError with one sentence if nothing can run.
     """
     problem = Problem(
         model if isinstance(model, Model) else model_of(model),
@@ -92,32 +94,22 @@ def plan(
     checked_question(problem, space, sequence, batch, top, jobs)
     store = Store(results, question_of(problem))
     rows: dict[str, Row] = {}
-    interrupted = False
-    try:
-        legal: list[Candidate] = []
-        for c in configurations(
-            problem.model, problem.machine, space, sequence=sequence, batch=batch
-        ):
-            if reason := refusal(problem.model, c):
-                rows[key_of(c)] = row_of(c, "illegal", reason)
-            else:
-                try:
-                    legal.append(_bounded(problem, c))
-                except ValueError as error:
-                    rows[key_of(c)] = row_of(c, "illegal", str(error))
-        if not legal:
-            raise ValueError(next(iter(rows.values()))["reason"] if rows else NOTHING)
-        for row in _examined(problem, legal, store, rows, top, jobs, progress):
-            rows[row["key"]] = row
-    except KeyboardInterrupt:
-        interrupted = True
-        print("interrupted: these are the configurations done so far", file=sys.stderr)
-    if not interrupted and not any(row["status"] == "simulated" for row in rows.values()):
-        needs = [row["memory"] for row in rows.values() if row["status"] == "memory"]
-        if not needs:  # what may fit cannot be ordered
-            raise ValueError(next(row["reason"] for row in rows.values()))
-        raise ValueError(too_large(problem, space, min(needs), sequence, batch))
-    return frame(problem, rows.values(), interrupted)
+    with held() as ctrl_c:
+        try:
+            with ctrl_c.let_through():
+                legal = _legal(problem, space, sequence, batch, rows)
+                for row in _examined(problem, legal, store, rows, top, jobs, progress):
+                    rows[row["key"]] = row
+        except KeyboardInterrupt:
+            ctrl_c.came = True
+        if ctrl_c.came:
+            print("interrupted: these are the configurations done so far", file=sys.stderr)
+        elif not any(row["status"] == "simulated" for row in rows.values()):
+            needs = [row["memory"] for row in rows.values() if row["status"] == "memory"]
+            if not needs:  # what may fit cannot be ordered
+                raise ValueError(next(row["reason"] for row in rows.values()))
+            raise ValueError(too_large(problem, space, min(needs), sequence, batch))
+        return frame(problem, rows.values(), ctrl_c.came)
 
 
 def model_of(name: str) -> Model:
@@ -180,9 +172,23 @@ def _orders() -> Orders:
     return Orders()
 
 
-def _bounded(problem: Problem, c: Configuration) -> Candidate:
-    prepared: Prepared = prepare(problem, c)
-    return Candidate(c, seconds_at_least(problem, prepared), bytes_at_least(problem, prepared))
+def _legal(
+    problem: Problem, space: Space, sequence: int, batch: int, rows: dict[str, Row]
+) -> list[Candidate]:
+    """What can be cut so, with its bounds; `rows` gets the rest, each with its reason."""
+    legal: list[Candidate] = []
+    for c in configurations(problem.model, problem.machine, space, sequence=sequence, batch=batch):
+        try:
+            if reason := refusal(problem.model, c):
+                raise ValueError(reason)
+            prepared: Prepared = prepare(problem, c)
+            least = seconds_at_least(problem, prepared), bytes_at_least(problem, prepared)
+            legal.append(Candidate(c, *least))
+        except ValueError as error:
+            rows[key_of(c)] = row_of(c, "illegal", str(error))
+    if not legal:
+        raise ValueError(next(iter(rows.values()))["reason"] if rows else NOTHING)
+    return legal
 
 
 def _examined(
@@ -214,31 +220,36 @@ def _examined(
                     reason = bound_reason(candidate.seconds, slowest)
                     yield row_of(candidate.configuration, "bound", reason, candidate.seconds)
                 break
-            rows = _spread(problem, [each.configuration for each in chosen], slowest, workers, here)
-            store.add(row for row in rows if row["status"] != "bound")
-            best += [row["seconds"] for row in rows if row["status"] == "simulated"]
-            yield from rows
+            wanted = [each.configuration for each in chosen]
+            for rows in _spread(problem, wanted, slowest, workers, here):
+                store.add(row for row in rows if row["status"] != "bound")
+                best += [row["seconds"] for row in rows if row["status"] == "simulated"]
+                yield from rows
             if show:
                 show(first + len(chosen))
 
 
 def _spread(
     problem: Problem, chosen: list[Configuration], slowest: float, workers: int, here: bool
-) -> list[Row]:
-    """Rows from several processes; configurations of one order of passes stay in one of them."""
+) -> Iterator[list[Row]]:
+    """Rows part by part; configurations of one order of passes stay in one of the processes."""
     chosen = sorted(
         chosen, key=lambda c: (c.schedule, c.pipeline, c.virtual, c.n_microbatches, key_of(c))
     )
     if here:
-        return examine(problem, chosen, slowest)
-    from joblib import Parallel, delayed
-
+        yield from (examine(problem, [c], slowest) for c in chosen)
+        return
+    joblib = imported("joblib", "a plan in several processes")
     size = max(-(-len(chosen) // (2 * workers)), 1)
     parts = [chosen[first : first + size] for first in range(0, len(chosen), size)]
-    found: list[list[Row]] = Parallel(n_jobs=workers)(
-        delayed(examine)(problem, part, slowest) for part in parts
-    )
-    return [row for rows in found for row in rows]
+    tasks = [joblib.delayed(examine)(problem, part, slowest) for part in parts]
+    backend, _ = joblib.parallel.get_active_backend()
+    if type(backend).__name__ != "LokyBackend":  # processes that are not ours
+        yield from joblib.Parallel(n_jobs=workers)(tasks)
+        return
+    with deaf_children():
+        coming = joblib.Parallel(n_jobs=workers, return_as="generator")(tasks)
+    yield from coming
 
 
 def _workers(jobs: int | None, candidates: int) -> tuple[int, bool]:

@@ -23,6 +23,7 @@ from ..families.family import Clock
 from ..ir import Schedule
 from .ledgers import Ledger, ledgers
 from .paths import Passes, Path, Time, passes
+from .room import check_room
 from .waits import first_backwards
 
 
@@ -45,9 +46,11 @@ def lower_bound(
     """The best proven lower bound on `clock` for any order of the passes of `schedule`.
 
     memory_limit: live activations a device may hold, in shares; memory_bytes: bytes it may hold,
-    static ones included (one number, or one per device). None is unlimited.
+    static ones included (one number, or one per device). None is unlimited; ValueError for a limit
+    into which nothing fits.
     """
     fits(costs, schedule)
+    check_room(schedule, costs, memory_limit, memory_bytes)
     if clock not in ("makespan", "longest_stage"):
         raise ValueError(f"clock is {clock!r}: it must be 'makespan' or 'longest_stage'")
     found = passes(schedule, costs)
@@ -87,8 +90,10 @@ def steady_interval(
 
     A device needs the time of its passes; and a microbatch occupies its memory for at least the
     shortest way from F to the end of W, so that `sum of (life * size) <= limit * interval`.
+    ValueError for a limit into which nothing fits.
     """
     fits(costs, schedule)
+    check_room(schedule, costs, memory_limit, memory_bytes)
     found = passes(schedule, costs)
     best: Time = 0
     for device in range(schedule.n_devices):

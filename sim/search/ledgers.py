@@ -44,8 +44,9 @@ def ledgers(
     stages = schedule.stages_of[device]
     found = []
     if shares is not None:
-        pieces = math.floor(exact(shares) * len(stages))
-        found.append(Ledger(pieces, dict.fromkeys(stages, 1), dict.fromkeys(stages, 0)))
+        found.append(
+            Ledger(pieces(shares, len(stages)), dict.fromkeys(stages, 1), dict.fromkeys(stages, 0))
+        )
     if size is not None:
         mine = size[device] if isinstance(size, Sequence) else size
         static = sum(exact(costs.static_bytes[s]) for s in stages)
@@ -58,3 +59,15 @@ def ledgers(
             )
         )
     return found
+
+
+def pieces(shares: Number, n_stages: int) -> int:
+    """How many activations of one stage make so many shares of a device with `n_stages`.
+
+    A third as a float is a little less than a third; it counts as the whole number it stands for.
+
+    >>> pieces(4 / 3, 3), pieces(1.34, 3), pieces(1.33, 3)
+    (4, 4, 3)
+    """
+    whole = math.floor(exact(shares) * n_stages)
+    return whole + (isinstance(shares, float) and (whole + 1) / n_stages == shares)

@@ -93,7 +93,6 @@ def search(
         raise ValueError(f"workers is {workers!r}: it must be a whole number >= 1")
     limits = _Limits(memory_limit=memory_limit, memory_bytes=memory_bytes)
     given = problem(place, n_microbatches, costs, clock=clock, **limits)
-    _check_limits(given, costs, memory_limit, memory_bytes)
     plain_order = _one_by_one(place, n_microbatches)
     known = lower_bound(plain_order, costs, clock=clock, **limits)
     contest = Contest(
@@ -196,32 +195,6 @@ def _one_by_one(place: tuple[int, ...], m: int) -> Schedule:
         for s in stages[::-1]:
             orders[place[s]] += [Op("B", s, i), Op("W", s, i)]
     return Schedule(place, tuple(map(tuple, orders)), m, name="one by one")
-
-
-def _check_limits(
-    given: Problem,
-    costs: Costs,
-    shares: Number | None,
-    size: Number | Sequence[Number] | None,
-) -> None:
-    """ValueError with the smallest limit that can be met, if this one cannot."""
-    if shares is not None and (given.limits[0] < given.chunks).any():
-        raise ValueError(
-            f"nothing fits into a memory limit of {shares} shares: the smallest that can be met is "
-            "1, one microbatch at a time"
-        )
-    if size is None:
-        return
-    needed = evaluate(_one_by_one(given.placement, 1), costs).peak_bytes
-    room = list(size) if isinstance(size, Sequence) else [size] * given.n_devices
-    short = [d for d, (need, have) in enumerate(zip(needed, room, strict=True)) if need > have]
-    if short:
-        worst = max(short, key=lambda d: needed[d])
-        raise ValueError(
-            f"nothing fits into a memory limit of {room[worst]} bytes: device {worst} holds "
-            f"{needed[worst]} even with one microbatch at a time, so that is the smallest that can "
-            "be met"
-        )
 
 
 def _in_ticks(given: Problem, bound: Number) -> int:

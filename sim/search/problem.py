@@ -22,6 +22,7 @@ from ..exact import Number, Ticks, checked, common_ticks, exact, plain
 from ..families.family import Clock
 from ..ir import Kind, Op, Schedule
 from ._compiled import Ints
+from .ledgers import pieces
 
 Placement = Literal["straight", "loop", "v"]
 PASSES: tuple[Kind, ...] = ("F", "B", "W")
@@ -191,7 +192,7 @@ def _memory(
     change[0, 0::3], change[0, 2::3] = 1, -1
     if shares is not None:
         checked(shares, "memory_limit")
-        limits[0] = math.floor(exact(shares) * (n_stages // n_devices))
+        limits[0] = pieces(shares, n_stages // n_devices)
     if size is not None:
         room = list(size) if isinstance(size, Sequence) else [size] * n_devices
         if len(room) != n_devices:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from ..exact import exact
+from ..extras import imported
 from ..families import FAMILIES
 from ._orders import fits_memory
 from .greedy import greedy, listed
@@ -38,7 +39,7 @@ def starts(
 ) -> Iterator[Start]:
     """Orders within the limits, one after the other, in about so many seconds."""
     yield from of_families(problem, placement)
-    import numba  # noqa: F401  plain Python would not come to an end: better say what is missing
+    imported("numba", "a search")  # plain Python would not come to an end
 
     yield from of_rules(problem, seconds=0.4 * seconds, seed=seed)
     yield from of_computed_block(problem, seconds=0.3 * seconds, seed=seed, workers=workers)

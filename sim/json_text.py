@@ -1,0 +1,56 @@
+"""JSON that people wrote: one sentence for whatever could be meant in two ways, or not be held."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+MOST_DIGITS = 4000
+"""Python itself would not turn a much longer one into a number."""
+
+
+def parsed(text: str) -> Any:
+    """What the JSON in `text` says; ValueError with one sentence if it is none.
+
+    Unlike `json.loads` it refuses a key that comes twice in one object, of which the first would be
+    lost without a word.
+
+    >>> parsed('{"p": 4, "p": 8}')
+    Traceback (most recent call last):
+        ...
+    ValueError: not JSON: the key "p" comes twice in one object: leave one of them out
+    """
+    if not isinstance(text, (str, bytes, bytearray)):
+        raise ValueError(f"expected JSON text, got a {type(text).__name__}: read the file first")
+    try:
+        return json.loads(text, object_pairs_hook=_object, parse_int=_whole)
+    except RecursionError:
+        raise ValueError("not JSON: brackets in brackets, too deep to read") from None
+    except ValueError as error:
+        raise ValueError(f"not JSON: {error}") from None
+
+
+def shown(value: Any) -> str:
+    """A value as JSON writes it, cut where it is long.
+
+    >>> shown(None), shown("2"), shown([1, 2, 3])
+    ('null', '"2"', '[1, 2, 3]')
+    """
+    text = json.dumps(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            twice = f"the key {shown(key)} comes twice in one object"
+            raise ValueError(f"{twice}: leave one of them out")
+        found[key] = value
+    return found
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > MOST_DIGITS:
+        raise ValueError(f"a number has {len(digits)} digits: it must have at most {MOST_DIGITS}")
+    return int(digits)
