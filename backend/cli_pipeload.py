@@ -16,7 +16,13 @@ EXAMPLE = """Run a model from disk under a memory limit, layer by layer.
 
 Example: `python -m backend pipeload demo --make-demo`, then
 `python -m backend pipeload demo --memory-limit 60MB --loaders 2`.
+
+A checkpoint of Llama, Mistral, Qwen2 or Qwen3 (config.json and safetensors) is converted first, one
+layer at a time: `python -m backend pipeload my-model --from CHECKPOINT_DIR`.
 """
+
+FACTS = ("model", "layers", "model_bytes", "memory_limit", "loaders", "output_identical")
+"""What the page tells above its picture."""
 
 
 def pipeload_command(
@@ -30,11 +36,17 @@ def pipeload_command(
     make_demo: Annotated[
         bool, typer.Option("--make-demo", help="First store a transformer in MODEL_DIR.")
     ] = False,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option("--from", help="First convert the checkpoint in this directory."),
+    ] = None,
     layers: Annotated[int, typer.Option(help="Blocks of the demo.")] = 12,
     width: Annotated[int, typer.Option(help="Width of the demo.")] = 512,
     heads: Annotated[int, typer.Option(help="Heads of the demo.")] = 8,
     vocabulary: Annotated[int, typer.Option(help="Vocabulary of the demo.")] = 8192,
-    sequence: Annotated[int, typer.Option(help="Tokens of a sequence of the demo.")] = 128,
+    sequence: Annotated[
+        int, typer.Option(help="Tokens of a sequence; a stored demo has its own.")
+    ] = 128,
     seed: Annotated[int, typer.Option(help="Of the demo's weights and the input.")] = 0,
     batch: Annotated[int, typer.Option(min=1, help="Sequences to compute at once.")] = 1,
     repeats: Annotated[int, typer.Option(min=1, help="Runs of each kind; the fastest counts.")] = 3,
@@ -60,8 +72,16 @@ def pipeload_command(
         raise UsageError(f"--loaders is {loaders}: 1 or more, or 0 to let the planner choose")
     if html is not None:
         check_writable(str(html))
+    if make_demo and checkpoint:
+        raise UsageError("--make-demo and --from both say what MODEL_DIR is to hold: give one")
+    if sequence < 1:
+        raise UsageError(f"--sequence is {sequence}: it must be at least 1")
     from .pipeload_demo import make_demo as store_demo
 
+    if checkpoint:
+        from .checkpoint import convert_checkpoint
+
+        convert_checkpoint(checkpoint, model_dir, progress=not as_json)
     if make_demo:
         store_demo(
             model_dir, layers=layers, width=width, heads=heads, vocabulary=vocabulary,
@@ -72,12 +92,13 @@ def pipeload_command(
         limit=limit,
         loaders=loaders,
         batch=batch,
+        sequence=sequence,
         seed=seed,
         repeats=repeats,
         compare=compare,
         throttle=throttle,
         html=html,
-        only_made=make_demo and not memory_limit,
+        only_made=bool(make_demo or checkpoint) and not memory_limit,
     )
     if as_json:
         print(json.dumps(found))
@@ -93,6 +114,7 @@ def _measured(
     limit: int | None,
     loaders: int,
     batch: int,
+    sequence: int,
     seed: int,
     repeats: int,
     compare: bool,
@@ -108,12 +130,13 @@ def _measured(
 
     from .layer_files import open_model
     from .pipeload import streamed_model
-    from .pipeload_demo import demo_inputs, skeletons
     from .pipeload_profile import Kind, measured_runs, profile_layers, resident_output
+    from .recipes import inputs_for, skeletons
     from .throttle import Throttle
 
     stored = open_model(directory)
-    modules, inputs = skeletons(stored), demo_inputs(stored, batch=batch, seed=seed)
+    modules = skeletons(stored)
+    inputs = inputs_for(stored, batch=batch, sequence=sequence, seed=seed)
     model = streamed_model(stored, modules, inputs)
     about: dict[str, Any] = {
         "model": str(directory),
@@ -174,10 +197,10 @@ def _measured(
         found[f"{name}_simulated"] = measured.simulated
         found[f"{name}_peak_bytes"] = measured.peak_bytes
     if html:
-        from sim.pipeload.plot import streaming_figure
+        from .pipeload_page import pipeload_page
 
-        figure = streaming_figure(streamed.run.trace, unit="s", title=f"{directory}: measured")
-        write_text(str(html), figure.to_html(include_plotlyjs=True, full_html=True))
+        kept = {name: found[name] for name in FACTS if name in found}
+        write_text(str(html), pipeload_page({"streamed": streamed, **runs}, kept))
     return found
 
 

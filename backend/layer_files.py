@@ -11,94 +11,31 @@ safetensors has no checksum, so the list holds one (CRC-32 of the file).
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import shutil
+import shlex
 import zlib
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import torch
-from safetensors.torch import save
-from torch import Tensor, nn
+from torch import Tensor
 
-from .layer_memory import TYPES, Entry, aligned, entries_of, fresh_memory
+from .layer_memory import Entry, aligned, entries_of, fresh_memory
+from .layer_store import FORMAT, LIST, LayerFileError, Part, StoredModel, store_model
 
-FORMAT = "pipebubble.streamed-model/1"
-LIST = "model.json"
+__all__ = [
+    "CHUNK",
+    "LayerFileError",
+    "Part",
+    "StoredModel",
+    "drop_cache",
+    "open_model",
+    "read_part",
+    "store_model",
+]
+
 CHUNK = 1 << 20
 HEADER_LIMIT = 100_000_000  # what safetensors itself allows
-
-
-class LayerFileError(ValueError):
-    """A model directory, or a file in it, that cannot be written or is not what its list says."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """One file: `bytes` its tensors take in memory, each rounded up to a multiple of 64, `size` and
-    CRC-32 `checksum` of the file; whether its tensors stay in memory throughout."""
-
-    file: str
-    bytes: int
-    size: int
-    checksum: int
-    resident: bool
-
-
-@dataclass(frozen=True)
-class StoredModel:
-    """The parts of a model in order of computation. recipe: what rebuilds its modules, if known."""
-
-    directory: Path
-    parts: tuple[Part, ...]
-    recipe: Mapping[str, Any]
-
-
-def store_model(
-    modules: Sequence[nn.Module],
-    directory: str | Path,
-    *,
-    resident: Collection[int] = (),
-    recipe: Mapping[str, Any] | None = None,
-) -> StoredModel:
-    """Writes `modules`, which run one after the other, as a model that can be streamed.
-
-    resident: positions of modules that stay in memory (embedding, head). recipe: kept for whoever
-    rebuilds the modules. LayerFileError if the disk is full or the directory holds a model; then
-    nothing of this one is left.
-    """
-    directory = Path(directory)
-    if (directory / LIST).exists():
-        raise LayerFileError(f"{directory} already holds a model: remove it or name another")
-    needed = sum(t.nbytes for module in modules for t in module.state_dict().values())
-    written: list[Path] = []
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(directory).free
-        if free < needed:
-            raise OSError(errno.ENOSPC, f"{needed} bytes needed, {free} free")
-        parts = []
-        for i, module in enumerate(modules):
-            written.append(directory / f"part-{i:04d}.safetensors")
-            parts.append(_write_part(_tensors(module, i), written[-1], i in resident))
-        written.append(directory / LIST)
-        found = {"format": FORMAT, "recipe": dict(recipe or {}), "parts": [*map(asdict, parts)]}
-        _write(json.dumps(found, indent=1).encode(), written[-1])
-    except OSError as error:
-        for path in written:
-            path.unlink(missing_ok=True)
-            _unfinished(path).unlink(missing_ok=True)
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        why = "the disk is full" if full else error.strerror
-        raise LayerFileError(
-            f"cannot write the model to {directory}: {why}; {needed} bytes are needed, and "
-            "what was written is removed"
-        ) from None
-    return StoredModel(directory, tuple(parts), dict(recipe or {}))
 
 
 def open_model(directory: str | Path) -> StoredModel:
@@ -133,6 +70,11 @@ def _no_model(directory: Path, error: OSError) -> str:
     if not directory.is_dir():
         why = "it is a file" if directory.exists() else "there is no such directory"
         return f"{directory} holds no model: {why}; {fix}, or an example with --make-demo"
+    if (directory / "config.json").exists():
+        return (
+            f"{directory} is a checkpoint, not a model that can be streamed: convert it with "
+            f"python -m backend pipeload OUT_DIR --from {shlex.quote(str(directory))}"
+        )
     if others := sorted(path.name for path in directory.glob("*.safetensors")):
         return (
             f"{directory} holds {others[0]}, but no {LIST}, which says what is computed in which "
@@ -201,41 +143,6 @@ def drop_cache(model: StoredModel) -> None:
                 os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         finally:
             os.close(descriptor)
-
-
-def _tensors(module: nn.Module, position: int) -> dict[str, Tensor]:
-    state = module.state_dict()
-    if lost := [name for name, _ in module.named_buffers() if name not in state]:
-        raise LayerFileError(
-            f"module {position} keeps buffer {lost[0]!r} outside its state dict: register it "
-            "as persistent, or it would not be there after loading"
-        )
-    if odd := [f"{name!r} is {t.dtype}" for name, t in state.items() if t.dtype not in TYPES]:
-        raise LayerFileError(f"module {position}: {odd[0]}, which cannot be streamed")
-    return {
-        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for name, tensor in state.items()
-    }
-
-
-def _write_part(tensors: dict[str, Tensor], path: Path, resident: bool) -> Part:
-    content = save(tensors)
-    _write(content, path)
-    held = sum(aligned(tensor.nbytes) for tensor in tensors.values())
-    return Part(path.name, held, len(content), zlib.crc32(content), resident)
-
-
-def _write(content: bytes, path: Path) -> None:
-    """All of it or nothing under that name, and on the disk itself."""
-    with _unfinished(path).open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(_unfinished(path), path)
-
-
-def _unfinished(path: Path) -> Path:
-    return path.with_name(path.name + ".part")
 
 
 def _checked_entries(header: bytes, part: Part, path: Path) -> list[Entry]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import mmap
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import torch
@@ -18,7 +19,8 @@ _DTYPES = {
     "BOOL": torch.bool, "C64": torch.complex64,
     "F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2,
 }  # fmt: skip
-TYPES = frozenset(_DTYPES.values())
+_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
+TYPES = frozenset(_NAMES)
 """Types that safetensors can hold."""
 
 
@@ -49,6 +51,25 @@ def entries_of(header: bytes) -> list[Entry]:
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(str(error)) from None
     return found
+
+
+def contents_of(tensors: Mapping[str, Tensor]) -> Iterator[bytes | memoryview]:
+    """What a safetensors file of those tensors holds, piece by piece, none of them copied: wide
+    types first, so that every number begins at a multiple of its own size."""
+    ordered = sorted(tensors.items(), key=lambda item: (-item[1].itemsize, item[0]))
+    header, end = {}, 0
+    for name, tensor in ordered:
+        first, end = end, end + tensor.nbytes
+        header[name] = {
+            "dtype": _NAMES[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [first, end],
+        }
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    yield len(text).to_bytes(8, "little") + text
+    for _, tensor in ordered:
+        yield tensor.contiguous().flatten().view(torch.uint8).numpy().data
 
 
 def aligned(n_bytes: int) -> int:

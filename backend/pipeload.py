@@ -118,7 +118,8 @@ def streamed_model(
             "are to be filled with them"
         )
     layers = [Layer(part.bytes, 0, 0, part.file) for part in stored.parts if not part.resident]
-    stays = sum(part.bytes for part in stored.parts if part.resident)
+    # Tied weights are one file, and once in memory.
+    stays = sum({part.file: part.bytes for part in stored.parts if part.resident}.values())
     return StreamedModel(
         tuple(layers), stays + _activation_peak(skeletons, inputs), stored.directory.name
     )

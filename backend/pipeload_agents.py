@@ -55,7 +55,7 @@ class Agents:
         self.lock = threading.Condition()
         self.turn = 0
         self.loaded: dict[int, dict[str, Tensor]] = {}
-        self.resident: dict[int, dict[str, Tensor]] = {}
+        self.resident: dict[str, dict[str, Tensor]] = {}  # by file: tied weights are there once
         self.failure: str | None = None
         self.stopped = False
         self.threads: list[threading.Thread] = []
@@ -71,9 +71,10 @@ class Agents:
         wanted = [weights_of(skeleton) for skeleton in skeletons]
         for position, part in enumerate(self.stored.parts):
             if part.resident:
-                found = read_part(self.stored, part, adopt=self.ledger.adopt)
-                _require_fit(found, wanted[position], part.file)
-                self.resident[position] = found
+                if part.file not in self.resident:
+                    found = read_part(self.stored, part, adopt=self.ledger.adopt)
+                    self.resident[part.file] = found
+                _require_fit(self.resident[part.file], wanted[position], part.file)
         # Agents that could never get a layer are not started.
         loaders = min(loaders, len(self.parts))
         self.threads = [
@@ -186,8 +187,9 @@ class Agents:
                 self.wait_for(i)
         i = 0
         for position, skeleton in enumerate(skeletons):
-            if position in self.resident:
-                x = functional_call(skeleton, self.resident[position], (x,))
+            part = self.stored.parts[position]
+            if part.resident:
+                x = functional_call(skeleton, self.resident[part.file], (x,))
                 continue
             tensors = self.wait_for(i)
             _require_fit(tensors, wanted[position], self.parts[i].file)

@@ -125,9 +125,9 @@ def resident_output(
     stored = directory if isinstance(directory, StoredModel) else open_model(directory)
     x = inputs
     with torch.inference_mode():
-        weights = [read_part(stored, part) for part in stored.parts]
-        for skeleton, tensors in zip(skeletons, weights, strict=True):
-            x = torch.func.functional_call(skeleton, tensors, (x,))
+        weights = {part.file: read_part(stored, part) for part in set(stored.parts)}
+        for skeleton, part in zip(skeletons, stored.parts, strict=True):
+            x = torch.func.functional_call(skeleton, weights[part.file], (x,))
     return x
 
 

@@ -36,6 +36,7 @@ from backend.layer_files import (  # noqa: E402
     read_part,
     store_model,
 )
+from backend.layer_store import store_parts  # noqa: E402
 from backend.ledger import Ledger  # noqa: E402
 from backend.pipeload import PipeloadError, run_streamed, streamed_model  # noqa: E402
 from backend.pipeload_demo import demo_inputs, make_demo, skeletons  # noqa: E402
@@ -355,6 +356,42 @@ def test_a_model_is_not_written_over_another(tmp_path: Path) -> None:
     stored_network(tmp_path)
     with pytest.raises(LayerFileError, match="already holds a model"):
         stored_network(tmp_path)
+
+
+def test_a_module_that_cannot_be_stored_leaves_nothing_of_the_others(tmp_path: Path) -> None:
+    module = nn.Linear(32, 32)
+    module.register_buffer("scale", torch.ones(1), persistent=False)
+    with pytest.raises(LayerFileError, match="module 1 keeps buffer 'scale'"):
+        store_model([layer(8), module], tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, ArithmeticError])
+def test_parts_that_end_in_a_failure_leave_nothing(tmp_path: Path, failure: Any) -> None:
+    def parts() -> Iterator[dict[str, Tensor]]:
+        yield {"weight": torch.ones(3)}
+        assert (tmp_path / "model" / "part-0000.safetensors").exists()  # written before the next
+        raise failure
+
+    with pytest.raises(failure):
+        store_parts(parts(), tmp_path / "model", needed=12)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_modules_with_the_same_tensors_share_a_file(tmp_path: Path) -> None:
+    embedding, head, again = nn.Embedding(50, 32), nn.Linear(32, 50, bias=False), layer(8)
+    head.weight = embedding.weight
+    modules = [embedding, again, layer(8), again, nn.GELU(), nn.GELU(), head]
+    stored = store_model(modules, tmp_path, resident={0, 6})
+    assert open_model(tmp_path) == stored
+    files = [part.file[5:9] for part in stored.parts]
+    assert files == ["0000", "0001", "0002", "0001", "0004", "0005", "0000"]
+    for strategy in STRATEGIES:
+        run = run_streamed(stored, modules, inputs(), loaders=3, strategy=strategy)
+        assert torch.equal(run.output, plain(modules, inputs()))
+    limit = int(streamed_model(stored, modules, inputs()).smallest_limit)
+    assert run_streamed(stored, modules, inputs(), memory_limit=limit).peak_bytes <= limit
+    assert limit < 2 * embedding.weight.nbytes + stored.parts[1].bytes + 8 * 1024
 
 
 def kill_when_there(name: str) -> None:
