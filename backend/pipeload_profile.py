@@ -65,7 +65,7 @@ def profile_layers(
     memory_limit: int | None = None,
     throttle: Throttle | None = None,
 ) -> Profile:
-    """Times of every layer (of the fastest of `repeats` runs from a cold cache) and the disk's
+    """Times of every layer (its fastest in `repeats` runs from a cold cache) and the disk's
     saturation, seen with up to `readers` readers. What the resident modules compute after the last
     layer counts as its.
 
@@ -79,9 +79,7 @@ def profile_layers(
         readers = min(readers, int((memory_limit - model.resident_bytes) // max(largest, 1)))
     disk = Disk(_saturation(stored, max(readers, 1), throttle))
     alone = _alone(job)
-    return Profile(
-        _timed(min((job.run(alone) for _ in range(max(repeats, 1))), key=_latency)), disk
-    )
+    return Profile(_timed([job.run(alone) for _ in range(max(repeats, 1))]), disk)
 
 
 def measured_runs(
@@ -108,7 +106,7 @@ def measured_runs(
         profiles.append(job.run(alone))
         for name, kind in kinds.items():
             runs[name].append(job.run(kind))
-    model = _timed(min(profiles, key=_latency))
+    model = _timed(profiles)
     found = {}
     for name, kind in kinds.items():
         best = min(runs[name], key=_latency)
@@ -155,17 +153,27 @@ def _latency(run: StreamedRun) -> float:
     return run.latency
 
 
-def _timed(run: StreamedRun) -> StreamedModel:
-    """The model with the times of a run in which nothing overlapped."""
-    ops, reads = run.trace.ops, run.trace.transfers
-    computing = (ops["end"] - ops["start"]).tolist()
-    computing[-1] += run.latency - ops["end"].iloc[-1]
-    loading = (reads["end"] - reads["start"]).tolist()
+def _timed(runs: Sequence[StreamedRun]) -> StreamedModel:
+    """The model with the times of runs in which nothing overlapped: of each layer the fastest, as
+    of whole runs the fastest counts. What else the machine does only ever adds to a layer's time.
+    """
+    loading, computing = [], []
+    for run in runs:
+        ops, reads = run.trace.ops, run.trace.transfers
+        seconds = (ops["end"] - ops["start"]).tolist()
+        seconds[-1] += run.latency - ops["end"].iloc[-1]
+        computing.append(seconds)
+        loading.append((reads["end"] - reads["start"]).tolist())
     layers = tuple(
-        Layer(layer.bytes, load, compute, layer.name)
-        for layer, load, compute in zip(run.model.layers, loading, computing, strict=True)
+        Layer(layer.bytes, min(loads), min(computes), layer.name)
+        for layer, loads, computes in zip(
+            runs[0].model.layers,
+            zip(*loading, strict=True),
+            zip(*computing, strict=True),
+            strict=True,
+        )
     )
-    return replace(run.model, layers=layers)
+    return replace(runs[0].model, layers=layers)
 
 
 def _saturation(stored: StoredModel, readers: int, throttle: Throttle | None) -> float:
