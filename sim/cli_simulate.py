@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
@@ -131,8 +132,9 @@ def _rows(names: Sequence[str], question: Question) -> list[tuple[dict[str, Any]
     from .progress import bar
 
     rows: list[tuple[dict[str, Any], Any]] = []
+    asked_for = list(dict.fromkeys(names))
     with bar("comparing", len(names), shown=len(names) > 1) as tell:
-        for done, name in enumerate(dict.fromkeys(names), start=1):
+        for done, name in enumerate(asked_for, start=1):
             try:
                 rows.append(played(name, question, strict=False))
             except UnknownFamily:
@@ -142,7 +144,11 @@ def _rows(names: Sequence[str], question: Question) -> list[tuple[dict[str, Any]
                 asked = {"devices": question.devices, "microbatches": question.microbatches}
                 rows.append(({"schedule": name, **asked, "error": reason}, None))
             _tell(tell, done)
-    return rows
+    called = Counter(found["schedule"] for found, _ in rows)
+    return [  # two files of one name are told apart by their paths
+        ({**found, "schedule": name} if called[found["schedule"]] > 1 else found, trace)
+        for name, (found, trace) in zip(asked_for, rows, strict=True)
+    ]
 
 
 def _tell(tell: Callable[[float], None] | None, done: int) -> None:

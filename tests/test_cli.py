@@ -521,3 +521,15 @@ def test_help_explains_with_an_example(capsys: pytest.CaptureFixture[str]) -> No
         said = capsys.readouterr().out
         assert short == said
         assert f"Example: python -m sim {command}" in " ".join(said.split())
+
+
+def test_two_files_of_one_name_are_told_apart_by_their_paths(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = [str(tmp_path / folder / "x.json") for folder in ("a", "b")]
+    for path, family in zip(paths, ("1f1b", "zb-h1"), strict=True):
+        Path(path).parent.mkdir()
+        Path(path).write_text(sim.to_json(sim.FAMILIES[family](2, 4)).replace(family, "x"))
+    assert main(["compare", *paths, "gpipe", "-p", "2", "-m", "4", "--json"]) == 0
+    found = [row["schedule"] for row in json.loads(capsys.readouterr().out)]
+    assert found == [*paths, "gpipe"]
