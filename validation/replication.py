@@ -32,8 +32,6 @@ from sim.planner import Problem, Space, plan, prepare, rates
 from sim.planner.estimate import TICKS, Cut
 from sim.search import evaluate, search
 
-from .a100 import MEGATRON
-
 DATA = Path(__file__).parent / "data"
 MATMUL = 0.78
 """The fitted number: see `fitted_matmul`."""
@@ -74,10 +72,8 @@ class Winners(NamedTuple):
 
 
 def calibration(matmul: float = MATMUL) -> Efficiency:
-    """The A100's under Megatron-LM, with this one number in place of the fitted one, and what flash
-    attention was measured to reach."""
-    flash = efficiency_of("a100-80g").fused_attention
-    return replace(MEGATRON, matmul=matmul, overlap=1.0, fused_attention=flash)
+    """The A100's, with this one number in place of the fitted one."""
+    return replace(efficiency_of("a100-80g"), matmul=matmul, overlap=1.0)
 
 
 def throughput(
