@@ -56,7 +56,7 @@ clean:
 	@touch $@
 
 .venv/all: .venv/core
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[search,torch,plan,notebooks,dev]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[search,torch,plan,notebooks,docs,dev]"
 	@touch $@
 
 .venv/lab: .venv/core
