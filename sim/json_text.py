@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 MOST_DIGITS = 4000
@@ -28,6 +29,24 @@ def parsed(text: str) -> Any:
         raise ValueError("not JSON: brackets in brackets, too deep to read") from None
     except ValueError as error:
         raise ValueError(f"not JSON: {error}") from None
+
+
+def object_in(path: str | Path, what: str) -> dict[str, Any]:
+    """The JSON object in a file; ValueError with one sentence if it holds none.
+
+    what: what the file should be, such as "a machine".
+    """
+    try:
+        found = parsed(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not JSON: it is no text") from None
+    except ValueError as error:
+        raise ValueError(f"{path} is {error}") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} is not {what}: expected a JSON object")
+    return found
 
 
 def shown(value: Any) -> str:

@@ -303,14 +303,14 @@ def test_a_profile_is_written_and_read_back(tmp_path) -> None:  # type: ignore[n
     for text, sentence in [
         ('{"matmul": "fast"}', "matmul is 'fast': it must be a number"),
         ('{"ramp": null}', "ramp is None: it must be a number"),
-        ('{"launch": NaN}', "launch is nan: it must be a number"),
+        ('{"launch": NaN}', "launch is nan: it must be finite"),
         ('{"wire": true}', "wire is True: it must be a number"),
     ]:
         path.write_text(text)
         with pytest.raises(ValueError, match=sentence):
             read_profile(path)
     path.write_bytes(b"\xff\xfe")
-    with pytest.raises(ValueError, match=r"profile .* is not JSON"):
+    with pytest.raises(ValueError, match="is not JSON: it is no text"):
         read_profile(path)
     with pytest.raises(ValueError, match=r"matmul is 1\.5: use a fraction"):
         Efficiency(matmul=1.5)

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, fields, replace
-from math import isfinite
 from pathlib import Path
+
+from ..exact import checked
+from ..json_text import object_in
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,8 @@ class Efficiency:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if name != "source" and not _real(value):
-                raise ValueError(f"{name} is {value!r}: it must be a number")
+            if name != "source":
+                checked(value, name, signed=True)
         for name in ("matmul", "fused_attention", "memory", "misaligned", "wire"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(
@@ -58,26 +60,18 @@ class Efficiency:
 
 def read_profile(path: str | Path) -> Efficiency:
     """A measured calibration from a JSON file with the fields of `Efficiency` and no others."""
-    try:
-        found = json.loads(Path(path).read_text())
-    except OSError as error:
-        raise ValueError(f"cannot read profile {path}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"profile {path} is not JSON: {error}") from None
+    found = object_in(path, "a profile")
     known = [field.name for field in fields(Efficiency)]
-    if not isinstance(found, dict) or (unknown := set(found) - set(known)):
-        wrong = f"has no field {min(unknown)!r}" if isinstance(found, dict) else "is no object"
-        raise ValueError(f"profile {path} {wrong}: fields are {', '.join(known)}")
+    if unknown := set(found) - set(known):
+        raise ValueError(
+            f"profile {path} has no field {min(unknown)!r}: fields are {', '.join(known)}"
+        )
     return Efficiency(**{**found, "source": str(found.get("source", f"measured: {path}"))})
 
 
 def write_profile(path: str | Path, efficiency: Efficiency) -> None:
     """The file that `read_profile` reads."""
     Path(path).write_text(json.dumps(asdict(efficiency), indent=1) + "\n")
-
-
-def _real(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)
 
 
 _A100 = Efficiency(

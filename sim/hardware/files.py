@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from ..exact import checked
+from ..json_text import object_in
 from .devices import DEVICES, WIRES, Device, Wire
 from .machines import Machine
 
@@ -24,14 +24,7 @@ def read_machine(path: str | Path, **instead: int | str | None) -> Machine:
     second, bytes, seconds; see `Device` and `Wire`). per_rack and across: optional, as in
     `Machine`. instead: keys of the file and what to take in place of what it says, unless None.
     """
-    try:
-        found = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} is not a machine: expected a JSON object")
+    found = object_in(path, "a machine")
     if unknown := set(found) - set(_KEYS):
         raise ValueError(f"{path} has no field {min(unknown)!r}: fields are {', '.join(_KEYS)}")
     found |= {key: value for key, value in instead.items() if value is not None}
@@ -73,8 +66,7 @@ def _parts(
     if not isinstance(value, dict) or set(value) - {"name", "source"} != set(numbers):
         raise ValueError(f"{key} in {path}: give a preset's name, or {', '.join(numbers)}")
     for name in numbers:
-        each = value[name]
-        real = isinstance(each, (int, float)) and not isinstance(each, bool) and isfinite(each)
-        if not real or each < 0 or (each == 0 and name != "latency"):
-            raise ValueError(f"{name} of {key} in {path} is {each!r}: it must be greater than 0")
+        which = f"{name} of {key} in {path}"
+        if not checked(value[name], which) and name != "latency":
+            raise ValueError(f"{which} is {value[name]}: it must be greater than 0")
     return {"name": key, "source": str(path)} | value

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
+from ..json_text import object_in
 from .architectures import architecture_of
 from .shape import Experts, LatentAttention, Model
 
@@ -30,14 +30,7 @@ def read_config(path: str | Path) -> Model:
     """
     path = Path(path)
     path = path / "config.json" if path.is_dir() else path
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} is not a config.json: expected a JSON object")
+    found = object_in(path, "a config.json")
     if isinstance(found.get("text_config"), dict):
         found = {**found, **found["text_config"]}
     return model_from_config(found, name=path.parent.name if path.parent.name else path.stem)
