@@ -28,7 +28,7 @@ fix: .venv/all  ## let ruff mend what it can
 	$(BIN)/ruff format .
 
 bench: .venv/all  ## speed, as ratios within one run
-	@for file in tests/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+	@for file in tests/bench/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 explore: .venv/lab  ## what if? a page with every knob, in the browser
 	$(BIN)/voila notebooks/explore.ipynb

@@ -15,12 +15,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .estimate import estimated_passes
-    from .local import run
-    from .measure import Passes, measured_passes
-    from .plain import PlainResult, gradient_error, plain_backward
-    from .result import RunResult
-    from .transformer import (
+    from .measure.estimate import estimated_passes
+    from .measure.passes import Passes, measured_passes
+    from .stages.reference import PlainResult, gradient_error, plain_backward
+    from .stages.transformer import (
         Model,
         even_layers,
         grouped,
@@ -28,22 +26,24 @@ if TYPE_CHECKING:
         tokens,
         transformer_stages,
     )
+    from .threads.result import RunResult
+    from .threads.run import run
 
 _HOMES = {
-    "Model": "transformer",
-    "Passes": "measure",
-    "PlainResult": "plain",
-    "RunResult": "result",
-    "estimated_passes": "estimate",
-    "even_layers": "transformer",
-    "gradient_error": "plain",
-    "grouped": "transformer",
-    "measured_passes": "measure",
-    "next_token_loss": "transformer",
-    "plain_backward": "plain",
-    "run": "local",
-    "tokens": "transformer",
-    "transformer_stages": "transformer",
+    "Model": "stages.transformer",
+    "Passes": "measure.passes",
+    "PlainResult": "stages.reference",
+    "RunResult": "threads.result",
+    "estimated_passes": "measure.estimate",
+    "even_layers": "stages.transformer",
+    "gradient_error": "stages.reference",
+    "grouped": "stages.transformer",
+    "measured_passes": "measure.passes",
+    "next_token_loss": "stages.transformer",
+    "plain_backward": "stages.reference",
+    "run": "threads.run",
+    "tokens": "stages.transformer",
+    "transformer_stages": "stages.transformer",
 }
 __all__ = [
     "Model",
@@ -66,6 +66,6 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'backend' has no attribute {name!r}")
-    from sim.extras import imported
+    from sim.base.extras import imported
 
     return getattr(imported(f"{__name__}.{_HOMES[name]}", f"backend.{name}"), name)

@@ -1,8 +1,8 @@
-"""`python -m backend`, or under torchrun `torchrun -m backend`: see `backend.cli`."""
+"""`python -m backend`, or under torchrun `torchrun -m backend`: see `backend.cli.commands`."""
 
 from __future__ import annotations
 
-from .cli import main
+from .cli.commands import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import sim
-from sim.building_block import Block, lifespan
-from sim.drawn import drawn
+from sim.families.blocks.build import Block, lifespan
+from sim.show.as_drawn import drawn
 
 HOME = Path(__file__).resolve().parent
 P, M = 4, 8

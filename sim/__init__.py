@@ -12,16 +12,31 @@ What draws, searches or writes files is imported on first use (`sim.gantt`, `sim
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
-from .cluster import Cluster, Link, nodes
-from .costs import Costs, costs_from_json, costs_to_json, slower
-from .critical_path import Leg, critical_path
-from .engine import simulate
-from .extras import imported, installed
+from .base.aliases import Aliases
+from .base.extras import imported, installed
+from .engine.cluster import Cluster, Link, nodes
+from .engine.costs import Costs, costs_from_json, costs_to_json, slower
+from .engine.resources import Deadlock, OutOfMemory
+from .engine.simulate import simulate
+from .engine.trace import Trace
 from .families import FAMILIES
 from .families.family import Family
-from .ir import (
+from .metrics.critical_path import Leg, critical_path
+from .metrics.metrics import (
+    bubble,
+    busy,
+    clock_time,
+    idle_account,
+    iteration_times,
+    longest_stage,
+    makespan,
+    peak_activations,
+    peak_bytes,
+)
+from .schedule.ir import (
     KINDS,
     Kind,
     Op,
@@ -36,52 +51,43 @@ from .ir import (
     to_json,
     writes,
 )
-from .metrics import (
-    bubble,
-    busy,
-    clock_time,
-    idle_account,
-    iteration_times,
-    longest_stage,
-    makespan,
-    peak_activations,
-    peak_bytes,
-)
-from .resources import Deadlock, OutOfMemory
-from .trace import Trace
-from .validate import InvalidSchedule, validate
+from .schedule.validate import InvalidSchedule, validate
 
 if TYPE_CHECKING:
     from . import search
     from . import testing as testing
-    from .explorer import explore as explore
-    from .perfetto import write_perfetto
-    from .plot import comparison, gantt, idle, memory_curve
-    from .svg import gantt_svg
-    from .svg_chart import chart_svg
-    from .torch_csv import read_torch_csv, write_torch_csv
+    from .metrics.perfetto import write_perfetto
+    from .schedule.torch_csv import read_torch_csv, write_torch_csv
+    from .show.explorer import explore as explore
+    from .show.plot import comparison, gantt, idle, memory_curve
+    from .show.svg_chart import chart_svg
+    from .show.svg_timeline import gantt_svg
 
 _ON_FIRST_USE = {
-    "search": "",
-    "testing": "",
-    "planner": "",
-    "models": "",
-    "hardware": "",
-    "plan": "planner",
-    "chart_svg": "svg_chart",
-    "explore": "explorer",
-    "gantt": "plot",
-    "gantt_svg": "svg",
-    "memory_curve": "plot",
-    "comparison": "plot",
-    "idle": "plot",
-    "write_perfetto": "perfetto",
-    "read_torch_csv": "torch_csv",
-    "write_torch_csv": "torch_csv",
+    "search": "search:",
+    "testing": "testing:",
+    "planner": "planner:",
+    "models": "planner.models:",
+    "hardware": "planner.hardware:",
+    "plan": "planner:plan",
+    "chart_svg": "show.svg_chart:chart_svg",
+    "explore": "show.explorer:explore",
+    "gantt": "show.plot:gantt",
+    "gantt_svg": "show.svg_timeline:gantt_svg",
+    "memory_curve": "show.plot:memory_curve",
+    "comparison": "show.plot:comparison",
+    "idle": "show.plot:idle",
+    "write_perfetto": "metrics.perfetto:write_perfetto",
+    "read_torch_csv": "schedule.torch_csv:read_torch_csv",
+    "write_torch_csv": "schedule.torch_csv:write_torch_csv",
 }
-"""Name -> module of this package that has it; "" where it is a module itself."""
+"""Name -> "module:name" in this package; no name after the colon where it is the module itself."""
 _NEEDS = {"explore": "anywidget", "testing": "hypothesis"}
 """Names that an extra must be installed for; `import *` leaves them out."""
+
+sys.meta_path.append(
+    Aliases({"sim.models": "sim.planner.models", "sim.hardware": "sim.planner.hardware"})
+)
 
 __all__ = [
     "FAMILIES",
@@ -144,6 +150,6 @@ def __dir__() -> list[str]:
 def __getattr__(name: str) -> Any:
     if name not in _ON_FIRST_USE:
         raise AttributeError(f"module 'sim' has no attribute {name!r}")
-    home = _ON_FIRST_USE[name]
-    found = imported(f"{__name__}.{home or name}", f"sim.{name}")
-    return getattr(found, name) if home else found
+    home, _, inside = _ON_FIRST_USE[name].partition(":")
+    found = imported(f"{__name__}.{home}", f"sim.{name}")
+    return getattr(found, inside) if inside else found

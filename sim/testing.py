@@ -1,8 +1,8 @@
 """Random schedules, costs and clusters, to test whatever eats or makes schedules with Hypothesis.
 
     >>> from hypothesis import given, settings
-    >>> from sim.engine import simulate
-    >>> from sim.metrics import busy, makespan
+    >>> from sim.engine.simulate import simulate
+    >>> from sim.metrics.metrics import busy, makespan
     >>> @settings(max_examples=10, deadline=None)
     ... @given(schedules().flatmap(lambda schedule: st.tuples(st.just(schedule), costs(schedule))))
     ... def no_play_is_shorter_than_the_work_of_its_busiest_device(pair):
@@ -26,15 +26,15 @@ from typing import Any
 from hypothesis import Phase, given, note, reject, settings
 from hypothesis import strategies as st
 
-from .cluster import Cluster, Link, Receives, Transfers
-from .costs import Costs
-from .engine import simulate
-from .exact import Number
+from .base.numbers import Number
+from .engine.cluster import Cluster, Link, Receives, Transfers
+from .engine.costs import Costs
+from .engine.simulate import simulate
 from .families import FAMILIES
 from .families.family import Family
-from .ir import Op, Schedule, Step, from_json, reads, to_json, writes
-from .metrics import busy, clock_time, makespan, peak_activations
-from .validate import validate
+from .metrics.metrics import busy, clock_time, makespan, peak_activations
+from .schedule.ir import Op, Schedule, Step, from_json, reads, to_json, writes
+from .schedule.validate import validate
 
 OPTIONS: dict[str, st.SearchStrategy[int]] = {
     "v": st.integers(1, 3),

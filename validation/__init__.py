@@ -39,7 +39,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'validation' has no attribute {name!r}")
-    from sim.extras import imported
+    from sim.base.extras import imported
 
     # A submodule binds its own name here when it is imported; the functions of that name go first.
     for each, home in _HOMES.items():

@@ -12,8 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
-from sim.command_line import CommandLine, UsageError
-from sim.files import write_text_atomically
+from sim.base.files import write_text_atomically
+from sim.cli.command_line import CommandLine, UsageError
 
 Devices = Annotated[int, typer.Option("-p", "--devices", min=1, help="Pipeline devices.")]
 Microbatches = Annotated[int, typer.Option("-m", "--microbatches", min=1, help="Microbatches.")]
@@ -146,7 +146,7 @@ def report_command(
         raise UsageError(f"unknown family {unknown[0]!r}: there are {', '.join(FAMILIES)}")
     streams, parts = None, []
     if device.startswith("cuda"):
-        from backend.partition import partitions
+        from backend.threads.sm_groups import partitions
 
         parts = partitions(devices)
         streams = [part.stream for part in parts]
@@ -175,7 +175,7 @@ def report_command(
 
 def _partition_facts(parts: Sequence[Any]) -> dict[str, Any]:
     """What the GPU was divided into, and what its parts still share."""
-    from backend.partition import disjoint, neighbour_slowdown
+    from backend.threads.sm_groups import disjoint, neighbour_slowdown
 
     return {
         "multiprocessors": [part.multiprocessors for part in parts],

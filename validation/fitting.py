@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from sim.cost_model import Efficiency
+from sim.planner.cost_model import Efficiency
 
 
 def least(

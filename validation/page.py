@@ -9,8 +9,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from sim import Trace, gantt
-from sim.looks import layout
-from sim.pages import Cell, chart_page, share, typed
+from sim.show.pages import Cell, chart_page, share, typed
+from sim.show.style import layout
 
 from .experiment import Experiment
 

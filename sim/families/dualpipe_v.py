@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import count
 
-from ..ir import Op, Schedule, Step
+from ..schedule.ir import Op, Schedule, Step
 from .family import Family
 from .subset import first_microbatches
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..collector import paused_collector
-from ..exact import checked_whole
-from ..ir import Schedule
+from ..base.collector import paused_collector
+from ..base.numbers import checked_whole
+from ..schedule.ir import Schedule
 
 Clock = Literal["makespan", "longest_stage"]
 

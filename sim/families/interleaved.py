@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import chain
 
-from ..ir import Kind, Op, Schedule, counted
+from ..schedule.ir import Kind, Op, Schedule, counted
 from .family import Family
 from .subset import first_microbatches
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..ir import Schedule
+from ..schedule.ir import Schedule
 from .family import Family
 from .interleaved import grouped
 

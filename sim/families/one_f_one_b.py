@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..ir import Op, Schedule
+from ..schedule.ir import Op, Schedule
 from .family import Family
 
 

@@ -10,7 +10,7 @@ Source of all three: Sun et al. 2024, arXiv 2406.03488, sections 3.2 to 3.4.
 
 from __future__ import annotations
 
-from ..ir import Kind, Op, Schedule
+from ..schedule.ir import Kind, Op, Schedule
 from .family import Family
 from .interleaved import alternating, check_group
 from .subset import first_microbatches

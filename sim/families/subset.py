@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..ir import Schedule, Step
+from ..schedule.ir import Schedule, Step
 
 
 def first_microbatches(schedule: Schedule, n_microbatches: int) -> Schedule:

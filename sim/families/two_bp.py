@@ -13,7 +13,7 @@ variant (1, p, p, 2p); here every rule serves any m, and at the paper's m it is 
 
 from __future__ import annotations
 
-from ..ir import Op, Schedule, Step
+from ..schedule.ir import Op, Schedule, Step
 from .family import Family
 from .gpipe import gpipe
 from .one_f_one_b import one_f_one_b

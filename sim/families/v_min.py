@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..building_block import Block, schedule, v_placement
-from ..ir import Schedule
+from ..schedule.ir import Schedule
+from .blocks.build import Block, schedule, v_placement
 from .family import Family
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..ir import Schedule
+from ..schedule.ir import Schedule
 from .family import Family
 from .zb_h1 import delayed_weights
 

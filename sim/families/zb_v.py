@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import count
 
-from ..ir import Kind, Op, Schedule
+from ..schedule.ir import Kind, Op, Schedule
 from .family import Family
 from .subset import first_microbatches
 

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ..cli_setting import check_writable, write_text
-from ..metrics import peak_bytes
+from ..cli.setting import check_writable, write_text
+from ..metrics.metrics import peak_bytes
 from .disk import Disk
 from .layers import StreamedModel, model_from_json
 from .plans import plans
@@ -66,7 +66,7 @@ def pipeload_command(
             least = streamed.smallest_limit
             print(f"no plan for {limit} bytes: {least} is the smallest limit", file=sys.stderr)
     if html:
-        from ..pages import told
+        from ..show.pages import told
         from .page import pipeload_page
 
         asked = {"load": load, "compute": compute} if model in SHAPES else {}

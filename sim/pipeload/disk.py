@@ -13,7 +13,7 @@ from typing import Any
 
 import simpy
 
-from ..exact import Number, checked, exact
+from ..base.numbers import Number, checked, exact
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ agents never wait, so round r of n layers is there at r t_l:
 
 from __future__ import annotations
 
-from ..exact import Number
+from ..base.numbers import Number
 
 
 def streamed_latency(n_layers: int, loaders: int, load: Number, compute: Number) -> Number:

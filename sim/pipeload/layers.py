@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import NoReturn
 
-from ..exact import Number, checked
+from ..base.numbers import Number, checked
 
 JSON_FORMAT = "pipebubble.layers/1"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..ir import counted
-from ..pages import Cell, chart_page, typed
+from ..schedule.ir import counted
+from ..show.pages import Cell, chart_page, typed
 from .disk import Disk
 from .layers import StreamedModel
 from .play import stream

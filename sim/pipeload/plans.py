@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from ..exact import Number
-from ..metrics import peak_bytes
+from ..base.numbers import Number
+from ..metrics.metrics import peak_bytes
 from .disk import PRIVATE, Disk
 from .layers import MemoryLimitTooSmall, StreamedModel
 from .play import stream

@@ -13,8 +13,8 @@ from typing import Any, Literal, get_args
 
 import simpy
 
-from ..exact import Number, exact
-from ..trace import Trace
+from ..base.numbers import Number, exact
+from ..engine.trace import Trace
 from .disk import PRIVATE, Disk, SharedReads, wait
 from .layers import StreamedModel, require_room
 from .record import Compute, MemoryChange, Read, streaming_trace

@@ -5,9 +5,9 @@ from __future__ import annotations
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from ..looks import ALARM, byte_unit, layout, marker, with_unit
-from ..palette import IDLE_TONES, readable_on, shade
-from ..trace import Trace
+from ..engine.trace import Trace
+from ..show.palette import IDLE_TONES, readable_on, shade
+from ..show.style import ALARM, byte_unit, layout, marker, with_unit
 
 LOADING, WAITING = IDLE_TONES[5], "rgba(128,138,150,0.35)"
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from ..exact import Number, exact, plain
-from ..ir import Op, Schedule
-from ..trace import MEMORY, OPS, TRANSFERS, Trace
+from ..base.numbers import Number, exact, plain
+from ..engine.trace import MEMORY, OPS, TRANSFERS, Trace
+from ..schedule.ir import Op, Schedule
 from .layers import StreamedModel
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..exact import Number
+from ..base.numbers import Number
 from .layers import Layer, StreamedModel
 
 

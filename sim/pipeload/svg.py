@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from html import escape
 
-from ..palette import IDLE_TONES, INK, shade
-from ..svg import svg
-from ..trace import Trace
+from ..engine.trace import Trace
+from ..show.palette import IDLE_TONES, INK, shade
+from ..show.svg_timeline import svg
 
 WIDTH, LEFT, TOP, ROW, MEMORY = 960, 78, 30, 22, 60
 LOADING, WAITING = IDLE_TONES[5], "#80808a"

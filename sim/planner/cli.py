@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from ..cli_setting import check_writable, write_text
-from ..cost_model import efficiency_of, read_profile
-from ..hardware import Machine, machine_of, read_machine
-from ..interrupts import held
+from ..base.interrupts import held
+from ..cli.setting import check_writable, write_text
 from .configurations import Space
+from .cost_model import efficiency_of, read_profile
 from .export import megatron, torchtitan
+from .hardware import Machine, machine_of, read_machine
 from .orders import DEFAULT_SCHEDULES
 from .problem import Problem
 from .robustness import robustness
@@ -139,7 +139,7 @@ def plan_command(
     if there and len(done):
         chosen = configuration_of(done.iloc[row - 1])
         if html:
-            from ..pages import typed
+            from ..show.pages import typed
             from .page import row_page
 
             write_text(html, row_page(problem, done.iloc[row - 1], command=typed()))

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from ..cost_model import Configuration
-from ..cost_model.configuration import Attention, Recompute
 from ..families import FAMILIES
-from ..hardware import Machine
-from ..models import Model, nearest_divisor
+from .cost_model import Configuration
+from .cost_model.configuration import Attention, Recompute
+from .hardware import Machine
+from .models import Model, nearest_divisor
 from .orders import DEFAULT_SCHEDULES, virtual_stages
 
 

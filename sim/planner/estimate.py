@@ -7,7 +7,9 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple, get_args
 
-from ..cost_model import (
+from ..families import FAMILIES
+from ..search import evaluate
+from .cost_model import (
     Bench,
     Configuration,
     Held,
@@ -26,8 +28,6 @@ from ..cost_model import (
     static,
     tail_seconds,
 )
-from ..families import FAMILIES
-from ..search import evaluate
 from .orders import Order, Orders, Shape, short
 from .problem import Cut as Cut
 from .problem import Problem

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ..cost_model import Configuration
-from ..torch_csv import to_torch_csv
+from ..schedule.torch_csv import to_torch_csv
+from .cost_model import Configuration
 from .estimate import prepare
 from .problem import Problem
 from .timeline import schedule_of
@@ -107,7 +107,7 @@ def megatron(problem: Problem, configuration: Configuration) -> list[str]:
 
 def _layout_flags(problem: Problem, c: Configuration) -> list[str]:
     """Even stages by their number of layers, others by a layout string."""
-    from ..cost_model import layout_text
+    from .cost_model import layout_text
 
     split = prepare(problem, c).split
     counts = {part.layers for part in split.stages}

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..families import FAMILIES
-from ..ir import Schedule
+from ..schedule.ir import Schedule
 
 DEFAULT_SCHEDULES = (
     "1f1b", "interleaved", "zb-h1", "zb-h2", "zb-v", "v-half", "v-min", "v-zb",
@@ -53,7 +53,7 @@ def virtual_stages(family: str) -> tuple[int, ...]:
     if "slices" in found.options:
         raise ValueError(
             f"{family} cuts sequences into slices, which the cost model of plans does not: "
-            "plan with another schedule, and see sim.sequence_costs for slices"
+            "plan with another schedule, and see sim.planner.slices.costs for slices"
         )
     if found.placement == "V":
         return (2,)

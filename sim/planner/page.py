@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..ir import counted
-from ..outcome import outcome
-from ..pages import told
-from ..report import page
+from ..metrics.summary import outcome
+from ..schedule.ir import counted
+from ..show.pages import told
+from ..show.report import page
 from .problem import Problem
 from .rows import configuration_of
 from .timeline import shortened, timeline

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from ..cost_model import Efficiency, PerParameter, efficiency_of
 from ..families.family import Clock
-from ..hardware import Machine
-from ..models import Model
+from .cost_model import Efficiency, PerParameter, efficiency_of
+from .hardware import Machine
+from .models import Model
 
 Cut = Literal["balanced", "even", "one-less"]
 _ITS_OWN = Efficiency(source="the device's own")

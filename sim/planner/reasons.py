@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..cost_model import refusal
-from ..models import nearest_divisor
 from .configurations import Space, configurations, sizes_that_fit
+from .cost_model import refusal
 from .estimate import bytes_at_least, prepare
+from .models import nearest_divisor
 from .problem import Problem
 
 GIB = 2**30

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..cost_model import Configuration, costs_of
-from ..costs import Costs
-from ..ir import Schedule
+from ..engine.costs import Costs
+from ..schedule.ir import Schedule
 from ..search import evaluate
+from .cost_model import Configuration, costs_of
 from .estimate import TICKS, prepare, rates
 from .orders import Orders, short
 from .problem import Problem

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from ..cost_model import Configuration
+from .cost_model import Configuration
 from .estimate import rates
 from .problem import Problem
 from .reasons import memory_reason

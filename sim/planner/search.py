@@ -19,14 +19,12 @@ from heapq import nsmallest
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..cost_model import Configuration, Efficiency, efficiency_of, refusal
-from ..extras import imported
+from ..base.extras import imported
+from ..base.interrupts import deaf_children, held
+from ..base.progress import bar
 from ..families.family import Clock
-from ..hardware import Machine, machine_of, read_machine
-from ..interrupts import deaf_children, held
-from ..models import MODELS, Model, read_config
-from ..progress import bar
 from .configurations import Space, configurations
+from .cost_model import Configuration, Efficiency, efficiency_of, refusal
 from .estimate import (
     Prepared,
     bytes_at_least,
@@ -36,6 +34,8 @@ from .estimate import (
     prepare,
     seconds_at_least,
 )
+from .hardware import Machine, machine_of, read_machine
+from .models import MODELS, Model, read_config
 from .orders import Orders, short
 from .problem import Cut, Problem
 from .reasons import bound_reason, checked_question, too_large

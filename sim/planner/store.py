@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from ..cost_model import Configuration
+from .cost_model import Configuration
 from .problem import Problem
 
 FORMAT = "pipebubble.plan/2"

@@ -6,15 +6,15 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from ..cluster import Cluster, Link
-from ..cost_model import Configuration, costs_of
-from ..engine import simulate
+from ..engine.cluster import Cluster, Link
+from ..engine.simulate import simulate
+from ..engine.trace import Trace
 from ..families import FAMILIES
-from ..hardware import wire_between
-from ..ir import Schedule
-from ..metrics import clock_time
-from ..trace import Trace
+from ..metrics.metrics import clock_time
+from ..schedule.ir import Schedule
+from .cost_model import Configuration, costs_of
 from .estimate import prepare
+from .hardware import wire_between
 from .problem import Problem
 from .rows import configuration_of
 

@@ -9,24 +9,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .bounds import lower_bound, steady_interval
+    from ..bounds.lower_bound import lower_bound, steady_interval
     from .evaluation import Evaluation, evaluate
-    from .modulo import ComputedBlock, smallest_interval
+    from .pareto_front.front import pareto
+    from .pareto_front.page import pareto_figure
+    from .periodic.smallest_interval import ComputedBlock, smallest_interval
     from .portfolio import SearchResult, search
-    from .tradeoff import pareto
-    from .tradeoff_page import pareto_figure
 
 _HOME = {
-    "ComputedBlock": "modulo",
-    "Evaluation": "evaluation",
-    "SearchResult": "portfolio",
-    "evaluate": "evaluation",
-    "lower_bound": "bounds",
-    "pareto": "tradeoff",
-    "pareto_figure": "tradeoff_page",
-    "search": "portfolio",
-    "smallest_interval": "modulo",
-    "steady_interval": "bounds",
+    "ComputedBlock": "sim.search.periodic.smallest_interval",
+    "Evaluation": "sim.search.evaluation",
+    "SearchResult": "sim.search.portfolio",
+    "evaluate": "sim.search.evaluation",
+    "lower_bound": "sim.bounds.lower_bound",
+    "pareto": "sim.search.pareto_front.front",
+    "pareto_figure": "sim.search.pareto_front.page",
+    "search": "sim.search.portfolio",
+    "smallest_interval": "sim.search.periodic.smallest_interval",
+    "steady_interval": "sim.bounds.lower_bound",
 }
 
 __all__ = [
@@ -46,5 +46,5 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'sim.search' has no attribute {name!r}")
-    found = globals()[name] = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    found = globals()[name] = getattr(import_module(_HOME[name]), name)
     return found

@@ -18,10 +18,10 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..costs import Costs, fits
-from ..exact import Number, Ticks, common_ticks, exact, plain
-from ..ir import Op, Schedule, steps
-from ._compiled import Ints, peaks, play, writers
+from ..base.numbers import Number, Ticks, common_ticks, exact, plain
+from ..engine.costs import Costs, fits
+from ..schedule.ir import Op, Schedule, steps
+from .compiled import Ints, peaks, play, writers
 
 _KIND = {"F": 0, "B": 1, "W": 2, "BW": 3}
 _NAMES = ("F", "B", "W", "BW")
@@ -229,7 +229,7 @@ def _time(counted: Any, ticks: Ticks) -> Number:
 
 def _broken(schedule: Schedule) -> ValueError:
     """What is wrong with a schedule that cannot be played, in the validator's words."""
-    from ..validate import InvalidSchedule, validate
+    from ..schedule.validate import InvalidSchedule, validate
 
     try:
         validate(schedule)

@@ -17,15 +17,16 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TypedDict
 
-from ..costs import Costs
-from ..exact import Number, checked, exact, plain
+from ..base.numbers import Number, checked, exact, plain
+from ..bounds.lower_bound import lower_bound, steady_interval
+from ..engine.costs import Costs
 from ..families.family import Clock
-from ..ir import Op, Schedule
-from ..validate import validate
-from .bounds import lower_bound, steady_interval
-from .contest import Contest, ProgressLine
+from ..schedule.ir import Op, Schedule
+from ..schedule.validate import validate
 from .evaluation import evaluate
-from .problem import Placement, Problem, problem, stages_on
+from .orders.problem import Problem, problem
+from .phases import Contest, ProgressLine
+from .placement import Placement, stages_on
 from .starts import computed_block
 
 _BLOCK_SECONDS = 2.0
@@ -124,8 +125,8 @@ class _Limits(TypedDict):
 
 def _result(contest: Contest, known: Number, limits: _Limits, began: float) -> SearchResult:
     """The best order, judged with the costs themselves and played once by the engine."""
-    from ..engine import simulate
-    from ..metrics import longest_stage, makespan
+    from ..engine.simulate import simulate
+    from ..metrics.metrics import longest_stage, makespan
 
     q, best = contest.problem, contest.pool.best
     schedule = q.schedule(best.letters, f"search ({best.method})")

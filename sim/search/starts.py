@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from ..exact import exact
-from ..extras import imported
+from ..base.extras import imported
+from ..base.numbers import exact
 from ..families import FAMILIES
-from ._orders import fits_memory
-from .greedy import greedy, listed
-from .middle import longer
-from .problem import UNLIMITED, Letters, Placement, Problem
+from .orders.lengthen import longer
+from .orders.list_scheduling import greedy, listed
+from .orders.problem import UNLIMITED, Letters, Problem
+from .orders.replay import fits_memory
+from .placement import Placement
 
 if TYPE_CHECKING:
-    from .modulo import ComputedBlock
+    from .periodic.smallest_interval import ComputedBlock
 
 
 ENUMERATION = 3e-5
@@ -104,7 +105,7 @@ def unit_block(
     problem: Problem, placement: Literal["v", "straight"], *, seconds: float, seed: int
 ) -> Letters | None:
     """The best of the paper's blocks; None if trying all of them takes longer than there is."""
-    from .adaptive import adaptive
+    from .orders.adaptive import adaptive
 
     p, m = problem.n_devices, problem.n_microbatches
     if seconds < ENUMERATION * p**3 * m:
@@ -132,7 +133,7 @@ def computed_block(
     problem: Problem, *, seconds: float, seed: int, workers: int
 ) -> ComputedBlock | None:
     """The block with the smallest interval under the limits; None for times of too many digits."""
-    from .modulo import smallest_interval
+    from .periodic.smallest_interval import smallest_interval
 
     pieces = [int(limit) for limit in problem.limits[0]]
     shares = None

@@ -1,0 +1,91 @@
+"""Live bytes of one device, exact on every kind of device: each storage counted while it lives.
+
+A dispatch mode sees every tensor that an operation returns and keeps a weak reference to its
+storage; when the last owner of a storage is gone, its bytes leave the books. Modes are per thread,
+so every worker has a ledger of its own. What a kernel allocates and frees inside itself is not
+seen.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import Any
+
+from torch import Tensor, UntypedStorage, nn
+from torch.utils._pytree import tree_leaves
+
+from .torch_private import TorchDispatchMode
+
+
+class Ledger:
+    """Bytes of all storages that passes have made, or that were adopted, and that still live.
+
+    static: tensors that are not counted, nor views of them: weights, gradients, the batch.
+    live, peak: bytes now, and at most since `peak` was last set.
+    """
+
+    def __init__(self, static: Iterable[Tensor] = ()) -> None:
+        self.live = self.peak = 0
+        self._static = {id(tensor.untyped_storage()): tensor for tensor in static}
+        self._sizes: dict[int, tuple[int, weakref.ref[UntypedStorage]]] = {}
+        self._lock = threading.RLock()  # storages may die in the middle of anything
+
+    def watching(self) -> AbstractContextManager[Any]:
+        """A context in which this thread's operations are entered."""
+        return _Watch(self)
+
+    def adopt(self, tensors: Iterable[Tensor | None]) -> None:
+        """From now on these count, if they do not already."""
+        for tensor in tensors:
+            if tensor is None:
+                continue
+            storage = tensor.untyped_storage()
+            key = id(storage)  # stays while the storage lives, also when only C++ holds it
+            with self._lock:
+                if key in self._sizes or key in self._static:
+                    continue
+                gone = partial(self._forget, key)
+                self._sizes[key] = storage.nbytes(), weakref.ref(storage, gone)
+                self.live += storage.nbytes()
+                self.peak = max(self.peak, self.live)
+
+    def give(self, tensors: Iterable[Tensor | None]) -> None:
+        """From now on these do not count: they are on their way to another pass."""
+        for tensor in tensors:
+            if tensor is not None:
+                self._forget(id(tensor.untyped_storage()))
+
+    def _forget(self, key: int, _: Any = None) -> None:
+        with self._lock:
+            size, _ = self._sizes.pop(key, (0, None))
+            self.live -= size
+
+
+def static_tensors(module: nn.Module) -> list[Tensor]:
+    """What a module holds between iterations: parameters, their gradients, buffers."""
+    held = [*module.parameters(), *module.buffers()]
+    return held + [tensor.grad for tensor in held if tensor.grad is not None]
+
+
+def storage_bytes(tensors: Iterable[Tensor | None]) -> int:
+    """Bytes of the distinct storages behind `tensors`."""
+    storages = {
+        id(storage): storage.nbytes()
+        for storage in (t.untyped_storage() for t in tensors if t is not None)
+    }
+    return sum(storages.values())
+
+
+class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.ledger = ledger
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        self.ledger.adopt(leaf for leaf in tree_leaves(found) if isinstance(leaf, Tensor))
+        return found

@@ -1,0 +1,1 @@
+"""What passes cost, in seconds and bytes: measured, or estimated from one layer."""

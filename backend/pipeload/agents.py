@@ -1,0 +1,238 @@
+"""The agents of a streamed run: threads that load, the caller that computes, and what they share.
+
+Memory is granted in layer order, as in `sim.pipeload.play`, so that no order of threads can block.
+Whatever ends a run, all loaders have gone home and no weight is held when `play` returns.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from time import perf_counter
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from sim.pipeload import Compute, MemoryChange, Read, Strategy, StreamedModel
+
+from ..live_bytes import Ledger
+from .layer_files import CHUNK, LayerFileError, StoredModel, read_part
+from .throttle import Pacer, Throttle
+
+PATIENCE = 0.2
+"""Seconds after which a waiting inference agent looks whether its loaders are alive."""
+
+
+class PipeloadError(ValueError):
+    """A streamed run that could not go on; everything it held is free again."""
+
+
+Weight = tuple[torch.Size, torch.dtype]
+
+
+class _Stopped(Exception):
+    """The run has ended; a loader that learns it goes home."""
+
+
+class Agents:
+    """One run: its agents and what they share. `lock` guards everything that changes."""
+
+    def __init__(
+        self,
+        stored: StoredModel,
+        model: StreamedModel,
+        strategy: Strategy,
+        limit: int | None,
+        throttle: Throttle | None,
+        ledger: Ledger,
+    ) -> None:
+        self.stored, self.strategy, self.ledger = stored, strategy, ledger
+        self.pacer = Pacer(throttle) if throttle else None
+        self.parts = [part for part in stored.parts if not part.resident]
+        self.room = None if limit is None else limit - int(model.resident_bytes)
+        self.lock = threading.Condition()
+        self.turn = 0
+        self.loaded: dict[int, dict[str, Tensor]] = {}
+        self.resident: dict[str, dict[str, Tensor]] = {}  # by file: tied weights are there once
+        self.failure: str | None = None
+        self.stopped = False
+        self.threads: list[threading.Thread] = []
+        self.began = 0.0
+        self.reads: list[Read] = []
+        self.computes: list[Compute] = []
+        self.changes: list[MemoryChange] = []
+
+    def play(
+        self, skeletons: Sequence[nn.Module], inputs: Tensor, loaders: int
+    ) -> tuple[Tensor, float]:
+        # Before the ledger watches: reading a module's state makes views of its weights.
+        wanted = [weights_of(skeleton) for skeleton in skeletons]
+        for position, part in enumerate(self.stored.parts):
+            if part.resident:
+                if part.file not in self.resident:
+                    found = read_part(self.stored, part, adopt=self.ledger.adopt)
+                    self.resident[part.file] = found
+                _require_fit(self.resident[part.file], wanted[position], part.file)
+        # Agents that could never get a layer are not started.
+        loaders = min(loaders, len(self.parts))
+        self.threads = [
+            threading.Thread(
+                target=self.load,
+                args=(agent, loaders),
+                name=f"pipeload loader {agent}",
+                daemon=True,
+            )
+            for agent in range(loaders)
+        ]
+        with self.at_work(), torch.inference_mode(), self.ledger.watching():
+            output = self.compute(skeletons, wanted, inputs)
+            latency = self.now()
+        return output, latency
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """The loaders run inside, and none of them outside."""
+        self.began = perf_counter()
+        try:
+            for thread in self.threads:
+                thread.start()
+            yield
+        finally:
+            with self.lock:
+                self.stopped = True
+                self.lock.notify_all()
+            for thread in self.threads:
+                if thread.ident is not None:
+                    thread.join()
+
+    def now(self) -> float:
+        return perf_counter() - self.began
+
+    def load(self, agent: int, loaders: int) -> None:
+        """A loading agent."""
+        at = agent
+        try:
+            for i in range(agent, len(self.parts), loaders):
+                at = i
+                asked = self.now()
+                self.take(i)
+                start = self.now()
+                tensors = self.read(i)
+                with self.lock:
+                    self.reads.append(Read(i, agent, asked, start, self.now()))
+                    self.loaded[i] = tensors
+                    self.lock.notify_all()
+                del tensors
+        except _Stopped:
+            pass
+        except LayerFileError as error:
+            self.fail(f"layer {at}: {error}")
+        except BaseException as error:
+            what = f"{type(error).__name__} {error}".strip().partition("\n")[0]
+            self.fail(f"loader {agent} died at layer {at}: {what}")
+
+    def read(self, i: int) -> dict[str, Tensor]:
+        """The weights of layer i; after every chunk it looks whether the run still wants them."""
+
+        def look(n_bytes: int) -> None:
+            hold(n_bytes)
+            if self.stopped:
+                raise _Stopped
+
+        pacing = self.pacer.reading() if self.pacer else nullcontext(lambda _: None)
+        chunk = self.pacer.throttle.chunk if self.pacer else CHUNK
+        with pacing as hold:
+            return read_part(
+                self.stored, self.parts[i], adopt=self.ledger.adopt, between=look, chunk=chunk
+            )
+
+    def take(self, i: int) -> None:
+        """Waits until it is this layer's turn and there is room, and takes the room."""
+        size = self.parts[i].bytes
+        with self.lock:
+            while not self.stopped and (
+                self.turn != i or (self.room is not None and self.room < size)
+            ):
+                self.lock.wait()
+            if self.stopped:
+                raise _Stopped
+            self.turn += 1
+            if self.room is not None:
+                self.room -= size
+            self.changes.append(MemoryChange(self.now(), size, f"load {i}"))
+            self.lock.notify_all()
+
+    def free(self, i: int) -> None:
+        size = self.parts[i].bytes
+        with self.lock:
+            if self.room is not None:
+                self.room += size
+            self.changes.append(MemoryChange(self.now(), -size, f"F0@{i}"))
+            self.lock.notify_all()
+
+    def fail(self, sentence: str) -> None:
+        with self.lock:
+            self.failure = self.failure or sentence
+            self.lock.notify_all()
+
+    def compute(
+        self, skeletons: Sequence[nn.Module], wanted: Sequence[dict[str, Weight]], x: Tensor
+    ) -> Tensor:
+        """The inference agent: modules in order, each as soon as its weights are there."""
+        self.ledger.adopt([x])
+        if self.strategy == "load-all":
+            for i in range(len(self.parts)):
+                self.wait_for(i)
+        i = 0
+        for position, skeleton in enumerate(skeletons):
+            part = self.stored.parts[position]
+            if part.resident:
+                x = functional_call(skeleton, self.resident[part.file], (x,))
+                continue
+            tensors = self.wait_for(i)
+            _require_fit(tensors, wanted[position], self.parts[i].file)
+            start = self.now()
+            x = functional_call(skeleton, tensors, (x,))
+            self.computes.append(Compute(i, start, self.now()))
+            if self.strategy == "pipeload":
+                del tensors, self.loaded[i]
+                self.free(i)
+            i += 1
+        return x
+
+    def wait_for(self, i: int) -> dict[str, Tensor]:
+        agent = self.threads[i % len(self.threads)]
+        with self.lock:
+            while i not in self.loaded:
+                if self.failure:
+                    raise PipeloadError(self.failure)
+                if not agent.is_alive():
+                    raise PipeloadError(f"{agent.name} ended before it had loaded layer {i}")
+                self.lock.wait(PATIENCE)
+            return self.loaded[i]
+
+    def forget(self) -> None:
+        """Lets go of every weight, whatever happened."""
+        self.loaded.clear()
+        self.resident.clear()
+
+
+def weights_of(skeleton: nn.Module) -> dict[str, Weight]:
+    """Shape and type of every weight a module wants."""
+    return {name: (t.shape, t.dtype) for name, t in skeleton.state_dict().items()}
+
+
+def _require_fit(tensors: dict[str, Tensor], wanted: dict[str, Weight], where: str) -> None:
+    found = {name: (t.shape, t.dtype) for name, t in tensors.items()}
+    if wanted != found:
+        odd = min(name for name in wanted | found if wanted.get(name) != found.get(name))
+        there, here = (_told(weights.get(odd)) for weights in (found, wanted))
+        raise LayerFileError(
+            f"{where} does not fit its module: {odd!r} is {there} in the file, {here} in the module"
+        )
+
+
+def _told(weight: Weight | None) -> str:
+    return f"{weight[1]} of shape {tuple(weight[0])}" if weight else "missing"

@@ -1,0 +1,1 @@
+"""A process per device, with torch's own pipeline runtime."""

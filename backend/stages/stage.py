@@ -1,0 +1,199 @@
+"""A stage at work: its module, and what every microbatch has left on it between F, B and W.
+
+    inputs ──F──► outputs            keeps the graph, and what the graph saved
+    gradients of the outputs ──B──► gradients of the inputs      frees it, puts (x, gy) aside
+    ──W──► weight gradients          frees that too
+
+The engines and the measurements all drive stages through these calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge, get_gradient_edge
+
+from ..torch_private import input_pass, outputs_for_input_pass, weight_pass
+from .kv_cache import Cache, Root
+from .split import Contribution, Deferral, accumulate
+
+Loss = Callable[[Tensor, Any], Tensor]
+"""(output, target or None) -> mean loss."""
+Gradients = tuple[Tensor | None, ...]
+
+
+class Unit(NamedTuple):
+    """What one pass works on: a microbatch, or a slice of it."""
+
+    microbatch: int
+    slice: int = 0
+
+
+class Goal(NamedTuple):
+    """What the last stage compares its output with, and what part of the batch that is."""
+
+    loss: Loss
+    target: Tensor | None
+    share: float
+
+
+class _Saved(NamedTuple):
+    leaves: tuple[Tensor, ...]
+    edges: tuple[GradientEdge | None, ...]
+    outputs: tuple[Tensor, ...]  # for torch's own split only: it wants the tensors themselves
+    share: Tensor | None  # gradient of the loss, on the last stage
+
+
+class _Pending(NamedTuple):
+    contributions: tuple[Contribution, ...] = ()
+    roots: Sequence[Root] = ()
+    groups: list[dict[str, Any]] | None = None
+
+
+class Stage:
+    """One stage of a model while a schedule runs.
+
+    module: takes and returns a tensor or a tuple of them; with slices, a `cache` as well.
+    deferral: where the swapped modules inside put their work aside; None means torch's own split.
+    first: whether the inputs are data, of which nobody wants the gradient.
+    """
+
+    def __init__(
+        self, module: nn.Module, *, deferral: Deferral | None, first: bool, n_slices: int = 1
+    ) -> None:
+        self.module, self.deferral, self.first, self.n_slices = module, deferral, first, n_slices
+        self._saved: dict[Unit, _Saved] = {}
+        self._pending: dict[Unit, _Pending] = {}
+        self._caches: dict[int, Cache] = {}
+
+    def forward(
+        self, unit: Unit, inputs: Sequence[Tensor], *, start: int = 0, goal: Goal | None = None
+    ) -> tuple[Tensor, ...]:
+        """F: the outputs, or with a goal the loss, cut off from the graph that is kept for B.
+
+        start: tokens of the microbatch before this slice.
+        """
+        leaves = tuple(
+            tensor.detach().requires_grad_(not self.first and tensor.is_floating_point())
+            for tensor in inputs
+        )
+        if self.n_slices > 1:
+            cache = self._caches.setdefault(unit.microbatch, Cache(self.n_slices))
+            cache.enter(unit.slice, start)
+            outputs = _tensors(self.module(*leaves, cache=cache))
+        else:
+            outputs = _tensors(self.module(*leaves))
+        share = None
+        if goal is not None:
+            loss = goal.loss(outputs[0], goal.target)
+            if not isinstance(loss, Tensor) or loss.numel() != 1:
+                shape = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+                raise ValueError(f"loss_fn returned {shape}: it must return a tensor of one number")
+            share, outputs = torch.full_like(loss, goal.share, requires_grad=False), (loss,)
+        if self.deferral is None:
+            outputs = outputs_for_input_pass(outputs)
+        self._saved[unit] = _Saved(
+            leaves,
+            tuple(get_gradient_edge(out) if out.requires_grad else None for out in outputs),
+            outputs if self.deferral is None else (),
+            share,
+        )
+        return tuple(out.detach() for out in outputs)
+
+    def backward(self, unit: Unit, gradients: Gradients = ()) -> Gradients:
+        """B: gradients of the inputs, from those of the outputs; W's part is put aside."""
+        saved, roots = self._begin(unit, gradients)
+        if self.deferral is not None:
+            _propagate(roots)
+            self._pending[unit] = _Pending(self.deferral.take())
+        else:
+            self._pending[unit] = self._native(saved, gradients, roots)
+        return tuple(leaf.grad for leaf in saved.leaves)
+
+    def full_backward(self, unit: Unit, gradients: Gradients = ()) -> Gradients:
+        """BW: gradients of the inputs, with those of the weights added to `.grad`."""
+        saved, roots = self._begin(unit, gradients)
+        if self.deferral is None:
+            _propagate(roots)
+        else:
+            self.deferral.at_once = True
+            try:
+                _propagate(roots)
+            finally:
+                self.deferral.at_once = False
+        return tuple(leaf.grad for leaf in saved.leaves)
+
+    def weight(self, units: Iterable[Unit]) -> None:
+        """W of one unit, or of several with one kernel per module."""
+        pending = [self._pending.pop(unit) for unit in units]
+        accumulate([entry for each in pending for entry in each.contributions])
+        for each in pending:
+            _propagate(each.roots)
+            if each.groups is not None:
+                weight_pass(trainable(self.module), each.groups)
+
+    def cache_gradients(self, microbatch: int) -> list[Tensor]:
+        """Gradients of keys and values that wait for the B of an earlier slice."""
+        cache = self._caches.get(microbatch)
+        return cache.gradients() if cache else []
+
+    def _begin(self, unit: Unit, gradients: Gradients) -> tuple[_Saved, list[Root]]:
+        """What F saved of `unit`, and where its backward starts."""
+        saved = self._saved.pop(unit)
+        if saved.share is not None:
+            gradients = (saved.share,)
+        roots = [
+            Root(edge, gradient)
+            for edge, gradient in zip(saved.edges, gradients, strict=True)
+            if edge is not None and gradient is not None
+        ]
+        if cache := self._caches.get(unit.microbatch):
+            roots += cache.roots(unit.slice)
+            if unit.slice == 0:
+                del self._caches[unit.microbatch]
+        return saved, roots
+
+    def _native(self, saved: _Saved, gradients: Gradients, roots: list[Root]) -> _Pending:
+        """torch's own B; where there is no input gradient it leaves the whole backward to W."""
+        inputs = [leaf for leaf in saved.leaves if leaf.requires_grad]
+        if not inputs:
+            return _Pending(roots=roots)
+        found = gradients if saved.share is None else (saved.share,)
+        pairs = [
+            (out, gradient)
+            for out, gradient in zip(saved.outputs, found, strict=True)
+            if out.requires_grad and gradient is not None
+        ]
+        groups = input_pass(
+            [out for out, _ in pairs],
+            [gradient for _, gradient in pairs],
+            inputs,
+            parameters=trainable(self.module),
+        )
+        return _Pending(groups=groups)
+
+
+def trainable(module: nn.Module) -> list[nn.Parameter]:
+    """The parameters of `module` that want a gradient."""
+    return [parameter for parameter in module.parameters() if parameter.requires_grad]
+
+
+def _propagate(roots: Sequence[Root]) -> None:
+    """Plain autograd, in this thread on every kind of device: hooks and modes are per thread."""
+    if roots:
+        with torch.autograd.set_multithreading_enabled(False):
+            torch.autograd.backward(
+                [root.edge for root in roots], [root.gradient for root in roots]
+            )
+
+
+def _tensors(outputs: Any) -> tuple[Tensor, ...]:
+    found = outputs if isinstance(outputs, tuple) else (outputs,)
+    for out in found:
+        if not isinstance(out, Tensor):
+            kind = type(out).__name__
+            raise TypeError(f"a stage returned {kind}: it must return a tensor or a tuple of them")
+    return found

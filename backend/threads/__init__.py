@@ -1,0 +1,1 @@
+"""A thread per device in one process: runs any schedule, and measures it."""

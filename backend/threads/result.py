@@ -1,0 +1,80 @@
+"""What a run gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sim import Trace, makespan
+
+from ..live_bytes import static_tensors, storage_bytes
+from .measured_trace import measured_trace
+from .records import Round
+from .worker import Job, Worker
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run gave; the gradients are in the `.grad` of the parameters.
+
+    loss: the mean over the batch.
+    trace: the timed iteration of median makespan, with the memory of the memory iteration.
+    traces: all timed iterations, in order.
+    peak_bytes: most counted bytes at the end of any pass, shape `(n_devices,)`. Counted is what
+        passes keep (activations with their inputs, and what W waits for); not counted are weights
+        and their gradients, the batch, and values in transit.
+    most_bytes: the same, inside passes too.
+    transit_bytes: most bytes of boundary values that waited at a device for their pass (receive
+        buffers) in a timed iteration.
+    static_bytes: weights, gradients and buffers.
+    boundary_bytes: what crosses each stage boundary forward, shape `(n_stages - 1, n_slices)`.
+    peak_bytes and most_bytes are empty without a memory iteration.
+    """
+
+    loss: float
+    trace: Trace
+    traces: tuple[Trace, ...]
+    peak_bytes: tuple[int, ...]
+    most_bytes: tuple[int, ...]
+    transit_bytes: tuple[int, ...]
+    static_bytes: tuple[int, ...]
+    boundary_bytes: tuple[tuple[int, ...], ...]
+
+
+def run_result(workers: Sequence[Worker], job: Job, notes: dict[str, Any]) -> RunResult:
+    """What all workers of the local engine wrote down, put together."""
+    by_iteration = list(zip(*(worker.rounds for worker in workers), strict=True))
+    counted = [rounds for rounds in by_iteration if rounds[0].purpose == "memory"]
+    timed = [rounds for rounds in by_iteration if rounds[0].purpose == "time"]
+    memory: Sequence[Round] = counted[0] if counted else ()
+    tracks = [worker.lane for worker in workers]
+    crossing = {key: size for one in timed[0] for key, size in one.boundaries.items()}
+    traces = tuple(
+        measured_trace(job.schedule, rounds, tracks, memory=memory, notes=notes) for rounds in timed
+    )
+    loss = sum(
+        value.double().item() * job.pieces[unit].share
+        for worker in workers
+        for unit, value in sorted(worker.rounds[-1].losses.items())
+    )
+    return RunResult(
+        loss,
+        trace=sorted(traces, key=makespan)[len(traces) // 2],
+        traces=traces,
+        peak_bytes=tuple(max((r.after for r in one.memory), default=0) for one in memory),
+        most_bytes=tuple(max((r.most for r in one.memory), default=0) for one in memory),
+        transit_bytes=tuple(
+            max(rounds[device].most_waiting for rounds in timed) for device in range(len(workers))
+        ),
+        static_bytes=tuple(
+            storage_bytes(
+                held for stage in worker.stages.values() for held in static_tensors(stage.module)
+            )
+            for worker in workers
+        ),
+        boundary_bytes=tuple(
+            tuple(crossing[stage, part] for part in range(job.schedule.n_slices))
+            for stage in range(job.schedule.n_stages - 1)
+        ),
+    )

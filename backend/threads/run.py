@@ -1,0 +1,268 @@
+"""The local engine: runs a schedule in one process, one worker thread per pipeline device."""
+
+from __future__ import annotations
+
+import gc
+import inspect
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sim import Schedule, validate
+from sim.base.progress import bar
+
+from ..stages.batches import pieces
+from ..stages.split import SPLITS, Deferral, Split, defer, restore, unsplit, warn_unsplit
+from ..stages.stage import Loss, Stage
+from ..stages.transformer import next_token_loss
+from ..torch_private import checked_torch
+from .board import Board
+from .lanes import Mark, device_kind, lanes
+from .mail import Delay, Mail, checked_delay
+from .records import Purpose
+from .result import RunResult, run_result
+from .shared_weights import add_up, separated
+from .worker import Job, Worker
+
+
+def run(
+    schedule: Schedule,
+    stages: Sequence[nn.Module],
+    batch: Tensor,
+    *,
+    targets: Tensor | None = None,
+    loss_fn: Loss = next_token_loss,
+    slices: Sequence[int] | None = None,
+    split: Split = "deferred",
+    device: str | torch.device = "cpu",
+    steps: int = 1,
+    warmup: int = 0,
+    memory: int = 1,
+    delay: Delay | None = None,
+    partitions: Sequence[torch.cuda.Stream] | None = None,
+    timeout: float = 120.0,
+    progress: bool = False,
+) -> RunResult:
+    """Runs `schedule` on real tensors and says what happened; gradients end up in `.grad`.
+
+    stages: a module per stage; each takes what the one before returns, a tensor or a tuple of
+        tensors. With slices their forward also takes `cache` (see `backend.stages.kv_cache`). On
+        cuda they are moved there.
+    batch, targets: rows are spread over the microbatches, columns over the slices.
+    slices: tokens of every slice, shape `(n_slices,)`; as equal as they can be by default.
+    loss_fn: `(output, target)` -> mean loss of these rows (and tokens); the result is the mean
+        over the whole batch.
+    split: "deferred" puts weight gradients of linear and embedding layers aside (see
+        `backend.stages.split`); "native" is torch's own split: it keeps more after B, leaves the
+        whole backward of the first stage to W, and recomputes a checkpointed block once per group
+        of weights.
+    steps, warmup, memory: iterations that are timed; that are dropped before them; and, before all
+        others, iterations in which bytes are counted (0 or 1: counting would spoil the clocks).
+        Every iteration starts from gradients of zero.
+    delay: seconds a transfer takes on top of its copy, or a function of (source, destination,
+        bytes).
+    partitions: one CUDA stream per pipeline device, see `backend.threads.sm_groups`.
+    timeout: seconds without any pass beginning after which the run is given up.
+    progress: a line on stderr while it runs, if stderr is a terminal.
+
+    Raises sim.InvalidSchedule before anything runs, PassFailed when a pass raises, Stuck when
+    nothing moves, and ValueError for arguments that do not fit each other.
+    """
+    validate(schedule)
+    _check(schedule, stages, split)
+    _check_counts(steps=steps, warmup=warmup, memory=memory, timeout=timeout)
+    tracks = lanes(device, schedule.n_devices, partitions)
+    kind = device_kind(device)
+    if kind == "cuda":
+        batch, targets = batch.to(device), None if targets is None else targets.to(device)
+        for module in stages:
+            module.to(device)
+        torch.cuda.synchronize(device)  # the streams of the run do not wait for this one
+        torch.cuda.reset_peak_memory_stats(device)
+    given = pieces(
+        batch,
+        targets,
+        n_microbatches=schedule.n_microbatches,
+        n_slices=schedule.n_slices,
+        lengths=slices,
+    )
+    modules, aliases = separated(stages, schedule.placement)
+    origin: list[Mark] = [None]
+
+    def begin() -> None:
+        origin[0] = tracks[0].mark()
+
+    purposes: list[Purpose] = []
+    purposes += ["memory"] * memory
+    purposes += ["warm-up"] * warmup
+    purposes += ["time"] * steps
+    job = Job(
+        schedule,
+        given,
+        loss_fn,
+        delay=checked_delay(delay),
+        mails=[Mail() for _ in tracks],
+        board=Board(schedule.n_devices),
+        purposes=purposes,
+        autocast=_autocast(kind),
+        static=[tensor for tensor in (batch, targets) if tensor is not None],
+        gate=threading.Barrier(schedule.n_devices, action=begin),
+        origin=origin,
+    )
+    with _deferrals(schedule, modules, split) as deferrals:
+        workers = [
+            Worker(job, number, stages=_stages(schedule, modules, deferrals, number), lane=lane)
+            for number, lane in enumerate(tracks)
+        ]
+        _play(workers, job, timeout, progress=progress)
+    add_up(aliases)
+    notes: dict[str, Any] = {"engine": "local", "device": str(device), "split": split}
+    if kind == "cuda":  # of the whole GPU: all pipeline devices share one allocator
+        notes["allocator_peak_bytes"] = torch.cuda.max_memory_allocated(device)
+    return run_result(workers, job, notes)
+
+
+def _check(schedule: Schedule, stages: Sequence[nn.Module], split: str) -> None:
+    """ValueError if `stages` cannot run `schedule` this way."""
+    if len(stages) != schedule.n_stages:
+        raise ValueError(
+            f"got {len(stages)} stages, but {schedule.name} has {schedule.n_stages}: give a module "
+            "for each"
+        )
+    if split not in SPLITS:
+        raise ValueError(f"split is {split!r}: use one of {', '.join(SPLITS)}")
+    if split == "native":
+        checked_torch()
+    if schedule.n_slices == 1:
+        return
+    if split == "native":
+        raise ValueError("torch's own split knows no slices: use split 'deferred'")
+    for number, module in enumerate(stages):
+        if "cache" not in inspect.signature(module.forward).parameters:
+            raise ValueError(
+                f"stage {number} ({type(module).__name__}) takes no cache: with slices, attention "
+                "must see the keys and values of earlier ones, so forward needs an argument 'cache'"
+            )
+
+
+def _check_counts(*, steps: int, warmup: int, memory: int, timeout: float) -> None:
+    for name, number, least in (("steps", steps, 1), ("warmup", warmup, 0), ("memory", memory, 0)):
+        if isinstance(number, bool) or not isinstance(number, int) or number < least:
+            raise ValueError(f"{name} is {number!r}: it must be a whole number >= {least}")
+    if memory > 1:
+        raise ValueError(f"memory is {memory}: bytes are exact, one iteration is enough")
+    if not timeout > 0:
+        raise ValueError(f"timeout is {timeout!r}: give seconds > 0")
+
+
+def _autocast(kind: str) -> Callable[[], AbstractContextManager[Any]]:
+    """The caller's autocast, for forwards in other threads; it is a property of a thread."""
+    if not torch.is_autocast_enabled(kind):
+        return nullcontext
+    dtype = torch.get_autocast_dtype(kind)
+    return lambda: torch.autocast(kind, dtype)
+
+
+@contextmanager
+def _deferrals(
+    schedule: Schedule, modules: Sequence[nn.Module], split: Split
+) -> Iterator[list[Deferral | None]]:
+    """A deferral per device, with one warning for all that cannot be deferred."""
+    held = [[modules[stage] for stage in stages] for stages in schedule.stages_of]
+    if split == "native":
+        yield [None] * schedule.n_devices
+        return
+    found = [defer(*group) for group in held]
+    try:
+        if any(op.kind == "W" for order in schedule.orders for op in order):
+            warn_unsplit(
+                name
+                for group, deferral in zip(held, found, strict=True)
+                for module in group
+                for name in unsplit(module, deferral)
+            )
+        yield list(found)
+    finally:
+        for deferral in found:
+            restore(deferral)
+
+
+def _stages(
+    schedule: Schedule, modules: Sequence[nn.Module], deferrals: Sequence[Deferral | None], at: int
+) -> dict[int, Stage]:
+    """The stages of device `at`, by number."""
+    return {
+        number: Stage(
+            modules[number],
+            deferral=deferrals[at],
+            first=number == 0,
+            n_slices=schedule.n_slices,
+        )
+        for number in schedule.stages_of[at]
+    }
+
+
+def _play(workers: Sequence[Worker], job: Job, timeout: float, *, progress: bool) -> None:
+    """Starts the workers and returns when all are through; PassFailed or Stuck if one is not."""
+    threads = [
+        threading.Thread(target=worker.run, name=f"device {worker.device}", daemon=True)
+        for worker in workers
+    ]
+
+    def stop() -> None:
+        job.gate.abort()
+        for mail in job.mails:
+            mail.stop()
+
+    total = job.schedule.n_ops * len(job.purposes)
+    with _quiet(), bar(f"running {job.schedule.name}", total, shown=progress, alone=True) as tell:
+        for thread in threads:
+            thread.start()
+        try:
+            job.board.watch(timeout, stop, tell)
+        except BaseException:
+            stop()
+            deadline = time.monotonic() + 0.5  # whoever is inside a pass ends after it
+            for thread in threads:
+                thread.join(max(deadline - time.monotonic(), 0))
+            raise
+        for thread in threads:
+            thread.join()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """One torch thread per worker, and no garbage collection in the middle of a pass, until the
+    last of several runs at the same time has ended."""
+    with _BUSY.lock:
+        if not _BUSY.runs:
+            _BUSY.before = torch.get_num_threads(), gc.isenabled()
+            gc.disable()
+        _BUSY.runs += 1
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        with _BUSY.lock:
+            _BUSY.runs -= 1
+            threads, collects = _BUSY.before
+            if collects and not _BUSY.runs:
+                gc.enable()
+        torch.set_num_threads(threads)
+
+
+class _Busy:
+    """How many runs there are in this process, and how it was before the first."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.runs = 0
+        self.before = (1, True)
+
+
+_BUSY = _Busy()

@@ -1,0 +1,1 @@
+"""What no order of the passes can beat, each bound with its proof; no solver."""

@@ -1,0 +1,66 @@
+"""The memory that no order of the passes can do without: that of one microbatch at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+from ..base.numbers import Number, checked, exact, plain
+from ..engine.costs import Costs
+from ..schedule.ir import Schedule
+
+
+def check_room(
+    schedule: Schedule,
+    costs: Costs,
+    shares: Number | None,
+    size: Number | Sequence[Number] | None,
+) -> None:
+    """ValueError with the smallest limit that can be met, if this one cannot.
+
+    shares: live activations a device may hold. size: bytes, static ones included, one number or one
+    per device. None is unlimited.
+
+    When the last of a device's stages runs backward, all of them have run forward, so its whole
+    share of that microbatch is there: one share is the least in any order.
+    """
+    if shares is not None and checked(shares, "memory_limit") < 1:
+        raise ValueError(
+            f"nothing fits into a memory limit of {shares} shares: the smallest that can be met is "
+            "1, one microbatch at a time"
+        )
+    if size is None:
+        return
+    n = schedule.n_devices
+    room = list(size) if isinstance(size, Sequence) else [size] * n
+    if len(room) != n:
+        raise ValueError(f"memory_bytes has {len(room)} entries for {n} devices")
+    needed = [least_bytes(schedule, costs, device) for device in range(n)]
+    short = [d for d in range(n) if needed[d] > checked(room[d], f"memory_bytes of device {d}")]
+    if short:
+        worst = max(short, key=lambda d: needed[d])
+        raise ValueError(
+            f"nothing fits into a memory limit of {room[worst]} bytes: device {worst} holds "
+            f"{needed[worst]} even with one microbatch at a time, so that is the smallest that can "
+            "be met"
+        )
+
+
+def least_bytes(schedule: Schedule, costs: Costs, device: int) -> Number:
+    """The most bytes a device holds, static ones included, if microbatches come one by one.
+
+    All forwards, then stage by stage backwards, W right after its B: on an unsliced schedule there
+    is no other order, as the stages wait for each other. With slices of several stages there is, so
+    only what they all begin with counts.
+    """
+    stages = schedule.stages_of[device]
+    split = {op.stage for op in schedule.orders[device] if op.kind == "B"}
+    slices = range(schedule.n_slices)
+    live = sum((exact(costs.static_bytes[s]) for s in stages), Fraction(0))
+    live += sum(exact(costs.change("F", s, part)) for s in stages for part in slices)
+    most = live
+    back = [(s, part) for s in reversed(stages) for part in reversed(slices)]
+    for s, part in back if len(slices) == 1 or len(stages) == 1 else back[:1]:
+        most = max(most, live + (exact(costs.change("B", s, part)) if s in split else 0))
+        live -= exact(costs.change("F", s, part))
+    return plain(most)

@@ -1,0 +1,73 @@
+"""What activations cost in either measure of memory, pieces or bytes, and how much there is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ..base.numbers import Number, exact
+from ..engine.costs import Costs
+from ..schedule.ir import Schedule
+from .chains import Time
+
+
+class Ledger(NamedTuple):
+    """What one device's activations cost in one measure of memory (pieces, or bytes).
+
+    limit: how much may be live. at_forward, at_backward: signed change of each stage; the rest is
+    given back at the end of W (or BW).
+    """
+
+    limit: Time
+    at_forward: dict[int, Time]
+    at_backward: dict[int, Time]
+
+    def holds(self, stage: int) -> Time:
+        """How many microbatches of a stage fit between F and B, if nothing else is alive."""
+        kept = self.at_forward[stage]
+        return self.limit // kept if kept > 0 else math.inf
+
+
+def ledgers(
+    schedule: Schedule,
+    costs: Costs,
+    device: int,
+    shares: Number | None,
+    size: Number | Sequence[Number] | None,
+) -> list[Ledger]:
+    """The books of one device: in pieces if `shares` limits it, in bytes if `size` does.
+
+    shares: of a device's whole activation. size: bytes, static ones included, one number or one per
+    device.
+    """
+    stages = schedule.stages_of[device]
+    found = []
+    if shares is not None:
+        found.append(
+            Ledger(pieces(shares, len(stages)), dict.fromkeys(stages, 1), dict.fromkeys(stages, 0))
+        )
+    if size is not None:
+        mine = size[device] if isinstance(size, Sequence) else size
+        static = sum(exact(costs.static_bytes[s]) for s in stages)
+        split = {op.stage for op in schedule.orders[device] if op.kind == "B"}
+        found.append(
+            Ledger(
+                exact(mine) - static,
+                {s: exact(costs.change("F", s)) for s in stages},
+                {s: exact(costs.change("B", s)) if s in split else 0 for s in stages},
+            )
+        )
+    return found
+
+
+def pieces(shares: Number, n_stages: int) -> int:
+    """How many activations of one stage make so many shares of a device with `n_stages`.
+
+    A third as a float is a little less than a third; it counts as the whole number it stands for.
+
+    >>> pieces(4 / 3, 3), pieces(1.34, 3), pieces(1.33, 3)
+    (4, 4, 3)
+    """
+    whole = math.floor(exact(shares) * n_stages)
+    return whole + (isinstance(shares, float) and (whole + 1) / n_stages == shares)

@@ -1,0 +1,215 @@
+"""From a question on the command line to the schedule, costs and cluster it is about."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from ..base.files import write_text_atomically
+from ..base.numbers import Number
+from ..engine.cluster import Cluster, Link
+from ..engine.costs import Costs, costs_from_json
+from ..families import FAMILIES
+from ..families.family import Family
+from ..schedule.ir import Schedule, from_json
+from ..schedule.torch_csv import from_torch_csv
+from ..schedule.validate import validate
+from .command_line import UsageError
+from .options import Question
+
+MOST_PASSES = 5_000_000
+"""A play of this many takes about 12 GB; more would not fit in the memory of a usual machine."""
+
+COST_OPTIONS = ("forward", "backward", "weight", "send", "activation_bytes", "boundary_bytes",
+                "static_bytes")  # fmt: skip
+
+
+BYTES_FOR = {
+    "memory": ("that fill it", ("activation_bytes", "static_bytes")),
+    "bandwidth": ("that cross it", ("boundary_bytes",)),
+}
+"""Limits that do nothing until somebody says how many bytes there are."""
+
+ELSEWHERE = {
+    "interleaved1f1b": "interleaved", "zbvzerobubble": "zb-v", "dualpipe": "dualpipe-v",
+    "zb1p": "zb-h1", "zb2p": "zb-h2", "dapple": "1f1b", "pipedreamflush": "1f1b",
+}  # fmt: skip
+"""What torch and the papers call a family, as far as its name looks like none of ours."""
+
+
+class UnknownFamily(UsageError):
+    """A name that is neither a family nor a file."""
+
+
+def schedule_of(name: str, question: Question, *, strict: bool = True) -> Schedule:
+    """The schedule of a family, or in a file (our JSON, or torch's CSV), validated.
+
+    strict: an option the family does not take is an error, unless the schedule already is so.
+    """
+    if name in FAMILIES:
+        return _built(FAMILIES[name], question, strict=strict)
+    if not name:
+        raise UnknownFamily(unknown_family(name))
+    known_as_file = Path(name).suffix.lower() in (".json", ".csv") or "/" in name
+    if not known_as_file and not Path(name).exists():
+        raise UnknownFamily(unknown_family(name))
+    schedule = schedule_in(name)
+    for flag, asked, found in (
+        ("-p", question.devices, schedule.n_devices),
+        ("-m", question.microbatches, schedule.n_microbatches),
+        ("--slices", question.slices, schedule.n_slices),
+    ):
+        if asked is not None and asked != found:
+            raise ValueError(
+                f"{flag} is {asked}, but the schedule in {name} has {found}: leave it out"
+            )
+    _fits_in_memory(schedule.n_ops, name, question)
+    return schedule
+
+
+def schedule_in(path: str) -> Schedule:
+    """The schedule in a file, JSON or torch CSV by its content; validated.
+
+    Every error begins with the path: of several files, people must know which one.
+    """
+    text = read_text(path)
+    if text.lstrip().startswith(("{", "[")) or Path(path).suffix.lower() == ".json":
+        try:
+            schedule = from_json(text)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+        validate(replace(schedule, name=path))
+        return schedule
+    return replace(from_torch_csv(text, name=path), name=Path(path).stem)
+
+
+def read_text(path: str) -> str:
+    """The text of a file; ValueError if it cannot be read."""
+    if not path:
+        raise ValueError("cannot read a file without a name")
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not a text file") from None
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
+
+
+def check_writable(path: str) -> None:
+    """ValueError now rather than after a long simulation, if `path` cannot be written."""
+    target = Path(path)
+    if not path:
+        raise ValueError("cannot write a file without a name")
+    if target.is_dir():
+        raise ValueError(f"cannot write {path}: it is a folder")
+    if not target.parent.is_dir():
+        raise ValueError(f"cannot write {path}: there is no folder {target.parent}")
+
+
+def write_text(path: str, text: str) -> None:
+    """Write the whole file or nothing, and say so on stderr; ValueError if it cannot be written."""
+    try:
+        write_text_atomically(path, text)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ValueError(f"cannot write {path}: {reason}") from None
+    print(f"wrote {path}", file=sys.stderr)
+
+
+def unknown_family(name: str) -> str:
+    """One sentence: what is close to `name`, or where to look."""
+    small = name.lower().replace("_", "-")
+    known = ELSEWHERE.get(small.replace("-", ""))
+    near = [known] if known else get_close_matches(small, FAMILIES, n=2, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else "`python -m sim families` lists them"
+    return f"unknown family {name!r}: {hint}"
+
+
+def costs_of(question: Question, schedule: Schedule) -> Costs:
+    """The costs asked for: of a profile, or equal on all devices."""
+    given = {name: value for name in COST_OPTIONS if (value := getattr(question, name)) is not None}
+    if question.profile is None:
+        return Costs.uniform(schedule, **given)
+    if given:
+        flag = "--" + next(iter(given)).replace("_", "-")
+        raise ValueError(f"{flag} and --profile both give costs: leave one of them out")
+    text = read_text(question.profile)
+    try:
+        return costs_from_json(text)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{question.profile}: {error}") from None
+
+
+def cluster_of(question: Question, schedule: Schedule) -> Cluster:
+    """The devices and links asked for."""
+    for name, (what, sources) in BYTES_FOR.items():
+        given = (question.profile, *(getattr(question, source) for source in sources))
+        if getattr(question, name) is not None and all(value is None for value in given):
+            flags = " or ".join(f"--{source.replace('_', '-')}" for source in sources)
+            raise typer.BadParameter(f"--{name} needs the bytes {what}: add {flags}")
+    n = schedule.n_devices
+    slowdown: list[Number] = [1] * n
+    for device, factor in (question.straggler or {}).items():
+        if device >= n:
+            raise ValueError(
+                f"--straggler names device {device}, but there are {n}, counted from 0"
+            )
+        slowdown[device] = factor
+    links: dict[str, Link] = {}
+    if question.bandwidth is not None:
+        neighbours = zip(schedule.placement, schedule.placement[1:], strict=False)
+        pairs = {pair for a, b in neighbours if a != b for pair in ((a, b), (b, a))}
+        links = {f"{a}->{b}": Link(0, question.bandwidth) for a, b in sorted(pairs)}
+    modes: dict[str, Any] = {
+        name: value for name in ("transfers", "receives") if (value := getattr(question, name))
+    }
+    return Cluster(
+        n,
+        memory=(question.memory,) * n,
+        slowdown=tuple(slowdown),
+        neighbour_slowdown=question.neighbour_slowdown or 1,
+        links=links,
+        routes={(int(a), int(b)): (f"{a}->{b}",) for a, b in (name.split("->") for name in links)},
+        **modes,
+    )
+
+
+def _built(family: Family, question: Question, *, strict: bool) -> Schedule:
+    p, m = question.devices, question.microbatches
+    if p is None or m is None:
+        missing = "-p, the number of devices" if p is None else "-m, the number of microbatches"
+        raise typer.BadParameter(f"{family.name} needs {missing}")
+    asked = {
+        "v": question.stages_per_device,
+        "group_size": question.group_size,
+        "slices": question.slices,
+    }
+    chosen = {name: value for name, value in asked.items() if value is not None}
+    taken = {name: value for name, value in chosen.items() if name in family.options}
+    stages = p * chosen.get("v", 1 if family.placement == "straight" else 2)
+    slices = chosen.get("slices", 2 if "slices" in family.options else 1)
+    n_passes = stages * m * slices * len(family.passes.split())
+    _fits_in_memory(n_passes, f"{family.name} on {p} devices with {m} microbatches", question)
+    schedule = family(p, m, **taken)
+    real = {"v": schedule.n_stages / p, "slices": schedule.n_slices}
+    for name in chosen if strict else ():
+        if name not in taken and real.get(name) != chosen[name]:
+            takes = " and ".join(_FLAGS[option] for option in family.options)
+            says = f"it takes {takes}" if takes else "it takes -p and -m alone"
+            raise typer.BadParameter(f"{family.name} does not take {_FLAGS[name]}: {says}")
+    return schedule
+
+
+def _fits_in_memory(n_passes: int, what: str, question: Question) -> None:
+    plays = question.iterations or 1
+    if n_passes * plays > MOST_PASSES:
+        times = f", {plays} times" if plays > 1 else ""
+        raise ValueError(f"{what}{times}: that is more than {MOST_PASSES:,} passes")
+
+
+_FLAGS = {"v": "-v", "group_size": "--group-size", "slices": "--slices"}

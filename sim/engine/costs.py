@@ -1,0 +1,322 @@
+"""What every pass of every stage costs: seconds, and bytes that come and go.
+
+>>> from sim import FAMILIES
+>>> schedule = FAMILIES["v-half"](4, 8)
+>>> costs = Costs.uniform(schedule, forward=10, backward=12, weight=8, send=1)
+>>> costs.forward[0], costs.n_stages  # two stages per device: each takes half
+((5,), 8)
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from fractions import Fraction
+from typing import Any, cast
+
+from ..base.json_text import parsed
+from ..base.numbers import Number, checked, checked_type, checked_whole, exact, plain, plus
+from ..schedule.ir import Schedule, Step
+
+Table = tuple[tuple[Number, ...], ...]
+"""Shape `(n_stages, n_slices)`; one column serves all slices alike."""
+Cells = Number | Sequence[Number] | Sequence[Sequence[Number]]
+"""What `Costs.of` takes: one number, one per stage, or one per stage and slice."""
+JSON_FORMAT = "pipebubble.costs/1"
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Times and bytes of every pass; any unit of time, as long as it is one.
+
+    forward, backward, weight: time of F, B and W, shape `(n_stages, n_slices)`.
+    fused_backward: time of BW; B + W where absent.
+    send: latency of each stage boundary when it crosses devices, shape `(n_stages - 1,)`.
+    activation_bytes: kept from the start of F on, shape `(n_stages, n_slices)`.
+    backward_bytes: **signed** change at B: a rise is taken at its start, a fall given back at its
+        end. The rest of what F and B left is freed at the end of W (or of BW, where B's change
+        does not appear).
+    boundary_bytes: bytes that cross each stage boundary, shape `(n_stages - 1, n_slices)`.
+    static_bytes: parameters, gradients and optimizer state of each stage, shape `(n_stages,)`.
+    pair_scale: time of a fused F and BW of different microbatches over the sum of the two.
+    group_scale: time of W over several microbatches in one kernel over the sum of the single ones.
+    """
+
+    forward: Table
+    backward: Table
+    weight: Table
+    fused_backward: Table | None = None
+    send: tuple[Number, ...] = ()
+    activation_bytes: Table = ()
+    backward_bytes: Table = ()
+    boundary_bytes: Table = ()
+    static_bytes: tuple[Number, ...] = ()
+    pair_scale: Number = 1
+    group_scale: Number = 1
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.forward, Sequence) and not hasattr(self.forward, "tolist"):
+            raise ValueError(
+                f"forward is {self.forward!r}: it must have a row per stage; "
+                "Costs.of(n_stages, ...) takes single numbers"
+            )
+        n = len(self.forward)
+        if not n:
+            raise ValueError("costs describe no stage: forward is empty")
+        for name, rows in _TABLES.items():
+            if name != "fused_backward" or self.fused_backward is not None:
+                table = _table(getattr(self, name), name, n - rows)
+                object.__setattr__(self, name, table)
+        for name, rows in {"send": 1, "static_bytes": 0}.items():
+            column = _table(getattr(self, name), name, n - rows)
+            object.__setattr__(self, name, tuple(row[0] for row in column))
+        for name in ("pair_scale", "group_scale"):
+            object.__setattr__(self, name, checked(getattr(self, name), name))
+        _only_kept_is_freed(self)
+
+    @classmethod
+    def of(cls, n_stages: int, **cells: Cells) -> Costs:
+        """Costs from one number, one per stage, or one per stage and slice, field by field.
+
+        >>> Costs.of(2, forward=1, backward=[1, 2], weight=1, send=0).backward
+        ((1,), (2,))
+        """
+        n_stages = checked_whole(n_stages, "n_stages", least=0)
+        known = {field.name for field in fields(cls)}
+        if unknown := set(cells) - known:
+            raise ValueError(f"costs have no field {min(unknown)!r}; they have {sorted(known)}")
+        found: dict[str, Any] = {
+            name: value
+            if name in ("pair_scale", "group_scale") or value is None
+            else _spread(value, n_stages - (name in ("send", "boundary_bytes")))
+            for name, value in cells.items()
+        }
+        rows = found.get("forward", ())
+        if isinstance(rows, tuple) and n_stages and len(rows) != n_stages:
+            raise ValueError(f"forward has {len(rows)} rows: it must have {n_stages}")
+        return cls(**found)
+
+    @classmethod
+    def uniform(
+        cls,
+        schedule: Schedule,
+        *,
+        forward: Number = 1,
+        backward: Number = 1,
+        weight: Number = 1,
+        send: Number = 0,
+        activation_bytes: Number = 0,
+        boundary_bytes: Number = 0,
+        static_bytes: Number = 0,
+        pair_scale: Number = 1,
+        group_scale: Number = 1,
+    ) -> Costs:
+        """Equal devices and equal slices: every number but `send` is of a device's **whole share**.
+
+        A pass of one of a device's v stages and k slices takes 1/(v k) of it; `boundary_bytes` is
+        what one microbatch sends, and every slice sends 1/k of it; `send` is the latency of every
+        cross-device edge and is never divided.
+        """
+        checked_type(schedule, Schedule, "FAMILIES[name](p, m) makes one")
+        stages = Counter(schedule.placement)
+        parts = [stages[device] for device in schedule.placement]
+        k = schedule.n_slices
+        if k < 1:
+            raise ValueError(f"{schedule.name} has {k} slices: it must have at least 1")
+
+        def share(whole: Number, name: str, slices: int = k) -> Table:
+            of = exact(checked(whole, name))
+            return tuple((plain(of / (part * slices)),) for part in parts)
+
+        edge = plain(exact(checked(boundary_bytes, "boundary_bytes")) / k)
+        return cls(
+            forward=share(forward, "forward"),
+            backward=share(backward, "backward"),
+            weight=share(weight, "weight"),
+            send=(checked(send, "send"),) * (len(parts) - 1),
+            activation_bytes=share(activation_bytes, "activation_bytes"),
+            boundary_bytes=((edge,),) * (len(parts) - 1),
+            static_bytes=tuple(row[0] for row in share(static_bytes, "static_bytes", 1)),
+            pair_scale=pair_scale,
+            group_scale=group_scale,
+        )
+
+    @property
+    def n_stages(self) -> int:
+        return len(self.forward)
+
+    def duration(self, step: Step) -> Number:
+        """Time of one atomic step: of a single pass, or of a fused run of them."""
+        if len(step) == 1:
+            return self._pass(step[0].kind, step[0].stage, step[0].slice)
+        total = sum((exact(self._pass(op.kind, op.stage, op.slice)) for op in step), Fraction(0))
+        kinds = {op.kind for op in step}
+        scale = self.group_scale if kinds == {"W"} else self.pair_scale
+        return plain(total * exact(scale))
+
+    def change(self, kind: str, stage: int, part: int = 0) -> Number:
+        """Signed bytes a pass leaves behind on its device: over F, B, W or F, BW they sum to 0."""
+        kept = _cell(self.activation_bytes, stage, part)
+        at_b = _cell(self.backward_bytes, stage, part)
+        return {"F": kept, "B": at_b, "W": -plus(kept, at_b), "BW": -kept}[kind]
+
+    def crossing_bytes(self, boundary: int, part: int = 0) -> Number:
+        """Bytes between stage `boundary` and the next one, in either direction."""
+        return _cell(self.boundary_bytes, boundary, part)
+
+    def _pass(self, kind: str, stage: int, part: int) -> Number:
+        if kind == "BW" and self.fused_backward is None:
+            both = _cell(self.backward, stage, part), _cell(self.weight, stage, part)
+            return plus(*both)
+        table = {"F": self.forward, "B": self.backward, "W": self.weight, "BW": self.fused_backward}
+        return _cell(cast(Table, table[kind]), stage, part)
+
+
+def fits(costs: Costs, schedule: Schedule) -> None:
+    """ValueError if `costs` do not describe the stages and slices of `schedule`."""
+    checked_type(costs, Costs, _FIX)
+    checked_type(schedule, Schedule, "FAMILIES[name](p, m) makes one")
+    if costs.n_stages != schedule.n_stages:
+        raise ValueError(
+            f"costs describe {costs.n_stages} stages, but {schedule.name} has {schedule.n_stages}"
+        )
+    for name in _TABLES:
+        width = {len(row) for row in getattr(costs, name) or ()} - {1, schedule.n_slices}
+        if width:
+            raise ValueError(
+                f"{name} has {min(width)} columns, but {schedule.name} has {schedule.n_slices} "
+                "slices: give one column, or one per slice"
+            )
+
+
+def slower(costs: Costs, factors: Sequence[Number]) -> Costs:
+    """The same costs with the times of stage s multiplied by `factors[s]`, shape `(n_stages,)`."""
+    checked_type(costs, Costs, _FIX)
+    if len(factors) != costs.n_stages:
+        raise ValueError(f"{len(factors)} factors for {costs.n_stages} stages: give one per stage")
+    factors = [checked(factor, f"factor of stage {s}") for s, factor in enumerate(factors)]
+
+    def scaled(table: Table | None) -> Table | None:
+        return table and tuple(
+            tuple(plain(exact(time) * exact(factor)) for time in row)
+            for row, factor in zip(table, factors, strict=True)
+        )
+
+    return replace(
+        costs,
+        forward=scaled(costs.forward) or (),
+        backward=scaled(costs.backward) or (),
+        weight=scaled(costs.weight) or (),
+        fused_backward=scaled(costs.fused_backward),
+    )
+
+
+def costs_to_json(costs: Costs) -> str:
+    """The costs as one JSON object, exact: a number no float can hold is written as "1/3"."""
+    checked_type(costs, Costs, _FIX)
+
+    def cell(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return [cell(entry) for entry in value]
+        return str(value) if isinstance(value, Fraction) else value
+
+    found = {field.name: cell(getattr(costs, field.name)) for field in fields(costs)}
+    return json.dumps({"format": JSON_FORMAT, **found})
+
+
+def costs_from_json(text: str) -> Costs:
+    """The costs in `text`; ValueError with one sentence if it holds none.
+
+    Cells may be one number, one per stage, or one per stage and slice, as in `Costs.of`. Keys that
+    are no field of `Costs` (spread, links, provenance of a measured profile) are passed over.
+    """
+    found = parsed(text)
+    if not isinstance(found, dict) or not isinstance(found.get("forward"), list):
+        raise ValueError(
+            'no costs: expected a JSON object with a list "forward", one row per stage'
+        )
+    known = {field.name for field in fields(Costs)}
+
+    def cell(value: Any) -> Any:
+        if isinstance(value, list):
+            return [cell(entry) for entry in value]
+        if isinstance(value, str):
+            if not _FRACTION.fullmatch(value):
+                raise ValueError(f"{value!r} is not a number; a fraction is written as 1/3")
+            return plain(Fraction(value))
+        return value
+
+    missing = {"forward", "backward", "weight"} - set(found)
+    if missing:
+        raise ValueError(f"costs lack {min(missing)!r}")
+    return Costs.of(
+        len(found["forward"]), **{name: cell(found[name]) for name in known & set(found)}
+    )
+
+
+_FRACTION = re.compile(r"-?[0-9]{1,300}(\.[0-9]{1,300}|/0{0,300}[1-9][0-9]{0,300})?")
+_FIX = "Costs.uniform(schedule, ...) makes them"
+_TIMES = ("forward", "backward", "weight", "fused_backward")
+_TABLES = {
+    "forward": 0,
+    "backward": 0,
+    "weight": 0,
+    "fused_backward": 0,
+    "activation_bytes": 0,
+    "backward_bytes": 0,
+    "boundary_bytes": 1,
+}
+
+
+def _only_kept_is_freed(costs: Costs) -> None:
+    """ValueError if B gives back more than F keeps."""
+    for stage, (kept, at_b) in enumerate(
+        zip(costs.activation_bytes, costs.backward_bytes, strict=True)
+    ):
+        for part in range(max(len(kept), len(at_b))):
+            has, change = kept[min(part, len(kept) - 1)], at_b[min(part, len(at_b) - 1)]
+            if has + change < 0:
+                raise ValueError(
+                    f"backward_bytes of stage {stage} is {change}: B cannot give back more than "
+                    f"the {has} bytes its F kept"
+                )
+
+
+def _cell(table: Table, row: int, part: int) -> Number:
+    found = table[row]
+    return found[part if len(found) > 1 else 0]
+
+
+def _spread(value: Any, rows: int) -> Table:
+    """One number for all rows, or one row (or number) each, as a table; arrays count as lists."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return tuple(
+            tuple(row) if isinstance(row, Sequence) and not isinstance(row, str) else (row,)
+            for row in (row.tolist() if hasattr(row, "tolist") else row for row in value)
+        )
+    return ((value,),) * rows
+
+
+def _table(value: Any, name: str, rows: int) -> Table:
+    """`value` as a checked table of `rows` rows; times must be there, the rest may mean zeros."""
+    table = () if value is None and name not in _TIMES else _spread(value, rows)
+    if not table and name not in _TIMES:
+        return ((0,),) * rows
+    if len(table) != rows:
+        raise ValueError(f"{name} has {len(table)} rows: it must have {rows}")
+    of = "boundary" if name in ("send", "boundary_bytes") else "stage"
+    for row, cells in enumerate(table):
+        if not cells:
+            raise ValueError(f"{name} of {of} {row} is empty: give one number, or one per slice")
+        if len(cells) > 1 and name in ("send", "static_bytes"):
+            raise ValueError(f"{name} of {of} {row} has {len(cells)} numbers: it must have 1")
+    signed = name == "backward_bytes"
+    return tuple(
+        tuple(checked(cell, f"{name} of {of} {row}", signed=signed) for cell in cells)
+        for row, cells in enumerate(table)
+    )

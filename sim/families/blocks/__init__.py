@@ -1,0 +1,1 @@
+"""Building blocks of the V family: offsets -> repeat -> squeeze -> reorder."""

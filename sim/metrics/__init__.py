@@ -1,0 +1,1 @@
+"""Numbers from a trace: clocks, bubbles, peaks, idle account, critical path, exports."""

@@ -1,0 +1,86 @@
+"""The chain of passes and transfers that decides when the last pass ends: shorten it or nothing."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ..base.numbers import Number
+from ..engine.trace import Trace, device_steps, in_time
+from ..schedule.ir import Op, parse_op
+
+
+class Leg(NamedTuple):
+    """One piece of the critical path.
+
+    what: "pass", "transfer", or "wait" for anything a trace does not explain (a barrier, the
+    optimizer, a blocked send). op: the pass, or the pass whose value is moved. device: where it
+    runs, or where the value goes. start, end: each leg starts where the one before it ends.
+    """
+
+    what: str
+    op: Op | None
+    device: int
+    start: Number
+    end: Number
+
+
+def critical_path(trace: Trace) -> list[Leg]:
+    """The longest chain, in time order, from the start of the play to its last end, without a gap.
+
+    Walked backwards from the pass that ends last: a step that starts when the step before it on its
+    device ends was held up by that step, otherwise by the input that came last.
+    """
+    lines = device_steps(trace)
+    if not lines:
+        return []
+    ops = trace.ops.reset_index(drop=True)
+    names = ("kind", "stage", "microbatch", "slice")
+    passes = list(zip(*(ops[name].tolist() for name in names), strict=True))
+    numbers = ops["step"].tolist()
+    steps_at = {
+        (Op(*passes[member]), iteration): (device, index)
+        for device, line in lines.items()
+        for index, (row, iteration) in enumerate(
+            zip(line.row.tolist(), line.iteration.tolist(), strict=True)
+        )
+        for member in _members(numbers, row)
+    }
+    begin = min(line.start[0] for line in lines.values())
+    device = max(lines, key=lambda d: (lines[d].end[-1], -d))
+    index = len(lines[device].row) - 1
+    path: list[Leg] = []
+
+    def add(what: str, op: Op | None, start: int, end: int) -> None:
+        if start < end or what == "pass":
+            path.append(Leg(what, op, device, in_time(trace, start), in_time(trace, end)))
+
+    while True:
+        line = lines[device]
+        start, row = line.start[index], int(line.row[index])
+        add("pass", Op(*passes[row]), start, line.end[index])
+        before = line.end[index - 1] if index else begin
+        if index and before == start:
+            index -= 1
+            continue
+        arrived = bool(line.knows[index]) and line.arrived[index] == start
+        source = str(ops["source"].iat[row])
+        if arrived and source:
+            op, iteration = parse_op(source), int(line.iteration[index])
+            add("transfer", op, line.written[index], start)
+            device, index = steps_at[op, iteration]
+            continue
+        if start == begin:
+            return path[::-1]
+        if not index:
+            add("wait", None, begin, start)
+            return path[::-1]
+        add("wait", None, before, start)
+        index -= 1
+
+
+def _members(numbers: list[int], row: int) -> range:
+    """The rows of the fused step whose first pass is in `row`; rows of a step are neighbours."""
+    end = row + 1
+    while end < len(numbers) and numbers[end] == numbers[row]:
+        end += 1
+    return range(row, end)

@@ -1,0 +1,96 @@
+"""What a play of a schedule amounts to, as one plain object: the JSON of the command line."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import Any
+
+from ..base.numbers import Number
+from ..engine.costs import Costs, slower
+from ..engine.trace import Trace
+from .metrics import (
+    Clock,
+    bubble,
+    clock_time,
+    idle_account,
+    iteration_times,
+    longest_stage,
+    makespan,
+    peak_activations,
+    peak_bytes,
+)
+
+
+def outcome(
+    trace: Trace,
+    *,
+    clock: Clock = "makespan",
+    costs: Costs | None = None,
+    slowdown: tuple[Number, ...] = (),
+) -> dict[str, Any]:
+    """Both clocks, both bubbles, peaks, idle time and the lower bound of one simulated trace.
+
+    `peak_activations` is a list per device, in shares of one device's whole activation of one
+    microbatch. `lower_bound` is what no order of these passes that holds no more activations can
+    beat on `clock`, and `gap` how far above it this one is (0.02: 2 %). Both are None without
+    `costs` (leave them out where times were measured or random) and for several iterations.
+    slowdown: of each device, as in `Cluster`.
+    """
+    schedule = trace.schedule
+    peaks = peak_activations(schedule)
+    bound = None
+    if costs and trace.iterations == 1:
+        bound = _bound(trace, costs, clock=clock, slowdown=slowdown)
+    time = clock_time(trace, clock)
+    found = {
+        "schedule": schedule.name,
+        "devices": schedule.n_devices,
+        "microbatches": schedule.n_microbatches,
+        "stages": schedule.n_stages,
+        "slices": schedule.n_slices,
+        "makespan": makespan(trace),
+        "longest_stage": longest_stage(trace),
+        "bubble_makespan": bubble(trace, "makespan"),
+        "bubble_longest_stage": bubble(trace, "longest_stage"),
+        "peak_activations": list(peaks),
+        "peak_bytes": list(peak_bytes(trace)),
+        "clock": clock,
+        "lower_bound": bound,
+        "gap": float(time) / float(bound) - 1 if bound else None,
+        "idle": idle_account(trace).to_dict("records"),
+    }
+    if trace.iterations > 1:
+        found["iteration_times"] = list(iteration_times(trace))
+    answer: dict[str, Any] = plain_numbers(found)
+    return answer
+
+
+def plain_numbers(found: Any) -> Any:
+    """The same with strict-JSON numbers: whole ones as int, others as float, None if not finite.
+
+    >>> plain_numbers([2.0, Fraction(1, 4), math.nan])
+    [2, 0.25, None]
+    """
+    if isinstance(found, dict):
+        return {key: plain_numbers(value) for key, value in found.items()}
+    if isinstance(found, (list, tuple)):
+        return [plain_numbers(value) for value in found]
+    if hasattr(found, "item"):  # a numpy scalar
+        found = found.item()
+    if isinstance(found, (float, Fraction)):
+        if not math.isfinite(found):
+            return None
+        return int(found) if found == int(found) else float(found)
+    return found
+
+
+def _bound(
+    trace: Trace, costs: Costs, *, clock: Clock, slowdown: tuple[Number, ...]
+) -> Number | None:
+    from ..bounds.lower_bound import lower_bound
+
+    if any(factor != 1 for factor in slowdown):
+        costs = slower(costs, [slowdown[device] for device in trace.schedule.placement])
+    limit = max(peak_activations(trace.schedule), default=0)
+    return lower_bound(trace.schedule, costs, clock=clock, memory_limit=limit)

@@ -1,0 +1,111 @@
+"""How much of a device's printed speed programs reach: a few physical numbers, to be fitted.
+
+A pass is a row of kernels. Kernel by kernel the device needs `ramp` seconds to fill and drain, and
+then works at a fixed fraction of its peak (roofline: multiplications by arithmetic or by memory,
+whichever is slower; everything else by memory). So small kernels reach a smaller fraction:
+work / (work + ramp). Meanwhile the host spends `launch` seconds per kernel, and the slower of the
+two decides. Collectives between kernels come on top.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+
+from ...base.json_text import object_in
+from ...base.numbers import checked
+
+
+@dataclass(frozen=True)
+class Efficiency:
+    """A device's calibration.
+
+    matmul: fraction of peak FLOPs that large multiplications reach. fused_attention: the same of
+    flash attention kernels. memory: fraction of memory bandwidth. misaligned: factor on matmul
+    where a width is odd and tensor cores cannot be fed (the projection to 50,257 words). ramp:
+    seconds per kernel on the device. launch: seconds per kernel on the host. wire: fraction of a
+    wire's bandwidth that collectives reach. collective: seconds that one takes at least, per
+    doubling of its members. overlap: fraction of B's tensor-parallel collectives that a fused
+    backward hides under its weight gradients; a B apart from its W hides none. source: where the
+    numbers come from.
+    """
+
+    matmul: float = 0.8
+    fused_attention: float = 0.55
+    memory: float = 0.8
+    misaligned: float = 0.45
+    ramp: float = 4e-6
+    launch: float = 1.2e-5
+    wire: float = 0.75
+    collective: float = 1e-5
+    overlap: float = 1.0
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if name != "source":
+                checked(value, name, signed=True)
+        for name in ("matmul", "fused_attention", "memory", "misaligned", "wire"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)}: use a fraction above 0, up to 1"
+                )
+        if not 0 <= self.overlap <= 1:
+            raise ValueError(f"overlap is {self.overlap}: use a fraction from 0 to 1")
+        for name in ("ramp", "launch", "collective"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} is {getattr(self, name)}: seconds cannot be negative")
+
+
+def read_profile(path: str | Path) -> Efficiency:
+    """A measured calibration from a JSON file with the fields of `Efficiency` and no others."""
+    found = object_in(path, "a profile")
+    known = [field.name for field in fields(Efficiency)]
+    if unknown := set(found) - set(known):
+        raise ValueError(
+            f"profile {path} has no field {min(unknown)!r}: fields are {', '.join(known)}"
+        )
+    return Efficiency(**{**found, "source": str(found.get("source", f"measured: {path}"))})
+
+
+def write_profile(path: str | Path, efficiency: Efficiency) -> None:
+    """The file that `read_profile` reads."""
+    Path(path).write_text(json.dumps(asdict(efficiency), indent=1) + "\n")
+
+
+_A100 = Efficiency(
+    matmul=0.725,
+    fused_attention=0.331,
+    memory=0.675,
+    misaligned=0.453,
+    ramp=3.38e-5,
+    launch=6.69e-5,
+    wire=0.8,
+    collective=3.69e-5,
+    source="matmul and fused_attention fitted by validation/llm_foundry.py to 37 runs of LLM "
+    "Foundry, the rest by validation/vtrain.py to 253 Megatron-LM iterations released with vTrain "
+    "(Bang et al., MICRO 2024)",
+)
+EFFICIENCIES: dict[str, Efficiency] = {
+    "a100-80g": _A100,
+    "h100": replace(
+        _A100,
+        matmul=0.634,
+        fused_attention=0.176,
+        launch=1.2e-5,
+        source="matmul and fused_attention fitted by validation/llm_foundry.py to 19 runs of LLM "
+        "Foundry; launch is a default, the rest as a100-80g",
+    ),
+}
+"""Calibrations by device name; a device without one gets the defaults of `Efficiency`."""
+_SAME_CORES = {"a100-40g": "a100-80g", "h200": "h100"}
+EFFICIENCIES |= {
+    name: replace(EFFICIENCIES[like], source=f"as {like}, which has the same cores")
+    for name, like in _SAME_CORES.items()
+}
+
+
+def efficiency_of(device: str) -> Efficiency:
+    """The calibration of a device, or the defaults where none was fitted."""
+    return EFFICIENCIES.get(device, Efficiency(source="defaults, not fitted"))

@@ -1,0 +1,112 @@
+"""Why devices would wait for each other for ever: the circle of passes, found by playing orders.
+
+Time plays no part: a device takes the next step of its order as soon as all that the step reads has
+been written somewhere. Devices that keep their order get stuck under some timing if and only if
+they get stuck this way.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from .ir import Op, Schedule, Step, Value, reads, steps, writes
+from .written import Row, Rows, marks
+
+
+class Wait(NamedTuple):
+    """A pass at which a device is stuck, and what it waits for.
+
+    writer: the pass that would write it; None if no device runs such a pass.
+    behind: the pass at which the writer's device is stuck, and which `writer` comes after.
+    """
+
+    device: int
+    position: int
+    op: Op
+    value: Value
+    writer: Op | None
+    behind: Op | None
+
+    def __str__(self) -> str:
+        if self.writer is None:
+            return f"{self.op} waits for {self.value}, which no pass writes"
+        behind = "" if self.behind in (None, self.writer) else f", which comes after {self.behind}"
+        return f"{self.op} waits for {self.writer}{behind}"
+
+
+def waiting_cycle(schedule: Schedule) -> tuple[Wait, ...]:
+    """The passes that wait for each other, the last for the first; () if every device finishes.
+
+    A single entry may also be a pass whose input nobody writes. Linear in the passes, without
+    recursion.
+    """
+    stuck = _stuck(schedule)
+    homes = {
+        value: (device, op)
+        for device, order in enumerate(schedule.orders if stuck else ())
+        for op in order
+        for value in writes(schedule, op)
+    }
+    # Every stuck device waits for one value: follow that until a device comes round again.
+    trail: list[Wait] = []
+    seen: dict[int, int] = {}
+    device = min(stuck, default=-1)
+    while device >= 0 and device not in seen:
+        seen[device] = len(trail)
+        position, op, value = stuck[device]
+        home, writer = homes.get(value, (-1, None))
+        behind = stuck[home][1] if home in stuck else None
+        trail.append(Wait(device, position, op, value, writer, behind))
+        device = home
+    return tuple(trail[seen[device] :] if device in seen else trail[-1:])
+
+
+def _stuck(schedule: Schedule) -> dict[int, tuple[int, Op, Value]]:
+    """For each device that cannot finish: where it stops, at which pass, and the value it lacks."""
+    rows = marks(schedule)
+    to_do = [steps(schedule, device) for device in range(schedule.n_devices)]
+    now = [next(order, ()) for order in to_do]
+    position = [0] * schedule.n_devices
+    ready = list(range(schedule.n_devices))
+    while ready:
+        device = ready.pop()
+        while step := now[device]:
+            if lack := _lack(step, rows):
+                row, microbatch = lack
+                row[microbatch] = _AWAITED + device  # a value has one reader
+                break
+            for kind, stage, microbatch, part in step:
+                for row in rows(kind, stage, part)[1]:
+                    if row[microbatch] >= _AWAITED:
+                        ready.append(row[microbatch] - _AWAITED)
+                    row[microbatch] = _WRITTEN
+            position[device] += len(step)
+            now[device] = next(to_do[device], ())
+    return {
+        device: _first_lack(schedule, step, position[device], rows)
+        for device, step in enumerate(now)
+        if step
+    }
+
+
+_WRITTEN, _AWAITED = 1, 2
+"""Marks of a value; beyond the second one, by how much tells which device waits for it."""
+
+
+def _lack(step: Step, rows: Rows) -> tuple[Row, int] | None:
+    for kind, stage, microbatch, part in step:
+        for row in rows(kind, stage, part)[0]:
+            if row[microbatch] != _WRITTEN:
+                return row, microbatch
+    return None
+
+
+def _first_lack(schedule: Schedule, step: Step, position: int, rows: Rows) -> tuple[int, Op, Value]:
+    return next(
+        (position + offset, op, value)
+        for offset, op in enumerate(step)
+        for value, row in zip(
+            reads(schedule, op), rows(op.kind, op.stage, op.slice)[0], strict=True
+        )
+        if row[op.microbatch] != _WRITTEN
+    )

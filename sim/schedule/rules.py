@@ -1,0 +1,226 @@
+"""What makes a schedule runnable: one predicate per rule, None or the first `Violation` of it.
+
+    >>> from sim import FAMILIES
+    >>> schedule = FAMILIES["1f1b"](2, 4)
+    >>> [rule.__name__ for rule in RULES if rule(schedule)]  # the broken rules
+    []
+
+Every predicate is linear in the passes, and assumes that the ones before it in `RULES` hold.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from numbers import Integral
+from typing import Any
+
+from .deadlock import waiting_cycle
+from .ir import KINDS, Op, Schedule, reads, writes
+from .violations import Violation, first_doubled, first_missing, first_twice, too_early
+from .written import marks
+
+
+def sizes_positive(schedule: Schedule) -> Violation | None:
+    """There is at least one device, one stage, one microbatch and one slice."""
+    for number, noun in (
+        (schedule.n_devices, "devices"),
+        (schedule.n_stages, "stages"),
+        (schedule.n_microbatches, "microbatches"),
+        (schedule.n_slices, "slices"),
+    ):
+        if not _whole(number) or number < 1:
+            return Violation(f"the number of {noun} is {number!r}; it must be a whole number >= 1")
+    return None
+
+
+def placement_sane(schedule: Schedule) -> Violation | None:
+    """Every stage sits on a device of the schedule, and every device has a stage."""
+    p = schedule.n_devices
+    for stage, device in enumerate(schedule.placement):
+        if not _whole(device) or not 0 <= device < p:
+            return Violation(
+                f"stage {stage} is placed on device {device!r}; "
+                f"devices are 0 to {p - 1}, one per order"
+            )
+    for device, stages in enumerate(schedule.stages_of):
+        if not stages:
+            return Violation("holds no stage; every device needs one", device)
+    return None
+
+
+def passes_known(schedule: Schedule) -> Violation | None:
+    """Every entry of every order is a pass of a stage, microbatch and slice that exist."""
+    n_stages, m, k = schedule.n_stages, schedule.n_microbatches, schedule.n_slices
+    for device, order in enumerate(schedule.orders):
+        if _plainly_known(order, (n_stages, m, k)):
+            continue
+        for position, op in enumerate(order):
+            if type(op) is not Op:
+                rule = f"{op!r} is not a pass; write Op(kind, stage, microbatch)"
+                return Violation(rule, device, position)
+            kind, stage, microbatch, part = op
+            if kind not in KINDS:
+                rule = f"{op} is of kind {kind!r}; kinds are F, B, W and BW"
+                return Violation(rule, device, position, op)
+            for number, count, noun in (
+                (stage, n_stages, "stages"),
+                (microbatch, m, "microbatches"),
+                (part, k, "slices"),
+            ):
+                if not _whole(number) or not 0 <= number < count:
+                    rule = f"{op} names number {number!r} of the {noun}, which are 0 to {count - 1}"
+                    return Violation(rule, device, position, op)
+    return None
+
+
+def placement_respected(schedule: Schedule) -> Violation | None:
+    """Every pass is in the order of the device that holds its stage."""
+    placement = schedule.placement
+    for device, order in enumerate(schedule.orders):
+        if {stage for _, stage, _, _ in order} <= {*schedule.stages_of[device]}:
+            continue
+        for position, op in enumerate(order):
+            if placement[op.stage] != device:
+                home = placement[op.stage]
+                rule = f"{op} belongs on device {home}, where stage {op.stage} is placed"
+                return Violation(rule, device, position, op)
+    return None
+
+
+def each_pass_once(schedule: Schedule) -> Violation | None:
+    """Every stage, microbatch and slice has one F and one backward: a BW, or a B and a W."""
+    for device, order in enumerate(schedule.orders):
+        if len({*order}) < len(order):
+            return first_twice(device, order)
+    of_kind = dict.fromkeys(KINDS, 0)
+    for device, order in enumerate(schedule.orders):
+        here = Counter(kind for kind, _, _, _ in order)
+        if here["BW"] and (here["B"] or here["W"]) and (both := first_doubled(device, order)):
+            return both
+        for kind in KINDS:
+            of_kind[kind] += here[kind]
+    # Nothing is there twice, so the numbers agree exactly when nothing is missing.
+    count = schedule.n_stages * schedule.n_microbatches * schedule.n_slices
+    if of_kind["F"] == of_kind["BW"] + of_kind["B"] == of_kind["BW"] + of_kind["W"] == count:
+        return None
+    return first_missing(schedule)
+
+
+def weight_after_its_backward(schedule: Schedule) -> Violation | None:
+    """On its device, every W comes after the B of the same stage, microbatch and slice."""
+    for device, order in enumerate(schedule.orders):
+        rows = marks(schedule, device=device)
+        for position, op in enumerate(order):
+            kind, stage, microbatch, part = op
+            if kind == "B":
+                for row in rows(kind, stage, part)[1]:
+                    row[microbatch] = 1
+            elif kind == "W":
+                (pending,), _ = rows(kind, stage, part)
+                if not pending[microbatch]:
+                    rule = f"{op} comes before {op._replace(kind='B')}; a W uses what its B left"
+                    return Violation(rule, device, position, op)
+    return None
+
+
+def inputs_before_use(schedule: Schedule) -> Violation | None:
+    """What a pass reads from its own device was written there by an earlier pass."""
+    for device, order in enumerate(schedule.orders):
+        rows = marks(schedule, device=device)
+        for position, op in enumerate(order):
+            kind, stage, microbatch, part = op
+            needed, made = rows(kind, stage, part)
+            for row in needed:
+                if not row[microbatch]:
+                    return too_early(schedule, device, position)
+            for row in made:
+                row[microbatch] = 1
+    return None
+
+
+def last_stage_in_order(schedule: Schedule) -> Violation | None:
+    """The forwards of the last stage run in microbatch order, and slice order within one.
+
+    Real runtimes pair the n-th output with the n-th target, so any other order means silently
+    wrong gradients.
+    """
+    last = schedule.n_stages - 1
+    device = schedule.placement[last]
+    previous: Op | None = None
+    for position, op in enumerate(schedule.orders[device]):
+        if op.kind == "F" and op.stage == last:
+            if previous and op[2:] < previous[2:]:
+                rule = f"{op} comes after {previous}; the last stage goes in microbatch order"
+                return Violation(rule, device, position, op)
+            previous = op
+    return None
+
+
+def fused_steps_sound(schedule: Schedule) -> Violation | None:
+    """Every fused step is a run of neighbours on one device, none of which feeds another."""
+    spot: dict[Op, tuple[int, int]] = {}
+    if schedule.fused:
+        for device, order in enumerate(schedule.orders):
+            spot.update((op, (device, position)) for position, op in enumerate(order))
+    taken: set[Op] = set()
+    for step in schedule.fused:
+        text = "&".join(map(str, step))
+        if len(step) < 2:
+            return Violation(f"fused step {text!r} has fewer than two passes; leave it out")
+        if unknown := next((op for op in step if op not in spot), None):
+            return Violation(f"fused step {text} names {unknown}, which no device runs", op=unknown)
+        device, position = spot[step[0]]
+        if schedule.orders[device][position : position + len(step)] != step:
+            rule = f"fused step {text} is not a run of neighbours in the order of one device"
+            return Violation(rule, device, position, step[0])
+        if twice := next((op for op in step if op in taken), None):
+            rule = f"{twice} is in two fused steps; a pass is in at most one"
+            return Violation(rule, *spot[twice], twice)
+        taken.update(step)
+        inside = {value: op for op in step for value in writes(schedule, op)}
+        for op in step:
+            if feeder := next((inside[v] for v in reads(schedule, op) if v in inside), None):
+                rule = f"{op} reads what {feeder} of the same fused step {text} writes at its end"
+                return Violation(rule, *spot[op], op)
+    return None
+
+
+def no_deadlock(schedule: Schedule) -> Violation | None:
+    """Every device gets to the end of its order: no passes wait for each other in a circle."""
+    if cycle := waiting_cycle(schedule):
+        device, position, op = cycle[0].device, cycle[0].position, cycle[0].op
+        return Violation(f"deadlock: {'; '.join(map(str, cycle))}", device, position, op)
+    return None
+
+
+Rule = Callable[[Schedule], Violation | None]
+RULES: tuple[Rule, ...] = (
+    sizes_positive,
+    placement_sane,
+    passes_known,
+    placement_respected,
+    each_pass_once,
+    weight_after_its_backward,
+    fused_steps_sound,
+    inputs_before_use,
+    last_stage_in_order,
+    no_deadlock,
+)
+PLAYABLE = tuple(rule for rule in RULES if rule is not last_stage_in_order)
+"""What it takes to play a schedule: in which order the last stage goes is a matter of runtimes."""
+
+
+def _plainly_known(order: tuple[Op, ...], counts: tuple[int, int, int]) -> bool:
+    """True if no pass needs a look of its own: to look at whole columns takes no time."""
+    if not {*map(type, order)} <= {Op}:
+        return False
+    kinds, *columns = zip(*order, strict=True) if order else ((), (), (), ())
+    return all(map(KINDS.__contains__, kinds)) and all(
+        {*map(type, column)} <= {int} and 0 <= min(column, default=0) <= max(column, default=0) < n
+        for column, n in zip(columns, counts, strict=True)
+    )
+
+
+def _whole(number: Any) -> bool:
+    return isinstance(number, Integral) and not isinstance(number, bool)

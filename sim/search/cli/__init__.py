@@ -1,0 +1,1 @@
+"""The command `search` and the options that it shares with `pareto`."""

@@ -1,0 +1,122 @@
+"""What the commands `search` and `pareto` ask alike, and how it is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
+from ...base.numbers import Number
+from ...cli.options import Question
+from ...cli.read import read_count, read_natural, read_number, read_word
+from ...cli.setting import costs_of
+from ...engine.costs import Costs
+from ...families.family import Clock
+from ...schedule.ir import Schedule
+from ..placement import Placement, stages_on
+
+MOST_PASSES = 2_000_000
+"""A search over more would not end."""
+
+
+def option(flag: str, help: str, metavar: str, short: str = "") -> Any:
+    flags = [short, flag] if short else [flag]
+    return typer.Option(*flags, help=help, metavar=metavar, show_default=False)
+
+
+Devices = Annotated[str, option("--devices", "Devices the model is split over.", "P", "-p")]
+Microbatches = Annotated[str, option("--microbatches", "Microbatches in one batch.", "M", "-m")]
+Text = str | None
+Forward = Annotated[
+    Text, option("--forward", "Time of F on a device's whole share. [default: 1]", "TIME")
+]
+Backward = Annotated[Text, option("--backward", "Time of B on the same. [default: 1]", "TIME")]
+Weight = Annotated[Text, option("--weight", "Time of W on the same. [default: 1]", "TIME")]
+Send = Annotated[
+    Text, option("--send", "Latency of every transfer between devices. [default: 0]", "TIME")
+]
+Profile = Annotated[
+    Text, option("--profile", "Measured costs of every stage (JSON), instead of these.", "FILE")
+]
+ActivationBytes = Annotated[
+    Text, option("--activation-bytes", "What a device keeps of one microbatch after F.", "BYTES")
+]
+StaticBytes = Annotated[
+    Text, option("--static-bytes", "Parameters, gradients, optimizer of a device.", "BYTES")
+]
+PlacementName = Annotated[
+    str,
+    option("--placement", "straight, v or loop (stage s on device s mod P). [default: v]", "NAME"),
+]
+Chunks = Annotated[
+    Text, option("--stages-per-device", "Stages on each device, for loop. [default: 2]", "V", "-v")
+]
+ClockName = Annotated[
+    str, option("--clock", "makespan or longest-stage. [default: makespan]", "CLOCK")
+]
+TimeLimit = Annotated[Text, option("--time-limit", "Seconds to search at most.", "SECONDS")]
+Seed = Annotated[str, option("--seed", "Start of the random numbers. [default: 0]", "N")]
+Workers = Annotated[str, option("--workers", "Threads. [default: 2]", "N")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The options that both commands share, read."""
+
+    devices: int
+    microbatches: int
+    costs: Costs
+    placement: Placement
+    clock: Clock
+    time_limit: float
+    seed: int
+    workers: int
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments of `search` and `pareto`."""
+        return {
+            "placement": self.placement,
+            "clock": self.clock,
+            "time_limit": self.time_limit,
+            "seed": self.seed,
+            "workers": self.workers,
+        }
+
+
+def read_asked(given: dict[str, Any], *, default_time: float) -> Asked:
+    """The options in `given`, by the names of the command's parameters; ValueError or
+    typer.BadParameter for what makes no sense."""
+    p = read_count(given["devices"], "-p")
+    m = read_count(given["microbatches"], "-m")
+    placement: Placement = read_word("straight", "v", "loop")(given["placement"], "--placement")  # type: ignore[assignment]
+    clock = read_word("makespan", "longest-stage")(given["clock"], "--clock")
+    chunks = given["stages_per_device"]
+    if chunks is not None and placement != "loop":
+        raise typer.BadParameter(f"-v is {chunks!r}: only --placement loop takes it")
+    v = 2 if chunks is None else read_count(chunks, "-v")
+    if 3 * p * (v if placement == "loop" else 2) * m > MOST_PASSES:
+        raise ValueError(
+            f"{p} devices and {m} microbatches are more than {MOST_PASSES:,} passes: search with "
+            "fewer microbatches, the steady state stays the same"
+        )
+    place = stages_on(p, placement, v)
+    numbers: dict[str, Number] = {
+        name: read_number(given[name], "--" + name.replace("_", "-"))
+        for name in ("forward", "backward", "weight", "send", "activation_bytes", "static_bytes")
+        if given[name] is not None
+    }
+    question = Question(profile=given["profile"], **numbers)  # type: ignore[arg-type]
+    seconds = given["time_limit"]
+    return Asked(
+        p,
+        m,
+        costs_of(question, Schedule(place, ((),) * p, m, name=f"{placement} placement")),
+        placement,
+        "longest_stage" if clock == "longest-stage" else "makespan",
+        default_time if seconds is None else float(read_number(seconds, "--time-limit")),
+        read_natural(given["seed"], "--seed"),
+        read_count(given["workers"], "--workers"),
+    )

@@ -1,0 +1,1 @@
+"""Searches of a finite schedule: the order of every pass."""

@@ -1,0 +1,1 @@
+"""Bubble and interval against the memory limit."""

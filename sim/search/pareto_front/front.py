@@ -1,0 +1,161 @@
+"""The trade-off between memory and time: the best bubble and interval for every memory limit."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from ...base.numbers import Number, exact, plain
+from ...engine.costs import Costs
+from ...families import FAMILIES
+from ...families.family import Clock
+from ..evaluation import evaluate
+from ..placement import Placement, stages_on
+from ..portfolio import SearchResult, search
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = (
+    "limit", "peak", "makespan", "longest_stage", "bubble_makespan", "bubble_longest_stage",
+    "lower_bound", "gap", "interval", "interval_bound", "method", "proven_optimal", "family",
+)  # fmt: skip
+
+
+def pareto(
+    n_devices: int,
+    n_microbatches: int,
+    costs: Costs,
+    *,
+    placement: Placement = "v",
+    limits: Sequence[Number] | None = None,
+    clock: Clock = "makespan",
+    time_limit: float = 60.0,
+    seed: int = 0,
+    workers: int = 2,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """A row per memory limit with the best schedule found, and one per named family.
+
+    limits: shares of a device's whole activation of one microbatch; by default from one to where
+        more memory cannot help, in at most a dozen steps. time_limit: seconds for all of them.
+
+    Columns: `limit` (None for families), `peak` in shares, both clocks and bubbles, and of searched
+    ones `lower_bound` (on `clock`), `gap`, `interval` and `interval_bound` (time per microbatch of
+    the steady state), `method`, `proven_optimal`; `family` is True for the named ones. Ctrl-C ends
+    it with the limits done so far, and sets `attrs["interrupted"]`.
+    """
+    place = stages_on(n_devices, placement, max(1, costs.n_stages // n_devices))
+    chosen = list(limits) if limits is not None else usual_limits(n_devices, n_microbatches, place)
+    if not chosen:
+        raise ValueError("limits is empty: name at least one memory limit")
+    rows: list[dict[str, Any]] = []
+    until = time.monotonic() + time_limit
+    best: SearchResult | None = None
+    interrupted = False
+    shown = progress and sys.stderr.isatty()
+    for position, limit in enumerate(sorted(chosen)):
+        if shown:
+            print(f"\rmemory limit {float(limit):g} ({position + 1} of {len(chosen)})",
+                  end="   ", file=sys.stderr, flush=True)  # fmt: skip
+        share = max(until - time.monotonic(), 0.0) / (len(chosen) - position)
+        found = search(
+            n_devices, n_microbatches, costs, placement=placement, memory_limit=limit, clock=clock,
+            time_limit=share, seed=seed, workers=workers, progress=False,
+        )  # fmt: skip
+        rows.append(_row(limit, found, best, costs))
+        if len(rows) > 1:  # a block that needs less memory serves here as well
+            rows[-1]["interval"] = min(rows[-1]["interval"], rows[-2]["interval"])
+            rows[-1]["interval_bound"] = min(rows[-1]["interval"], rows[-1]["interval_bound"])
+        best = found if best is None or found.value <= best.value else best
+        if interrupted := found.interrupted:
+            break
+    if shown:
+        print(file=sys.stderr)
+    rows += _families(n_devices, n_microbatches, costs, placement)
+    frame = _frame(rows)
+    frame.attrs["interrupted"] = interrupted
+    return frame
+
+
+def usual_limits(p: int, m: int, place: tuple[int, ...]) -> list[Number]:
+    """From one share to twice as many as devices: every step of a chunk up to p, then coarser."""
+    chunks = len(place) // p
+    top = max(1, min(m, 2 * p if chunks == 1 else p + 1))
+    steps = range(chunks, top * chunks + 1)
+    every = max(1, math.ceil(len(steps) / 12))
+    picked = sorted({*steps[::every], steps[-1]})
+    return [plain(Fraction(pieces, chunks)) for pieces in picked]
+
+
+def _row(
+    limit: Number, found: SearchResult, before: SearchResult | None, costs: Costs
+) -> dict[str, Any]:
+    """What a limit gives; with more memory never worse than with less."""
+    best = before if before is not None and before.value < found.value else found
+    work = _work(best, costs)
+    return {
+        "limit": limit,
+        "peak": best.peak,
+        "makespan": best.makespan,
+        "longest_stage": best.longest_stage,
+        "bubble_makespan": 1 - work / float(best.makespan) if best.makespan else 0.0,
+        "bubble_longest_stage": 1 - work / float(best.longest_stage) if best.longest_stage else 0.0,
+        "lower_bound": min(found.lower_bound, best.value),
+        "gap": float(best.value / found.lower_bound - 1) if found.lower_bound else 0.0,
+        "interval": min(best.interval, found.interval),
+        "interval_bound": found.interval_bound,
+        "method": best.method,
+        "proven_optimal": found.lower_bound >= best.value,
+        "family": False,
+    }
+
+
+def _families(p: int, m: int, costs: Costs, placement: Placement) -> list[dict[str, Any]]:
+    """The named schedules whose stages the costs describe."""
+    rows = []
+    for family in FAMILIES.values():
+        if family.placement.lower() != placement:
+            continue
+        options = {"v": costs.n_stages // p} if "v" in family.options else {}
+        try:
+            schedule = family(p, m, **options)
+            found = evaluate(schedule, costs)
+        except ValueError:
+            continue
+        work = _mean_work(costs, p) * m
+        rows.append(
+            {
+                "limit": None,
+                "peak": max(found.peak_activations),
+                "makespan": found.makespan,
+                "longest_stage": found.longest_stage,
+                "bubble_makespan": 1 - work / float(found.makespan) if found.makespan else 0.0,
+                "bubble_longest_stage": (
+                    1 - work / float(found.longest_stage) if found.longest_stage else 0.0
+                ),
+                "method": family.name,
+                "family": True,
+            }
+        )
+    return rows
+
+
+def _work(found: SearchResult, costs: Costs) -> float:
+    return _mean_work(costs, found.schedule.n_devices) * found.schedule.n_microbatches
+
+
+def _mean_work(costs: Costs, p: int) -> float:
+    """Time of all passes of one microbatch, on average over the devices."""
+    tables = (costs.forward, costs.backward, costs.weight)
+    return float(sum((exact(row[0]) for table in tables for row in table), Fraction(0)) / p)
+
+
+def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"family": bool})

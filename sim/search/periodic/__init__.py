@@ -1,0 +1,1 @@
+"""Searches of a repeating block: its interval, the best possible one, and its schedule."""

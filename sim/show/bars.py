@@ -1,0 +1,149 @@
+"""The bars of a time line: where each one lies, its label, and what hovering over it tells."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..base.numbers import Number
+from ..engine.trace import Trace, checked_trace
+from ..schedule.ir import Op
+from .palette import KIND_NAMES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LABEL_SIZE, LETTER = 10, 6
+"""Height of a label, and width of one of its digits, in pixels."""
+
+
+def bars(trace: Trace, window: tuple[Number, Number] | None = None) -> pd.DataFrame:
+    """The bars, a row each: kind, chunk, device; start, length, offset, height; labels, hover.
+
+    A pass on its own fills its row (height 1). Passes of different kinds fused into one step share
+    the row, one above the other; passes of one kind fused into one kernel are a single bar.
+    window: (from, to); bars outside are left out.
+    """
+    import pandas as pd
+
+    checked_trace(trace)
+    if window is not None and not _is_window(window):
+        raise ValueError(f"window is {window!r}: it must be (from, to), from < to")
+    ops = trace.ops.sort_values(["device", "iteration", "position"], kind="stable")
+    ops = ops.assign(before=_idle_before(ops))
+    keys = ["device", "iteration", "step"]
+    kinds = ops.groupby([*keys, "kind"], sort=False)
+    ops = ops.assign(
+        last=kinds["microbatch"].transform("last"), many=kinds["kind"].transform("size")
+    )
+    ops = ops[~ops.duplicated([*keys, "kind"])]
+    if window is not None:
+        ops = ops[(ops["end"] > window[0]) & (ops["start"] < window[1])]
+    by_step = ops.groupby(keys, sort=False)["kind"]
+    lanes = by_step.transform("size").to_numpy()
+    chunk_of = {s: c for stages in trace.schedule.stages_of for c, s in enumerate(stages)}
+    start, end = (ops[name].to_numpy(dtype=float) for name in ("start", "end"))
+    return pd.DataFrame(
+        {
+            "kind": ops["kind"].to_numpy(),
+            "chunk": ops["stage"].map(chunk_of).to_numpy(),
+            "device": ops["device"].to_numpy(),
+            "start": start,
+            "length": end - start,
+            "offset": by_step.cumcount().to_numpy() / lanes,
+            "height": 1 / lanes,
+            "label": _labels(ops, sliced=trace.schedule.n_slices > 1),
+            "short": ops["microbatch"].astype(str).where(ops["many"] == 1, "").to_numpy(),
+            "hover": _hovers(ops, several=trace.iterations > 1),
+        }
+    )
+
+
+def fitted(rows: pd.DataFrame, pixels: float) -> Any:
+    """What to write on each bar at `pixels` per unit of time; shape `(n,)`.
+
+    The label; where a slice is too narrow for it, its microbatch alone; "" where neither fits.
+    """
+    wide = rows["length"].to_numpy() * pixels if np.isfinite(pixels) else np.inf
+    label, short = (rows[name].to_numpy() for name in ("label", "short"))
+    fits, short_fits = (
+        rows[name].astype(str).str.len().to_numpy() * LETTER + 1 <= wide
+        for name in ("label", "short")
+    )
+    return np.where(fits, label, np.where(short_fits, short, ""))
+
+
+def number(value: Any) -> str:
+    """A number as people write it: grouped whole numbers, six digits otherwise.
+
+    >>> number(1234567), number(0.1234567), number(12.0)
+    ('1,234,567', '0.123457', '12')
+    """
+    value = float(value)
+    if value.is_integer():
+        return f"{int(value):,}"
+    return f"{value:,.1f}" if abs(value) >= 1e5 else f"{value:,.6g}"
+
+
+def _is_window(window: Any) -> bool:
+    """A pair of numbers, the first one smaller."""
+    try:
+        low, high = window
+        return bool(float(low) < float(high))
+    except (TypeError, ValueError):
+        return False
+
+
+def _idle_before(ops: pd.DataFrame) -> Any:
+    """Idle time of the device before each pass, shape `(n,)`; rows must come in its order."""
+    start, end = (ops[name].to_numpy(dtype=float) for name in ("start", "end"))
+    device, step = ops["device"].to_numpy(), ops["step"].to_numpy()
+    idle = np.zeros(len(ops))
+    if len(ops) > 1:
+        same = device[1:] == device[:-1]
+        idle[1:] = np.where(same & (step[1:] != step[:-1]), start[1:] - end[:-1], 0)
+        fused = same & (step[1:] == step[:-1])
+        for row in np.flatnonzero(fused) + 1:
+            idle[row] = idle[row - 1]
+    return idle
+
+
+def _labels(ops: pd.DataFrame, *, sliced: bool) -> list[str]:
+    columns = (ops[name] for name in ("microbatch", "slice", "last", "many"))
+    return [
+        f"{first}-{last}"
+        if many > 1 and last != first
+        else f"{first}.{part}"
+        if sliced
+        else str(first)
+        for first, part, last, many in zip(*columns, strict=True)
+    ]
+
+
+def _hovers(ops: pd.DataFrame, *, several: bool) -> list[str]:
+    columns = ("kind", "stage", "microbatch", "slice", "device", "iteration", "many", "start",
+               "end", "before", "written", "arrived", "source")  # fmt: skip
+    texts = []
+    for (
+        kind, stage, microbatch, part, device, iteration, many, start, end,
+        before, written, arrived, source,
+    ) in zip(*(ops[name].to_list() for name in columns), strict=True):  # fmt: skip
+        text = f"<b>{Op(kind, stage, microbatch, part)}</b> {KIND_NAMES[kind]} on device {device}"
+        text += f" and {many - 1} more in one kernel" if many > 1 else ""
+        text += f", iteration {iteration}" if several else ""
+        text += f"<br>{number(start)} to {number(end)}, takes {number(end - start)}"
+        if source and arrived > start - before:
+            text += f"<br>waited {number(before)} for {source}" + _way(written, arrived)
+        elif source:
+            text += f"<br>input {source}" + _way(written, arrived)
+        elif before:
+            text += f"<br>idle {number(before)} before"
+        texts.append(text)
+    return texts
+
+
+def _way(written: float, arrived: float) -> str:
+    if written == arrived:
+        return f" (here at {number(arrived)})"
+    return f" (written {number(written)}, here {number(arrived)})"

@@ -1,0 +1,269 @@
+"""Pictures of a trace: time line, memory, idle time; and of many schedules: bubble against memory.
+
+Every function returns a plotly figure: show it in a notebook, `write_image` it, or put it on a page
+(see `report`). A time line is one bar trace per kind of pass and chunk, so that thousands of passes
+stay quick, and a label is drawn only where it fits its bar. Backgrounds are transparent: figures
+work on light and dark paper.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
+
+from ..base.numbers import Number, checked_type, checked_whole
+from ..engine.trace import Trace, checked_trace
+from ..schedule.ir import KINDS
+from .bars import LABEL_SIZE, bars, fitted
+from .labels import label_places, merged, outside, pareto_front, stairs, usual_range
+from .palette import IDLE_TONES, KIND_NAMES, device_tones, shade
+from .style import (
+    ACCENT,
+    ALARM,
+    USUAL_WIDTH,
+    byte_unit,
+    corner,
+    device_axis,
+    layout,
+    marker,
+    room_for_legend,
+    rows_height,
+    thinned,
+    with_unit,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CLOCKS = {"makespan": "makespan", "longest_stage": "longest stage"}
+
+
+def gantt(
+    trace: Trace,
+    *,
+    unit: str = "",
+    window: tuple[Number, Number] | None = None,
+    width: int | None = None,
+    title: str = "",
+) -> go.Figure:
+    """The time line: a row per device, a bar per pass, labelled with its microbatch.
+
+    Colour tells the kind of pass, shade the chunk (light: first stage of the device). Passes fused
+    into one step lie above each other in one row. Hovering tells the pass, its times and what it
+    waited for. Bare background is idle time.
+
+    unit: of the times, for the axis. window: (from, to) to show; passes outside are left out.
+    width: of the picture in pixels, if it is going to be a still one: then labels are chosen for
+        it. Without it plotly shows those that fit, and more of them as one zooms in.
+    """
+    if width is not None:
+        checked_whole(width, "width")
+    rows, schedule = bars(trace, window), trace.schedule
+    low, high = window or (0, (trace.ops["end"].max() if len(trace.ops) else 0) or 1)
+    per_unit = (width - 110) / max(float(high) - float(low), 1e-300) if width else math.inf
+    rows = rows.assign(text=fitted(rows, per_unit))
+    n_chunks = max((len(stages) for stages in schedule.stages_of), default=1)
+    edge = 0.5 if len(rows) < 200 * schedule.n_devices else 0
+    figure = go.Figure(layout=layout(title, height=rows_height(schedule.n_devices)))
+    for kind in KINDS:
+        for chunk in range(n_chunks):
+            mine = rows[(rows["kind"] == kind) & (rows["chunk"] == chunk)]
+            if len(mine):
+                fill, text = shade(kind, chunk, n_chunks)
+                figure.add_bar(
+                    base=mine["start"].to_numpy(),
+                    x=mine["length"].to_numpy(),
+                    y=mine["device"].to_numpy(),
+                    width=0.9 * mine["height"].to_numpy(),
+                    offset=0.9 * mine["offset"].to_numpy() - 0.45,
+                    text=mine["text"].to_numpy(),
+                    customdata=mine["hover"].to_numpy(),
+                    name=KIND_NAMES[kind] + (f" {chunk}" if n_chunks > 1 else ""),
+                    marker=marker(fill, edge),
+                    insidetextfont={"color": text, "size": LABEL_SIZE if width else 12},
+                )
+    figure.update_traces(
+        orientation="h",
+        textposition="inside",
+        insidetextanchor="middle",
+        textangle=0,
+        constraintext="none" if width else "inside",
+        hovertemplate="%{customdata}<extra></extra>",
+    )
+    figure.update_layout(
+        barmode="overlay",
+        uniformtext={} if width else {"minsize": 9, "mode": "hide"},
+        xaxis={"title": {"text": with_unit("time", unit)}, "range": [float(low), float(high)]},
+        yaxis=device_axis(schedule.n_devices),
+    )
+    return _with_room(figure, width or USUAL_WIDTH)
+
+
+def memory_curve(trace: Trace, *, unit: str = "", title: str = "") -> go.Figure:
+    """What each device holds over time, with its capacity dashed.
+
+    In bytes where the costs tell bytes; otherwise live activations, in shares of what one
+    microbatch keeps on a whole device.
+    """
+    checked_trace(trace)
+    frame, n = trace.memory, trace.schedule.n_devices
+    devices = frame["device"].to_numpy()
+    times, live = frame["time"].to_numpy(dtype=float), frame["live"].to_numpy(dtype=float)
+    in_bytes = bool(live.any())
+    name, scale = byte_unit(live.max()) if in_bytes else ("shares", 1.0)
+    held = live / scale if in_bytes else frame["activations"].to_numpy(dtype=float)
+    end = float(trace.ops["end"].max()) if len(trace.ops) else 0.0
+    every = -(-n // 16)  # a longer legend would be larger than the picture
+    figure = go.Figure(layout=layout(title, height=340))
+    for device, tone in enumerate(device_tones(n)):
+        mine = devices == device
+        moments, curve = thinned(times[mine], held[mine])
+        figure.add_scatter(
+            x=np.append(moments, end),
+            y=np.append(curve, curve[-1:] if len(curve) else 0.0),
+            name=f"device {device}",
+            showlegend=device % every == 0,
+            mode="lines",
+            line={"shape": "hv", "width": 1.6, "color": tone},
+            hovertemplate=f"device {device}: %{{y:,.4~r}} {name} at %{{x:,.6~r}}<extra></extra>",
+        )
+    limits = {float(limit) / scale for limit in trace.capacity if limit is not None}
+    for limit in sorted(limits) if in_bytes else ():
+        figure.add_hline(
+            y=limit,
+            line={"dash": "dash", "width": 1.4, "color": ALARM},
+            annotation={"text": "capacity", "font": {"size": 11}},
+            annotation_position="top left",
+        )
+    what = "memory" if in_bytes else "live activations"
+    figure.update_layout(
+        xaxis={"title": {"text": with_unit("time", unit)}, "range": [0, end or 1]},
+        yaxis={"title": {"text": with_unit(what, name)}, "rangemode": "tozero"},
+    )
+    return _with_room(figure, USUAL_WIDTH)
+
+
+def idle(account: pd.DataFrame, *, unit: str = "", title: str = "") -> go.Figure:
+    """Where each device's idle time goes, as stacked bars: a row per device, a colour per reason.
+
+    account: a row per device and a column per reason, as `idle_account` gives it; reasons
+        that take no time are left out.
+    """
+    import pandas as pd
+
+    checked_type(account, pd.DataFrame, "idle_account(trace) makes one")
+    reasons = [name for name in account.columns if name not in ("device", "idle", "busy")]
+    figure = go.Figure(layout=layout(title, height=rows_height(len(account))))
+    for reason, tone in zip(reasons, IDLE_TONES, strict=False):
+        if not account[reason].any():
+            continue
+        words = str(reason).replace("_", " ")
+        figure.add_bar(
+            x=account[reason].to_numpy(dtype=float),
+            y=list(range(len(account))),
+            orientation="h",
+            name=words,
+            marker=marker(tone),
+            hovertemplate=f"device %{{y}}: {words} %{{x:,.6~r}}<extra></extra>",
+        )
+    figure.update_layout(
+        barmode="stack",
+        bargap=0.25,
+        xaxis={"title": {"text": with_unit("idle time", unit)}, "rangemode": "tozero"},
+        yaxis=device_axis(len(account)),
+    )
+    return figure
+
+
+def comparison(
+    frame: pd.DataFrame, *, clock: str = "makespan", title: str = "", width: int = 620
+) -> go.Figure:
+    """Bubble against peak memory, a point per schedule; the Pareto front is marked and joined.
+
+    frame: a row per schedule with `schedule`, `bubble_makespan`, `bubble_longest_stage` and `peak`
+        (the largest of its devices, in shares). clock: which of the two bubbles to draw.
+    width: of the picture in pixels, for which labels are placed so that none covers another.
+    """
+    if clock not in CLOCKS:
+        raise ValueError(f"clock is {clock!r}: it must be {' or '.join(CLOCKS)}")
+    columns = ("schedule", "peak", f"bubble_{clock}")
+    if missing := [name for name in columns if name not in frame]:
+        raise ValueError(f"no column {missing[0]!r}: it needs {', '.join(columns)}")
+    x = frame["peak"].to_numpy(dtype=float)
+    y = 100 * frame[f"bubble_{clock}"].to_numpy(dtype=float)
+    names = merged(x.tolist(), y.tolist(), [str(name) for name in frame["schedule"]])
+    front = pareto_front(x, y)
+    high, ranges = 460, (usual_range(x), usual_range(y))
+    places = _places(x, y, names, ranges=ranges, front=front, size=(width - 80, high - 110))
+    figure = go.Figure(layout=layout(title, height=high))
+    line = [i for i in np.lexsort((y, x)) if front[i]]
+    figure.add_scatter(
+        x=x[line], y=y[line], mode="lines", hoverinfo="skip", showlegend=False,
+        line={"color": ACCENT, "width": 1.5, "dash": "dot", "shape": "hv"},
+    )  # fmt: skip
+    for chosen, name, look in (
+        (front, "on the Pareto front", {"color": ACCENT, "size": 11, "symbol": "diamond"}),
+        (~front, "beaten by another", {"color": "#7f8b99", "size": 8}),
+    ):
+        mine = np.flatnonzero(chosen)
+        figure.add_scatter(
+            x=x[mine],
+            y=y[mine],
+            name=name,
+            mode="markers+text",
+            marker=look,
+            text=[names[i] if places[i] else "" for i in mine],
+            textposition=[places[i] or "top center" for i in mine],
+            textfont={"size": 11},
+            customdata=[str(frame["schedule"].iloc[i]) for i in mine],
+            hovertemplate="%{customdata}<br>bubble %{y:.4~g} %, peak %{x:.4~g}<extra></extra>",
+        )
+    figure.update_layout(
+        xaxis={"title": {"text": "peak activations (shares)"}, "range": ranges[0]},
+        yaxis={"title": {"text": f"bubble on the {CLOCKS[clock]} clock (%)"}, "range": ranges[1]},
+    )
+    if text := outside([str(name) for name in frame["schedule"]], x, y, ranges):
+        figure.add_annotation(corner(text))
+    return figure
+
+
+def _places(
+    x: Any,
+    y: Any,
+    names: list[str],
+    *,
+    ranges: tuple[tuple[float, float], tuple[float, float]],
+    front: Any,
+    size: tuple[int, int],
+) -> list[str]:
+    """Text position of every point's label, those on the front served first."""
+    px, py = (
+        (values - low) / (high - low) * pixels
+        for values, (low, high), pixels in zip((x, y), ranges, size, strict=True)
+    )
+    order = sorted(range(len(names)), key=lambda i: (not front[i], px[i], py[i]))
+    points = [(px[i], py[i]) for i in order]
+    steps = sorted(point for i, point in zip(order, points, strict=True) if front[i])
+    found = label_places(points, [names[i] for i in order], size, curves=[stairs(steps)])
+    places = dict(zip(order, found, strict=True))
+    return [places[i] for i in range(len(names))]
+
+
+def _with_room(figure: go.Figure, width: int) -> go.Figure:
+    names = [part.name for part in figure.data if part.showlegend is not False]
+    start = {"margin": {"t": figure.layout.margin.t}, "height": figure.layout.height}
+    return figure.update_layout(room_for_legend(start, names, width))
+
+
+def figure_json(figure: go.Figure) -> str:
+    """The figure as JSON with `data` and `layout`; arrays of numbers are packed."""
+    return str(figure.to_json(engine="json"))
+
+
+def plotly_script() -> str:
+    """plotly.js, to be embedded in a page once."""
+    return str(get_plotlyjs())

@@ -1,0 +1,170 @@
+"""Tables for the terminal: one schedule in detail, many side by side, and the list of families."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ..schedule.ir import counted
+from .bars import number
+from .style import byte_unit, with_unit
+
+Found = Mapping[str, Any]
+"""An outcome, as `outcome` gives it, or `schedule` and `error`."""
+
+
+def show(picture: RenderableType) -> None:
+    """Print on stdout; as wide as the terminal, or as the table where there is none."""
+    # No markup: a schedule's name may hold [brackets].
+    Console(highlight=False, markup=False, emoji=False, width=_columns()).print(picture)
+
+
+def simulated(found: Found, *, unit: str = "") -> RenderableType:
+    """One schedule: both clocks, both bubbles, the bound, and a row per device."""
+    head = Text(
+        f"{found['schedule']}: {counted(found['devices'], 'device')}, "
+        f"{counted(found['stages'], 'stage')}, {counted(found['microbatches'], 'microbatch')}",
+        style="bold",
+    )
+    facts = Table.grid(padding=(0, 2))
+    for clock in ("makespan", "longest_stage"):
+        bubble = f"bubble {found[f'bubble_{clock}']:.2%}"
+        facts.add_row(clock.replace("_", " "), _timed(found[clock], unit), bubble)
+    if found["gap"] is not None:
+        facts.add_row(
+            "lower bound",
+            _timed(found["lower_bound"], unit),
+            f"no order with these passes and this memory is faster on the {_clock(found)}; "
+            f"this one is {found['gap']:.2%} above it",
+        )
+    times = found.get("iteration_times")
+    if times:
+        facts.add_row("iterations", "", ", ".join(map(number, times)))
+    return Group(head, facts, _devices(found, unit))
+
+
+def compared(rows: Sequence[Found], *, unit: str = "") -> RenderableType:
+    """Many schedules, the fastest on the chosen clock first; and why others failed."""
+    good = [row for row in rows if "error" not in row]
+    clock = good[0]["clock"] if good else "makespan"
+    largest = max((held for row in good for held in row["peak_bytes"]), default=0)
+    bytes_name, scale = byte_unit(largest)
+    table = _table("schedule", ">" + with_unit("makespan", unit), ">bubble",
+                   ">" + with_unit("longest stage", unit), ">bubble",
+                   ">peak activations", *([f">peak {bytes_name}"] if largest else []),
+                   ">above bound")  # fmt: skip
+    for row in sorted(good, key=lambda row: (row[clock], max(row["peak_activations"]))):
+        cells = [
+            row["schedule"],
+            number(row["makespan"]),
+            f"{row['bubble_makespan']:.2%}",
+            number(row["longest_stage"]),
+            f"{row['bubble_longest_stage']:.2%}",
+            number(max(row["peak_activations"])),
+            *([_short(max(row["peak_bytes"]) / scale)] if largest else []),
+            "-" if row["gap"] is None else f"{row['gap']:.2%}",
+        ]
+        table.add_row(*cells)
+    note = Text(
+        "bubble: idle share of the clock before it. Activations in shares: what one microbatch "
+        f"keeps on a whole device.\nabove bound: on the {clock.replace('_', ' ')}, over what no "
+        "order of the same passes with no more memory can beat.",
+        style="dim",
+    )
+    failed = _table("cannot be played", "because")
+    for row in rows:
+        if "error" in row:
+            failed.add_row(row["schedule"], row["error"])
+    parts: list[RenderableType] = [table, note] if good else []
+    return Group(*parts, *([failed] if failed.row_count else []))
+
+
+def listed(rows: Iterable[Found]) -> RenderableType:
+    """The families: a row each; where a row would be too narrow, a paragraph each."""
+    if _columns() < 150:
+        return Group(*(_paragraph(row) for row in rows))
+    table = _table(
+        "family", "placement", "passes", "bubble", "peak", "exact when", "options", "source"
+    )
+    for row in rows:
+        table.add_row(row["name"], row["placement"], row["passes"], *_claims(row).values())
+    return table
+
+
+def _paragraph(row: Found) -> RenderableType:
+    facts = Table.grid(padding=(0, 2, 0, 0))
+    for name, text in _claims(row).items():
+        facts.add_row(f"  {name}", Text(text, overflow="fold"))
+    head = Text.assemble((row["name"], "bold"), f"  {row['placement']}, {row['passes']}")
+    return Group(head, facts, "")
+
+
+def _claims(row: Found) -> dict[str, str]:
+    """What a family's source claims, by the head of its column."""
+    bubble = row["bubble"] + ("" if row["clock"] == "makespan" else " on the longest stage")
+    return {
+        "bubble": bubble if row["bubble"] else "-",
+        "peak": row["peak"] or "-",
+        "exact when": "always" if row["exact_when"] == "True" else row["exact_when"],
+        "options": ", ".join(row["options"]) or "-",
+        "source": row["source"],
+    }
+
+
+def _devices(found: Found, unit: str) -> Table:
+    largest = max(found["peak_bytes"])
+    bytes_name, scale = byte_unit(largest)
+    reasons = [name for name in found["idle"][0] if name not in ("device", "busy", "idle")]
+    reasons = [name for name in reasons if any(row[name] for row in found["idle"])]
+    names = [">" + name.replace("_", " ") for name in reasons]
+    table = _table(">device", ">" + with_unit("busy", unit), ">idle", *names, ">peak activations",
+                   *([f">peak {bytes_name}"] if largest else []))  # fmt: skip
+    for row in found["idle"]:
+        device = row["device"]
+        cells = [device, row["busy"], row["idle"], *(row[name] for name in reasons),
+                 found["peak_activations"][device]]  # fmt: skip
+        held = [_short(found["peak_bytes"][device] / scale)] if largest else []
+        table.add_row(*map(number, cells), *held)
+    return table
+
+
+def _table(*heads: str) -> Table:
+    """A table; a head that begins with > is of a column of numbers, which are never broken.
+
+    In a narrow terminal heads of several words take several lines, and columns stand closer.
+    """
+    narrow = _columns() < 110
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 0) if narrow else (0, 1))
+    for head in heads:
+        name, numbers = head.removeprefix(">"), head.startswith(">")
+        table.add_column(
+            name.replace(" ", "\n") if narrow and numbers else name,
+            justify="right" if numbers else "left",
+            overflow="fold",
+            no_wrap=numbers,
+        )
+    return table
+
+
+def _columns() -> int:
+    """Letters in a line of the terminal; plenty where there is none."""
+    usual = Console()
+    return usual.width if usual.is_terminal else max(usual.width, 150)
+
+
+def _short(value: float) -> str:
+    """Four digits: enough for memory in a unit that suits it."""
+    return number(value) if float(value).is_integer() else f"{value:,.4g}"
+
+
+def _timed(value: Any, unit: str) -> str:
+    return f"{number(value)} {unit}".rstrip()
+
+
+def _clock(found: Found) -> str:
+    return str(found["clock"]).replace("_", " ")

@@ -1,0 +1,190 @@
+"""What can be said of the CUDA paths without a GPU: the calls they make, on stand-ins for CUDA.
+
+The stand-ins run everything at once and in order, so nothing is said of overlap, of the memory
+allocator, or of the driver: that is for the tests marked cuda.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import types
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import pytest
+import torch
+
+import sim
+from backend.stages.reference import gradient_error, gradients_of, plain_backward
+from backend.stages.transformer import Model, tokens, transformer_stages
+from backend.threads import lanes
+from backend.threads import run as local
+from backend.threads import sm_groups as partition
+
+
+class Event:
+    def __init__(self, enable_timing: bool = False) -> None:
+        assert enable_timing
+        self.when: float | None = None
+
+    def record(self, stream: Stream) -> None:
+        self.when = time.perf_counter()
+        stream.log.append(("record", self))
+
+    def synchronize(self) -> None:
+        assert self.when is not None
+
+    def elapsed_time(self, other: Event) -> float:
+        assert self.when is not None
+        assert other.when is not None
+        return 1e3 * (other.when - self.when)
+
+
+class Stream:
+    def __init__(self, device: Any = None) -> None:
+        self.device, self.log = device, []  # type: ignore[var-annotated]
+
+    def wait_stream(self, other: Stream) -> None:
+        self.log.append(("wait", other))
+
+    def wait_event(self, event: Event) -> None:
+        assert event.when is not None, "waits for an event that nobody has recorded"
+        self.log.append(("wait", event))
+
+    def synchronize(self) -> None:
+        self.log.append(("synchronize", None))
+
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[torch.Tensor, Stream]]]:
+    """torch.cuda on stand-ins; the tensors that were told which other stream uses them."""
+    kept: list[tuple[torch.Tensor, Stream]] = []
+    current: list[Stream] = []
+
+    @contextmanager
+    def stream(chosen: Stream) -> Iterator[None]:
+        current.append(chosen)
+        yield
+        current.pop()
+
+    monkeypatch.setattr(torch.cuda, "Stream", Stream)
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "stream", stream)
+    monkeypatch.setattr(
+        torch.Tensor, "record_stream", lambda tensor, on: kept.append((tensor, on)), raising=False
+    )
+    return kept
+
+
+def test_a_copy_waits_for_its_pass_and_its_reader_for_the_copy(cuda: Any) -> None:
+    sender, reader = lanes.CudaLane(Stream()), lanes.CudaLane(Stream())
+    made = torch.ones(3)
+    copied = sender.copied((made, None))
+    assert copied.tensors[1] is None
+    assert copied.tensors[0] is not made
+    assert [what for what, _ in sender._copies.log] == ["wait", "record", "record"]
+    assert sender._copies.log[0] == ("wait", sender.stream)
+    reader.accept(copied, 0.0)
+    assert reader.stream.log == [("wait", copied.end)]
+    told = {(id(tensor), id(stream)) for tensor, stream in cuda}
+    assert told == {
+        (id(made), id(sender._copies)), (id(copied.tensors[0]), id(reader.stream))
+    }  # fmt: skip
+    assert 0 <= sender.seconds(copied.start, copied.end) < 1
+
+
+@pytest.mark.parametrize("name", ["v-half", "interleaved", "seq1f1b", "2bp-1f1b-2"])
+def test_the_engine_runs_on_streams_as_it_does_on_threads(
+    name: str, cuda: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[lanes.CudaLane] = []
+
+    def on_streams(device: Any, n: int, streams: Any = None) -> list[lanes.CudaLane]:
+        made.extend(lanes.CudaLane(Stream(device)) for _ in range(n))
+        return made
+
+    monkeypatch.setattr(local, "lanes", on_streams)
+    schedule = sim.FAMILIES[name](2, 4)
+    model = Model(
+        (1,) * schedule.n_stages, width=16, heads=2, vocabulary=17, sequence=8, dtype=torch.float64
+    )
+    stages, (batch, targets) = transformer_stages(model), tokens(model, 4)
+    plain = plain_backward(stages, batch, targets=targets)
+    result = local.run(schedule, stages, batch, targets=targets, steps=2, delay=1e-4)
+    assert result.loss == pytest.approx(plain.loss, rel=1e-12)
+    assert gradient_error(gradients_of(stages), plain.gradients) < 1e-12
+    ops = result.trace.ops
+    assert (ops.end >= ops.start).all()
+    assert len(ops) == schedule.n_ops
+    waited = [what for lane in made for what, _ in lane.stream.log].count("wait")
+    assert waited == 3 * len(result.trace.transfers)  # bytes once, times twice
+
+
+def test_one_split_makes_all_groups_and_every_group_its_own_stream(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[tuple[str, Any]] = []
+
+    def answers(name: str, *found: Any) -> Any:
+        def call(*given: Any) -> tuple[Any, ...]:
+            calls.append((name, given))
+            return (0, *found)
+
+        return call
+
+    resource = types.SimpleNamespace(sm=types.SimpleNamespace(smCount=32))
+    driver = types.SimpleNamespace(
+        CUdevResourceType=types.SimpleNamespace(CU_DEV_RESOURCE_TYPE_SM=1),
+        CUgreenCtxCreate_flags=types.SimpleNamespace(CU_GREEN_CTX_DEFAULT_STREAM=1),
+        CUstream_flags=types.SimpleNamespace(CU_STREAM_NON_BLOCKING=1),
+        cuDeviceGet=answers("device", "gpu 0"),
+        cuDeviceGetDevResource=answers("resource", "all"),
+        cuDevSmResourceSplitByCount=answers("split", ["a", "b", "c", "d"], 4, "rest"),
+        cuDevResourceGenerateDesc=answers("describe", "description"),
+        cuGreenCtxCreate=answers("create", "context"),
+        cuGreenCtxGetDevResource=answers("count", resource),
+        cuGreenCtxStreamCreate=answers("stream", 77),
+    )
+    bindings = types.ModuleType("cuda.bindings")
+    bindings.driver = driver  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "cuda", types.ModuleType("cuda"))
+    monkeypatch.setitem(sys.modules, "cuda.bindings", bindings)
+    monkeypatch.setattr(partition, "device_kind", lambda device: "cuda")
+    monkeypatch.setattr(torch, "zeros", lambda *_, **__: None)
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties",
+        lambda gpu: types.SimpleNamespace(multi_processor_count=132),
+    )  # fmt: skip
+    monkeypatch.setattr(torch.cuda, "ExternalStream", lambda pointer, device: (pointer, device))
+    found = partition.partitions(4)
+    names = [name for name, _ in calls]
+    assert names.count("split") == 1
+    assert dict(calls)["split"] == (4, "all", 0, 32)
+    assert [given for name, given in calls if name == "describe"] == [
+        ([group], 1) for group in "abcd"
+    ]
+    assert [part[:3] for part in found] == [((77, 0), 32, True)] * 4
+    assert all(part.context == "context" for part in found)
+
+
+def test_a_driver_that_refuses_gives_plain_streams_and_says_why(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(partition, "device_kind", lambda device: "cuda")
+    monkeypatch.setattr(torch.cuda, "Stream", Stream)
+    monkeypatch.setattr(torch.cuda, "stream", nullcontext)
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties",
+        lambda gpu: types.SimpleNamespace(multi_processor_count=132),
+    )  # fmt: skip
+
+    def refuses(n: int, size: int, gpu: int) -> None:
+        raise RuntimeError("the CUDA driver said 801")
+
+    monkeypatch.setattr(partition, "_green", refuses)
+    with pytest.warns(UserWarning, match="cannot be partitioned .the CUDA driver said 801"):
+        found = partition.partitions(4)
+    assert [part.green for part in found] == [False] * 4
+    assert len({id(part.stream) for part in found}) == 4

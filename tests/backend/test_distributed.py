@@ -1,0 +1,124 @@
+"""torch's own pipeline runtime plays our schedules: gradients, order of passes, refusals."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import sim
+
+pytest.importorskip("torch")
+from backend.ranks.gather import receive_buffers
+from backend.ranks.run import lone_rank, run_rank, runnable
+
+FOR_TORCHTITAN = ("v-half", "v-min", "v-zb", "zb-h1", "interleaved")
+WHOLE = [name for name, family in sim.FAMILIES.items() if family(2, 6).n_slices == 1]
+
+
+def torchrun(p: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+    script = Path(__file__).parents[1] / "helpers" / "torch_worker.py"
+    return subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={p}",
+         str(script), *arguments],
+        capture_output=True, text=True, timeout=240, cwd=script.parent.parent,
+        env=_environment(), check=False,
+    )  # fmt: skip
+
+
+def results(p: int, *arguments: str) -> list[dict[str, Any]]:
+    run = torchrun(p, *arguments)
+    assert run.returncode == 0, run.stderr[-3000:]
+    found = [json.loads(line) for line in run.stdout.splitlines() if line.startswith("{")]
+    assert len(found) == len(arguments)
+    return found
+
+
+@pytest.mark.parametrize("p", [2, 4])
+def test_torch_runs_our_csv_with_exact_gradients(p: int) -> None:
+    for found in results(p, *(f"{name}:csv" for name in FOR_TORCHTITAN)):
+        assert found["loss"] == pytest.approx(found["reference_loss"], rel=1e-12), found["family"]
+        assert found["error"] < 1e-12, found["family"]
+
+
+def test_the_torch_engine_runs_every_family_without_slices_with_exact_gradients() -> None:
+    cases = [f"{name}:deferred" for name in WHOLE] + ["v-half:native", "zb-h1:native"]
+    for found in results(2, *cases):
+        name = found["family"]
+        schedule = sim.FAMILIES[name](2, found["m"])
+        assert found["loss"] == pytest.approx(found["reference_loss"], rel=1e-12), name
+        assert found["error"] < 1e-12, name
+        assert found["order"] == [str(op) for order in schedule.orders for op in order], name
+        assert found["makespan"] > 0
+        assert all(size > 0 for size in found["peak_bytes"])
+
+
+def test_a_process_that_dies_takes_the_job_down_with_a_reason() -> None:
+    run = torchrun(2, "1f1b:die")
+    assert run.returncode != 0
+    assert "this process was told to die" in run.stderr
+
+
+def test_a_lone_rank_plays_its_part_for_times_and_memory() -> None:
+    import torch
+
+    import backend
+
+    schedule = sim.FAMILIES["v-half"](4, 8)
+    model = backend.Model((1,) * 8, width=16, heads=2, vocabulary=19, sequence=6)
+    batch, targets = backend.tokens(model, n_rows=8)
+    peaks = []
+    for rank in range(4):
+        stages = backend.transformer_stages(model)
+        with lone_rank(rank, 4):
+            found = run_rank(
+                schedule, stages, batch, targets=targets, loss_fn=backend.next_token_loss,
+                replay=True,
+            )  # fmt: skip
+        assert [p.op for p in found.steps[0]] == list(schedule.orders[rank])
+        assert all(p.end > p.start for p in found.steps[0])
+        peaks.append(max(p.after for p in found.memory))
+    assert min(peaks) > 0
+    assert not torch.distributed.is_initialized()
+
+
+def test_receive_buffers_are_one_per_microbatch_and_direction_between_ranks() -> None:
+    straight = sim.FAMILIES["1f1b"](3, 5)
+    assert receive_buffers(straight, (10, 7)) == (50, 85, 35)
+    v = sim.FAMILIES["v-half"](2, 5)  # stages 0 1 | 1 0: the turn stays on its device
+    assert receive_buffers(v, (10, 99, 10)) == (100, 100)
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "options", "sentence"),
+    [
+        ("1f1b", 9, {}, "the batch has 9 rows for 8 microbatches"),
+        ("seq1f1b", 8, {}, "2 slices per microbatch: torch's runtime knows none"),
+        ("interleaved", 8, {"v": 3}, "12 stages, but 4 modules were given"),
+    ],
+)
+def test_what_torch_cannot_run_is_refused_before_anything_runs(
+    name: str, rows: int, options: dict[str, int], sentence: str
+) -> None:
+    import torch
+
+    schedule = sim.FAMILIES[name](4, 8, **options)
+    with lone_rank(0, 4), pytest.raises(ValueError, match=sentence):
+        runnable(schedule, [torch.nn.Identity()] * 4, torch.zeros(rows, 2))
+
+
+def test_the_number_of_processes_must_be_the_number_of_devices() -> None:
+    import torch
+
+    with lone_rank(0, 2), pytest.raises(ValueError, match="4 devices, but 2 processes run"):
+        runnable(sim.FAMILIES["1f1b"](4, 8), [torch.nn.Identity()] * 4, torch.zeros(8, 2))
+
+
+def _environment() -> dict[str, str]:
+    import os
+
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}

@@ -1,0 +1,99 @@
+"""An independent evaluator for tests: the longest path through a schedule, in exact arithmetic."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import NamedTuple
+
+from sim.base.numbers import exact
+from sim.engine.costs import Costs
+from sim.schedule.ir import Op, Schedule, reads, steps, writes
+
+
+class Times(NamedTuple):
+    """When every pass starts and ends, and the two clocks."""
+
+    start: dict[Op, Fraction]
+    end: dict[Op, Fraction]
+    makespan: Fraction
+    longest_stage: Fraction
+
+
+def times(schedule: Schedule, costs: Costs) -> Times:
+    """In-order play of `schedule`: every step starts as soon as device and inputs allow.
+
+    AssertionError with the waiting steps if the orders wait for each other for ever.
+    """
+    queues = [list(steps(schedule, d)) for d in range(schedule.n_devices)]
+    done = [0] * schedule.n_devices
+    free = [Fraction(0)] * schedule.n_devices
+    written: dict[object, tuple[Fraction, int, int]] = {}
+    start: dict[Op, Fraction] = {}
+    end: dict[Op, Fraction] = {}
+    todo = list(range(schedule.n_devices))
+    while todo:
+        device = todo.pop()
+        while done[device] < len(queues[device]):
+            step = queues[device][done[device]]
+            made = {value for op in step for value in writes(schedule, op)}
+            needed = [v for op in step for v in reads(schedule, op) if v not in made]
+            if any(value not in written for value in needed):
+                break
+            begin = free[device]
+            for value in needed:
+                at, source, stage = written[value]
+                boundary = stage if value.kind == "activation" else stage - 1
+                delay = 0 if source == device else exact(costs.send[boundary])
+                begin = max(begin, at + delay)
+            finish = begin + exact(costs.duration(step))
+            for op in step:
+                start[op], end[op] = begin, finish
+                for value in writes(schedule, op):
+                    written[value] = finish, device, op.stage
+            free[device] = finish
+            done[device] += 1
+            todo = [other for other in range(schedule.n_devices) if other != device]
+    waiting = [str(queues[d][n][0]) for d, n in enumerate(done) if n < len(queues[d])]
+    assert not waiting, f"{schedule.name}: these wait for ever: {waiting}"
+    spans = [
+        max(end[op] for op in order) - min(start[op] for op in order)
+        for order in schedule.orders
+        if order
+    ]
+    makespan = max(end.values()) - min(start.values())
+    return Times(start, end, makespan, max(spans))
+
+
+def peak(schedule: Schedule) -> tuple[Fraction, ...]:
+    """Most live activations of each device, in shares, from order alone."""
+    shares = [len(stages) * schedule.n_slices for stages in schedule.stages_of]
+    found = []
+    for device, order in enumerate(schedule.orders):
+        live = most = 0
+        for op in order:
+            live += (op.kind == "F") - (op.kind in ("W", "BW"))
+            most = max(most, live)
+        found.append(Fraction(most, shares[device]))
+    return tuple(found)
+
+
+def problems(schedule: Schedule) -> list[str]:
+    """What is wrong with `schedule`: passes missing, doubled, misplaced, or out of order."""
+    found = []
+    every = [op for order in schedule.orders for op in order]
+    if len(set(every)) != len(every):
+        found.append("a pass occurs twice")
+    for stage in range(schedule.n_stages):
+        for microbatch in range(schedule.n_microbatches):
+            kinds = sorted(op.kind for op in every if op[1:3] == (stage, microbatch))
+            if set(kinds) not in ({"F", "B", "W"}, {"F", "BW"}):
+                found.append(f"stage {stage} microbatch {microbatch} has {kinds}")
+    for device, order in enumerate(schedule.orders):
+        if any(schedule.placement[op.stage] != device for op in order):
+            found.append(f"device {device} runs a stage of another")
+    last = schedule.n_stages - 1
+    order = schedule.orders[schedule.placement[last]]
+    forwards = [op.microbatch for op in order if op.kind == "F" and op.stage == last]
+    if forwards != list(range(schedule.n_microbatches)):
+        found.append(f"the last stage forwards {forwards}")
+    return found

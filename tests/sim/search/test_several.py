@@ -1,0 +1,96 @@
+"""Several microbatches per period: the fast climb tells the truth, and beats one per period."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ortools.sat.python import cp_model
+
+from sim import Costs
+from sim.search import smallest_interval
+from sim.search.cp_sat import solve
+from sim.search.periodic.climb import polished
+from sim.search.periodic.layout import checked_layout, rounds, tightened
+from sim.search.periodic.longer_periods import _arrays, _lines
+from sim.search.periodic.problem import Problem, alone, problem_of, repeated
+
+
+@st.composite
+def problems(draw: st.DrawFn) -> tuple[Problem, int]:
+    """A V or straight pipeline under a limit, and how many microbatches make a period."""
+    p = draw(st.integers(1, 3))
+    placement = draw(st.sampled_from([tuple(range(p)), (*range(p), *reversed(range(p)))]))
+    rows = st.lists(st.integers(1, 5), min_size=len(placement), max_size=len(placement))
+    costs = Costs.of(
+        len(placement),
+        forward=draw(rows),
+        backward=draw(rows),
+        weight=draw(rows),
+        send=draw(st.integers(0, 2)),
+    )
+    problem, _ = problem_of(placement, costs, memory_limit=draw(st.integers(1, 3)))
+    return problem, draw(st.integers(1, 3))
+
+
+@settings(max_examples=60, deadline=None)
+@given(problems(), st.sampled_from([0.0, 0.05]), st.integers(0, 99))
+def test_the_climb_keeps_its_word(given: tuple[Problem, int], heat: float, seed: int) -> None:
+    """The period it claims is that of its order, which keeps the limit and is no longer than
+    before."""
+    problem, n = given
+    start = rounds(problem, repeated(alone(problem), n))
+    order, later, first, length, edges, slot, units, limit = _arrays(problem, start, n)
+    before, scale = tightened(problem, start, n)
+    order, later, ticks, periods = polished(
+        order, later, first, length, edges, slot, units, limit, 60, heat, seed, 0.0
+    )
+    found, of = tightened(problem, _lines(problem, order, later, first, n), n)
+    checked_layout(problem, found, of)
+    assert Fraction(found.period, of) == Fraction(ticks, periods)
+    assert Fraction(found.period, of) <= Fraction(before.period, scale)
+
+
+def test_one_microbatch_at_a_time_is_left_behind() -> None:
+    costs = Costs.of(8, forward=2.5, backward=3.5, weight=1.5, send=1)
+    v = (0, 1, 2, 3, 3, 2, 1, 0)
+    block = smallest_interval(v, costs, memory_limit=2, microbatches_per_period=None, time_limit=8)
+    assert block.n_microbatches == block.per_period == 2
+    assert block.interval_bound <= block.interval <= 20.5  # one per period: 22, proven
+
+
+def test_more_periods_than_the_memory_holds_are_not_asked_for() -> None:
+    costs = Costs.of(8, forward=2.5, backward=3.5, weight=1.5, activation_bytes=4)
+    v = (0, 1, 2, 3, 3, 2, 1, 0)
+    for limit, most in ((8, 2), (31, 3), (39, 4), (10**6, 16)):
+        block = smallest_interval(
+            v, costs, memory_bytes=limit, microbatches_per_period=None, time_limit=1
+        )
+        assert block.per_period == most
+
+
+def test_an_order_of_one_instant_that_is_not_realised_ends_the_climb() -> None:
+    costs = Costs.of(
+        4,
+        forward=[0, 3, 0, 0],
+        backward=[0, 0, 0, 2],
+        weight=0,
+        send=[0, 0, 1],
+        activation_bytes=4,
+        backward_bytes=[0, 0, 3, -2],
+    )
+    block = smallest_interval(
+        (0, 1, 0, 1), costs, memory_bytes=17, microbatches_per_period=2, time_limit=2
+    )
+    assert block.floor <= block.interval_bound <= block.interval
+
+
+def test_a_solver_that_crashes_has_said_nothing() -> None:
+    class Crashing(cp_model.CpSolver):
+        def solve(self, *_: object, **__: object) -> Any:
+            raise IndexError("absl::btree_map::at")
+
+    assert solve(Crashing(), cp_model.CpModel()) == cp_model.UNKNOWN
+    assert solve(cp_model.CpSolver(), cp_model.CpModel()) == cp_model.OPTIMAL

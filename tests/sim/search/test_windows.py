@@ -1,0 +1,140 @@
+"""Windows of the solver and annealing: never worse, never outside the memory, sometimes proven."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sim import FAMILIES, Costs, Schedule
+from sim.metrics.metrics import peak_activations
+from sim.schedule.validate import validate
+from sim.search import evaluate, lower_bound
+from sim.search.orders.improve import Pool, annealed, improve
+from sim.search.orders.lengthen import longer, with_middle, without_middle
+from sim.search.orders.list_scheduling import greedy, value
+from sim.search.orders.problem import Letters, Problem, problem
+from sim.search.orders.windows import window
+from sim.search.placement import Placement, stages_on
+from sim.search.starts import within
+
+
+def uniform(placement: Placement, p: int, *times: int) -> Costs:
+    """Costs of F, B, W of a device's whole share, and send."""
+    bare = Schedule(stages_on(p, placement), ((),) * p, 1)
+    names = ("forward", "backward", "weight", "send")
+    return Costs.uniform(bare, **dict(zip(names, times, strict=True)))
+
+
+def checked(given: Problem, letters: Letters) -> Schedule:
+    """The order as a schedule that is valid, within the limits and worth what it claims."""
+    schedule = given.schedule(letters, "found")
+    validate(schedule)
+    found = evaluate(schedule, given.costs)
+    assert getattr(found, given.clock) == given.in_units(value(given, letters))
+    assert within(given, letters)
+    return schedule
+
+
+problems = st.builds(
+    lambda placement, p, m, times, limit, clock: problem(
+        stages_on(p, placement),
+        m,
+        uniform(placement, p, *times),
+        clock=clock,
+        memory_limit=limit,
+    ),
+    st.sampled_from(("straight", "loop", "v")),
+    st.integers(1, 4),
+    st.integers(1, 7),
+    st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(0, 9), st.integers(0, 3)),
+    st.sampled_from((1, 1.5, 2, 3, 4)),
+    st.sampled_from(("makespan", "longest_stage")),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(problems, st.integers(0, 1000))
+def test_annealing_keeps_limits_and_never_loses(given_problem: Problem, seed: int) -> None:
+    for found in greedy(given_problem, seconds=0.02, seed=seed)[:1]:
+        checked(given_problem, found.letters)
+        pool = Pool(given_problem)
+        pool.add(found.letters, "greedy")
+        better = annealed(pool, found.letters, moves=300, heat=1.0, seed=seed)
+        assert value(given_problem, better) <= found.value
+        checked(given_problem, better)
+
+
+@settings(max_examples=25, deadline=None)
+@given(problems, st.floats(0, 1), st.floats(0, 1))
+def test_a_window_keeps_limits_and_never_loses(
+    given_problem: Problem, low: float, high: float
+) -> None:
+    for found in greedy(given_problem, seconds=0.02)[:1]:
+        low, high = sorted((low * found.value, high * found.value))
+        better = window(
+            given_problem, found.letters, low=int(low), high=int(high) + 1, seconds=0.3, workers=1
+        )
+        assert better.value <= found.value
+        assert better.value == value(given_problem, better.letters)
+        checked(given_problem, better.letters)
+
+
+@pytest.mark.parametrize(("m", "limit", "optimum"), [(8, 3, 31), (8, 2, 41)])
+def test_a_window_over_everything_proves_the_optimum(m: int, limit: int, optimum: int) -> None:
+    given_problem = problem(
+        stages_on(4, "straight"), m, uniform("straight", 4, 1, 1, 1, 0), memory_limit=limit
+    )
+    start = greedy(given_problem, seconds=0.2)[0]
+    found = window(given_problem, start.letters, seconds=60)
+    assert (found.value, found.bound, found.proven) == (optimum, optimum, True)
+
+
+def test_a_repeatable_window_gives_the_same_answer_twice() -> None:
+    given_problem = problem(stages_on(4, "v"), 6, uniform("v", 4, 6, 8, 4, 1), memory_limit=2)
+    start = greedy(given_problem, seconds=0.1)[-1].letters
+    found = [window(given_problem, start, seconds=0.5, repeatable=True, seed=3) for _ in range(2)]
+    assert np.array_equal(found[0].letters, found[1].letters)
+
+
+def test_bytes_that_rise_and_fall_at_b_are_kept_within_the_limit() -> None:
+    place = stages_on(3, "v")
+    for change in (-3, 4):
+        costs = Costs.of(
+            6, forward=[2, 3, 2, 3, 2, 3], backward=4, weight=2, send=1, activation_bytes=10,
+            backward_bytes=[change] * 6, static_bytes=7,
+        )  # fmt: skip
+        given_problem = problem(place, 6, costs, memory_bytes=64)
+        start = greedy(given_problem, seconds=0.2)[0]
+        pool = Pool(given_problem)
+        pool.add(start.letters, "greedy")
+        improve(pool, until=time.monotonic() + 1.5, workers=1, seed=0, tell=lambda pool: None)
+        schedule = checked(given_problem, pool.best.letters)
+        assert max(evaluate(schedule, costs).peak_bytes) <= 64
+        assert lower_bound(schedule, costs, memory_bytes=64) <= given_problem.in_units(
+            pool.best.value
+        )
+
+
+def test_the_middle_of_a_schedule_can_be_taken_out_put_back_and_repeated() -> None:
+    costs = uniform("v", 4, 10, 12, 8, 1)
+    for name in ("v-half", "zb-v", "v-min"):
+        schedule = FAMILIES[name](4, 40)
+        whole = problem(stages_on(4, "v"), 40, costs)
+        letters = whole.letters(schedule)
+        assert letters is not None
+        short = without_middle(whole, letters, 8)
+        assert short is not None
+        assert short.problem.n_microbatches < 30
+        validate(short.problem.schedule(short.letters, name))
+        assert np.array_equal(with_middle(short, short.letters), letters)
+        extended = longer(whole, letters, 53)
+        assert extended is not None
+        larger = whole.with_microbatches(53).schedule(extended, name)
+        validate(larger)
+        assert peak_activations(larger) == peak_activations(schedule)
+        more = evaluate(larger, costs).makespan - evaluate(schedule, costs).makespan
+        assert 13 * 30 <= more <= 13 * 1.4 * 30

@@ -1,0 +1,527 @@
+"""The page: complete in itself, and alive in a real browser."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import plotly.graph_objects as go
+import pytest
+
+import sim
+from sim.cli.commands import main
+from sim.metrics.summary import outcome
+from sim.show.pages import chart_page
+from sim.show.report import page
+
+CHROME = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
+)
+DRIVER = shutil.which("chromedriver") or ""
+needs_a_browser = pytest.mark.skipif(
+    not (CHROME and DRIVER),
+    reason="no chromium with its chromedriver on this machine (apt-get install chromium-driver)",
+)
+FAMILIES = ("1f1b", "zb-h2", "zb-v", "dualpipe-v")
+
+
+def rows(*families: str, p: int = 4, m: int = 8, **costs: Any) -> list[tuple[dict[str, Any], Any]]:
+    found = []
+    for name in families:
+        schedule = sim.FAMILIES[name](p, m)
+        given = sim.Costs.uniform(schedule, forward=10, backward=12, weight=8, send=1, **costs)
+        trace = sim.simulate(schedule, given)
+        found.append((outcome(trace, costs=given), trace))
+    return found
+
+
+def shown(html: str) -> str:
+    """The page without its scripts and styles."""
+    return re.sub(r"<(script|style)\b.*?</\1>", "", html, flags=re.DOTALL)
+
+
+# -- as text ------------------------------------------------------------------------------------
+
+
+def test_the_page_names_both_clocks_for_every_schedule() -> None:
+    text = shown(page(rows(*FAMILIES), facts={"forward": "10"}))
+    for name in FAMILIES:
+        assert f"<button>{name}</button>" in text
+    assert "makespan" in text
+    assert "longest stage" in text
+    assert "the bubble" not in text.lower()
+    assert "<dt>forward</dt><dd>10</dd>" in text
+
+
+def test_the_page_refers_to_nothing_outside_and_holds_plotly_once() -> None:
+    html = page(rows(*FAMILIES))
+    assert not re.findall(
+        r"<(?:script|link|img|iframe)[^>]*(?:src|href)\s*=\s*[\"'](?!data:)", html
+    )
+    assert html.count("* plotly.js v") == 1
+    assert "@import" not in html
+
+
+def test_a_schedule_that_cannot_be_played_stands_on_the_page_with_its_reason() -> None:
+    failed = ({"schedule": "interleaved", "error": "m is 7: it must be <even>"}, None)
+    text = shown(page([*rows("1f1b"), failed]))
+    assert "<b>interleaved</b>: m is 7: it must be &lt;even&gt;" in text
+
+
+def test_a_name_from_a_file_cannot_become_markup() -> None:
+    name = "</script><script>document.title='taken'</script>"
+    found, trace = rows("1f1b")[0]
+    html = page([({**found, "schedule": name}, trace), *rows("zb-h1")], note=name)
+    assert "<script>document.title" not in html
+
+
+def test_the_same_question_gives_the_same_page() -> None:
+    assert page(rows("zb-h1", "1f1b")) == page(rows("zb-h1", "1f1b"))
+
+
+def test_a_page_about_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one schedule"):
+        page([({"schedule": "1f1b", "error": "no"}, None)])
+
+
+def test_a_page_of_charts_holds_its_table_and_shows_names_as_text() -> None:
+    name = "</script><script>document.title='taken'</script>"
+    figure = go.Figure(layout={"font": {}})
+    html = chart_page(
+        name, {name: figure, "b": figure}, heading=name, facts={name: name}, note=name,
+        command=name, reading={name: [name]},
+        table=[{name: name, "x": 1234567, "y": (0.5, "50%"), "z": None}],
+    )  # fmt: skip
+    assert "<script>document.title" not in html
+    cells = '<td data-value="1234567.0">1,234,567</td><td data-value="0.5">50%</td><td></td>'
+    assert cells in shown(html)
+    with pytest.raises(ValueError, match="at least one figure"):
+        chart_page("nothing", {})
+
+
+def test_a_bound_is_explained_where_there_is_one() -> None:
+    ((found, trace),) = rows("1f1b")
+    assert "The bound" in shown(page([(found, trace)]))
+    assert "The bound" not in shown(page([({**found, "gap": None}, trace)]))
+
+
+def test_a_very_long_time_line_says_what_it_leaves_out() -> None:
+    html = page(rows("1f1b", p=8, m=900))
+    assert "Shown are the first 12,000 of 14,400 passes." in html
+
+
+# -- in a browser -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROME
+    for flag in ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage"):
+        options.add_argument(f"--{flag}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    driver.set_script_timeout(60)
+    yield driver
+    driver.quit()
+
+
+Opened = Callable[..., Any]
+SHOWN = "document.getElementById('schedule').dataset.shown"
+
+
+@pytest.fixture
+def opened(browser: Any, tmp_path: Path) -> Opened:
+    """A function that opens a page at a width and waits until its time line is there."""
+
+    def open_page(html: str, *, width: int = 1300, dark: bool = False, ready: str = SHOWN) -> Any:
+        path = tmp_path / "page.html"
+        path.write_text(html, encoding="utf-8")
+        resize(browser, width)
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+        for log in ("browser", "performance"):
+            browser.get_log(log)
+        browser.get(path.as_uri())
+        wait(browser, ready)
+        return browser
+
+    return open_page
+
+
+def wait(browser: Any, condition: str) -> Any:
+    """Until a JavaScript expression is truthy; its value."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    return WebDriverWait(browser, 60, 0.05).until(
+        lambda driver: driver.execute_script(f"return {condition}")
+    )
+
+
+def resize(browser: Any, width: int) -> None:
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+
+def pick(browser: Any, name: str) -> None:
+    browser.execute_script(
+        "[...document.querySelectorAll('.picker button')]"
+        ".find(button => button.textContent === arguments[0]).click()",
+        name,
+    )
+
+
+def choose(browser: Any, name: str) -> None:
+    pick(browser, name)
+    wait(browser, f"document.getElementById('schedule').dataset.shown === {json.dumps(name)}")
+
+
+BARS = "document.querySelectorAll('#gantt .barlayer .point').length"
+
+
+@needs_a_browser
+def test_the_page_opens_from_a_file_with_all_charts_and_no_error(opened: Opened) -> None:
+    driver = opened(page(rows(*FAMILIES)))
+    for figure in ("comparison-makespan", "comparison-longest_stage", "gantt", "memory", "idle"):
+        assert driver.execute_script(
+            "const box = document.querySelector(`#${arguments[0]} .main-svg`)"
+            ".getBoundingClientRect(); return box.width > 300 && box.height > 150",
+            figure,
+        ), figure
+    assert driver.get_log("browser") == []
+    requests = [
+        message["params"]["request"]["url"]
+        for entry in driver.get_log("performance")
+        if (message := json.loads(entry["message"])["message"])["method"]
+        == "Network.requestWillBeSent"
+    ]
+    assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
+
+
+@needs_a_browser
+def test_a_click_on_a_family_changes_time_line_memory_idle_time_and_facts(opened: Opened) -> None:
+    driver = opened(page(rows(*FAMILIES)))
+    seen = {}
+    for name in FAMILIES:
+        choose(driver, name)
+        n_ops = sim.FAMILIES[name](4, 8).n_ops
+        assert driver.execute_script(f"return {BARS}") == n_ops, name
+        seen[name] = driver.execute_script(
+            "return ['gantt', 'memory', 'idle', 'cards']"
+            ".map(id => document.getElementById(id).textContent)"
+        )
+    assert len({tuple(texts) for texts in seen.values()}) == len(FAMILIES)
+    clocks = driver.execute_script("return document.getElementById('cards').textContent")
+    assert "makespan" in clocks
+    assert "longest stage" in clocks
+    assert driver.get_log("browser") == []
+
+
+@needs_a_browser
+def test_a_click_on_a_row_of_the_table_chooses_it_too(opened: Opened) -> None:
+    driver = opened(page(rows(*FAMILIES)))
+    driver.execute_script("document.querySelector('tbody tr:last-child').click()")
+    last = driver.execute_script(
+        "return document.querySelector('tbody tr:last-child td').innerText"
+    )
+    wait(driver, f"document.getElementById('schedule').dataset.shown === {json.dumps(last)}")
+    assert driver.execute_script("return document.querySelectorAll('tr.chosen').length") == 1
+
+
+@needs_a_browser
+def test_a_click_on_a_heading_sorts_by_number_and_back(opened: Opened) -> None:
+    found = rows(*FAMILIES)
+    driver = opened(page(found))
+    names = "return [...document.querySelectorAll('tbody tr')].map(row => row.cells[0].innerText)"
+    peaks = {row["schedule"]: max(row["peak_activations"]) for row, _ in found}
+    for ascending in (True, False):
+        driver.execute_script("document.querySelectorAll('th button')[5].click()")
+        order = [peaks[name] for name in driver.execute_script(names)]
+        assert order == sorted(order, reverse=not ascending)
+    driver.execute_script("document.querySelectorAll('th button')[0].click()")
+    assert driver.execute_script(names) == sorted(FAMILIES)
+
+
+@needs_a_browser
+def test_zooming_in_shows_more_labels_and_none_wider_than_its_bar(opened: Opened) -> None:
+    driver = opened(page(rows("zb-v", p=8, m=24)))
+    labels = "[...document.querySelectorAll('#gantt .bartext')].filter(text => text.textContent)"
+    before = driver.execute_script(f"return {labels}.length")
+    covering = driver.execute_script(
+        f"return {labels}.filter(text => text.getBoundingClientRect().width > "
+        "text.parentNode.querySelector('path').getBoundingClientRect().width + 1).length"
+    )
+    assert covering == 0
+    driver.execute_script(
+        "return Plotly.relayout('gantt', {'xaxis.range': [300, 400]}).then(() => 1)"
+    )
+    wait(driver, f"{labels}.some(text => text.textContent.length > 1)")
+    assert before > 0
+    inside = driver.execute_script(
+        f"return {labels}.filter(text => text.textContent.length > 1).length"
+    )
+    assert inside > 50
+
+
+@needs_a_browser
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_page_fits_a_phone(opened: Opened, dark: bool) -> None:
+    driver = opened(
+        page(rows(*FAMILIES), facts={"forward": "10"}, note="x" * 300), width=360, dark=dark
+    )
+    assert driver.execute_script("return document.documentElement.scrollWidth") <= 360
+    paper = driver.execute_script("return getComputedStyle(document.body).backgroundColor")
+    assert (paper == "rgb(255, 255, 255)") is not dark
+    assert driver.get_log("browser") == []
+
+
+@needs_a_browser
+def test_figures_keep_their_heights_when_the_window_changes(opened: Opened) -> None:
+    driver = opened(page(rows(*FAMILIES)))
+    heights = (
+        "[...document.querySelectorAll('.figure')].map(part =>"
+        " part.querySelector('.svg-container').getBoundingClientRect().height)"
+    )
+    before = driver.execute_script(f"return {heights}")
+    for name, width in (("1f1b", 900), ("zb-h2", 375), ("zb-v", 1300)):
+        choose(driver, name)
+        resize(driver, width)
+        found = driver.execute_async_script(
+            f"const done = arguments[0]; setTimeout(() => done({heights}), 500)"
+        )
+        assert min(found) > 200, (name, width)
+    choose(driver, FAMILIES[0])
+    assert len(before) == len(found) == 5
+
+
+@needs_a_browser
+@pytest.mark.parametrize("width", [375, 768, 1440])
+def test_no_two_words_of_a_figure_lie_on_each_other(opened: Opened, width: int) -> None:
+    driver = opened(page(rows(*sim.FAMILIES, p=16, m=64)), width=width)
+    assert driver.execute_script(OVERLAPS) == []
+    choose(driver, "1f1b-v")
+    assert driver.execute_script(OVERLAPS) == []
+    assert driver.execute_script(
+        "return [...document.querySelectorAll('.legend')].every(legend =>"
+        " legend.getBoundingClientRect().bottom <= 1 + legend.closest('.svg-container')"
+        ".querySelector('.bglayer rect, .cartesianlayer .bg').getBoundingClientRect().top)"
+    )
+
+
+@needs_a_browser
+def test_schedules_that_nothing_beats_are_named(opened: Opened) -> None:
+    driver = opened(page(rows(*sim.FAMILIES, p=8, m=32)), width=1440)
+    hidden = driver.execute_script(
+        "return [...document.querySelectorAll('#comparison .textpoint text')]"
+        ".filter(name => name.style.visibility === 'hidden').map(name => name.textContent)"
+    )
+    assert hidden == []
+
+
+OVERLAPS = """
+const words = figure => [...figure.querySelectorAll('text')]
+  .filter(word => word.textContent.trim() && getComputedStyle(word).visibility !== 'hidden')
+  .map(word => [word.textContent, word.getBoundingClientRect()])
+  .filter(([, box]) => box.width && box.height);
+const found = [];
+for (const figure of document.querySelectorAll('.svg-container')) {
+  const all = words(figure);
+  all.forEach(([one, a], i) => all.slice(i + 1).forEach(([other, b]) => {
+    const wide = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+    const high = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+    if (wide > 2 && high > 3) found.push(`${one} on ${other}`);
+  }));
+}
+return found"""
+
+
+@needs_a_browser
+def test_time_line_memory_and_idle_time_begin_at_one_place_and_are_named(opened: Opened) -> None:
+    driver = opened(page(rows(*FAMILIES, p=12, m=24)))
+    for name in FAMILIES[:2]:
+        choose(driver, name)
+        edges = driver.execute_script(
+            "return ['gantt', 'memory', 'idle'].map(id => document.querySelector("
+            "`#${id} .xaxislayer-above .xtick text`).getBoundingClientRect().left | 0)"
+        )
+        assert len(set(edges)) == 1
+        named = driver.execute_script(
+            "return [...document.querySelectorAll('.figure[role=img]')]"
+            ".map(part => part.getAttribute('aria-label'))"
+        )
+        assert len(named) == 5
+        assert f"Time line of {name}" in named
+
+
+@needs_a_browser
+def test_on_paper_everything_is_dark_on_light_and_no_wider_than_the_sheet(opened: Opened) -> None:
+    driver = opened(page(rows(*FAMILIES)), dark=True)
+    driver.execute_script("window.dispatchEvent(new Event('beforeprint'))")
+    wide = "[...document.querySelectorAll('.figure .main-svg')].map(part => part.clientWidth)"
+    assert max(driver.execute_script(f"return {wide}")) <= 700
+    fill = "getComputedStyle(document.querySelector('#gantt .xtick text')).fill"
+    assert driver.execute_script(f"return {fill}") == "rgb(88, 98, 112)"
+    driver.execute_script("window.dispatchEvent(new Event('afterprint'))")
+    wait(driver, f"Math.min(...{wide}) > 500 && {fill} !== 'rgb(88, 98, 112)'")
+    assert driver.get_log("browser") == []
+
+
+@pytest.fixture(scope="module")
+def measured() -> str:
+    """The page of a small experiment."""
+    pytest.importorskip("torch")
+    import validation
+    from validation.page import report_page
+
+    workload = validation.Workload(layers=2, width=32, sequence=16)
+    return report_page(
+        validation.experiment(
+            workload, n_devices=2, n_microbatches=2, families=["1f1b", "v-half"], rounds=2
+        )
+    )
+
+
+@needs_a_browser
+@pytest.mark.parametrize(("width", "dark"), [(375, False), (1300, True)])
+def test_the_page_of_measurements_works_from_a_file_too(
+    opened: Opened, measured: str, width: int, dark: bool
+) -> None:
+    bars = "document.querySelectorAll('#figure .barlayer .point').length"
+    driver = opened(measured, width=width, dark=dark, ready=bars)
+    for name in ("1f1b", "v-half"):
+        pick(driver, name)
+        n_ops = sim.FAMILIES[name](2, 2).n_ops
+        assert wait(driver, f"{bars} === {2 * n_ops}"), name
+        assert driver.execute_script(OVERLAPS) == []
+        assert name in driver.execute_script(
+            "return document.getElementById('figure').getAttribute('aria-label')"
+        )
+    assert driver.execute_script("return document.documentElement.scrollWidth") <= width
+    grey = "rgb(166, 176, 187)" if dark else "rgb(88, 98, 112)"
+    words = "getComputedStyle(document.querySelector('#figure .legendtext')).fill"
+    assert driver.execute_script(f"return {words}") == grey
+    assert driver.get_log("browser") == []
+
+
+TRADE_OFF = "pareto -p 4 -m 8 --forward 10 --backward 12 --weight 8 --limits 2,3,4 --time-limit 3"
+PLANNED = (
+    "plan --model llama-3-8b --cluster 8xh100 --batch 32 --schedules zb-v --pipeline 4 --jobs 1"
+)
+STREAMED = "pipeload bert-large --memory-limit 400MB --memory-limit 200MB"
+COMMANDS = {"pareto": TRADE_OFF, "plan": PLANNED, "pipeload": STREAMED, "measured pipeload": ""}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """A function that gives the page of a command."""
+    folder = tmp_path_factory.mktemp("pages")
+
+    @functools.cache
+    def page_of(name: str) -> str:
+        path = folder / f"{name}.html"
+        if words := COMMANDS[name].split():
+            assert main([*words, "--json", "--html", str(path)]) == 0
+        else:
+            pytest.importorskip("torch", reason="torch is not installed")
+            from backend.cli.commands import main as backend_main
+
+            small = "--layers 4 --width 32 --heads 2 --vocabulary 50 --memory-limit 1MB --loaders 2"
+            demo = str(folder / "demo")
+            words = ["pipeload", demo, "--make-demo", *small.split(), "--repeats", "1"]
+            assert backend_main([*words, "--json", "--html", str(path)]) == 0
+        return path.read_text(encoding="utf-8")
+
+    return page_of
+
+
+@needs_a_browser
+@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize(("width", "dark"), [(375, True), (375, False), (1440, True)])
+def test_the_pages_of_all_commands_fit_and_read_on_any_screen(
+    opened: Opened, made: Callable[[str], str], name: str, width: int, dark: bool
+) -> None:
+    html = made(name)
+    assert html.count("* plotly.js v") == 1
+    assert not re.findall(
+        r"<(?:script|link|img|iframe)[^>]*(?:src|href)\s*=\s*[\"'](?!data:)", html
+    )
+    shown = "document.querySelector('#chart, #schedule').dataset.shown"
+    driver = opened(html, width=width, dark=dark, ready=shown)
+    pictures = {driver.execute_script(f"return {shown}")}
+    for i in range(
+        driver.execute_script("return document.querySelectorAll('.picker button').length")
+    ):
+        driver.execute_script(
+            "document.querySelectorAll('.picker button')[arguments[0]].click()", i
+        )
+        wait(
+            driver,
+            f"document.querySelectorAll('.picker [aria-pressed=true]')[0].dataset.index == {i}",
+        )
+        pictures.add(wait(driver, shown))
+        assert driver.execute_script(OVERLAPS) == []
+        assert driver.execute_script(FAINT) == []
+    assert len(pictures) == {"pipeload": 2, "measured pipeload": 3}.get(name, 1)
+    assert driver.execute_script(OVERLAPS) == []
+    assert driver.execute_script(FAINT) == []
+    assert driver.execute_script("return document.documentElement.scrollWidth") <= width
+    paper = driver.execute_script("return getComputedStyle(document.body).backgroundColor")
+    assert (paper == "rgb(255, 255, 255)") is not dark
+    assert driver.get_log("browser") == []
+
+
+FAINT = """
+const channels = text => (text.match(/[\\d.]+/g) || [0, 0, 0, 0]).map(Number);
+const over = ([r, g, b, a = 1], under) => [r, g, b].map((c, i) => c * a + under[i] * (1 - a));
+const luminance = rgb => rgb.map(c => c / 255)
+  .map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+  .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+const ground = part => {
+  const layers = [];
+  for (let at = part; at; at = at.parentElement) layers.push(getComputedStyle(at).backgroundColor);
+  return layers.reverse().map(channels).reduce((under, top) => over(top, under), [255, 255, 255]);
+};
+const found = [];
+const words = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+while (words.nextNode()) {
+  const text = words.currentNode.data.trim(), part = words.currentNode.parentElement;
+  const style = getComputedStyle(part);
+  if (!text || part.closest('script, style') || style.visibility === 'hidden'
+      || !part.getClientRects().length) continue;
+  let under = ground(part);
+  if (part.matches('.bartext')) {
+    const bar = getComputedStyle(part.closest('.point').querySelector('path'));
+    const [r, g, b, a = 1] = channels(bar.fill);
+    under = over([r, g, b, a * Number(bar.fillOpacity)], under);
+  }
+  const ink = over(channels(part.closest('svg') ? style.fill : style.color), under);
+  const [light, dark] = [luminance(ink), luminance(under)].sort((x, y) => y - x);
+  const contrast = (light + 0.05) / (dark + 0.05);
+  if (contrast < 4.5) found.push(`${text}: ${contrast.toFixed(2)}`);
+}
+return found"""
+
+
+@needs_a_browser
+def test_one_schedule_has_the_same_page_without_the_comparison(opened: Opened) -> None:
+    driver = opened(page(rows("zb-h1", activation_bytes=2**30)))
+    assert driver.execute_script("return document.querySelector('#comparison') === null")
+    assert driver.execute_script(f"return {BARS}") == sim.FAMILIES["zb-h1"](4, 8).n_ops
+    assert "peak memory" in driver.execute_script("return document.body.innerText")
+    assert driver.get_log("browser") == []
+
+
+@needs_a_browser
+def test_markup_in_a_name_is_shown_as_text(opened: Opened) -> None:
+    name = "<img src=x onerror=alert(1)></script><b>"
+    found, trace = rows("1f1b")[0]
+    driver = opened(page([({**found, "schedule": name}, trace), *rows("zb-h1")]))
+    choose(driver, name)
+    assert driver.execute_script("return document.querySelectorAll('img').length") == 0
+    assert driver.get_log("browser") == []

@@ -1,0 +1,61 @@
+"""Published throughput of sharded training: what two fitted numbers per device predict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sim.planner.cost_model import Efficiency, efficiency_of
+from validation.llm_foundry import (
+    FITTED,
+    KINDS,
+    START,
+    error,
+    error_table,
+    fitted,
+    groups,
+    main,
+    read_runs,
+)
+
+README = Path(__file__).parents[2] / "README.md"
+RUNS = read_runs()
+
+
+def test_runs_are_fitted_or_predicted_and_none_is_both() -> None:
+    assert len(RUNS) == 152
+    found = [run for kind in KINDS for part in groups(RUNS, kind).values() for run in part]
+    assert sorted(map(repr, found)) == sorted(map(repr, RUNS))
+    assert all(run.configuration.n_devices == run.gpus for run in RUNS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_runs_that_nothing_was_fitted_to_are_predicted_as_the_readme_says(kind: str) -> None:
+    rows = {row.group: row for row in error_table(groups(RUNS, kind), efficiency_of(kind))}
+    alone, several = rows["one node, predicted"], rows["several nodes, predicted"]
+    assert alone.mean_absolute < 0.05
+    told = [line for line in README.read_text().splitlines() if "validation.llm_foundry" in line]
+    for row in (alone, several):
+        assert f"{100 * row.mean_absolute:.1f} %" in told[0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_committed_numbers_are_what_the_fit_finds(kind: str) -> None:
+    found = fitted(groups(RUNS, kind)["one node, fitted"])
+    committed = efficiency_of(kind)
+    for name in FITTED:
+        assert getattr(found, name) == pytest.approx(getattr(committed, name), abs=6e-4)
+
+
+def test_a_fit_finds_the_numbers_behind_made_up_runs() -> None:
+    true = Efficiency(**{**vars(START), "matmul": 0.6, "fused_attention": 0.4})
+    runs = groups(RUNS, "h100")["one node, fitted"]
+    made = [run._replace(throughput=run.throughput * (1 + error(run, true))) for run in runs]
+    found = fitted(made)
+    assert [getattr(found, name) for name in FITTED] == pytest.approx([0.6, 0.4], rel=0.03)
+
+
+def test_an_unknown_word_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--again"]) == 2
+    assert "usage: python -m validation.llm_foundry [--refit]" in capsys.readouterr().err

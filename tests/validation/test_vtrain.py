@@ -1,0 +1,91 @@
+"""The fit to measured iterations, on made-up iterations: no measured row is needed."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sim.planner.cost_model import Configuration, Efficiency, efficiency_of
+from sim.planner.models import Model
+from validation.vtrain import (
+    COLUMNS,
+    FITTED,
+    MEGATRON,
+    Run,
+    error_table,
+    fitted,
+    predicted_seconds,
+    read_runs,
+)
+
+TRUE = Efficiency(
+    matmul=0.6,
+    memory=0.6,
+    misaligned=0.5,
+    ramp=1e-5,
+    launch=4e-5,
+    wire=0.6,
+    collective=2e-5,
+    overlap=0,
+)
+
+
+def _runs() -> list[Run]:
+    found = []
+    for hidden in (1024, 4096):
+        for microbatch in (1, 4, 16):
+            for tensor, data, pipeline in ((1, 1, 1), (1, 8, 1), (4, 2, 1), (2, 2, 2), (1, 1, 4)):
+                run = Run(
+                    Model("gpt", 8, hidden, 16, 50257, gated=False, tied=True, dropout=True),
+                    Configuration(1024, 8 * microbatch * data, microbatch=microbatch,
+                                  tensor=tensor, data=data, pipeline=pipeline,
+                                  attention="plain", zero=0),
+                    tensor * data * pipeline, 1.0, "single-node",
+                )  # fmt: skip
+                found.append(run._replace(seconds=predicted_seconds(run, TRUE)))
+    return found
+
+
+def test_efficiencies_fitted_without_a_pipeline_predict_pipelines() -> None:
+    runs = _runs()
+    start = replace(TRUE, overlap=0, matmul=0.5, memory=0.75, launch=6e-5, ramp=2e-5)
+    table = error_table(runs, fitted(runs, start))
+    assert [(row.group, row.pipeline) for row in table] == [("single-node", p) for p in (1, 2, 4)]
+    assert all(row.mean_absolute < 0.02 for row in table)
+    assert max(row.mean_absolute for row in error_table(runs, start)) > 0.05
+
+
+def test_a_csv_without_a_column_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_text("gpus,hidden\n1,2\n")
+    with pytest.raises(ValueError, match="has no column 'global_batch': expected gpus"):
+        read_runs(path)
+
+
+def test_rows_of_a_csv_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    row = dict(zip(COLUMNS, [8, 16, 2, 1024, 16, 24, 1024, 2, 2, 2, "250.5", "multi-node"],
+                   strict=True))  # fmt: skip
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerow(row)
+    (run,) = read_runs(path)
+    assert (run.seconds, run.gpus, run.pipeline) == (0.2505, 8, 2)
+    assert run.configuration.n_microbatches == 4
+    assert run.configuration.recompute == "full"
+
+
+def test_the_committed_calibration_is_the_recorded_fit() -> None:
+    path = Path(__file__).parents[2] / "validation" / "data" / "a100_iterations.json"
+    record = json.loads(path.read_text())
+    assert {name: getattr(MEGATRON, name) for name in FITTED} == record["fitted"]
+    kept = {name: record["fitted"][name] for name in ("memory", "misaligned", "launch", "wire")}
+    assert {name: getattr(efficiency_of("a100-80g"), name) for name in kept} == kept
+    errors = {(row["group"], row["pipeline"]): row["mean_absolute"] for row in record["errors"]}
+    assert errors["single-node", 2] <= record["targets"]["single_node_pipeline_2"]
+    assert record["all_multi_node_pipelines"] <= record["targets"]["multi_node"]

@@ -1,0 +1,194 @@
+"""Measured A100 iterations: fit efficiencies on runs without a pipeline, predict the rest.
+
+The table is a csv whose columns are those of `COLUMNS`: Megatron-LM on A100 80 GB, GPT with 50,257
+words, 1F1B, as released with vTrain (Bang et al., MICRO 2024; repository VIA-Research/vTrain, MIT
+licence). It is read from a path and no row of it is kept here.
+
+    python -m validation.vtrain measured.csv
+
+What the table does not say is taken alike for all rows: plain attention with dropout, 16-bit
+gradients, no sharing of optimizer state, as many layers on each stage, collectives of tensor
+parallelism that nothing hides (overlap 0). Rows of several nodes
+compute every layer again in the backward pass (`full`): without it most would not fit. Their wires
+are the four 200 Gb/s cards per node of eight that vTrain's own configurations state.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from statistics import fmean
+from typing import NamedTuple
+
+from sim.planner import Orders, Problem, estimate, prepare
+from sim.planner.cost_model import Configuration, Efficiency, efficiency_of
+from sim.planner.hardware import Machine, machine_of
+from sim.planner.models import Model
+
+from .fitting import least
+
+COLUMNS = (
+    "gpus", "global_batch", "micro_batch", "hidden", "heads", "layers", "sequence",
+    "tensor_parallel", "data_parallel", "pipeline_parallel", "iteration_ms", "set",
+)  # fmt: skip
+FITTED = ("matmul", "memory", "misaligned", "ramp", "launch", "wire", "collective")
+CEILINGS = {"matmul": 0.85, "memory": 0.9, "misaligned": 1.0, "wire": 0.8}
+"""What kernels and collectives reach at best on this device (cuBLAS about 265 of 312 TFLOPS, NCCL
+about 240 of 300 GB/s); without a ceiling the fit trades one against the other beyond reason."""
+MEGATRON = replace(
+    efficiency_of("a100-80g"),
+    matmul=0.85,
+    overlap=0.0,
+    source="fitted by validation/vtrain.py; see data/a100_iterations.json",
+)
+"""What the fit found: Megatron-LM with plain attention. Plans multiply by another number, because
+it was measured under flash attention too (`validation/llm_foundry.py`), and take all others as
+here."""
+START = Efficiency(
+    matmul=0.8,
+    memory=0.7,
+    misaligned=0.45,
+    ramp=2e-5,
+    launch=6e-5,
+    wire=0.8,
+    collective=4e-5,
+    overlap=0,
+)
+
+
+class Run(NamedTuple):
+    """One measured iteration."""
+
+    model: Model
+    configuration: Configuration
+    gpus: int
+    seconds: float
+    group: str
+
+    @property
+    def pipeline(self) -> int:
+        return self.configuration.pipeline
+
+
+class Error(NamedTuple):
+    """Relative errors of one group of runs: signed mean, mean and largest absolute value."""
+
+    group: str
+    pipeline: int
+    runs: int
+    mean: float
+    mean_absolute: float
+    largest: float
+
+
+def read_runs(path: str | Path) -> list[Run]:
+    """The measured iterations in a csv; ValueError names what is missing."""
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    missing = [name for name in COLUMNS if not rows or name not in rows[0]]
+    if missing:
+        raise ValueError(f"{path} has no column {missing[0]!r}: expected {', '.join(COLUMNS)}")
+    return [_run(row) for row in rows]
+
+
+def predicted_seconds(run: Run, efficiency: Efficiency) -> float:
+    """What the cost model and the evaluator say one iteration takes."""
+    problem = Problem(run.model, _machine(run.gpus), efficiency, cut="even")
+    return estimate(problem, prepare(problem, run.configuration), _ORDERS).seconds
+
+
+def fitted(runs: Sequence[Run], start: Efficiency = START, *, thin: int = 3) -> Efficiency:
+    """The efficiencies with the smallest mean absolute relative error on runs without a pipeline.
+
+    The groups (one node, several nodes) count alike, however many runs each has. Of a group with
+    hundreds of runs every `thin`-th is used.
+    """
+    flat = [run for run in runs if run.pipeline == 1]
+    groups = [
+        [run for run in flat if run.group == name] for name in sorted({r.group for r in flat})
+    ]
+    chosen = [group[::thin] if len(group) > 100 else group for group in groups]
+
+    def loss(efficiency: Efficiency) -> float:
+        return fmean(fmean(abs(error(r, efficiency)) for r in group) for group in chosen)
+
+    return least(loss, start, FITTED, ceilings=CEILINGS)
+
+
+def error(run: Run, efficiency: Efficiency) -> float:
+    """Predicted over measured, minus one."""
+    return predicted_seconds(run, efficiency) / run.seconds - 1
+
+
+def error_table(runs: Iterable[Run], efficiency: Efficiency) -> list[Error]:
+    """Errors by group and pipeline size."""
+    found: dict[tuple[str, int], list[float]] = {}
+    for run in runs:
+        found.setdefault((run.group, run.pipeline), []).append(error(run, efficiency))
+    return [
+        Error(group, pipeline, len(errors), fmean(errors), fmean(map(abs, errors)),
+              max(map(abs, errors)))
+        for (group, pipeline), errors in sorted(found.items())
+    ]  # fmt: skip
+
+
+def main(arguments: Sequence[str]) -> int:
+    """`PATH [--refit]`: errors with the committed efficiencies, or with freshly fitted ones."""
+    paths = [word for word in arguments if not word.startswith("--")]
+    if len(paths) != 1 or set(arguments) - {"--refit", *paths}:
+        print("usage: python -m validation.vtrain PATH [--refit]", file=sys.stderr)
+        return 2
+    runs = read_runs(paths[0])
+    efficiency = fitted(runs) if "--refit" in arguments else MEGATRON
+    table = error_table(runs, efficiency)
+    report = {
+        "efficiency": {name: getattr(efficiency, name) for name in FITTED},
+        "errors": [row._asdict() for row in table],
+        "all_multi_node_pipelines": _pooled(table, "multi-node"),
+        "all_single_node_pipelines": _pooled(table, "single-node"),
+    }
+    print(json.dumps(report, indent=1))
+    return 0
+
+
+def _pooled(table: Sequence[Error], group: str) -> float | None:
+    rows = [row for row in table if row.group == group and row.pipeline > 1]
+    runs = sum(row.runs for row in rows)
+    return sum(row.mean_absolute * row.runs for row in rows) / runs if runs else None
+
+
+_ORDERS = Orders()
+
+
+@lru_cache
+def _machine(gpus: int) -> Machine:
+    return machine_of("a100-80g", gpus, between="hdr-per-two")
+
+
+def _run(row: dict[str, str]) -> Run:
+    number = {name: int(row[name]) for name in COLUMNS[:-2]}
+    several = row["set"] == "multi-node"
+    return Run(
+        Model(
+            "gpt", number["layers"], number["hidden"], number["heads"], 50257, gated=False,
+            tied=True, biases=True, dropout=True, positions=number["sequence"],
+        ),
+        Configuration(
+            number["sequence"], number["global_batch"], microbatch=number["micro_batch"],
+            tensor=number["tensor_parallel"], pipeline=number["pipeline_parallel"],
+            data=number["data_parallel"], attention="plain", zero=0,
+            recompute="full" if several else "none",
+        ),
+        number["gpus"],
+        float(row["iteration_ms"]) / 1e3,
+        row["set"],
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
