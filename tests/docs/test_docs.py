@@ -76,7 +76,7 @@ def test_commands_with_tensors_among_the_questions_run(
 
 
 def test_commands_in_the_texts_exist(capsys: pytest.CaptureFixture[str]) -> None:
-    texts = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")]
+    texts = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "docs/findings.md")]
     for text in texts:
         for words in commands(text, "python -m sim"):
             assert main([words[0], "--help"]) == 0
@@ -95,8 +95,8 @@ def commands(page: Path, program: str) -> list[list[str]]:
     return [shlex.split(line) for line in found]
 
 
-def test_the_readme_tells_the_errors_that_were_measured() -> None:
-    readme = (ROOT / "README.md").read_text()
+def test_the_findings_tell_the_errors_that_were_measured() -> None:
+    findings = (ROOT / "docs" / "findings.md").read_text()
     told = json.loads((ROOT / "validation" / "data" / "measured_cpu.json").read_text())
     summary, rounds = told["summary"], told["provenance"]["rounds"]
     sentences = [
@@ -109,11 +109,24 @@ def test_the_readme_tells_the_errors_that_were_measured() -> None:
         f"{summary['ranked_by_means']} further apart than the means are uncertain, **none wrong**",
     ]
     for sentence in sentences:
-        assert sentence.replace("%", " %") in readme
-    assert f"--rounds {rounds}`" in readme
+        assert sentence.replace("%", " %") in findings
+    assert f"--rounds {rounds}`" in findings
     assert not summary["misranked"]
     assert not summary["misranked_by_means"]
     assert summary["worst_error_peak_bytes"] == 0
+
+
+def test_the_readme_has_five_findings_with_their_commands_and_figures() -> None:
+    readme = (ROOT / "README.md").read_text()
+    part = readme.partition("## Five findings\n")[2].partition("\n## ")[0]
+    items = part.split("\n- ")[1:]
+    assert len(items) == 5
+    findings = (ROOT / "docs" / "findings.md").read_text()
+    for item in items:
+        (command,) = re.findall(r"`(python -m [^`]+)`", item)
+        assert f"`{command}`" in findings
+        for figure in re.findall(r"\*\*(.+?)\*\*", item):
+            assert figure in findings
 
 
 def test_pictures_gallery_and_table_are_what_the_code_makes_now() -> None:

@@ -19,7 +19,7 @@ from validation.llm_foundry import (
     read_runs,
 )
 
-README = Path(__file__).parents[2] / "README.md"
+FINDINGS = Path(__file__).parents[2] / "docs" / "findings.md"
 RUNS = read_runs()
 
 
@@ -31,11 +31,11 @@ def test_runs_are_fitted_or_predicted_and_none_is_both() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_runs_that_nothing_was_fitted_to_are_predicted_as_the_readme_says(kind: str) -> None:
+def test_runs_that_nothing_was_fitted_to_are_predicted_as_the_findings_say(kind: str) -> None:
     rows = {row.group: row for row in error_table(groups(RUNS, kind), efficiency_of(kind))}
     alone, several = rows["one node, predicted"], rows["several nodes, predicted"]
     assert alone.mean_absolute < 0.05
-    told = [line for line in README.read_text().splitlines() if "validation.llm_foundry" in line]
+    told = [line for line in FINDINGS.read_text().splitlines() if "LLM Foundry" in line]
     for row in (alone, several):
         assert f"{100 * row.mean_absolute:.1f} %" in told[0]
 

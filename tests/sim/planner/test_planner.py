@@ -544,8 +544,8 @@ def test_llama_3s_published_utilization_is_predicted_within_eight_percent(
     found = estimate(problem, prepare(problem, c), Orders())
     predicted = rates(problem, c, found.seconds).mfu
     assert predicted == pytest.approx(mfu, rel=0.08)
-    readme = (Path(__file__).parents[3] / "README.md").read_text()
-    assert f"{devices:,} devices: {100 * predicted:.1f} %" in readme
+    findings = (Path(__file__).parents[3] / "docs" / "findings.md").read_text()
+    assert f"{devices:,} devices: {100 * predicted:.1f} %" in findings
 
 
 def test_a_layout_string_says_which_stage_holds_what() -> None:
