@@ -43,14 +43,12 @@ from .schedule.ir import (
     Schedule,
     Step,
     Value,
-    from_json,
-    grid,
-    parse_op,
     reads,
     steps,
-    to_json,
     writes,
 )
+from .schedule.json_form import from_json, to_json
+from .schedule.text import grid, parse_op
 from .schedule.validate import InvalidSchedule, validate
 
 if TYPE_CHECKING:

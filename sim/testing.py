@@ -33,7 +33,8 @@ from .engine.simulate import simulate
 from .families import FAMILIES
 from .families.family import Family
 from .metrics.metrics import busy, clock_time, makespan, peak_activations
-from .schedule.ir import Op, Schedule, Step, from_json, reads, to_json, writes
+from .schedule.ir import Op, Schedule, Step, reads, writes
+from .schedule.json_form import from_json, to_json
 from .schedule.validate import validate
 
 OPTIONS: dict[str, st.SearchStrategy[int]] = {

@@ -43,7 +43,7 @@ def export(
 
     Without a file the schedule is printed: as a grid, or as JSON with --json.
     """
-    from ..schedule.ir import to_json
+    from ..schedule.json_form import to_json
     from ..schedule.torch_csv import left_out, to_torch_csv
 
     targets = [path for path in (torch_csv, perfetto, schedule_json) if path is not None]
@@ -91,7 +91,7 @@ def check(
     """
     from ..metrics.metrics import peak_activations
     from ..metrics.summary import plain_numbers
-    from ..schedule.ir import counted
+    from ..schedule.text import counted
 
     schedule = schedule_in(path)
     kinds = Counter(op.kind for order in schedule.orders for op in order)

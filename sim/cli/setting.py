@@ -16,7 +16,8 @@ from ..engine.cluster import Cluster, Link
 from ..engine.costs import Costs, costs_from_json
 from ..families import FAMILIES
 from ..families.family import Family
-from ..schedule.ir import Schedule, from_json
+from ..schedule.ir import Schedule
+from ..schedule.json_form import from_json
 from ..schedule.torch_csv import from_torch_csv
 from ..schedule.validate import validate
 from .command_line import UsageError

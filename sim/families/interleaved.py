@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from itertools import chain
 
-from ..schedule.ir import Kind, Op, Schedule, counted
+from ..schedule.ir import Kind, Op, Schedule
+from ..schedule.text import counted
 from .family import Family
 from .subset import first_microbatches
 

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from ..base.numbers import Number
 from ..engine.trace import Trace, device_steps, in_time
-from ..schedule.ir import Op, parse_op
+from ..schedule.ir import Op
+from ..schedule.text import parse_op
 
 
 class Leg(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..schedule.ir import counted
+from ..schedule.text import counted
 from ..show.pages import Cell, chart_page, typed
 from .disk import Disk
 from .layers import StreamedModel

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..metrics.summary import outcome
-from ..schedule.ir import counted
+from ..schedule.text import counted
 from ..show.pages import told
 from ..show.report import page
 from .problem import Problem

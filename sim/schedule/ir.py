@@ -2,8 +2,11 @@
 
 A schedule holds **no times, no tensors and no sends**. Times come from `Costs`, tensors from the
 backend, and a transfer is implied wherever the writer and the reader of a value sit on different
-devices. `reads` and `writes` state the dependencies once; the validator, the engine, the compiled
-evaluator, the backend and the exporters all call them.
+devices.
+
+`reads` and `writes` define the dependencies: the validator, the engine and the backend call them.
+Code that handles passes as bare numbers (building blocks, bounds, the compiled evaluator and the
+search) restates them in its own terms, and the tests hold every restatement against `reads`.
 
     >>> one = Op("F", stage=0, microbatch=0), Op("BW", stage=0, microbatch=0)
     >>> schedule = Schedule(placement=(0,), orders=(one,), n_microbatches=1, name="tiny")
@@ -14,22 +17,18 @@ evaluator, the backend and the exporters all call them.
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, get_args
 
-from ..base.json_text import parsed, shown
-from ..base.numbers import checked_type, native
+from ..base.numbers import native
 
 Kind = Literal["F", "B", "W", "BW"]
 ValueKind = Literal[
     "activation", "saved", "cache", "gradient", "pending", "cache_gradient", "weight_gradient"
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-JSON_FORMAT = "pipebubble.schedule/1"
 
 
 class Op(NamedTuple):
@@ -118,6 +117,8 @@ class Schedule:
         return tuple(tuple(held[device]) for device in range(self.n_devices))
 
     def __str__(self) -> str:
+        from .text import grid  # which needs this class
+
         return grid(self)
 
 
@@ -181,136 +182,3 @@ def steps(schedule: Schedule, device: int) -> Iterator[Step]:
             step = (order[position],)
         yield step
         position += len(step)
-
-
-def grid(schedule: Schedule, *, mark: tuple[int, int] | None = None, width: int = 8) -> str:
-    """The device x order grid as text; `mark=(device, position)` shows only that surrounding.
-
-    Stages are left out where every device holds one. Fused passes are joined by `&`.
-    """
-    checked_type(schedule, Schedule, "FAMILIES[name](p, m) makes one")
-    brief = schedule.n_stages == schedule.n_devices
-    lines = [
-        f"{schedule.name}: {counted(schedule.n_devices, 'device')}, "
-        f"{counted(schedule.n_stages, 'stage')}, {counted(schedule.n_microbatches, 'microbatch')}"
-        + (f", {schedule.n_slices} slices" if schedule.n_slices > 1 else "")
-    ]
-    margin = len(str(max(schedule.n_devices - 1, 0)))
-    for device, order in enumerate(schedule.orders):
-        cells = [str(op).partition("@")[0] if brief else str(op) for op in order]
-        if mark and mark[0] == device and mark[1] < len(cells):
-            cells[mark[1]] = f">{cells[mark[1]]}<"
-        glue = ["&" if n else " " for step in steps(schedule, device) for n in range(len(step))]
-        text = [between + cell for between, cell in zip(glue, cells, strict=True)]
-        if mark:
-            first, end = max(mark[1] - width, 0), mark[1] + width + 1
-            before, after = text[:first], text[end:]
-            text = text[first:end]
-            text = ([" ..."] if before and text else []) + text + ([" ..."] if after else [])
-        lines.append(f"device {device:{margin}d} |{''.join(text)}")
-    return "\n".join(lines)
-
-
-_OP = re.compile(
-    r"(?P<kind>BW|F|B|W)(?P<microbatch>[0-9]{1,9})(?:\.(?P<slice>[0-9]{1,9}))?@(?P<stage>[0-9]{1,9})"
-)
-
-
-def parse_op(text: str) -> Op:
-    """The `Op` that `str` wrote; ValueError on anything else."""
-    found = _OP.fullmatch(text)
-    if not found:
-        raise ValueError(f"{text!r} is not a pass: expected e.g. F3@5 or BW0.1@2")
-    kind: Kind = found["kind"]  # type: ignore[assignment]
-    return Op(kind, int(found["stage"]), int(found["microbatch"]), int(found["slice"] or 0))
-
-
-def to_json(schedule: Schedule) -> str:
-    """The schedule as one JSON object; `from_json` reads it back, equal."""
-    checked_type(schedule, Schedule, "FAMILIES[name](p, m) makes one")
-    return json.dumps(
-        {
-            "format": JSON_FORMAT,
-            "name": schedule.name,
-            "placement": schedule.placement,
-            "n_microbatches": schedule.n_microbatches,
-            "n_slices": schedule.n_slices,
-            "orders": [
-                ["&".join(map(str, step)) for step in steps(schedule, device)]
-                for device in range(schedule.n_devices)
-            ],
-        },
-        indent=1,
-    )
-
-
-def from_json(text: str) -> Schedule:
-    """The schedule in `text`; ValueError with one sentence if it is not one."""
-    found = parsed(text)
-    if not isinstance(found, dict) or found.get("format") != JSON_FORMAT:
-        raise ValueError(f'not a schedule: expected a JSON object with "format": {JSON_FORMAT!r}')
-    for key, rule in _FIELDS.items():
-        if key not in found:
-            raise ValueError(f"not a schedule: {key!r} is missing: it must be {rule}")
-        for where, value, rule in _misfits(key, found[key]):
-            raise ValueError(f"not a schedule: {where} is {shown(value)}: it must be {rule}")
-    rows = [
-        [_parse_step(cell, device, position) for position, cell in enumerate(row)]
-        for device, row in enumerate(found["orders"])
-    ]
-    return Schedule(
-        placement=tuple(found["placement"]),
-        orders=tuple(tuple(op for step in row for op in step) for row in rows),
-        n_microbatches=found["n_microbatches"],
-        n_slices=found["n_slices"],
-        fused=tuple(step for row in rows for step in row if len(step) > 1),
-        name=found["name"],
-    )
-
-
-_FIELDS = {
-    "name": "a string",
-    "placement": "a list of device numbers",
-    "n_microbatches": "a whole number of at most 18 digits",
-    "n_slices": "a whole number of at most 18 digits",
-    "orders": "a list of lists of passes such as F3@5",
-}
-_TYPES: dict[str, Any] = {
-    "name": str,
-    "placement": list,
-    "n_microbatches": int,
-    "n_slices": int,
-    "orders": list,
-}
-
-
-def _parse_step(cell: str, device: int, position: int) -> Step:
-    try:
-        return tuple(map(parse_op, cell.split("&")))
-    except ValueError as error:
-        raise ValueError(f"not a schedule: orders[{device}][{position}]: {error}") from None
-
-
-def _misfits(key: str, value: Any) -> Iterator[tuple[str, Any, str]]:
-    """What does not fit in the value of `key`: where, the value there, and what it must be."""
-    kind = _TYPES[key]
-    if type(value) is not kind or (kind is int and abs(value) >= 10**18):
-        yield repr(key), value, _FIELDS[key]
-    elif key == "placement":
-        for stage, device in enumerate(value):
-            if type(device) is not int or abs(device) >= 10**18:
-                yield f"placement[{stage}]", device, "a device number"
-    elif key == "orders":
-        for device, row in enumerate(value):
-            if type(row) is not list:
-                yield f"orders[{device}]", row, "a list of passes such as F3@5"
-                continue
-            for position, cell in enumerate(row):
-                if type(cell) is not str:
-                    yield f"orders[{device}][{position}]", cell, "a pass such as F3@5"
-
-
-def counted(n: int, noun: str) -> str:
-    """A number of things in words: 1 device, 2 devices, 3 microbatches."""
-    plural = "es" if noun.endswith("ch") else "s"
-    return f"{n} {noun}{'' if n == 1 else plural}"

@@ -18,8 +18,9 @@ from collections.abc import Sequence
 
 from ..base.collector import paused_collector
 from ..base.numbers import checked_type
-from .ir import Schedule, grid
+from .ir import Schedule
 from .rules import RULES, Rule
+from .text import grid
 from .violations import Violation
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from ..base.numbers import Number
 from ..engine.trace import Trace
 from ..metrics.metrics import idle_account
-from ..schedule.ir import counted
+from ..schedule.text import counted
 from .bars import number
 from .pages import cell, filled, head, picker, scrolled, shell
 from .plot import comparison, figure_json, gantt, idle, memory_curve

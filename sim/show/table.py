@@ -10,7 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ..schedule.ir import counted
+from ..schedule.text import counted
 from .bars import number
 from .style import byte_unit, with_unit
 

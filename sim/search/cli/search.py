@@ -10,7 +10,7 @@ from ...base.numbers import Number
 from ...cli.read import read_positive
 from ...cli.setting import check_writable, write_text
 from ...metrics.summary import plain_numbers
-from ...schedule.ir import to_json
+from ...schedule.json_form import to_json
 from .options import (
     ActivationBytes,
     AsJson,

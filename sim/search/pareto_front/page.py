@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ...families.family import Clock
-from ...schedule.ir import counted
+from ...schedule.text import counted
 from ...show.labels import label_places, merged, outside, usual_range
 from ...show.pages import Cell, chart_page, share
 from ...show.style import ACCENT, GREY, corner, layout, room_for_legend, with_unit

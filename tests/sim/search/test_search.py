@@ -15,7 +15,7 @@ import pytest
 from sim import Costs, Schedule, simulate, validate
 from sim.cli.commands import main
 from sim.metrics.metrics import longest_stage, makespan, peak_activations, peak_bytes
-from sim.schedule.ir import from_json
+from sim.schedule.json_form import from_json
 from sim.search import lower_bound, pareto, pareto_figure, search
 from sim.search.orders.problem import problem
 from sim.search.phases import Contest, ProgressLine

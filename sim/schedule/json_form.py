@@ -1,0 +1,99 @@
+"""A schedule as JSON, passes written as `str` does: `to_json` and `from_json`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from ..base.json_text import parsed, shown
+from ..base.numbers import checked_type
+from .ir import Schedule, Step, steps
+from .text import parse_op
+
+JSON_FORMAT = "pipebubble.schedule/1"
+
+
+def to_json(schedule: Schedule) -> str:
+    """The schedule as one JSON object; `from_json` reads it back, equal."""
+    checked_type(schedule, Schedule, "FAMILIES[name](p, m) makes one")
+    return json.dumps(
+        {
+            "format": JSON_FORMAT,
+            "name": schedule.name,
+            "placement": schedule.placement,
+            "n_microbatches": schedule.n_microbatches,
+            "n_slices": schedule.n_slices,
+            "orders": [
+                ["&".join(map(str, step)) for step in steps(schedule, device)]
+                for device in range(schedule.n_devices)
+            ],
+        },
+        indent=1,
+    )
+
+
+def from_json(text: str) -> Schedule:
+    """The schedule in `text`; ValueError with one sentence if it is not one."""
+    found = parsed(text)
+    if not isinstance(found, dict) or found.get("format") != JSON_FORMAT:
+        raise ValueError(f'not a schedule: expected a JSON object with "format": {JSON_FORMAT!r}')
+    for key, rule in _FIELDS.items():
+        if key not in found:
+            raise ValueError(f"not a schedule: {key!r} is missing: it must be {rule}")
+        for where, value, rule in _misfits(key, found[key]):
+            raise ValueError(f"not a schedule: {where} is {shown(value)}: it must be {rule}")
+    rows = [
+        [_parse_step(cell, device, position) for position, cell in enumerate(row)]
+        for device, row in enumerate(found["orders"])
+    ]
+    return Schedule(
+        placement=tuple(found["placement"]),
+        orders=tuple(tuple(op for step in row for op in step) for row in rows),
+        n_microbatches=found["n_microbatches"],
+        n_slices=found["n_slices"],
+        fused=tuple(step for row in rows for step in row if len(step) > 1),
+        name=found["name"],
+    )
+
+
+_FIELDS = {
+    "name": "a string",
+    "placement": "a list of device numbers",
+    "n_microbatches": "a whole number of at most 18 digits",
+    "n_slices": "a whole number of at most 18 digits",
+    "orders": "a list of lists of passes such as F3@5",
+}
+_TYPES: dict[str, Any] = {
+    "name": str,
+    "placement": list,
+    "n_microbatches": int,
+    "n_slices": int,
+    "orders": list,
+}
+
+
+def _parse_step(cell: str, device: int, position: int) -> Step:
+    try:
+        return tuple(map(parse_op, cell.split("&")))
+    except ValueError as error:
+        raise ValueError(f"not a schedule: orders[{device}][{position}]: {error}") from None
+
+
+def _misfits(key: str, value: Any) -> Iterator[tuple[str, Any, str]]:
+    """What does not fit in the value of `key`: where, the value there, and what it must be."""
+    kind = _TYPES[key]
+    if type(value) is not kind or (kind is int and abs(value) >= 10**18):
+        yield repr(key), value, _FIELDS[key]
+    elif key == "placement":
+        for stage, device in enumerate(value):
+            if type(device) is not int or abs(device) >= 10**18:
+                yield f"placement[{stage}]", device, "a device number"
+    elif key == "orders":
+        for device, row in enumerate(value):
+            if type(row) is not list:
+                yield f"orders[{device}]", row, "a list of passes such as F3@5"
+                continue
+            for position, cell in enumerate(row):
+                if type(cell) is not str:
+                    yield f"orders[{device}][{position}]", cell, "a pass such as F3@5"
