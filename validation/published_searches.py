@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sim import Costs, Schedule
-from sim.families.family import Clock
+from sim.schedule.clock import Clock
 from sim.search import search
 from sim.search.placement import Placement
 

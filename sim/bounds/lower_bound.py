@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from ..base.numbers import Number, exact, plain
 from ..engine.costs import Costs, fits
-from ..families.family import Clock
+from ..schedule.clock import Clock
 from ..schedule.ir import Schedule
 from .chains import Passes, Path, Time, passes
 from .first_backward import first_backwards

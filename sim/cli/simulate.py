@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from ..families import FAMILIES
-from ..metrics.metrics import Clock
+from ..schedule.clock import Clock
 from .options import Question, asks
 from .setting import (
     UnknownFamily,

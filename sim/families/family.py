@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from ..base.collector import paused_collector
 from ..base.numbers import checked_whole
+from ..schedule.clock import Clock
 from ..schedule.ir import Schedule
-
-Clock = Literal["makespan", "longest_stage"]
 
 
 @dataclass(frozen=True)

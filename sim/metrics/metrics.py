@@ -8,18 +8,17 @@ when devices go on without waiting for each other. Every function that needs one
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, NamedTuple, get_args
 
 import numpy as np
 
 from ..base.numbers import Number, checked_type
 from ..engine.trace import Trace, checked_trace, device_steps, in_time
+from ..schedule.clock import Clock
 from ..schedule.ir import Schedule, steps
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Clock = Literal["makespan", "longest_stage"]
 
 
 def makespan(trace: Trace) -> Number:

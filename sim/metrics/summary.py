@@ -9,8 +9,8 @@ from typing import Any
 from ..base.numbers import Number
 from ..engine.costs import Costs, slower
 from ..engine.trace import Trace
+from ..schedule.clock import Clock
 from .metrics import (
-    Clock,
     bubble,
     clock_time,
     idle_account,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from ..families.family import Clock
+from ..schedule.clock import Clock
 from .cost_model import Efficiency, PerParameter, efficiency_of
 from .hardware import Machine
 from .models import Model

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..base.extras import imported
 from ..base.interrupts import deaf_children, held
 from ..base.progress import bar
-from ..families.family import Clock
+from ..schedule.clock import Clock
 from .configurations import Space, configurations
 from .cost_model import Configuration, Efficiency, efficiency_of, refusal
 from .estimate import (

@@ -20,7 +20,7 @@ from typing import TypedDict
 from ..base.numbers import Number, checked, exact, plain
 from ..bounds.lower_bound import lower_bound, steady_interval
 from ..engine.costs import Costs
-from ..families.family import Clock
+from ..schedule.clock import Clock
 from ..schedule.ir import Op, Schedule
 from ..schedule.validate import validate
 from .evaluation import evaluate

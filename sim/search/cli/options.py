@@ -12,7 +12,7 @@ from ...cli.options import Question
 from ...cli.read import read_count, read_natural, read_number, read_word
 from ...cli.setting import costs_of
 from ...engine.costs import Costs
-from ...families.family import Clock
+from ...schedule.clock import Clock
 from ...schedule.ir import Schedule
 from ..placement import Placement, stages_on
 

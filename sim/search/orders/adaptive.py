@@ -27,7 +27,7 @@ import numpy as np
 
 from ...base.numbers import Number
 from ...engine.costs import Costs
-from ...families.family import Clock
+from ...schedule.clock import Clock
 from ...schedule.ir import Kind, Op, Schedule
 from ..compiled import Ints
 from ..periodic.problem import Problem, problem_of, work_bound

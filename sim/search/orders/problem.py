@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ...base.numbers import Number, Ticks, checked, common_ticks, exact, plain
 from ...bounds.memory import pieces
 from ...engine.costs import Costs
-from ...families.family import Clock
+from ...schedule.clock import Clock
 from ...schedule.ir import Kind, Op, Schedule
 from ..compiled import Ints
 

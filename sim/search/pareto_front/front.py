@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ...base.numbers import Number, exact, plain
 from ...engine.costs import Costs
 from ...families import FAMILIES
-from ...families.family import Clock
+from ...schedule.clock import Clock
 from ..evaluation import evaluate
 from ..placement import Placement, stages_on
 from ..portfolio import SearchResult, search

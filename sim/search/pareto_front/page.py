@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ...families.family import Clock
+from ...schedule.clock import Clock
 from ...schedule.text import counted
 from ...show.labels import label_places, merged, outside, usual_range
 from ...show.pages import Cell, chart_page, share

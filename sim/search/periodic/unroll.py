@@ -9,7 +9,7 @@ import numpy as np
 
 from ...base.numbers import Number, exact
 from ...engine.costs import Costs
-from ...families.family import Clock
+from ...schedule.clock import Clock
 from ...schedule.ir import Kind, Op, Schedule
 from ..compiled import Ints
 from .problem import Problem, problem_of

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim import FAMILIES, Costs, Op, Schedule
-from sim.families.family import Clock
+from sim.schedule.clock import Clock
 from sim.search import evaluate, lower_bound, steady_interval
 from sim.testing import costs, schedules
 from validation.published_searches import instances

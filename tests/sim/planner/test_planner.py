@@ -22,7 +22,6 @@ from hypothesis import strategies as st
 import sim
 from sim import Op
 from sim.base.interrupts import deaf_children, held
-from sim.families.family import Clock
 from sim.planner import (
     DEFAULT_SCHEDULES,
     Orders,
@@ -61,6 +60,7 @@ from sim.planner.hardware import machine_of, with_memory
 from sim.planner.models import MODELS, Model
 from sim.planner.models.shape import Experts
 from sim.planner.robustness import Calm
+from sim.schedule.clock import Clock
 from sim.search import evaluate
 
 SMALL = Model("small", 14, 512, 8, 32000, kv_heads=4)
