@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from .communication import (
     all_gather,
     all_reduce,
@@ -11,7 +14,7 @@ from .communication import (
     send_seconds,
 )
 from .configuration import Configuration, refusal
-from .efficiency import EFFICIENCIES, Efficiency, efficiency_of, read_profile, write_profile
+from .efficiency import Efficiency, efficiencies, efficiency_of, read_profile, write_profile
 from .flops import Passes, attention_flops, head_flops, layer_flops, model_flops
 from .memory import (
     Held,
@@ -38,6 +41,9 @@ from .split import (
 )
 from .stages import Parts, Stage, automatic_split, costs_of, parts, stages_of, tail_seconds
 
+EFFICIENCIES: Mapping[str, Efficiency]
+"""Calibrations by device name, read on first use; a device without one gets the defaults."""
+
 __all__ = [
     "EFFICIENCIES",
     "Bench",
@@ -61,6 +67,7 @@ __all__ = [
     "balanced_split",
     "boundary_bytes",
     "costs_of",
+    "efficiencies",
     "efficiency_of",
     "embedding_seconds",
     "even_split",
@@ -88,3 +95,9 @@ __all__ = [
     "tail_seconds",
     "write_profile",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "EFFICIENCIES":
+        return efficiencies()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,10 +10,14 @@ two decides. Collectives between kernels come on top.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from functools import lru_cache
+from importlib.resources import files
 from pathlib import Path
+from types import MappingProxyType
 
-from ...base.json_text import object_in
+from ...base.json_text import object_in, parsed
 from ...base.numbers import checked
 
 
@@ -74,38 +78,20 @@ def write_profile(path: str | Path, efficiency: Efficiency) -> None:
     Path(path).write_text(json.dumps(asdict(efficiency), indent=1) + "\n")
 
 
-_A100 = Efficiency(
-    matmul=0.725,
-    fused_attention=0.331,
-    memory=0.675,
-    misaligned=0.453,
-    ramp=3.38e-5,
-    launch=6.69e-5,
-    wire=0.8,
-    collective=3.69e-5,
-    source="matmul and fused_attention fitted by validation/llm_foundry.py to 37 runs of LLM "
-    "Foundry, the rest by validation/vtrain.py to 253 Megatron-LM iterations released with vTrain "
-    "(Bang et al., MICRO 2024)",
-)
-EFFICIENCIES: dict[str, Efficiency] = {
-    "a100-80g": _A100,
-    "h100": replace(
-        _A100,
-        matmul=0.634,
-        fused_attention=0.176,
-        launch=1.2e-5,
-        source="matmul and fused_attention fitted by validation/llm_foundry.py to 19 runs of LLM "
-        "Foundry; launch is a default, the rest as a100-80g",
-    ),
-}
-"""Calibrations by device name; a device without one gets the defaults of `Efficiency`."""
-_SAME_CORES = {"a100-40g": "a100-80g", "h200": "h100"}
-EFFICIENCIES |= {
-    name: replace(EFFICIENCIES[like], source=f"as {like}, which has the same cores")
-    for name, like in _SAME_CORES.items()
-}
-
-
 def efficiency_of(device: str) -> Efficiency:
     """The calibration of a device, or the defaults where none was fitted."""
-    return EFFICIENCIES.get(device, Efficiency(source="defaults, not fitted"))
+    return efficiencies().get(device, Efficiency(source="defaults, not fitted"))
+
+
+@lru_cache
+def efficiencies() -> Mapping[str, Efficiency]:
+    """The calibrations of `efficiencies.json` by device name.
+
+    An entry that is `like` another one takes from it what it does not state itself.
+    """
+    text = (files(__package__) / "efficiencies.json").read_text(encoding="utf-8")
+    found: dict[str, Efficiency] = {}
+    for device, entry in parsed(text).items():
+        like = entry.pop("like", None)
+        found[device] = replace(found[like] if like else Efficiency(), **entry)
+    return MappingProxyType(found)

@@ -1,0 +1,49 @@
+"""Calibrations of devices are data beside their provenance."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from sim.planner import cost_model
+from sim.planner.cost_model import Efficiency, efficiencies, efficiency_of
+
+
+def test_every_calibration_says_where_its_numbers_come_from() -> None:
+    assert set(efficiencies()) == {"a100-80g", "a100-40g", "h100", "h200"}
+    for device, found in efficiencies().items():
+        assert found.source
+        assert efficiency_of(device) == found
+    assert "vTrain (Bang et al., MICRO 2024)" in efficiency_of("a100-80g").source
+
+
+@pytest.mark.parametrize(("device", "like"), [("a100-40g", "a100-80g"), ("h200", "h100")])
+def test_a_device_with_the_same_cores_has_the_same_calibration(device: str, like: str) -> None:
+    source = f"as {like}, which has the same cores"
+    assert efficiency_of(device) == replace(efficiency_of(like), source=source)
+
+
+def test_an_entry_takes_what_it_does_not_state_from_the_one_it_is_like() -> None:
+    a100, h100 = efficiency_of("a100-80g"), efficiency_of("h100")
+    assert h100.launch == Efficiency().launch != a100.launch
+    for name in ("memory", "misaligned", "ramp", "wire", "collective"):
+        assert getattr(h100, name) == getattr(a100, name) != getattr(Efficiency(), name)
+
+
+def test_a_device_that_nothing_was_fitted_to_gets_the_defaults() -> None:
+    assert efficiency_of("b200") == Efficiency(source="defaults, not fitted")
+
+
+def test_the_table_of_calibrations_is_read_only_and_read_on_first_use() -> None:
+    assert cost_model.EFFICIENCIES is efficiencies()
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        cost_model.EFFICIENCIES["h100"] = Efficiency()  # type: ignore[index]
+    code = (
+        "from sim.planner import cost_model as c; print(c.efficiencies.cache_info().misses); "
+        "c.EFFICIENCIES; print(c.efficiencies.cache_info().misses)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["0", "1"]
