@@ -71,8 +71,8 @@ def main() -> int:
         return 0
     tree = tree_of(asked.commit)
     kept = tree.parent / f"answers-{_key()}.json"
-    before: Answers = json.loads(kept.read_text()) if kept.exists() and not asked.fresh else {}
-    missing = [name for name in chosen if name not in before]
+    before: Answers = json.loads(kept.read_text()) if kept.exists() else {}
+    missing = [name for name in chosen if asked.fresh or name not in before]
     after: Answers = {}
     both = [
         threading.Thread(target=ask, args=(place, names, answers))
