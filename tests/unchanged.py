@@ -2,7 +2,7 @@
 
 python tests/unchanged.py COMMIT [--only TEXT] [--verbose] [--fresh] [--list]
 
-A case (see `unchanged_cases.py`) is a few commands or calls of public functions with the files they
+A case (see `unchanged_case.py`) is a few commands or calls of public functions with the files they
 read. Its answer is all that comes out: exit code, stdout, stderr, the files that were written, and
 what was raised. Every tree has one process that imports the packages once and forks a child per
 case. The commit lies in the temporary folder, with its answers, which are asked for once: `--fresh`
@@ -26,13 +26,16 @@ import sys
 import tarfile
 import tempfile
 import threading
+import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from importlib import import_module
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-from unchanged_cases import CASES, WARM_UP, Case, Step
+from unchanged_case import Case, Step
+from unchanged_cases import CASES, WARM_UP
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("sim", "backend", "validation")
@@ -50,6 +53,7 @@ ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1", "TZ": "UTC", "CUDA_VISIBLE_DEVICES": "",
 }  # fmt: skip
 Answers = dict[str, str]
+SLOW: dict[str, float] = {}
 
 
 def main() -> int:
@@ -83,6 +87,9 @@ def main() -> int:
     for thread in both:
         thread.join()
     kept.write_text(json.dumps(before))
+    if asked.verbose:
+        for name in sorted(SLOW, key=SLOW.__getitem__)[-12:]:
+            print(f"{SLOW[name]:6.2f} s  {name}")
     return report(chosen, before, after, whole=asked.verbose)
 
 
@@ -142,8 +149,9 @@ def ask(tree: Path, names: Sequence[str], answers: Answers) -> None:
     with process.stdin:
         json.dump(list(names), process.stdin)
     for line in process.stdout:
-        name, answer = json.loads(line)
-        answers[name] = answer
+        name, answers[name], seconds = json.loads(line)
+        if tree == ROOT:
+            SLOW[name] = seconds
     process.wait()
 
 
@@ -161,22 +169,20 @@ def serve(tree: Path) -> None:
         gc.freeze()
         for number, name in enumerate(names):
             room = Path(folder) / f"{number:05}"
-            told.write(json.dumps([name, answer(by_name[name], tree, room)]) + "\n")
+            began = time.monotonic()
+            found = answer(by_name[name], tree, room)
+            told.write(json.dumps([name, found, time.monotonic() - began]) + "\n")
             told.flush()
 
 
 def warm_up(tree: Path, folder: Path) -> None:
     """Import what most cases need, once."""
-    import ortools.sat.python.cp_model
-    import plotly.graph_objects
-    import rich.table
-    import torch
-
     import backend
     import sim
     import validation
 
-    assert ortools and plotly and rich and torch
+    for name in ("ortools.sat.python.cp_model", "plotly.graph_objects", "rich.table", "torch"):
+        import_module(name)
     for package in (sim, backend, validation):
         home = Path(str(package.__file__)).resolve()
         if tree.resolve() not in home.parents:
@@ -324,8 +330,8 @@ def _difference(old: str, new: str) -> list[str]:
     one, other = _lines(old), _lines(new)
     same = next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), None)
     start = max((min(len(one), len(other)) if same is None else same) - 1, 0)
-    parts = (lines[start : start + MOST_LINES] for lines in (one, other))
-    return list(difflib.unified_diff(*parts, n=1, lineterm=""))[2:]
+    one, other = one[start : start + MOST_LINES], other[start : start + MOST_LINES]
+    return list(difflib.unified_diff(one, other, n=1, lineterm=""))[2:]
 
 
 def _lines(text: str) -> list[str]:
@@ -340,7 +346,7 @@ def _lines(text: str) -> list[str]:
 def _key() -> str:
     """Tells answers to other cases, and of other installed packages, apart."""
     here = Path(__file__).resolve().parent
-    text = "".join((here / name).read_text() for name in ("unchanged.py", "unchanged_cases.py"))
+    text = "".join(path.read_text() for path in sorted(here.glob("unchanged*.py")))
     packages = sorted(f"{each.metadata['Name']} {each.version}" for each in distributions())
     return hashlib.sha256("\n".join([text, sys.version, *packages]).encode()).hexdigest()[:16]
 
