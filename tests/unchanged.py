@@ -74,19 +74,27 @@ def main() -> int:
         print(*chosen, sep="\n")
         return 0
     tree = tree_of(asked.commit)
-    kept = tree.parent / f"answers-{_key()}.json"
-    before: Answers = json.loads(kept.read_text()) if kept.exists() else {}
+    kept = tree.parent / f"answers-{_key()}.jsonl"
+    before = read_answers(kept)
     missing = [name for name in chosen if asked.fresh or name not in before]
     after: Answers = {}
-    both = [
-        threading.Thread(target=ask, args=(place, names, answers))
-        for place, names, answers in ((tree, missing, before), (ROOT, chosen, after))
+    helpers = 1 if missing else 2
+    threads = [
+        threading.Thread(target=ask, args=(place, names, answers, file))
+        for place, names, answers, file in (
+            (tree, missing, before, kept),
+            *((ROOT, chosen[first::helpers], after, None) for first in range(helpers)),
+        )
+        if names
     ]
-    for thread in both:
+    for thread in threads:
         thread.start()
-    for thread in both:
+    for thread in threads:
         thread.join()
-    kept.write_text(json.dumps(before))
+    for place, answers in ((tree, before), (ROOT, after)):
+        if not any(name in answers for name in chosen):
+            print(f"{place} answers nothing")
+            return 2
     if asked.verbose:
         for name in sorted(SLOW, key=SLOW.__getitem__)[-12:]:
             print(f"{SLOW[name]:6.2f} s  {name}")
@@ -135,10 +143,17 @@ def tree_of(commit: str) -> Path:
     return tree
 
 
-def ask(tree: Path, names: Sequence[str], answers: Answers) -> None:
-    """Fill in what `tree` answers to the cases of these names."""
-    if not names:
-        return
+def read_answers(kept: Path) -> Answers:
+    """The answers in a file, the last one to each case."""
+    if not kept.exists():
+        return {}
+    lines = kept.read_text(encoding="utf-8").splitlines(keepends=True)
+    rows = [json.loads(line) for line in lines if line.endswith("\n")]
+    return {name: answer for name, answer, _ in rows}
+
+
+def ask(tree: Path, names: Sequence[str], answers: Answers, kept: Path | None) -> None:
+    """Fill in what `tree` answers to the cases of these names, and write it to a file as it comes."""
     process = subprocess.Popen(
         [sys.executable, str(Path(__file__).resolve()), "--serve", str(tree)],
         cwd=tree, env={**os.environ, **ENVIRONMENT, "PYTHONPATH": str(tree)},
@@ -148,10 +163,12 @@ def ask(tree: Path, names: Sequence[str], answers: Answers) -> None:
     assert process.stdout is not None
     with process.stdin:
         json.dump(list(names), process.stdin)
-    for line in process.stdout:
-        name, answers[name], seconds = json.loads(line)
-        if tree == ROOT:
-            SLOW[name] = seconds
+    with open(kept or os.devnull, "a", encoding="utf-8") as file:
+        for line in process.stdout:
+            name, answers[name], seconds = json.loads(line)
+            file.write(line)
+            if not kept:
+                SLOW[name] = seconds
     process.wait()
 
 
@@ -223,7 +240,7 @@ def _told(case: Case, tree: Path, here: Path) -> str:
     parts = []
     for step in case.steps:
         end, out, err = captured(step, here.parent)
-        parts.append(f"$ {step if isinstance(step, str) else case.name}\n[{end}]\n")
+        parts.append(f"$ {step}\n[{end}]\n")
         parts += [f"[{name}]\n{text}" for name, text in (("stdout", _chosen(case, out)),
                                                         ("stderr", err)) if text]  # fmt: skip
     for path in _all_files():
@@ -260,7 +277,7 @@ def captured(step: Step, folder: Path) -> tuple[str, str, str]:
 def _end_of(step: Step) -> str:
     try:
         if not isinstance(step, str):
-            step()
+            step.function()
             return "done"
         package, *words = shlex.split(step)
         sys.argv = [package, *words]
@@ -322,6 +339,7 @@ def _without_places(text: str, tree: Path, here: Path) -> str:
             text = text.replace(spelled, name)
     text = re.sub(r"(?m)^Traceback .*\n(?:  .*\n)*", "Traceback\n", text)
     text = re.sub(r"(\.py):\d+", r"\1", text)
+    text = re.sub(r"(/\.[\w.-]+)\.[0-9a-f]{8}\b", r"\1.(token)", text)
     return re.sub(r"\b0x[0-9a-f]{6,}\b", "0x", text)
 
 
@@ -330,8 +348,9 @@ def _difference(old: str, new: str) -> list[str]:
     one, other = _lines(old), _lines(new)
     same = next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), None)
     start = max((min(len(one), len(other)) if same is None else same) - 1, 0)
+    step = [line for line in one[:start] if line.startswith("$ ")][-1:]
     one, other = one[start : start + MOST_LINES], other[start : start + MOST_LINES]
-    return list(difflib.unified_diff(one, other, n=1, lineterm=""))[2:]
+    return step + list(difflib.unified_diff(one, other, n=1, lineterm=""))[2:]
 
 
 def _lines(text: str) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from unchanged_case import Case, call, names, show, tell
+from unchanged_case import Call, Case, Step, asked, cases, names, show, tell
 
 FAMILIES = (
     "gpipe", "1f1b", "eager-1f1b", "interleaved", "looped-bfs", "zb-h1", "zb-h2", "zb-v", "1f1b-v",
@@ -18,74 +18,75 @@ SOME = ("1f1b", "interleaved", "zb-h2", "v-half", "dualpipe-v", "seq1f1b", "2bp-
 """One family of each kind."""
 BYTES = "send=1, activation_bytes=1000, boundary_bytes=40, static_bytes=7000"
 PAIRS = "[(a, b) for a in range(4) for b in range(4) if a != b]"
-CLUSTERS = {
-    "early": "sim.Cluster(4, receives='early')",
-    "just in time": "sim.Cluster(4, receives='just-in-time')",
-    "blocking": "sim.Cluster(4, transfers='blocking')",
-    "blocking early": "sim.Cluster(4, transfers='blocking', receives='early')",
-    "nodes": "sim.nodes(4, per_node=2, inside=sim.Link(0.5, 80), between=sim.Link(3, 9))",
-    "one wire": "sim.Cluster(4, links={'w': sim.Link(Fraction(1, 3), 16)}, "
+CLUSTERS = (
+    "sim.Cluster(4, receives='early')",
+    "sim.Cluster(4, receives='just-in-time')",
+    "sim.Cluster(4, transfers='blocking')",
+    "sim.Cluster(4, transfers='blocking', receives='early')",
+    "sim.nodes(4, per_node=2, inside=sim.Link(0.5, 80), between=sim.Link(3, 9))",
+    "sim.Cluster(4, links={'w': sim.Link(Fraction(1, 3), 16)}, "
     f"routes={{pair: ('w',) for pair in {PAIRS}}})",
-    "private wires": f"sim.Cluster(4, links={{str(p): sim.Link(2, 20) for p in {PAIRS}}}, "
+    f"sim.Cluster(4, links={{str(p): sim.Link(2, 20) for p in {PAIRS}}}, "
     f"routes={{p: (str(p),) for p in {PAIRS}}})",
-    "stragglers": "sim.Cluster(4, slowdown=(1, 1.2, Fraction(4, 3), 1))",
-    "neighbours": "sim.Cluster(4, neighbour_slowdown=1.25)",
-    "neighbours and nodes": "replace(sim.nodes(4, per_node=2, inside=sim.Link(0, 80), "
-    "between=sim.Link(3, 9)), neighbour_slowdown=1.5, slowdown=(1, 1, 2, 1), receives='early')",
-    "memory": "sim.Cluster(4, memory=(90000, 90000, None, 90000))",
-}
-MORE = {
-    "jitter": "jitter=0.1, seed=7",
-    "iterations": "iterations=3, optimizer=Fraction(5, 2)",
-    "no barrier": "iterations=3, barrier=False, optimizer=1",
-    "jitter and iterations": "iterations=2, jitter=0.05, seed=1, barrier=False",
-}
-STAGES = {"dualpipe-v": 8, "v-half": 8, "interleaved": 8}
+    "sim.Cluster(4, slowdown=(1, 1.2, Fraction(4, 3), 1))",
+    "sim.Cluster(4, neighbour_slowdown=1.25)",
+    "replace(sim.nodes(4, per_node=2, inside=sim.Link(0, 80), between=sim.Link(3, 9)), "
+    "neighbour_slowdown=1.5, slowdown=(1, 1, 2, 1), receives='early')",
+    "sim.Cluster(4, memory=(90000, 90000, None, 90000))",
+    "sim.Cluster(4, memory=(12000, 12000, 12000, 12000), receives='just-in-time')",
+)
+MORE = (
+    "jitter=0.1, seed=7",
+    "iterations=3, optimizer=Fraction(5, 2)",
+    "iterations=3, barrier=False, optimizer=1",
+    "iterations=2, jitter=0.05, seed=1, barrier=False",
+)
+ODD = (
+    "sim.Costs.of(s.n_stages, forward=[1 + i % 3 for i in range(s.n_stages)], backward=2.5, "
+    "weight=Fraction(1, 3), send=[i % 2 for i in range(s.n_stages - 1)], "
+    "activation_bytes=[9 + i for i in range(s.n_stages)], backward_bytes=-4, "
+    "boundary_bytes=3, static_bytes=[i for i in range(s.n_stages)], pair_scale=0.9, "
+    "group_scale=Fraction(2, 3))",
+    "sim.Costs.of(s.n_stages, forward=0.1234567890123, backward=0.2345678901234, "
+    "weight=0.1357924680135, fused_backward=0.3333333, send=0.0123456789012345, "
+    "activation_bytes=7, backward_bytes=2)",
+    "unit(s, forward=0, backward=0, weight=0, send=0)",
+)
 
 
 def plays() -> Iterator[Case]:
     """Every family with equal costs, some on every sort of cluster, and odd costs."""
     for family in FAMILIES:
-        for size, costs in (("4, 9", f"unit(s, {BYTES})"), ("3, 5", "unit(s, forward=0.1)")):
-            m = size.replace("9", "10") if family == "dualpipe-v" else size
-            yield _play(f"fam('{family}', {m})", costs)
+        m = 10 if family == "dualpipe-v" else 9
+        sizes = ((f"4, {m}", f"unit(s, {BYTES})"), ("3, 6", "unit(s, forward=0.1)"))
+        some = [_play(f"fam('{family}', {size})", costs) for size, costs in sizes]
+        yield from cases("play", some, 2)
     for family in SOME:
-        schedule = f"fam('{family}', 4, 10)"
-        for cluster in CLUSTERS.values():
-            yield _play(schedule, f"unit(s, {BYTES})", cluster)
-        for more in MORE.values():
-            yield _play(schedule, f"unit(s, {BYTES})", "None", more)
-        yield _play(schedule, f"unit(s, {BYTES})", CLUSTERS["nodes"], MORE["no barrier"])
-        yield _play(schedule, f"unit(s, {BYTES})", CLUSTERS["early"], MORE["iterations"])
-    odd = (
-        "sim.Costs.of(s.n_stages, forward=[1 + i % 3 for i in range(s.n_stages)], backward=2.5, "
-        "weight=Fraction(1, 3), send=[i % 2 for i in range(s.n_stages - 1)], "
-        "activation_bytes=[9 + i for i in range(s.n_stages)], backward_bytes=-4, "
-        "boundary_bytes=3, static_bytes=[i for i in range(s.n_stages)], pair_scale=0.9, "
-        "group_scale=Fraction(2, 3))"
-    )
-    measured = (
-        "sim.Costs.of(s.n_stages, forward=0.1234567890123, backward=0.2345678901234, "
-        "weight=0.1357924680135, fused_backward=0.3333333, send=0.0123456789012345, "
-        "activation_bytes=7, backward_bytes=2)"
-    )
-    for family in SOME:
-        for costs in (odd, measured, "unit(s, forward=0, backward=0, weight=0, send=0)"):
-            yield _play(f"fam('{family}', 4, 6)", costs)
-    yield _play("fam('seq1f1b', 3, 4, slices=3)",
-                "sim.Costs.of(3, forward=[[1, 2, 3], [1], [2, 2, 2]], backward=[[3, 2, 1]] * 3, "
-                "weight=1, send=1, boundary_bytes=[[1, 2, 3], [3]])",
-                "sim.nodes(3, per_node=1, inside=sim.Link(), between=sim.Link(1, 2))")  # fmt: skip
-    yield _play("built('F1@0 F0@0 BW1@0 BW0@0', m=2)", "unit(s)")
-    yield _play("built('F0@0&F1@0 F2@0 BW1@0&BW2@0 BW0@0', m=3)", "unit(s)", "None",
-                "iterations=2, optimizer=4")  # fmt: skip
-    yield _play("built('F0@0 F0@3 B0@3 W0@3 BW0@0', 'F0@1 F0@2 BW0@2 B0@1 W0@1', "
-                "placement=(0, 1, 1, 0))", f"unit(s, {BYTES})")  # fmt: skip
+        schedule, costs = f"fam('{family}', 4, 10)", f"unit(s, {BYTES})"
+        some = [_play(schedule, costs, cluster) for cluster in CLUSTERS]
+        some += [_play(schedule, costs, more=more) for more in MORE]
+        some.append(_play(schedule, costs, CLUSTERS[4], MORE[2]))
+        some.append(_play(schedule, costs, CLUSTERS[0], MORE[1]))
+        some += [_play(f"fam('{family}', 4, 6)", odd) for odd in ODD]
+        yield from cases(f"play {family} oddly", some, 4)
+    some = [
+        _play("fam('seq1f1b', 3, 4, slices=3)",
+              "sim.Costs.of(3, forward=[[1, 2, 3], [1], [2, 2, 2]], backward=[[3, 2, 1]] * 3, "
+              "weight=1, send=1, boundary_bytes=[[1, 2, 3], [3]])",
+              "sim.nodes(3, per_node=1, inside=sim.Link(), between=sim.Link(1, 2))"),
+        _play("built('F1@0 F0@0 BW1@0 BW0@0', m=2)", "unit(s)"),
+        _play("built('F0@0&F1@0 F2@0 BW1@0&BW2@0 BW0@0', m=3)", "unit(s)",
+              more="iterations=2, optimizer=4"),
+        _play("built('F0@0 F0@3 B0@3 W0@3 BW0@0', 'F0@1 F0@2 BW0@2 B0@1 W0@1', "
+              "placement=(0, 1, 1, 0))", f"unit(s, {BYTES})"),
+    ]  # fmt: skip
+    yield from cases("play", some, 4)
 
 
-def _play(schedule: str, costs: str, cluster: str = "None", more: str = "") -> Case:
-    asked = ", ".join(word for word in (costs, "" if cluster == "None" else cluster, more) if word)
-    return Case(f"play {schedule} {asked}", (partial(play, schedule, costs, cluster, more),))
+def _play(schedule: str, costs: str, cluster: str = "None", more: str = "") -> Step:
+    words = (schedule, costs, "" if cluster == "None" else cluster, more)
+    function = partial(play, schedule, costs, cluster, more)
+    return Call(", ".join(word for word in words if word), function)
 
 
 def play(schedule: str, costs: str, cluster: str, more: str) -> None:
@@ -116,16 +117,19 @@ def play(schedule: str, costs: str, cluster: str, more: str) -> None:
 
 
 def pictures() -> Iterator[Case]:
-    for schedule, more in (
-        ("fam('1f1b', 4, 8)", ""), ("fam('v-half', 4, 8)", "iterations=2"),
-        ("fam('dualpipe-v', 4, 10)", ""), ("fam('seq1f1b', 3, 4)", ""),
-        ("fam('2bp-gpipe', 3, 4)", ""), ("fam('interleaved', 4, 8)", "jitter=0.1"),
-        ("fam('zb-v', 12, 30)", ""),
-    ):  # fmt: skip
-        yield Case(f"pictures {schedule} {more}".strip(), (partial(drawn, schedule, more),))
+    some: list[Step] = [
+        Call(f"pictures of {schedule}, {more}", partial(drawn, schedule, more))
+        for schedule, more in (
+            ("fam('1f1b', 4, 8)", ""), ("fam('v-half', 4, 8)", "iterations=2"),
+            ("fam('dualpipe-v', 4, 10)", ""), ("fam('seq1f1b', 3, 4)", ""),
+            ("fam('2bp-gpipe', 3, 4)", ""), ("fam('interleaved', 4, 8)", "jitter=0.1"),
+            ("fam('zb-v', 12, 30)", ""),
+        )
+    ]  # fmt: skip
+    yield from cases("pictures", some)
     front = "pd.DataFrame({'schedule': list('abc'), 'peak': [1.0, 2, 2], "
     front += "'bubble_makespan': [0.5, 0.1, 0.3], 'bubble_longest_stage': [0.4, 0.2, 0.3]})"
-    for expression in (
+    some = asked(
         f"str(sim.comparison({front}, title='t').to_json(engine='json'))",
         f"str(sim.comparison({front}, clock='longest_stage', width=300).to_json(engine='json'))",
         "sim.chart_svg({'a<b': ([1, 2, 3], [4, 1, 2])}, points={'c': (2, 2)}, x='x', y='y')",
@@ -134,8 +138,8 @@ def pictures() -> Iterator[Case]:
         "for s in [fam(name, 4, 8)]})",
         "str(sim.gantt(sim.simulate(fam('1f1b', 4, 8), unit(fam('1f1b', 4, 8))), "
         "window=(10**4, 10**4 + 1)).to_json(engine='json'))",
-    ):
-        yield call(expression)
+    )
+    yield from cases("figures", some, 3)
 
 
 def drawn(schedule: str, more: str) -> None:
@@ -163,16 +167,21 @@ def drawn(schedule: str, more: str) -> None:
 
 def schedules() -> Iterator[Case]:
     for family in FAMILIES:
-        for size in ("4, 8", "3, 7", "2, 1", "1, 3", "7, 15"):
-            yield Case(f"build {family}({size})", (partial(built, f"fam('{family}', {size})"),))
-    for words in (
+        sizes = ("4, 8", "3, 6", "2, 1", "1, 3", "7, 15")
+        some = [_build(f"fam('{family}', {size})") for size in sizes]
+        yield from cases("build", some, 5)
+    some = [_build(f"fam({words})") for words in (
         "'interleaved', 4, 6", "'interleaved', 4, 9, v=3, group_size=5", "'interleaved', 2, 4, v=1",
         "'interleaved', 3, 6, group_size=10**9", "'looped-bfs', 4, 6, v=3", "'gis', 4, 8, v=3",
         "'gis-h', 5, 9, v=3", "'seq1f1b', 4, 5, slices=4", "'seq1f1b-zb', 3, 5, slices=3",
         "'seq1f1b-interleaved', 3, 5, v=3, slices=2", "'seq1f1b-interleaved', 4, 8, group_size=8",
         "'v-half', 16, 20", "'dualpipe-v', 5, 12", "'1f1b-v', 6, 12", "'v-min', 9, 30",
-    ):  # fmt: skip
-        yield Case(f"build {words}", (partial(built, f"fam({words})"),))
+    )]  # fmt: skip
+    yield from cases("build with options", some, 3)
+
+
+def _build(schedule: str) -> Step:
+    return Call(schedule, partial(built, schedule))
 
 
 def built(schedule: str) -> None:
@@ -195,16 +204,19 @@ def built(schedule: str) -> None:
 
 def evaluations() -> Iterator[Case]:
     for family in FAMILIES:
-        for size in ("4, 8", "3, 5"):
-            schedule = f"fam('{family}', {size})"
-            yield Case(f"evaluate {schedule}", (partial(evaluated, schedule),))
-    for placement in ("(0,)", "(0, 1)", "(0, 1, 1, 0)", "(0, 1, 0, 1)", "(0, 1, 2)"):
-        for limit in (1, 2):
-            yield call(
-                f"[(b.interval, b.interval_bound, b.proven) for b in [sim.search.smallest_interval("
-                f"{placement}, sim.Costs.of(len({placement}), forward=2, backward=4, weight=2), "
-                f"memory_limit={limit}, time_limit=20)]]"
-            )
+        some: list[Step] = [
+            Call(schedule, partial(evaluated, schedule))
+            for schedule in (f"fam('{family}', 4, 8)", f"fam('{family}', 3, 5)")
+        ]
+        yield from cases("evaluate", some, 2)
+    some = asked(*(
+        f"[(b.interval, b.interval_bound, b.proven) for b in [sim.search.smallest_interval("
+        f"({placement}), sim.Costs.of({placement.count(',') + 1}, forward=2, backward=4, "
+        f"weight=2), memory_limit={limit}, time_limit=20)]]"
+        for placement in ("0, 0", "0, 1", "0, 1, 1, 0", "0, 1, 0, 1", "0, 1, 2")
+        for limit in (1, 2)
+    ))  # fmt: skip
+    yield from cases("interval", some, 2)
 
 
 def evaluated(schedule: str) -> None:
@@ -217,7 +229,7 @@ def evaluated(schedule: str) -> None:
         "in range(s.n_stages)], weight=1, fused_backward=3, send=0.1, pair_scale=0.9)",
     ):  # fmt: skip
         known["c"] = eval(costs, known)
-        tell("e := sim.search.evaluate(s, c)" and "vars(sim.search.evaluate(s, c))", known)
+        tell("vars(sim.search.evaluate(s, c))", known)
         for clock in ("makespan", "longest_stage"):
             for limit in ("None", "1", "1.5", "3"):
                 tell(f"sim.search.lower_bound(s, c, clock='{clock}', memory_limit={limit})", known)
@@ -226,24 +238,21 @@ def evaluated(schedule: str) -> None:
 
 
 def front_door() -> Iterator[Case]:
-    for expression in (
-        "sorted(sim.__all__)", "dir(sim)", "sorted(sim.search.__all__)",
-        "sorted(sim.planner.__all__)", "sorted(sim.models.__all__)", "sorted(sim.hardware.__all__)",
-        "sorted(__import__('backend').__all__)", "sorted(__import__('validation').__all__)",
-        "sorted(__import__('sim.pipeload').pipeload.__all__)", "sim.KINDS", "list(sim.FAMILIES)",
+    packages = ("sim", "sim.search", "sim.planner", "sim.models", "sim.hardware", "backend",
+                "validation")  # fmt: skip
+    some: list[Step] = [Call(f"names of {each}", partial(signatures, each)) for each in packages]
+    yield from cases("names", some)
+    some = asked(
+        "sim.KINDS", "list(sim.FAMILIES)", "set(sim.__all__) <= set(dir(sim))",
         "[(f.name, f.placement, f.passes, f.bubble, f.peak, f.source, f.clock, f.exact_when, "
-        "f.options) for f in sim.FAMILIES.values()]",
-        "sim.nothing", "sim.search.nothing", "__import__('backend').nothing",
-        "__import__('validation').nothing",
-    ):  # fmt: skip
-        yield call(expression)
-    for package in ("sim", "sim.search", "sim.planner", "sim.models", "sim.hardware", "backend",
-                    "validation"):  # fmt: skip
-        yield Case(f"signatures of {package}", (partial(signatures, package),))
+        "f.options) for f in sim.FAMILIES.values()]", "sim.nothing", "sim.search.nothing",
+        "__import__('backend').nothing", "__import__('validation').nothing",
+    )  # fmt: skip
+    yield from cases("front door", some, 8)
 
 
 def signatures(package: str) -> None:
-    """Print the parameters, fields and first line of every public name."""
+    """Print the public names of a package with their parameters and fields."""
     import importlib
     import inspect
     from dataclasses import fields, is_dataclass
@@ -255,14 +264,14 @@ def signatures(package: str) -> None:
     for name in sorted(module.__all__):
         found = getattr(module, name)
         print(name, type(found).__name__)
-        if inspect.isfunction(found) or inspect.isclass(found):
-            print(" ", *(str(p) for p in inspect.signature(found).parameters.values()), sep=" | ")
-            print(" ", (inspect.getdoc(found) or "").partition("\n")[0])
         if is_dataclass(found):
-            print(" ", [(each.name, str(each.type)) for each in fields(found)])
+            print(" ", [each.name for each in fields(found)])
         if inspect.isclass(found):
             print(" ", [base.__name__ for base in found.__mro__],
-                  [name for name in vars(found) if not name.startswith("_")])  # fmt: skip
+                  sorted(name for name in vars(found) if not name.startswith("_")))  # fmt: skip
+        if inspect.isfunction(found) or (inspect.isclass(found) and "__init__" in vars(found)):
+            for each in inspect.signature(found).parameters.values():
+                print("   ", each.replace(annotation=inspect.Parameter.empty), each.kind.name)
 
 
 CONFIGS = {
@@ -296,40 +305,36 @@ CONFIGS = {
     '1408, "shared_expert_intermediate_size": 5632, "decoder_sparse_step": 1}',
 }
 SMALL = "sim.models.Model('small', 14, 512, 8, 32000, kv_heads=4)"
-ROWS = "kept.iloc[0]"
 
 
 def models_and_machines() -> Iterator[Case]:
+    looks = ("repr", "sim.models.parameters", "sim.models.active_parameters",
+             "sim.models.layer_parameters", "sim.models.embedding_parameters",
+             "sim.models.head_parameters")  # fmt: skip
+    some = asked(*(f"{look}(sim.models.read_config('config.json'))" for look in looks))
     for name, config in CONFIGS.items():
-        yield Case(
-            f"config.json of {name}",
-            tuple(
-                partial(tell, f"{look}(sim.models.read_config('config.json'))")
-                for look in ("repr", "sim.models.parameters", "sim.models.active_parameters",
-                             "sim.models.layer_parameters", "sim.models.embedding_parameters",
-                             "sim.models.head_parameters")
-            ),
-            {"config.json": config},
-        )  # fmt: skip
-    for expression in (
-        "sim.models.MODELS", "sim.models.PUBLISHED_BILLIONS", "sim.models.ARCHITECTURES",
+        yield from cases(f"config of {name}", some, len(some), {"config.json": config})
+    some = asked(
+        "sim.models.MODELS",
+        "sim.models.PUBLISHED_BILLIONS",
+        "sim.models.ARCHITECTURES",
         "{name: sim.models.parameters(model) for name, model in sim.models.MODELS.items()}",
-        "[sim.models.nearest_divisor(12, n) for n in (1, 5, 8, 100)]", "sim.hardware.DEVICES",
-        "sim.hardware.WIRES", "sim.hardware.machine_of('64xh100')",
-        "sim.hardware.machine_of('4 x 2 x H100')", "sim.hardware.machine_of('a100-80g', 2)",
+        "[sim.models.nearest_divisor(12, n) for n in (1, 5, 8, 100)]",
+        "sim.hardware.DEVICES",
+        "sim.hardware.WIRES",
+        "sim.hardware.machine_of('64xh100')",
+        "sim.hardware.machine_of('4 x 2 x H100')",
+        "sim.hardware.machine_of('a100-80g', 2)",
         "sim.hardware.machine_of('32xh100', per_rack=16, across='roce')",
         "[sim.hardware.wire_between(sim.hardware.machine_of('32xh100', per_rack=16, across='roce'),"
         " 0, n).name for n in (1, 9, 17)]",
         "[sim.hardware.ring(sim.hardware.machine_of('32xh100'), sim.hardware.Group(a, b)) for a, b "
         "in ((1, 1), (8, 1), (4, 8), (16, 1), (2, 16))]",
         "sim.hardware.with_memory(sim.hardware.machine_of('8xb200'), 5)",
-    ):
-        yield call(expression)
-    yield Case(
-        "machine.json", (partial(tell, "sim.hardware.read_machine('machine.json')"),
-                         partial(tell, "sim.hardware.read_machine('machine.json', devices=16)")),
-        {"machine.json": MACHINE},
-    )  # fmt: skip
+        "sim.hardware.read_machine('machine.json')",
+        "sim.hardware.read_machine('machine.json', devices=16, inside='pcie5')",
+    )
+    yield from cases("models and machines", some, 4, {"machine.json": MACHINE})
 
 
 MACHINE = json.dumps(
@@ -342,18 +347,22 @@ MACHINE = json.dumps(
 
 
 def plans() -> Iterator[Case]:
-    for space, more in (
-        ("", ""),
-        ("schedules=('1f1b', 'interleaved', 'gpipe', 'eager-1f1b'), pipeline=(2, 4)", "top=None"),
-        ("zero=(0, 1, 2, 3), schedules=('1f1b', 'zb-h1')", "clock='longest_stage'"),
-        ("recompute=('selective',), attention='plain', tensor=(1, 2)", "cut='even'"),
-        ("schedules=('v-half', 'v-min', 'zb-v', 'v-zb', '1f1b-v', 'dualpipe-v')", "reserve=0"),
-        ("schedules=('1f1b',), recompute=('none',)", "cut='Ettt|(t*4|)*2tttL'"),
-        ("schedules=('2bp-1f1b-2', 'gis', 'gis-h', 'looped-bfs'), virtual=(2, 3)", ""),
-    ):
-        question = f"sequence=1024, batch=32, jobs=1, space=sim.planner.Space({space}), {more}"
-        yield call(f"sim.plan({SMALL}, '8xh100', {question})")
-    yield Case("what a plan is good for", (followed,))
+    some = asked(*(
+        f"sim.plan({SMALL}, '8xh100', sequence=1024, batch=32, jobs=1, "
+        f"space=sim.planner.Space({space}), {more})"
+        for space, more in (
+            ("", ""),
+            ("schedules=('1f1b', 'interleaved', 'gpipe', 'eager-1f1b'), pipeline=(2, 4)",
+            "top=None"),
+            ("zero=(0, 1, 2, 3), schedules=('1f1b', 'zb-h1')", "clock='longest_stage'"),
+            ("recompute=('selective',), attention='plain', tensor=(1, 2)", "cut='even'"),
+            ("schedules=('v-half', 'v-min', 'zb-v', 'v-zb', '1f1b-v', 'dualpipe-v')", "reserve=0"),
+            ("schedules=('1f1b',), recompute=('none',)", "cut='Ettt|(t*4|)*2tttL'"),
+            ("schedules=('2bp-1f1b-2', 'gis', 'gis-h', 'looped-bfs'), virtual=(2, 3)", ""),
+        )
+    ))  # fmt: skip
+    yield from cases("plan", some)
+    yield from cases("plan", [Call("what a plan is good for", followed)])
 
 
 def followed() -> None:
@@ -371,9 +380,11 @@ def followed() -> None:
         known["c"] = eval("sim.planner.configuration_of(row)", known)
         for expression in (
             "c", "sim.planner.key_of(c)", "sim.planner.megatron(problem, c)",
-            "sim.planner.torchtitan(problem, c, csv_path='s.csv')", "str(sim.planner.schedule_of(c))",
+            "sim.planner.torchtitan(problem, c, csv_path='s.csv')",
+            "str(sim.planner.schedule_of(c))",
             "sim.planner.estimate(problem, sim.planner.prepare(problem, c), sim.planner.Orders())",
-            "sim.planner.cluster_of(problem, c)", "sim.makespan(sim.planner.timeline(problem, c))",
+            "sim.planner.cluster_of(problem, c, sim.planner.schedule_of(c))",
+            "sim.makespan(sim.planner.timeline(problem, c))",
             "sim.peak_bytes(sim.planner.timeline(problem, c))",
             "sim.planner.rates(problem, c, row['seconds'])",
             "sim.planner.live_counts(sim.planner.schedule_of(c))",
@@ -385,19 +396,26 @@ def followed() -> None:
 
 
 def backends() -> Iterator[Case]:
-    for family, options in (
-        ("1f1b", "split='deferred'"), ("zb-h1", "split='native'"), ("v-half", ""), ("seq1f1b", ""),
-        ("dualpipe-v", ""), ("2bp-gpipe", ""), ("interleaved", ""),
-    ):  # fmt: skip
-        yield Case(f"backend.run {family} {options}".strip(), (partial(ran, family, options),))
-    for expression in (
-        "backend.even_layers(7, 3)", "backend.Model((1, 1))",
-        "backend.estimated_passes(lambda: (backend.transformer_stages(small), "
-        "*backend.tokens(small, 2)), n_slices=2).table",
-        "[[len(part) for part in backend.grouped([1, 2, 3, 4, 5], (2, 0, 3))]]",
-    ):
-        steps = (partial(tell_backend, expression),)
-        yield Case(expression, steps)
+    some: list[Step] = [
+        Call(f"backend.run {family} {options}", partial(ran, family, options))
+        for family, options in (
+            ("1f1b", "split='deferred'"), ("zb-h1", "split='native'"), ("v-half", ""),
+            ("seq1f1b", ""), ("dualpipe-v", ""), ("2bp-gpipe", ""), ("interleaved", ""),
+        )
+    ]  # fmt: skip
+    yield from cases("tensors", some)
+    some = [
+        Call(expression, partial(tell_backend, expression))
+        for expression in (
+            "backend.even_layers(7, 3)", "small", "backend.transformer_stages(small)",
+            "backend.estimated_passes(lambda: (backend.transformer_stages(small), "
+            "*backend.tokens(small, 2)), n_slices=2).table",
+            "[t.sum() for t in backend.tokens(small, 3)]",
+            "[len(part) for part in backend.grouped([*backend.transformer_stages(small)] * 2, "
+            "(1, 0, 3))]",
+        )
+    ]  # fmt: skip
+    yield from cases("backend", some, 6)
 
 
 def tell_backend(expression: str) -> None:
@@ -421,21 +439,23 @@ def ran(family: str, options: str) -> None:
     stages = backend.transformer_stages(model)
     asked = eval(f"dict({options})")
     result = backend.run(schedule, stages, batch, targets=targets, **asked)
-    print(f"{float(result.loss):.5g}", result.peak_bytes, result.transit_bytes, result.static_bytes)
+    print(f"{float(result.loss):.5g}", result.peak_bytes, result.static_bytes)
     frame = result.trace.ops.sort_values(["device", "position"])
     show(frame[["device", "position", "kind", "stage", "microbatch", "slice", "step"]])
     show(result.trace.memory.groupby("device")["change"].agg(["sum", "min", "max"]).reset_index())
     moved = result.trace.transfers.sort_values(["value", "stage", "microbatch", "slice"])
     show(moved[["value", "stage", "microbatch", "slice", "source", "destination", "bytes"]])
-    plain = backend.plain_backward(
-        backend.transformer_stages(model), batch, targets=targets, n_microbatches=4
-    )
-    print(f"{float(plain.loss):.5g}")
+    gradients = [[weight.grad for weight in stage.parameters()] for stage in stages]
+    plain = backend.plain_backward(backend.transformer_stages(model), batch, targets=targets)
+    print(f"{float(plain.loss):.5g}", backend.gradient_error(gradients, plain.gradients) < 1e-5)
 
 
 def validations() -> Iterator[Case]:
-    for family in SOME:
-        yield Case(f"trace of {family} compared and replayed", (partial(replayed, family),))
+    some: list[Step] = [
+        Call(f"a trace of {family} compared and replayed", partial(replayed, family))
+        for family in SOME
+    ]
+    yield from cases("validation", some)
 
 
 def replayed(family: str) -> None:
@@ -463,16 +483,19 @@ def replayed(family: str) -> None:
 
 
 def streams() -> Iterator[Case]:
-    for model, more in (
-        ("equal_layers(6, load=3, compute=1, layer_bytes=7, resident_bytes=5)", "loaders=2"),
-        ("equal_layers(6, load=3, compute=1)", "loaders=3, disk=pipeload.Disk(1.5)"),
-        ("equal_layers(5, load=0.1, compute=0.3, layer_bytes=7)", "memory_limit=14, loaders=4"),
-        ("equal_layers(4, load=3, compute=1)", "strategy='load-all'"),
-        ("equal_layers(4, load=3, compute=1)", "strategy='keep'"),
-        ("shaped('bert-large', load=100, compute=3)", "loaders=2, memory_limit=400000000"),
-        ("shaped('gpt-j', load=Fraction(1, 3), compute=1)", "loaders=6, disk=pipeload.Disk(4)"),
-    ):
-        yield Case(f"stream {model} {more}", (partial(streamed, model, more),))
+    some: list[Step] = [
+        Call(f"stream {model}, {more}", partial(streamed, model, more))
+        for model, more in (
+            ("equal_layers(6, load=3, compute=1, layer_bytes=7, resident_bytes=5)", "loaders=2"),
+            ("equal_layers(6, load=3, compute=1)", "loaders=3, disk=pipeload.Disk(1.5)"),
+            ("equal_layers(5, load=0.1, compute=0.3, layer_bytes=7)", "memory_limit=14, loaders=4"),
+            ("equal_layers(4, load=3, compute=1)", "strategy='load-all'"),
+            ("equal_layers(4, load=3, compute=1)", "strategy='keep'"),
+            ("shaped('bert-large', load=100, compute=3)", "loaders=2, memory_limit=400000000"),
+            ("shaped('gpt-j', load=Fraction(1, 4), compute=1)", "loaders=6, disk=pipeload.Disk(4)"),
+        )
+    ]
+    yield from cases("streaming", some)
 
 
 def streamed(model: str, more: str) -> None:

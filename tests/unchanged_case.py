@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from importlib import import_module
 from typing import Any
 
-Step = str | Callable[[], None]
-"""A command without its `python -m`, or a call that prints."""
+
+@dataclass(frozen=True)
+class Call:
+    """A call that prints."""
+
+    name: str
+    function: Callable[[], None]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+Step = str | Call
+"""A command without its `python -m`, or a call."""
+Content = Mapping[str, str | bytes]
+"""Files by their names."""
 
 
 @dataclass(frozen=True)
@@ -21,25 +36,29 @@ class Case:
 
     name: str
     steps: tuple[Step, ...]
-    files: Mapping[str, str | bytes] = field(default_factory=dict)
+    files: Content = field(default_factory=dict)
     keep: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
     digits: int = 0
 
 
-def command(words: str, *, title: str = "", **more: Any) -> Case:
-    """A case of one command, named by it."""
-    return Case(f"{title}{words}", (words,), **more)
+def cases(
+    title: str, steps: Sequence[Step], size: int = 1, files: Content | None = None, **more: Any
+) -> Iterator[Case]:
+    """A case for every `size` steps, named by the first of them."""
+    for first in range(0, len(steps), size):
+        some = tuple(steps[first : first + size])
+        rest = f" and {len(some) - 1} more" if len(some) > 1 else ""
+        yield Case(f"{title} {first // size + 1}: {some[0]}{rest}", some, files or {}, **more)
 
 
-def call(expression: str, *, title: str = "", **more: Any) -> Case:
-    """A case of one expression, named by it."""
-    return Case(f"{title}{expression}", (partial(tell, expression),), **more)
+def asked(*expressions: str) -> list[Step]:
+    """A step for every expression."""
+    return [Call(expression, partial(tell, expression)) for expression in expressions]
 
 
 def names() -> dict[str, Any]:
     """What expressions may use; all of it keeps its name wherever it is moved to."""
-    import json
     import math
     from dataclasses import replace
     from fractions import Fraction
@@ -49,8 +68,7 @@ def names() -> dict[str, Any]:
     import pandas as pd
 
     import sim
-
-    used = locals().copy()
+    from sim import pipeload
 
     def fam(name: str, p: int, m: int, **options: Any) -> Any:
         return sim.FAMILIES[name](p, m, **options)
@@ -60,7 +78,9 @@ def names() -> dict[str, Any]:
 
     def built(*rows: str, placement: Any = None, m: int = 1, k: int = 1) -> Any:
         """A schedule of one text row per device; `&` joins fused passes."""
-        steps = [[tuple(map(sim.parse_op, cell.split("&"))) for cell in row.split()] for row in rows]
+        steps = [
+            [tuple(map(sim.parse_op, cell.split("&"))) for cell in row.split()] for row in rows
+        ]
         return sim.Schedule(
             placement=tuple(range(len(rows))) if placement is None else tuple(placement),
             orders=tuple(tuple(op for step in row for op in step) for row in steps),
@@ -68,13 +88,20 @@ def names() -> dict[str, Any]:
             fused=tuple(step for row in steps for step in row if len(step) > 1),
         )  # fmt: skip
 
-    return used | {"fam": fam, "unit": unit, "built": built}
+    return {
+        "Fraction": Fraction, "Path": Path, "built": built, "fam": fam, "math": math, "np": np,
+        "pd": pd, "pipeload": pipeload, "replace": replace, "sim": sim, "unit": unit,
+    }  # fmt: skip
 
 
 def tell(expression: str, given: Mapping[str, Any] | None = None) -> None:
     """Print the value of an expression, or what it raises."""
+    known = names() | dict(given or {})
+    for package in ("backend", "validation"):
+        if f"{package}." in expression:
+            known.setdefault(package, import_module(package))
     try:
-        value = eval(expression, names() | dict(given or {}))
+        value = eval(expression, known)
     except Exception as error:
         print(f"{type(error).__name__}: {error}")
     else:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import unchanged_calls
 import unchanged_errors
 from unchanged_calls import CONFIGS, FAMILIES, MACHINE, SOME
-from unchanged_case import Case, Step, command
+from unchanged_case import Case, Step, cases
 from unchanged_errors import GOOD, GOOD_CSV, TINY
 
 WARM_UP: tuple[Step, ...] = (
@@ -39,43 +39,44 @@ PROFILES = {
 
 def simulations() -> Iterator[Case]:
     for family in FAMILIES:
-        for sizes, costs in (
-            ("-p 4 -m 8", ""),
-            ("-p 3 -m 7", f"{TIMES} --clock longest-stage"),
-            ("-p 8 -m 16", f"--forward 1/3 --backward 0.7 --weight 0.25 --send 0.1 {BYTES}"),
-            ("-p 5 -m 1", TIMES),
-        ):
-            yield command(f"sim simulate {family} {sizes} {costs} --json".replace("  ", " "))
-        yield command(f"sim simulate {family} -p 4 -m 8 {TIMES} {BYTES} --unit ms")
-    for words in (
+        words = [f"sim simulate {family} {asked} --json" for asked in (
+            "-p 4 -m 8", f"-p 3 -m 6 {TIMES} --clock longest-stage", f"-p 5 -m 1 {TIMES}",
+            f"-p 8 -m 16 --forward 1/3 --backward 0.7 --weight 0.25 --send 0.1 {BYTES}",
+        )]  # fmt: skip
+        words.append(f"sim simulate {family} -p 4 -m 8 {TIMES} {BYTES} --unit ms")
+        yield from cases("simulate", words, 5)
+    words = [f"sim simulate {asked} {TIMES} --json" for asked in (
         "interleaved -p 4 -m 12 -v 3 --group-size 6", "interleaved -p 4 -m 8 -v 4",
         "interleaved -p 2 -m 8 -v 2 --group-size 4", "looped-bfs -p 4 -m 8 -v 4",
         "gis -p 4 -m 8 -v 3", "gis-h -p 6 -m 12 -v 2", "seq1f1b -p 4 -m 8 --slices 4",
         "seq1f1b-zb -p 4 -m 8 --slices 3", "seq1f1b-interleaved -p 4 -m 8 --slices 2 -v 2",
         "seq1f1b-interleaved -p 4 -m 8 --slices 4 --group-size 8 -v 3", "zb-v -p 4 -m 8 -v 2",
         "v-half -p 16 -m 64", "1f1b -p 32 -m 64", "zb-h1 -p 1 -m 1", "dualpipe-v -p 8 -m 20",
-    ):  # fmt: skip
-        yield command(f"sim simulate {words} {TIMES} --json")
+    )]  # fmt: skip
+    yield from cases("simulate with options", words, 3)
     for family in SOME:
-        for cluster in CLUSTERS:
-            yield command(f"sim simulate {family} -p 4 -m 8 {TIMES} {BYTES} {cluster} --json")
-    for words in (
+        words = [
+            f"sim simulate {family} -p 4 -m 8 {TIMES} {BYTES} {cluster} --json"
+            for cluster in CLUSTERS
+        ]
+        yield from cases(f"simulate {family} on clusters", words, 5)
+    words = [f"sim simulate {asked}" for asked in (
         "1f1b -p 4 -m 8 --iterations 2 --optimizer 1/2", "v-half -p 4 -m 8 --bandwidth 20 "
         "--boundary-bytes 40 --unit s", "zb-h2 -p 8 -m 32 --iterations 4 --no-barrier",
         "1f1b -p 4 -m 8 --activation-bytes 5e9 --static-bytes 20123456789", "1f1b -p 20 -m 40",
         "1f1b -p 2 -m 3 --forward 0.1 --backward 0.2 --weight 0.3 --send 0.1", "v-half -p 3 -m 5 "
         "--forward 0 --backward 0 --weight 0", "1f1b -p 4 -m 8 --clock longest-stage --unit us",
-        "1f1b -p 4 -m 8 --jitter 0.05",
-    ):  # fmt: skip
-        yield command(f"sim simulate {words}")
-    for words in ("zb-h1 -p 2 -m 4 --profile two.json", "1f1b -p 4 -m 8 --profile four.json",
-                  "zb-v -p 2 -m 4 --profile four.json --bandwidth 2 --memory 40"):  # fmt: skip
-        yield command(f"sim simulate {words} --json", files=PROFILES)
+        "1f1b -p 4 -m 8 --jitter 0.05", "zb-h1 -p 2 -m 4 --profile two.json",
+        "1f1b -p 4 -m 8 --profile four.json --json",
+        "zb-v -p 2 -m 4 --profile four.json --bandwidth 2 --memory 40 --json",
+    )]  # fmt: skip
+    yield from cases("tables of simulate", words, 3, PROFILES)
 
 
 def comparisons() -> Iterator[Case]:
     for words in (
-        "-p 4 -m 8", f"-p 8 -m 32 {TIMES}", f"-p 3 -m 1 {TIMES}", f"-p 4 -m 8 {TIMES} {BYTES} --memory "
+        "-p 4 -m 8", f"-p 8 -m 32 {TIMES}", f"-p 3 -m 1 {TIMES}",
+        f"-p 4 -m 8 {TIMES} {BYTES} --memory "
         "12000", "interleaved 1f1b -p 4 -m 8 --group-size 2", "1f1b interleaved -p 2 -m 4 -v 3",
         "1f1b 1f1b gpipe -p 2 -m 4", "-p 4 -m 8 --slices 4 -v 4", "-p 2 -m 4 --profile two.json",
         "-p 2 -m 4 --profile four.json --clock longest-stage", "a/x.json b/x.json gpipe -p 2 -m 2",
@@ -84,7 +85,8 @@ def comparisons() -> Iterator[Case]:
         files = PROFILES | {"a/x.json": json.dumps(GOOD), "good.csv": GOOD_CSV,
                             "b/x.json": json.dumps(GOOD)}  # fmt: skip
         yield Case(
-            f"sim compare {words}", (f"sim compare {words} --json", f"sim compare {words} --unit ms"),
+            f"sim compare {words}", (f"sim compare {words} --json",
+            f"sim compare {words} --unit ms"),
             files,
         )  # fmt: skip
 
@@ -120,8 +122,9 @@ def files() -> Iterator[Case]:
 
 
 def pages() -> Iterator[Case]:
-    for words in (
-        f"simulate 1f1b -p 4 -m 8 {TIMES} --note 'a < b' --unit ms", "simulate dualpipe-v -p 3 -m 8",
+    words = [f"sim {asked} --html page.html" for asked in (
+        f"simulate 1f1b -p 4 -m 8 {TIMES} --note 'a < b' --unit ms",
+        "simulate dualpipe-v -p 3 -m 8",
         f"simulate v-half -p 4 -m 8 {TIMES} {BYTES} --iterations 2 --bandwidth 9 --json",
         "simulate good.csv", f"compare -p 4 -m 8 {TIMES} {BYTES}",
         "compare 1f1b zb-h1 interleaved -p 2 -m 3 --clock longest-stage --straggler 1=2",
@@ -129,8 +132,8 @@ def pages() -> Iterator[Case]:
         "pipeload gpt-j --loaders 3 --saturation 2 --json",
         "plan --model llama-3-8b --cluster 8xh100 --batch 16 --schedules v-half,1f1b --tensor 2 "
         "--pipeline 4 --jobs 1 --rows 2 --row 2",
-    ):  # fmt: skip
-        yield command(f"sim {words} --html page.html", files={"good.csv": GOOD_CSV})
+    )]  # fmt: skip
+    yield from cases("page", words, 1, {"good.csv": GOOD_CSV})
 
 
 def helps() -> Iterator[Case]:
@@ -139,10 +142,10 @@ def helps() -> Iterator[Case]:
                 "pipeload"),
         "backend": ("run", "pipeload"), "validation": ("calibrate", "compare", "report"),
     }.items():  # fmt: skip
-        for words in ("", "--help", "-h", "--version", *(f"{name} --help" for name in names)):
-            yield command(f"{package} {words}".strip())
-    yield command("sim families")
-    yield command("sim families --json")
+        words = [package, f"{package} --help", f"{package} -h", f"{package} --version"]
+        yield from cases("help", words, 4)
+        yield from cases("help", [f"{package} {name} --help" for name in names])
+    yield from cases("families", ["sim families", "sim families --json"], 2)
 
 
 SEARCH = ("devices", "microbatches", "stages", "placement", "clock", "memory_limit", "memory_bytes",
@@ -152,25 +155,29 @@ SEARCH = ("devices", "microbatches", "stages", "placement", "clock", "memory_lim
 
 def searches() -> Iterator[Case]:
     """Those that end with a proof within a second or two, and of these what a proof fixes."""
-    for words in (
-        "-p 4 -m 8 --placement straight --memory-limit 4", "-p 1 -m 3", "-p 2 -m 2 --placement loop",
+    words = [f"sim search {asked} --time-limit 20 --json" for asked in (
+        "-p 4 -m 8 --placement straight --memory-limit 4", "-p 1 -m 3",
+        "-p 2 -m 2 --placement loop",
         "-p 4 -m 8 --forward 2 --backward 2 --weight 2 --memory-limit 3",
         "-p 4 -m 8 --forward 2 --backward 2 --weight 2 --memory-limit 4",
         "-p 2 -m 4 --forward 2 --backward 4 --weight 2 --send 1 --memory-limit 1",
         "-p 2 -m 8 --activation-bytes 8 --static-bytes 100 --memory-bytes 120",
         "-p 8 -m 16 --placement straight", "-p 3 -m 3 --placement loop -v 3",
         "-p 4 -m 8 --clock longest-stage",
-    ):  # fmt: skip
-        yield command(f"sim search {words} --time-limit 20 --json", keep=SEARCH)
-    yield command("sim pareto -p 2 -m 4 --limits 1,2 --time-limit 40 --json",
-                  keep=("limit", "makespan", "lower_bound", "proven_optimal", "family"))  # fmt: skip
+    )]  # fmt: skip
+    yield from cases("search", words, 1, keep=SEARCH)
+    yield from cases(
+        "pareto", ["sim pareto -p 2 -m 4 --limits 1,2 --time-limit 40 --json"],
+        keep=("limit", "makespan", "lower_bound", "proven_optimal", "family"),
+    )  # fmt: skip
 
 
 def plans() -> Iterator[Case]:
     small = "--batch 16 --jobs 1 --rows 5"
     for words in (
         "--model llama-3-8b --cluster 8xh100 --schedules 1f1b,zb-v --pipeline 4",
-        "--model llama-3-8b --cluster 8xh100 --schedules 1f1b,interleaved --zero 0,1,2,3 --tensor 2",
+        "--model llama-3-8b --cluster 8xh100 --schedules 1f1b,interleaved --zero 0,1,2,3 "
+        "--tensor 2",
         "--model llama-2-7b --cluster 8xa100-80g --schedules 1f1b --recompute none,selective,full",
         "--model mixtral-8x7b --cluster 16xh100 --schedules 1f1b --tensor 2 --pipeline 4",
         "--model gpt-1.5b --cluster 8xrtx4090 --schedules v-half,v-min --pipeline 2,4",
@@ -181,10 +188,11 @@ def plans() -> Iterator[Case]:
         "--model llama-3-8b --cluster 8xh100 --schedules 1f1b --profile mine.json --tensor 1,2",
         "--model llama-3-8b --cluster machine.json --schedules 1f1b --tensor 4 --sequence 8192",
         "--model llama-3-8b --cluster machine.json --devices 16 --schedules 1f1b --inside nvlink3",
-        "--model llama-3-8b --cluster h100 --devices 32 --per-rack 16 --across roce --schedules 1f1b "
-        "--tensor 8 --attention plain",
+        "--model llama-3-8b --cluster h100 --devices 32 --per-rack 16 --across roce "
+        "--schedules 1f1b --tensor 8 --attention plain",
         "--model llama-3-8b --cluster 2x4xh100 --schedules gpipe,eager-1f1b --between ethernet-25",
-        "--model llama-3-8b --cluster 8xh100 --schedules 1f1b,v-half --pipeline 4 --robust 5 --replay 2",
+        "--model llama-3-8b --cluster 8xh100 --schedules 1f1b,v-half --pipeline 4 --robust 5 "
+        "--replay 2",
         *(f"--model '{name}/config.json' --cluster 16xh100 --schedules 1f1b --tensor 1 --top 3"
           for name in ("llama", "mixtral", "gpt2", "falcon", "qwen moe")),
     ):  # fmt: skip
@@ -196,13 +204,13 @@ def plans() -> Iterator[Case]:
              f"sim plan {words} {small} --results rows.jsonl"),
             configs | more,
         )  # fmt: skip
-    for words in (
+    exports = [f"sim plan --model llama-3-8b --cluster 8xh100 {small} {words}" for words in (
         "--schedules 1f1b --pipeline 4 --megatron-flags --torchtitan-dir titan",
         "--schedules interleaved --pipeline 2 --megatron-flags --torchtitan-dir titan --json",
         "--schedules v-half --pipeline 4 --torchtitan-dir titan --row 2",
         "--schedules 1f1b --tensor 8 --torchtitan-dir titan --megatron-flags --zero 2",
-    ):
-        yield command(f"sim plan --model llama-3-8b --cluster 8xh100 {small} {words}")
+    )]  # fmt: skip
+    yield from cases("plan for others", exports)
 
 
 LAYERS = json.dumps(
@@ -225,21 +233,21 @@ def streams() -> Iterator[Case]:
         yield Case(f"sim pipeload {words}", steps, {"layers.json": LAYERS})
 
 
-CLOCKS = ("makespan", "longest_stage", "fastest_makespan", "slowest_makespan", "torch", "hardware")
+CLOCKS = ("makespan", "longest_stage", "fastest_makespan", "slowest_makespan", "torch", "hardware",
+          "transit_bytes", "max_gradient_error")  # fmt: skip
 
 
 def runs() -> Iterator[Case]:
-    for words in (
-        "1f1b -p 2 -m 3", "v-half -p 2 -m 3 --dtype float64 --steps 2", "zb-h1 -p 2 -m 3 --split native",
+    words = [f"backend run {asked} {TINY} --json" for asked in (
+        "1f1b -p 2 -m 3", "v-half -p 2 -m 3 --dtype float64 --steps 2",
+        "zb-h1 -p 2 -m 3 --split native",
         "interleaved -p 2 -m 4 -v 3 --group-size 2", "seq1f1b -p 2 -m 3 --slices 3",
         "1f1b -p 2 -m 3 --layers 3,0 --checkpoint", "1f1b -p 2 -m 3 --layers 5 --delay 0.001",
         "1f1b -p 1 -m 1 --warmup 0", "dualpipe-v -p 2 -m 6", "2bp-1f1b-1 -p 2 -m 4 --seed 3",
         "good.json", "good.csv --rows 1",
-    ):  # fmt: skip
-        yield command(
-            f"backend run {words} {TINY} --json", drop=(*CLOCKS, "max_gradient_error"), digits=4,
-            files={"good.json": json.dumps(GOOD), "good.csv": GOOD_CSV},
-        )  # fmt: skip
+    )]  # fmt: skip
+    schedules = {"good.json": json.dumps(GOOD), "good.csv": GOOD_CSV}
+    yield from cases("run", words, 1, schedules, drop=CLOCKS, digits=4)
     seconds = (
         "latency", "simulated_latency", "simulated_error", "disk_saturation", "load_all_latency",
         "load_all_simulated", "one_loader_latency", "one_loader_simulated", "peak_bytes",
@@ -248,7 +256,8 @@ def runs() -> Iterator[Case]:
     yield Case(
         "backend pipeload demo",
         (
-            f"backend pipeload demo --make-demo {demo} --json", f"backend pipeload demo --make-demo {demo}",
+            f"backend pipeload demo --make-demo {demo} --json",
+            f"backend pipeload demo --make-demo {demo}",
             "backend pipeload demo --memory-limit 1MB --loaders 2 --repeats 1 --json",
             "backend pipeload demo --memory-limit 10 --loaders 2", "backend pipeload demo",
         ),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from unchanged_calls import MACHINE, SMALL
-from unchanged_case import Case, call, command
+from unchanged_case import Case, Content, Step, asked, cases
 
 GOOD_CSV = "0F0,0F1,0B0,0B1\n1F0,1B0,1F1,1B1\n"
 GOOD: dict[str, Any] = {
@@ -53,33 +53,36 @@ BAD_TEXTS = (
 
 
 def schedule_files() -> Iterator[Case]:
-    for number, text in enumerate(BAD_CSV):
-        words = ("sim check bad.csv", "sim simulate bad.csv --json") if number % 6 == 0 else (
-            "sim check bad.csv",)  # fmt: skip
-        yield Case(f"error of CSV {text[:50]!r}", words, {"bad.csv": text})
-    for change in BAD_CHANGES:
-        text = json.dumps({**GOOD, **change})
-        yield Case(f"error of JSON {str(change)[:60]}", ("sim check bad.json",), {"bad.json": text})
-    for key in GOOD:
-        text = json.dumps({name: value for name, value in GOOD.items() if name != key})
-        yield Case(f"error of JSON without {key}", ("sim check bad.json",), {"bad.json": text})
-    for number, text in enumerate(BAD_TEXTS):
-        yield Case(
-            f"error of text {number} {text[:40]!r}",
-            ("sim check bad.json", "sim export bad.json", "backend run bad.json"),
-            {"bad.json": text},
-        )
-    files = {"picture.csv": b"\x89PNG\r\n\xff\xfe", "good.csv": GOOD_CSV, "folder.csv/x": "",
-             "x.json": json.dumps(GOOD)}  # fmt: skip
-    for words in (
+    yield from _damaged("CSV", "csv", BAD_CSV, "sim check {}")
+    changed = [json.dumps({**GOOD, **change}) for change in BAD_CHANGES]
+    lacking = [json.dumps({k: v for k, v in GOOD.items() if k != key}) for key in GOOD]
+    yield from _damaged("JSON", "json", [*changed, *lacking, *BAD_TEXTS], "sim check {}")
+    others = (*BAD_TEXTS[::3], *changed[4::6])
+    yield from _damaged("JSON played", "json", others, "sim simulate {} --json")
+    yield from _damaged("JSON exported", "json", others, "sim export {} --torch-csv a.csv")
+    yield from _damaged("JSON run", "json", others, "backend run {}")
+    yield from _damaged("CSV run", "csv", BAD_CSV[::9], "backend run {}")
+    files: Content = {
+        "picture.csv": b"\x89PNG\r\n\xff\xfe", "good.csv": GOOD_CSV, "folder.csv/x": "",
+        "x.json": json.dumps(GOOD),
+    }  # fmt: skip
+    words: list[Step] = [
         "sim check picture.csv", "sim check missing.csv", "sim check folder.csv", "sim check ''",
         "sim check good.csv more", "sim check", "sim simulate good.csv -p 4",
         "sim simulate good.csv -m 3", "sim simulate good.csv --slices 2",
         "sim simulate x.json -p 3", "sim compare good.csv missing.json x.json picture.csv --json",
-        "sim compare missing.json picture.csv", "backend run picture.csv", "backend run good.csv -m 3",
+        "sim compare missing.json picture.csv", "backend run picture.csv",
+        "backend run good.csv -m 3",
         "backend run missing.json", "sim export picture.csv", "sim export x.json --torch-csv no/a",
-    ):  # fmt: skip
-        yield command(words, title="error of a file: ", files=files)
+    ]  # fmt: skip
+    yield from cases("errors of files", words, 4, files)
+
+
+def _damaged(title: str, suffix: str, texts: Sequence[str], command: str) -> Iterator[Case]:
+    """A case for every few damaged texts, each read from a file of its own by `command`."""
+    for first in range(0, len(texts), 4):
+        files = {f"{i}.{suffix}": text for i, text in enumerate(texts[first : first + 4])}
+        yield Case(f"errors of {title} {first // 4 + 1}", tuple(map(command.format, files)), files)
 
 
 BAD_OPTIONS = (
@@ -96,8 +99,9 @@ BAD_OPTIONS = (
     "--memory 10", "--bandwidth 10", "--memory 10 --boundary-bytes 1", "--memory -1",
     "--activation-bytes much", "-p", "--json=1", "--seed=x", "-px", "--no-barrier=1",
 )  # fmt: skip
-BAD_USAGE = (
-    "sim simulate 1f1c -p 4 -m 8", "sim simulate ZB_H1 -p 4 -m 8", "sim simulat 1f1b", "sim frobnicate",
+BAD_USAGE: tuple[Step, ...] = (
+    "sim simulate 1f1c -p 4 -m 8", "sim simulate ZB_H1 -p 4 -m 8", "sim simulat 1f1b",
+    "sim frobnicate",
     "sim compare 1f1b vhalf -p 4 -m 8", "sim simulate 1f1b -m 8", "sim simulate 1f1b -p 8",
     "sim compare -p 8", "sim compare -m 8", "sim simulate", "sim simulate 1f1b gpipe -p 4 -m 8",
     "sim simulate ZBVZeroBubble -p 4 -m 8", "sim simulate Interleaved1F1B -p 4 -m 8",
@@ -107,10 +111,12 @@ BAD_USAGE = (
     "sim simulate interleaved -p 4 -m 8 -v 0", "sim simulate 1f1b-v -p 2 -m 8 --slices 3",
     "sim simulate gis -p 4 -m 8 --slices 2", "sim simulate seq1f1b -p 4 -m 8 -v 2",
     "sim simulate v-half -p 4 -m 8 -v 3", "sim families 1f1b", "sim families --html a",
-    "sim export 1f1b -p 2 -m 2 --torch-csv a --perfetto a", "sim export 1f1b -p 2 -m 2 --torch-csv ''",
+    "sim export 1f1b -p 2 -m 2 --torch-csv a --perfetto a",
+    "sim export 1f1b -p 2 -m 2 --torch-csv ''",
     "sim export 1f1b -p 2 -m 2 --torch-csv .", "sim export seq1f1b -p 4 -m 8 --torch-csv a.csv",
     "sim export 1f1b -p 4 -m 8 --memory 1 --activation-bytes 2 --perfetto a.json",
-    "sim export 1f1b", "sim export", "sim compare 1f1b gpipe -p 4 -m 8 --memory 1 --activation-bytes 2",
+    "sim export 1f1b", "sim export",
+    "sim compare 1f1b gpipe -p 4 -m 8 --memory 1 --activation-bytes 2",
     "sim compare 1f1b gpipe -p 4 -m 8 --memory 1 --activation-bytes 2 --json --html a.html",
     "sim simulate 1f1b -p 2 -m 8 --transfers blocking --receives just-in-time",
     "sim simulate v-half -p 4 -m 8 --transfers blocking --receives just-in-time",
@@ -119,7 +125,8 @@ BAD_USAGE = (
     "sim simulate interleaved -p 1000 -m 2501", "sim simulate seq1f1b -p 1 -m 999999999",
 )  # fmt: skip
 BAD_SEARCHES = (
-    "search -p 4 -m 8 --memory-limit 0.5", "search -p 4 -m 8 --placement ring", "search -p 4 -m zero",
+    "search -p 4 -m 8 --memory-limit 0.5", "search -p 4 -m 8 --placement ring",
+    "search -p 4 -m zero",
     "search -p 4 -m 8 --clock wall", "search -p 4", "search -m 4", "search -p 0 -m 4",
     "search -p 4 -m 8 -v 2", "search -p 4 -m 8 --placement loop -v 0", "search -p 400 -m 8000",
     "search -p 4 -m 8 --workers 0", "search -p 4 -m 8 --seed x", "search -p 4 -m 8 --time-limit -1",
@@ -131,7 +138,14 @@ BAD_SEARCHES = (
     "pareto -p 2 -m 4 --html no/a.html", "pareto -p 2 -m 4 --placement x",
 )  # fmt: skip
 BAD_PROFILES = (
-    "{}", "[]", "3", "", "no json", '{"forward": 1}', '{"forward": [1]}', '{"forward": []}',
+    "{}",
+    "[]",
+    "3",
+    "",
+    "no json",
+    '{"forward": 1}',
+    '{"forward": [1]}',
+    '{"forward": []}',
     '{"forward": [1, 1], "backward": [1], "weight": 1}',
     '{"forward": [1, 1], "backward": "x", "weight": 1}',
     '{"forward": [1, -1], "backward": 1, "weight": 1}',
@@ -153,9 +167,12 @@ BAD_PROFILES = (
     '{"forward": [1e308, 1e308], "backward": 1, "weight": 1}',
 )
 BAD_PLANS = (
-    "--model gpt-5 --cluster 8xh100", "--model llama3-70b --cluster 8xh100", "--model '' --cluster 8xh100",
-    "--model llama-3-8b --cluster 8xabacus", "--model llama-3-8b --cluster h100", "--cluster 8xh100",
-    "--model llama-3-8b", "--model llama-3-8b --cluster 12xh100", "--model llama-3-8b --cluster 8xa100",
+    "--model gpt-5 --cluster 8xh100", "--model llama3-70b --cluster 8xh100",
+    "--model '' --cluster 8xh100",
+    "--model llama-3-8b --cluster 8xabacus", "--model llama-3-8b --cluster h100",
+    "--cluster 8xh100",
+    "--model llama-3-8b", "--model llama-3-8b --cluster 12xh100",
+    "--model llama-3-8b --cluster 8xa100",
     "--model llama-3-8b --cluster 8xh100 --devices 16", "--model llama-3-8b --cluster no.json",
     "--model no/config.json --cluster 8xh100", "--model llama-3-8b --cluster 2x8xh100 --per-node 4",
     "--model llama-3-405b --cluster 8xh100 --sequence 8192 --batch 64",
@@ -176,7 +193,8 @@ BAD_PLANS = (
 BAD_MACHINES: tuple[dict[str, Any], ...] = (
     {"devices": 0}, {"devices": 12}, {"devices": "x"}, {"device": "h900"}, {"device": {"flops": 1}},
     {"device": {"flops": 0, "memory": 1, "bandwidth": 1}}, {"inside": "string"}, {"colour": 1},
-    {"between": {"bandwidth": -1, "latency": 0}}, {"per_node": 0}, {"per_rack": 3, "across": "roce"},
+    {"between": {"bandwidth": -1, "latency": 0}}, {"per_node": 0},
+    {"per_rack": 3, "across": "roce"},
     {"device": {"flops": True, "memory": 1, "bandwidth": 1}}, {"across": "roce"},
 )  # fmt: skip
 SHAPE = {"num_hidden_layers": 2, "hidden_size": 64, "num_attention_heads": 4, "vocab_size": 1000,
@@ -198,16 +216,21 @@ BAD_RUNS = (
     "run 1f1b -p 2 -m 2 -v 2", "run 1f1b -p 2 -m 10000000", "run 1f1b -p 1000 -m 2",
     "run 1f2b -p 2 -m 2", "run xyzzy -p 2 -m 2", "run 1f1b -p 2 -m 2 --engine megatron",
     "run 1f1b -p 2 -m 2 --device tpu", "run 1f1b -p 2 -m 2 --device cuda",
-    "run 1f1b -p 2 -m 2 --split x", "run 1f1b -p 2 -m 2 --dtype int8", "run 1f1b -p 2 -m 2 --delay -1",
+    "run 1f1b -p 2 -m 2 --split x", "run 1f1b -p 2 -m 2 --dtype int8",
+    "run 1f1b -p 2 -m 2 --delay -1",
     "run 1f1b -p 2 -m 2 --timeout 0", "run 1f1b -p 2 -m 2 --layers 1,1,1",
-    "run 1f1b -p 2 -m 2 --layers x", "run 1f1b -p 2 -m 2 --width 10", "run 1f1b -p 2 -m 2 --seed -1",
+    "run 1f1b -p 2 -m 2 --layers x", "run 1f1b -p 2 -m 2 --width 10",
+    "run 1f1b -p 2 -m 2 --seed -1",
     "run 1f1b -p 2 -m 2 --partitions green", "run 1f1b -p 2 -m 2 --partitions x", "run",
     "run seq1f1b -p 2 -m 2 --split native", f"run seq1f1b -p 2 -m 2 --slices 9 {TINY}",
-    "run 1f1b -p 2 -m 2 --engine torch", "run 1f1b -p 2 -m 2 --nonsense", "rum", "run 1f1b -p 2 -m 2 --steps 0",
+    "run 1f1b -p 2 -m 2 --engine torch", "run 1f1b -p 2 -m 2 --nonsense", "rum",
+    "run 1f1b -p 2 -m 2 --steps 0",
     "pipeload missing", "pipeload d --batch 1e3", "pipeload d --loaders -1", "pipeload d --disk 0",
     "pipeload d --memory-limit lots", "pipeload d --make-demo --from x", "pipeload d --sequence 0",
-    "pipeload d --per-reader -1", "pipeload d --html no/a.html", "pipeload folder", "pipeload listed",
-    "pipeload d --from missing", "pipeload d --from folder", "pipeload checkpoint", "pipeload file.json",
+    "pipeload d --per-reader -1", "pipeload d --html no/a.html", "pipeload folder",
+    "pipeload listed",
+    "pipeload d --from missing", "pipeload d --from folder", "pipeload checkpoint",
+    "pipeload file.json",
     "pipeload d --make-demo --layers 0", "pipeload d --make-demo --width 30 --heads 4",
 )  # fmt: skip
 BAD_STREAMS = (
@@ -219,60 +242,54 @@ BAD_STREAMS = (
 )  # fmt: skip
 BAD_VALIDATIONS = (
     "compare v-halff", "report nope", "compare missing.json", "calibrate --width 30",
-    "calibrate -p 0", "report -px", "calibrate --slices=99x", "compare bad.json", "compare list.json",
+    "calibrate -p 0", "report -px", "calibrate --slices=99x", "compare bad.json",
+    "compare list.json",
     "compare text.json", "compare v-half --profile bad.json", "compare v-half --profile list.json",
     "compare v-half --profile lacks.json", "nothing", "report --rounds 0", "report --nosuch",
 )  # fmt: skip
 
 
 def commands() -> Iterator[Case]:
-    for options in BAD_OPTIONS:
-        yield command(f"sim simulate 1f1b -p 4 -m 8 {options}", title="error: ")
-    for words in BAD_USAGE:
-        yield command(words, title="error: ")
-    costs = {"costs.json": '{"forward": [1, 1], "backward": 1, "weight": 1}'}
-    for words in BAD_SEARCHES:
-        yield command(f"sim {words}", title="error: ", files=costs)
-    for text in BAD_PROFILES:
-        words = ("sim simulate 1f1b -p 2 -m 2 --profile bad.json",)
-        yield Case(f"error of costs {text}", words, {"bad.json": text})
-    yield command("sim simulate 1f1b -p 2 -m 2 --profile costs.json --forward 3", files=costs)
-    yield command("sim simulate 1f1b -p 2 -m 2 --profile a.json", files={"a.json": b"\xff\xfe"})
-    damaged = {
+    options = [f"sim simulate 1f1b -p 4 -m 8 {words}" for words in BAD_OPTIONS]
+    yield from cases("errors of options", options, 4)
+    yield from cases("errors of usage", BAD_USAGE, 4)
+    costs: Content = {
+        "costs.json": '{"forward": [1, 1], "backward": 1, "weight": 1}', "a.json": b"\xff\xfe"
+    }  # fmt: skip
+    more = ("sim simulate 1f1b -p 2 -m 2 --profile costs.json --forward 3",
+            "sim simulate 1f1b -p 2 -m 2 --profile a.json")  # fmt: skip
+    searches = [*(f"sim {words}" for words in BAD_SEARCHES), *more]
+    yield from cases("errors of searches", searches, 4, costs)
+    yield from _damaged("costs", "json", BAD_PROFILES, "sim simulate 1f1b -p 2 -m 2 --profile {}")
+    damaged: Content = {
         "bad.json": '{"speed": 1}', "list.json": "[]", "text.json": "{", "other": "hello\n",
         "binary": b"\xff\xfe",
     }  # fmt: skip
-    for words in BAD_PLANS:
-        yield command(f"sim plan {words}", title="error: ", files=damaged)
-    for change in BAD_MACHINES:
-        text = json.dumps({**json.loads(MACHINE), **change})
-        words = ("sim plan --model llama-3-8b --cluster bad.json --batch 8",)
-        yield Case(f"error of machine {change}", words, {"bad.json": text})
-    for text in ("", "[]", "{}", '{"devices": 8}', '{"devices": 8, "device": "h100"}'):
-        words = ("sim plan --model llama-3-8b --cluster bad.json --batch 8",)
-        yield Case(f"error of machine {text}", words, {"bad.json": text})
-    for text in BAD_CONFIGS:
-        words = ("sim plan --model config.json --cluster 8xh100 --batch 8",)
-        yield Case(f"error of config {text}", words, {"config.json": text})
+    yield from cases("errors of plans", [f"sim plan {each}" for each in BAD_PLANS], 4, damaged)
+    machines = [json.dumps({**json.loads(MACHINE), **change}) for change in BAD_MACHINES]
+    machines += ["", "[]", "{}", '{"devices": 8}', '{"devices": 8, "device": "h100"}']
+    plan = "sim plan --model {} --cluster {} --batch 8 --jobs 1"
+    yield from _damaged("machines", "json", machines, plan.format("llama-3-8b", "{}"))
+    yield from _damaged("configs", "json", BAD_CONFIGS, plan.format("{}", "8xh100"))
     folders = {
         "folder/a.safetensors": "", "listed/model.json": "{}", "checkpoint/config.json": "{}",
         "file.json": "{}",
     }  # fmt: skip
-    for words in BAD_RUNS:
-        yield command(f"backend {words}", title="error: ", files=folders)
+    yield from cases("errors of runs", [f"backend {each}" for each in BAD_RUNS], 4, folders)
     layers = {
         "bad.json": "{}", "list.json": "[]", "empty.json": "", "half.json":
         '{"format": "pipebubble.layers/1", "layers": [{"bytes": -1, "load": 1, "compute": 1}], '
         '"resident_bytes": 0, "name": "x"}',
     }  # fmt: skip
-    for words in BAD_STREAMS:
-        yield command(f"sim pipeload {words}", title="error: ", files=layers)
+    yield from cases(
+        "errors of streams", [f"sim pipeload {each}" for each in BAD_STREAMS], 4, layers
+    )
     profiles = {
         "bad.json": '{"format": "pipebubble.trace/1"}', "list.json": "[]", "text.json": "{",
         "lacks.json": '{"forward": [1, 1], "backward": 1, "weight": 1}',
     }  # fmt: skip
-    for words in BAD_VALIDATIONS:
-        yield command(f"validation {words}", title="error: ", files=profiles)
+    validations = [f"validation {words}" for words in BAD_VALIDATIONS]
+    yield from cases("errors of validation", validations, 4, profiles)
 
 
 TWO = "fam('1f1b', 2, 2)"
@@ -288,7 +305,6 @@ CALLS = (
     "fam('interleaved', 4, 8, v=None) == fam('interleaved', 4, 8)", "fam('dualpipe-v', 4, 7)",
     "fam('dualpipe-v', 4, 1)", "fam('seq1f1b-interleaved', 4, 8, slices=2, group_size=2)",
     "fam('gis', 4, 7)", "fam('gis-h', 4, 7, v=1)", "fam('looped-bfs', 4, 3)", "fam('v-min', 1, 1)",
-    "fam('nothing', 1, 1)",
     # what is no schedule, no trace, no costs
     *(f"sim.{ask}({thing})" for ask in ("validate", "Costs.uniform", "to_json", "grid",
       "peak_activations") for thing in ("None", "'1f1b'", "sim.FAMILIES['1f1b']", "4")),
@@ -298,16 +314,17 @@ CALLS = (
     f"sim.slower({COSTS_2}, [1, -1])", f"sim.clock_time({TRACE}, 'wall')",
     f"sim.bubble({TRACE}, clock='wall')", "sim.from_json(Path('a'))", "sim.from_json(b'{}')",
     "sim.parse_op('F')", "sim.parse_op('X0@0')", "sim.parse_op('')", "sim.parse_op('F-1@0')",
-    f"sim.write_torch_csv(fam('seq1f1b', 2, 2), 'a.csv')", "sim.read_torch_csv('missing.csv')",
+    "sim.write_torch_csv(fam('seq1f1b', 2, 2), 'a.csv')", "sim.read_torch_csv('missing.csv')",
     f"sim.write_torch_csv({TWO}, 'no/a.csv')", f"sim.write_perfetto({TRACE}, 'no/a.json')",
-    f"sim.write_perfetto({TWO}, 'a.json')", f"sim.write_perfetto({TRACE}, 'a.json', microseconds=0)",
+    f"sim.write_perfetto({TWO}, 'a.json')",
+    f"sim.write_perfetto({TRACE}, 'a.json', microseconds=0)",
     f"sim.write_perfetto({TRACE}, 'a.json', microseconds=math.nan)",
     # costs
     "sim.Costs(forward=1, backward=1, weight=1)", "sim.Costs((), (), ())",
     "sim.Costs.of(1, forward=1, backward=1, weight=1, speed=9)",
     "sim.Costs.of('2', forward=1, backward=1, weight=1)",
     "sim.Costs.of(2, forward=[1, 2, 3], backward=1, weight=1)",
-    "sim.Costs.of(2, forward=1, backward=[1], weight=1)", "sim.Costs.of(2, forward=1)",
+    "sim.Costs.of(2, forward=1, backward=[1], weight=1)",
     "sim.Costs.of(2, forward=1, backward=1, weight=-1)",
     "sim.Costs.of(2, forward=1, backward=1, weight=math.nan)",
     "sim.Costs.of(2, forward=1, backward=1, weight=1, send=[1, 1])",
@@ -353,8 +370,10 @@ CALLS = (
     )),
     # broken schedules
     *(f"sim.validate({words})" for words in (
-        "sim.Schedule((), (), 1)", "sim.Schedule((), ((),), 1)", "built('', m=0)", "built('', m=-2)",
-        "built('F0@0 BW0@0', k=0)", "sim.Schedule((0,), ((),), 1.5)", "sim.Schedule((0,), ((),), True)",
+        "sim.Schedule((), (), 1)", "sim.Schedule((), ((),), 1)", "built('', m=0)",
+        "built('', m=-2)",
+        "built('F0@0 BW0@0', k=0)", "sim.Schedule((0,), ((),), 1.5)",
+        "sim.Schedule((0,), ((),), True)",
         "built('', placement=(0, 1))", "built('', placement=(-1,))", "built('', placement=(0.0,))",
         "built('', '', placement=(0,))", "sim.Schedule((0,), ((('F', 0, 0),),), 1)",
         "sim.Schedule((0,), ((None,),), 1)", "sim.Schedule((0,), ((sim.Op('I', 0, 0),),), 1)",
@@ -372,15 +391,18 @@ CALLS = (
         "built('F0@0 F1@0 BW0@0 BW1@0', 'F0@1 BW0@1 F1@1 BW1@1', 'F0@2 F1@2 BW0@2 BW1@2', m=2)",
         "replace(built('F0@0 F1@0 BW0@0 BW1@0', m=2), fused=((),))",
         "replace(built('F0@0 F1@0 BW0@0 BW1@0', m=2), fused=((sim.Op('F', 0, 0),),))",
-        "replace(built('F0@0 F1@0 BW0@0 BW1@0', m=2), fused=((sim.Op('F', 0, 0), sim.Op('F', 0, 7)),))",
-        "replace(built('F0@0 F1@0 BW0@0 BW1@0', m=2), fused=((sim.Op('F', 0, 0), sim.Op('BW', 0, 1)),))",
+        "replace(built('F0@0 F1@0 BW0@0 BW1@0', m=2), "
+        "fused=((sim.Op('F', 0, 0), sim.Op('F', 0, 7)),))",
+        "replace(built('F0@0 F1@0 BW0@0 BW1@0', m=2), "
+        "fused=((sim.Op('F', 0, 0), sim.Op('BW', 0, 1)),))",
     )),
     # pictures
     *(f"sim.gantt({TRACE}, window={window})" for window in ("(5, 1)", "(5,)", "5", "'ab'")),
     f"sim.gantt({TRACE}, width=-5)", f"sim.gantt_svg({TRACE})", "sim.gantt_svg({})",
     f"sim.idle({TRACE})", "sim.comparison(pd.DataFrame({'schedule': []}))",
     "sim.comparison(pd.DataFrame({'schedule': []}), clock='bubble')", "sim.chart_svg()",
-    "sim.chart_svg({'a': ([1], [float('inf')])})", "sim.chart_svg({'a': ([1], [1])}, shape='round')",
+    "sim.chart_svg({'a': ([1], [float('inf')])})",
+    "sim.chart_svg({'a': ([1], [1])}, shape='round')",
     # search
     *(f"sim.search.evaluate({words})" for words in (
         f"{TWO}, None", f"None, {COSTS_2}", f"fam('1f1b', 3, 2), {COSTS_2}",
@@ -413,10 +435,12 @@ CALLS = (
     "sim.models.read_config('missing.json')", "sim.hardware.machine_of('h900', 8)",
     "sim.hardware.machine_of('8xa100')", "sim.hardware.machine_of('8xh100', 16)",
     "sim.hardware.machine_of('h100')", "sim.hardware.machine_of('h100', 12)",
-    "sim.hardware.machine_of('2x8xh100', per_node=4)", "sim.hardware.machine_of('8xh100', inside='x')",
+    "sim.hardware.machine_of('2x8xh100', per_node=4)",
+    "sim.hardware.machine_of('8xh100', inside='x')",
     "sim.hardware.machine_of('32xh100', per_rack=16)", "sim.hardware.read_machine('missing.json')",
     "sim.hardware.Device('mine', 0, 1, 1)", "sim.planner.Space(schedules=())",
-    "sim.planner.Space(recompute=())", "sim.planner.Space(zero=())", "sim.planner.Space(tensor=(0,))",
+    "sim.planner.Space(recompute=())", "sim.planner.Space(zero=())",
+    "sim.planner.Space(tensor=(0,))",
     "sim.planner.Space(schedules=('interleaved',), virtual=(1,))",
     "sim.planner.Space(schedules=('2f2b',))", "sim.planner.Space(schedules=('seq1f1b',))",
     *(f"sim.planner.Problem({SMALL}, sim.hardware.machine_of('8xh100'), {more})" for more in (
@@ -428,18 +452,20 @@ CALLS = (
     PLAN.format(model=SMALL, batch=30, more="space=sim.planner.Space(data=(4,))"),
     PLAN.format(model=SMALL, batch=0, more=""), PLAN.format(model="'llama-9'", batch=8, more=""),
     PLAN.format(model="'llama3-70b'", batch=8, more=""),
-    PLAN.format(model=SMALL, batch=8, more="top=0"), PLAN.format(model=SMALL, batch=8, more="cut='x'"),
+    PLAN.format(model=SMALL, batch=8, more="top=0"),
+    PLAN.format(model=SMALL, batch=8, more="cut='x'"),
     "sim.planner.model_of('gpt-9')", "sim.planner.virtual_stages('nothing')",
 )  # fmt: skip
-STREAM = "__import__('sim.pipeload').pipeload"
 STREAM_CALLS = (
-    "stream(pl.equal_layers(2), loaders=0)", "stream(pl.equal_layers(2), strategy='all')",
-    "stream(pl.equal_layers(2), memory_limit=math.nan)", "StreamedModel(())", "Layer(-1, 1, 1, 'x')",
+    "stream(pipeload.equal_layers(2), loaders=0)",
+    "stream(pipeload.equal_layers(2), strategy='all')",
+    "stream(pipeload.equal_layers(2), memory_limit=math.nan)", "StreamedModel(())",
+    "Layer(-1, 1, 1, 'x')",
     "Disk(0)", "disk_of(0, 1)", "shaped('bert', load=1, compute=1)", "model_from_json('{}')",
-    "stream(pl.equal_layers(3, layer_bytes=5, resident_bytes=2), memory_limit=6)",
-    "stream(pl.equal_layers(3, layer_bytes=5), memory_limit=6, strategy='keep')",
-    "best_plan(pl.plans(pl.equal_layers(3, layer_bytes=5), [5, 15]), 4)",
-    "plans(pl.equal_layers(3, layer_bytes=5), [3, 4])",
+    "stream(pipeload.equal_layers(3, layer_bytes=5, resident_bytes=2), memory_limit=6)",
+    "stream(pipeload.equal_layers(3, layer_bytes=5), memory_limit=6, strategy='keep')",
+    "best_plan(pipeload.plans(pipeload.equal_layers(3, layer_bytes=5), [5, 15]), 4)",
+    "plans(pipeload.equal_layers(3, layer_bytes=5), [3, 4])",
 )  # fmt: skip
 BACKEND = (
     "backend.Model((1, 1), width=30, heads=4)", "backend.Model(())", "backend.even_layers(-1, 2)",
@@ -447,20 +473,16 @@ BACKEND = (
     "validation.trace_from_json('[]')", "validation.profile_from_json('{}')",
     "validation.trace_from_json('{\"format\": \"pipebubble.trace/1\"}')",
     f"validation.compare({TRACE}, sim.simulate(fam('gpipe', 2, 2), {COSTS_2}))",
-    f"validation.replay({TRACE}, schedule=fam('1f1b', 3, 2))", "validation.replay(None)",
+    f"validation.replay({TRACE}, schedule=fam('1f1b', 3, 2))",
     f"validation.Profile({COSTS_2}, 0.0, math.inf, neighbour_slowdown=0).predict({TWO})",
 )  # fmt: skip
 
 
 def calls() -> Iterator[Case]:
-    for expression in CALLS:
-        yield call(expression, title="error of ")
-    for expression in STREAM_CALLS:
-        code = f"[pl.{expression} for pl in [{STREAM}]]".replace("pl.pl.", "pl.")
-        yield call(code, title="error of ")
-    for expression in BACKEND:
-        package = expression.partition(".")[0]
-        yield call(f"[{expression} for {package} in [__import__('{package}')]]", title="error of ")
+    yield from cases("errors of calls", asked(*CALLS), 6)
+    streams = asked(*(f"pipeload.{expression}" for expression in STREAM_CALLS))
+    yield from cases("errors of streaming", streams, 7)
+    yield from cases("errors of backend and validation", asked(*BACKEND), 7)
 
 
 TABLES = (schedule_files, commands, calls)
