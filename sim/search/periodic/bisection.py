@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from ..effort import Effort
 from .layout import Broken, Turn, checked_layout, rounds, tightened
 from .problem import Answer, Layout, Problem, alone, chain_length, rescaled
 
 FINE = 400
 """Ticks per period beyond which the first looks are taken in coarser ticks."""
+PER_OFFERED_PASS = 100
+"""Work of taking an order, in played passes for each pass of its period."""
 
 
 @dataclass
 class Search:
     """The state of one search: the best layout so far (in ticks / scale) and the proven bound.
 
-    best, bound: ticks per microbatch.
+    best, bound: ticks per microbatch. deadline: a moment of `effort`.
     """
 
     problem: Problem
@@ -28,6 +30,7 @@ class Search:
     deadline: float
     workers: int = 1
     seed: int = 0
+    effort: Effort = field(default_factory=Effort)
     floor: Fraction = field(init=False)
     layout: Layout = field(init=False)
     scale: int = 1
@@ -42,7 +45,7 @@ class Search:
     @property
     def left(self) -> float:
         """Seconds until the deadline."""
-        return self.deadline - time.monotonic()
+        return self.deadline - self.effort.now()
 
     @property
     def open(self) -> bool:
@@ -59,6 +62,7 @@ class Search:
         Not if passes without length then share an instant where the oldest microbatch cannot go
         first, as it does in `rounds`: it may keep memory that another one frees there.
         """
+        self.effort.played(PER_OFFERED_PASS * sum(map(len, lines)))
         with suppress(Broken):
             found, scale = tightened(self.problem, lines, n)
             pace = Fraction(found.period, scale * n)

@@ -15,7 +15,8 @@ from typing import Any
 
 from ortools.sat.python import cp_model
 
-from ..cp_sat import solve
+from ..cp_sat import new_solver, solve
+from ..effort import Effort
 from .problem import Answer, Layout, Problem
 
 Expr = Any
@@ -33,10 +34,11 @@ def solved(
     workers: int = 1,
     seed: int = 0,
     hint: Layout | None = None,
+    effort: Effort | None = None,
 ) -> Answer:
     """Is there a layout of `n` microbatches per `period`?
 
-    hint: a layout (of any period) whose order to try first.
+    time_limit: seconds of `effort`. hint: a layout (of any period) whose order to try first.
     """
     model = cp_model.CpModel()
     built = _Model(problem, period, n, model)
@@ -46,11 +48,9 @@ def solved(
         built.memory()
     if hint is not None:
         built.follow(hint)
-    solver = cp_model.CpSolver()
-    solver.parameters.max_time_in_seconds = max(time_limit, 0.01)
-    solver.parameters.num_workers = workers
-    solver.parameters.random_seed = seed
-    status = solve(solver, model)
+    effort = effort or Effort()
+    solver = new_solver(seconds=time_limit, workers=workers, seed=seed, effort=effort)
+    status = solve(solver, model, effort)
     if status in (cp_model.OPTIMAL, cp_model.FEASIBLE):
         return Answer(built.layout(solver), True)
     return Answer(None, status == cp_model.INFEASIBLE)

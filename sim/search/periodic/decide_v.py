@@ -25,10 +25,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ..effort import Effort
 from .decide_v_moves import NEVER, closing, first, move_a, move_b, move_c, move_e, struck, weights
 from .problem import Answer, Layout, Problem, area_of, least_loop
 
 LARGEST_TABLE = 120_000_000
+SECONDS_PER_STATE = 1.5e-8
+"""What a state of one device takes, about, on one core."""
 
 
 def is_nested(problem: Problem) -> bool:
@@ -37,8 +40,14 @@ def is_nested(problem: Problem) -> bool:
     return len(placement) == 2 * problem.n_devices and placement == placement[::-1]
 
 
-def nested_layout(problem: Problem, period: int, *, largest: int = LARGEST_TABLE) -> Answer | None:
-    """The answer for a V placement; None if its tables would exceed `largest` bytes."""
+def nested_layout(
+    problem: Problem, period: int, *, largest: int = LARGEST_TABLE, effort: Effort | None = None
+) -> Answer | None:
+    """The answer for a V placement; None if its tables would exceed `largest` bytes.
+
+    effort: where the work on the tables is reported.
+    """
+    effort = effort or Effort()
     p, T = problem.n_devices, period
     tables = _tables(problem)
     slack = _slack(problem, T)
@@ -50,17 +59,17 @@ def nested_layout(problem: Problem, period: int, *, largest: int = LARGEST_TABLE
     if (cap + 1) * T * T > largest:
         return None
     keep = p * (cap + 1) * T * T <= 2 * largest
-    verdict = _search(problem, T, cap, np.minimum(slack, cap), tables, keep)
+    verdict = _search(problem, T, cap, np.minimum(slack, cap), tables, keep, effort)
     if verdict.layout is None and cap < G:
         if largest < (G + 1) * T * T:
             return Answer(None, False)
         verdict = _search(
-            problem, T, G, np.array(slack), tables, p * (G + 1) * T * T <= 2 * largest
+            problem, T, G, np.array(slack), tables, p * (G + 1) * T * T <= 2 * largest, effort
         )
     if verdict.layout is None and tables.units[:-1, 5:].any():
         free = tables.units.copy()
         free[:-1, 5:] = 0  # allows also what would run a microbatch backwards
-        loose = _search(problem, T, G, np.array(slack), replace(tables, units=free), keep)
+        loose = _search(problem, T, G, np.array(slack), replace(tables, units=free), keep, effort)
         return Answer(None, loose.layout is None)
     return verdict
 
@@ -72,7 +81,13 @@ def states(problem: Problem, period: int) -> int:
 
 
 def _search(
-    problem: Problem, T: int, G: int, slack: NDArray[np.int64], tables: _Tables, keep: bool
+    problem: Problem,
+    T: int,
+    G: int,
+    slack: NDArray[np.int64],
+    tables: _Tables,
+    keep: bool,
+    effort: Effort,
 ) -> Answer:
     p = problem.n_devices
     table = np.empty((G + 1, T, T), np.uint8)
@@ -81,6 +96,7 @@ def _search(
     for d in range(p):
         if d:
             _advance(table, T, tables, d - 1)
+        effort.worked(SECONDS_PER_STATE * table.size)
         alive = struck(
             table, T, int(tables.inner[d]), int(slack[d]), tables.times[d], tables.units[d]
         )
@@ -92,6 +108,7 @@ def _search(
     if i < 0:
         return Answer(None, True)
     if not keep:
+        effort.worked(SECONDS_PER_STATE * table.size * p)
         kept = _replayed(T, G, slack, tables, p)
     return Answer(_traced(problem, T, tables, kept, (i, o, u)), True)
 

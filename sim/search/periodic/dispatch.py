@@ -9,7 +9,6 @@ blocks of the paper's shape.
 from __future__ import annotations
 
 import math
-import time
 from contextlib import suppress
 from itertools import pairwise, product
 from typing import Literal
@@ -18,6 +17,7 @@ import numpy as np
 
 from ...schedule.ir import Kind, Op, Schedule
 from ..compiled import Ints
+from ..effort import Effort
 from ..placement import stages_on
 from .bisection import FINE, Decide, Search
 from .layout import Broken, Turn, rounds
@@ -32,18 +32,23 @@ _PATIENCE = ((0, 0), (15, 0), (30, 0), (45, 0), (60, 0), (90, 0), (0, 1))
 """Percent of its time that a pass may make the awaited one late, and whether any pass may go."""
 _WORTH = 1.02
 """Makespans up to so many times the least are looked at closely."""
+PASSES_AT_A_GLANCE = 8
+"""How many passes of its window a device looks at in the time in which one is played."""
+PER_COMPARED_PASS = 60
+"""Work of looking for a pattern, in played passes for each pass of the order."""
 
 
 def dispatched(search: Search, decide: Decide, most: int, until: float) -> None:
     """Offer patterns with up to `most` microbatches per period until then."""
-    player = _Player(search.problem, most)
+    player = _Player(search.problem, most, search.effort)
     known = _own(search, decide, player, until)
-    others = _unit_blocks(player, time.monotonic() + 0.4 * (until - time.monotonic()))
+    now = search.effort.now()
+    others = _unit_blocks(player, now + 0.4 * (until - now))
     rng = np.random.default_rng(search.seed)
     rules = list(product(_WINDOWS, _PATIENCE))
     plan = [(start, rule) for rule in rules for start in known]
     turn = 0
-    while time.monotonic() < until and search.best > search.floor:
+    while search.effort.now() < until and search.best > search.floor:
         if turn < len(plan) and turn % 2:
             start, rule, spread = *plan[turn // 2], 0
         else:
@@ -69,8 +74,8 @@ def fine(search: Search) -> Problem:
 class _Player:
     """Plays long orders of one problem, and sees what repeats in them."""
 
-    def __init__(self, problem: Problem, most: int) -> None:
-        self.problem, self.most = problem, most
+    def __init__(self, problem: Problem, most: int, effort: Effort) -> None:
+        self.problem, self.most, self.effort = problem, most, effort
         self.m = max(8 * problem.n_devices, 64)
         sizes = [3 * self.m * len(stages) for stages in problem.stages_of]
         self.first = np.cumsum([0, *sizes])
@@ -94,6 +99,7 @@ class _Player:
         self.least = min(self.least, makespan) if self.least else makespan
         if makespan > self.least * _WORTH:
             return None
+        self.effort.played(PER_COMPARED_PASS * len(order))
         lines = tuple(
             tuple(Op(_KINDS[kind], s, i) for kind, s, i in order[a:b].tolist())
             for a, b in pairwise(self.first)
@@ -124,6 +130,7 @@ class _Player:
             rows, self.first, self.times * factor, self.send * scale, self.device_of, self.units,
             self.limit, np.array(zone, np.int64),
         )  # fmt: skip
+        self.effort.played((2 + zone[0] // PASSES_AT_A_GLANCE) * len(rows))
         return order, makespan
 
 
@@ -132,7 +139,7 @@ def _own(search: Search, decide: Decide, player: _Player, until: float) -> list[
     known = [player.unrolled(fine(search), search.layout)]
     whole = math.ceil(search.best)
     for longer in (1, 2, 3) if whole <= FINE and search.layout.n == 1 else ():
-        if time.monotonic() < until:
+        if search.effort.now() < until:
             layout = decide(search.problem, whole + longer).layout
             if layout is not None:
                 known.append(player.unrolled(search.problem, layout))
@@ -149,9 +156,10 @@ def _unit_blocks(player: _Player, until: float) -> list[Ints]:
     shortest = 3 * n_stages // p
     for interval in range(shortest, shortest + 3):
         for block in blocks(p, placement, interval):
-            if time.monotonic() > until:
+            if player.effort.now() > until:
                 return found
             cells = block.cells, block.interval
+            player.effort.played(int(player.first[-1]))
             rows = repeated_rows(*cells, player.m, player.device_of, player.first)
             if within(rows, player.first, player.units, player.limit):
                 found.append(rows)

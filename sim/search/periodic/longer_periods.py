@@ -7,7 +7,7 @@ CP-SAT where it has a chance.
 
 from __future__ import annotations
 
-import time
+from collections.abc import Collection
 from fractions import Fraction
 from itertools import pairwise
 
@@ -21,22 +21,29 @@ from .layout import Turn, inputs, rounds
 from .problem import Answer, Problem, chain_length
 
 
-def several(search: Search, decide: Decide, most: int) -> None:
+def several(search: Search, decide: Decide, most: int, without: Collection[str] = ()) -> None:
     """Look for a block with 2 to `most` microbatches per period that beats the best with one.
 
     `decide` answers for one microbatch per period. Afterwards the bound of `search` holds for all
-    of these.
+    of these. without: names of methods not to use: dispatch, climb, period-solver.
     """
     sizes = range(2, most + 1)
     solvable = [n for n in sizes if 3 * len(search.problem.placement) * n <= SOLVABLE]
-    dispatched(search, decide, most, time.monotonic() + 0.4 * search.left)
-    _climbed(search, most, time.monotonic() + (0.5 if solvable else 1.0) * search.left)
+    if "period-solver" in without:
+        solvable = []
+    now = search.effort.now
+    if "dispatch" not in without:
+        dispatched(search, decide, most, now() + 0.4 * search.left)
+    if "climb" not in without:
+        _climbed(search, most, now() + (0.5 if solvable else 1.0) * search.left)
     bounds = dict.fromkeys(sizes, search.floor)
     for position, n in enumerate(solvable):
         if search.best <= search.floor:
             break
-        until = time.monotonic() + max(search.left, 0) / (len(solvable) - position)
-        other = Search(search.problem, search.floor, until, search.workers, search.seed)
+        until = now() + max(search.left, 0) / (len(solvable) - position)
+        other = Search(
+            search.problem, search.floor, until, search.workers, search.seed, search.effort
+        )
         if n % search.layout.n == 0:
             lines = rounds(fine(search), search.layout)
             other.offer_lines(_copied(lines, n // search.layout.n), n, search.method)
@@ -50,6 +57,8 @@ def several(search: Search, decide: Decide, most: int) -> None:
 
 SOLVABLE = 160
 """Passes in a period up to which CP-SAT is asked."""
+PER_MOVED_PASS = 2
+"""Work of a move of the hill climb, in played passes for each pass of the period."""
 
 
 class Solver:
@@ -71,6 +80,7 @@ class Solver:
             workers=search.workers,
             seed=search.seed,
             hint=hint,
+            effort=search.effort,
         )
         return Answer(found.layout, found.proven)
 
@@ -93,19 +103,19 @@ def _climbed(search: Search, most: int, until: float) -> None:
     """Hill climbs from the best block, for every number of its periods that fits in `most`."""
     problem, seed = search.problem, search.seed
     walks: dict[int, _Walk] = {}
-    while time.monotonic() < until and search.best > search.floor:
+    while search.effort.now() < until and search.best > search.floor:
         for n in range(search.layout.n, most + 1, search.layout.n):
             if n not in walks or walks[n].best > search.best:
                 copies = _copied(rounds(fine(search), search.layout), n // search.layout.n)
                 walks[n] = _Walk(problem, copies, n)
             seed += 1
-            lines = walks[n].on((0.0, 0.0, 0.01, 0.03)[seed % 4], seed, search.floor)
+            lines = walks[n].on((0.0, 0.0, 0.01, 0.03)[seed % 4], seed, search)
             if walks[n].best < search.best:
                 search.offer_lines(lines, n, "hill climb on the critical cycle")
                 if walks[n].best < search.best:
                     return  # an order of passes at one instant that is not realised
                 break  # from the new best, if it has another number of microbatches
-            if time.monotonic() > until:
+            if search.effort.now() > until:
                 break
 
 
@@ -117,16 +127,17 @@ class _Walk:
         self.order, self.later, self.first, *self.fixed = _arrays(problem, lines, n)
         self.best = Fraction(chain_length(problem))
 
-    def on(self, heat: float, seed: int, floor: Fraction) -> list[list[Turn]]:
+    def on(self, heat: float, seed: int, search: Search) -> list[list[Turn]]:
         """Walk on for a third of a second or so from the best order, and return that."""
-        start = time.monotonic()
+        start = search.effort.now()
         length, edges, slot, units, limit = self.fixed
         self.order, self.later, ticks, periods = polished(
             self.order, self.later, self.first, length, edges, slot, units, limit,
-            self.tries, heat, seed, float(floor * self.n),
+            self.tries, heat, seed, float(search.floor * self.n),
         )  # fmt: skip
+        search.effort.played(PER_MOVED_PASS * self.tries * self.order.size)
         self.best = Fraction(ticks, periods * self.n)
-        if time.monotonic() - start < 0.3:
+        if search.effort.now() - start < 0.3:
             self.tries = min(2 * self.tries, 10**6)
         return _lines(self.problem, self.order, self.later, self.first, self.n)
 

@@ -16,14 +16,14 @@ height in periods is bounded, and excluding the next smaller fraction proves the
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from ...base.numbers import Number, exact, plain
 from ...engine.costs import Costs
+from ..effort import Effort
 from .bisection import FINE, Decide, Search, last_digit, narrowed
 from .decide_straight import is_straight, straight_layout
 from .layout import Broken, checked_layout
@@ -89,6 +89,8 @@ def smallest_interval(
     seed: int = 0,
     workers: int = 1,
     warm_start: ComputedBlock | None = None,
+    effort: Effort | None = None,
+    without: Collection[str] = (),
 ) -> ComputedBlock:
     """The block that repeats fastest under the memory limit, and how fast any block could.
 
@@ -97,7 +99,10 @@ def smallest_interval(
         changes of `Costs`. Neither: no limit.
     microbatches_per_period: at most so many; more than one can be faster but is harder to prove.
         None: as many as the memory holds, at least 2 and at most 16.
-    time_limit: seconds. warm_start: a block of the same placement that keeps the limit.
+    time_limit: seconds of `effort`, a clock that may count work instead of time: then equal calls
+        give equal blocks on every machine. warm_start: a block of the same placement that keeps
+        the limit. without: methods not to use: longer-periods (more than one microbatch per
+        period), or of these dispatch, climb, period-solver.
 
     Raises ValueError for a limit that not even one microbatch meets, naming the smallest that can.
     """
@@ -108,11 +113,15 @@ def smallest_interval(
         placement, costs, memory_limit=memory_limit, memory_bytes=memory_bytes
     )
     most = _held(problem) if most is None else most
+    if "longer-periods" in without:
+        most = 1
     floor = max(Fraction(work_bound(problem)), memory_bound(problem))
     _compile(_kind(problem))  # once per machine, not out of the caller's time
     if chain_length(problem) == 0:
         return _instant(problem)
-    search = Search(problem, floor, time.monotonic() + max(time_limit, 0), workers, seed)
+    effort = effort or Effort()
+    until = effort.now() + max(time_limit, 0)
+    search = Search(problem, floor, until, workers, seed, effort)
     if warm_start is not None:
         _offer_block(search, warm_start, tick)
     if problem.limit is None:
@@ -121,13 +130,13 @@ def smallest_interval(
         kind = _kind(problem)
         end = search.deadline
         if most > 1:  # the last digit of one per period is not worth it all
-            search.deadline = time.monotonic() + 0.15 * search.left
+            search.deadline = effort.now() + 0.15 * search.left
         narrowed(search, _engine(search), 1, _METHOD[kind], coarse=kind != "straight")
         search.deadline = end
         if most == 1 and kind == "nested" and search.open:
             last_digit(search, Solver(search, 1).decide, 1, _METHOD["any"])
         if most > 1 and search.best > floor:
-            several(search, _engine(search), most)
+            several(search, _engine(search), most, without)
     layout, scale = search.layout, search.scale
     checked_layout(problem, layout, scale)
     unit = tick / scale
@@ -248,10 +257,18 @@ def _engine(search: Search) -> Decide:
     """How to decide about one microbatch per period on this placement."""
     kind = _kind(search.problem)
     if kind == "straight":
-        return lambda problem, period: Answer(straight_layout(problem, period), True)
+        return _straight(search)
     if kind == "nested":
         return _Nested(search).decide
     return Solver(search, 1).decide
+
+
+def _straight(search: Search) -> Decide:
+    def decide(problem: Problem, period: int) -> Answer:
+        search.effort.played(3 * len(problem.placement))
+        return Answer(straight_layout(problem, period), True)
+
+    return decide
 
 
 class _Nested:
@@ -266,10 +283,11 @@ class _Nested:
         size = states(problem, period)
         if size * self.pace > self.search.left:
             return Answer(None, False)
-        start = time.monotonic()
-        verdict = nested_layout(problem, period)
+        effort = self.search.effort
+        start = effort.now()
+        verdict = nested_layout(problem, period, effort=effort)
         if verdict is None:
             return Answer(None, False)
         if size > 1_000_000:
-            self.pace = max((time.monotonic() - start) / size, 2e-9)
+            self.pace = max((effort.now() - start) / size, 2e-9)
         return Answer(verdict.layout, verdict.proven)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ortools.sat.python import cp_model
 
 from sim import Costs
-from sim.search import smallest_interval
+from sim.search import ComputedBlock, smallest_interval
 from sim.search.cp_sat import solve
+from sim.search.effort import Effort
 from sim.search.periodic.climb import polished
 from sim.search.periodic.layout import checked_layout, rounds, tightened
 from sim.search.periodic.longer_periods import _arrays, _lines
@@ -94,3 +96,50 @@ def test_a_solver_that_crashes_has_said_nothing() -> None:
 
     assert solve(Crashing(), cp_model.CpModel()) == cp_model.UNKNOWN
     assert solve(cp_model.CpSolver(), cp_model.CpModel()) == cp_model.OPTIMAL
+
+
+STRAIGHT = Costs.of(4, forward=1, backward=1, weight=1)
+
+
+def several(**options: Any) -> ComputedBlock:
+    """A block of up to 3 microbatches per period on a straight pipeline, in counted seconds."""
+    return smallest_interval(
+        (0, 1, 2, 3), STRAIGHT, memory_limit=3, microbatches_per_period=3, time_limit=0.5,
+        effort=Effort(counted=True), **options,
+    )  # fmt: skip
+
+
+def test_counted_work_gives_equal_blocks_however_long_it_takes() -> None:
+    assert several(seed=5) == several(seed=5)
+
+
+def test_work_is_counted_until_it_is_used_up() -> None:
+    costs = Costs.of(8, forward=5, backward=6, weight=4, send=1)
+    for methods in ((), ("dispatch",), ("climb", "period-solver")):
+        effort = Effort(counted=True)
+        smallest_interval(
+            (0, 1, 2, 3, 3, 2, 1, 0), costs, memory_limit=2, microbatches_per_period=2,
+            time_limit=0.3, effort=effort, without=methods,
+        )  # fmt: skip
+        assert 0.1 < effort.spent < 3
+
+
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [
+        ("dispatch", "dispatching into idle time"),
+        ("climb", "hill climb on the critical cycle"),
+        ("period-solver", "modulo scheduling with CP-SAT"),
+    ],
+)
+def test_a_method_that_is_left_out_finds_nothing(method: str, name: str) -> None:
+    others = {"dispatch", "climb", "period-solver"} - {method}
+    alone = several(without=others)
+    assert (alone.method, alone.interval < 4) == (name, True)
+    assert several(without={*others, method}).interval == 4
+
+
+def test_one_microbatch_per_period_is_left_without_longer_periods() -> None:
+    block = several(without=["longer-periods"])
+    assert (block.interval, block.n_microbatches, block.per_period) == (4, 1, 1)
+    assert block.proven
