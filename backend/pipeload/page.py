@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sim.pipeload.page import READING
-from sim.pipeload.plot import streaming_figure
-from sim.show.pages import Cell, chart_page, told, typed
+from sim.pipeload.page import streaming_page
 
 from .profile import Measured
 
@@ -15,7 +13,7 @@ from .profile import Measured
 def pipeload_page(runs: Mapping[str, Measured], facts: Mapping[str, Any]) -> str:
     """The page of `runs`, by their names; facts: what all of them have in common."""
     named = {name.replace("_", " "): measured for name, measured in runs.items()}
-    table: list[dict[str, Cell]] = [
+    table: list[dict[str, Any]] = [
         {
             "run": name,
             "measured (s)": (one.latency, f"{one.latency:.4g}"),
@@ -25,18 +23,17 @@ def pipeload_page(runs: Mapping[str, Measured], facts: Mapping[str, Any]) -> str
         }
         for name, one in named.items()
     ]
-    return chart_page(
-        f"{facts['model']}, streamed from disk",
-        {name: streaming_figure(one.run.trace, unit="s") for name, one in named.items()},
+    return streaming_page(
+        facts["model"],
+        {name: one.run.trace for name, one in named.items()},
         heading="Measured time line",
         table=table,
-        facts=told({name: _written(value) for name, value in facts.items()}),
-        command=typed(),
-        reading=READING,
+        facts={name.replace("_", " "): _text(value) for name, value in facts.items()},
+        unit="s",
     )
 
 
-def _written(value: Any) -> str:
+def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,10 +1,11 @@
-"""Plans for a streamed model as a page: a table, and the time line of each."""
+"""Runs of a streamed model as a page: a table, and the time line of each."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..engine.trace import Trace
 from ..schedule.text import counted
 from ..show.pages import Cell, chart_page, typed
 from .disk import Disk
@@ -37,19 +38,41 @@ def pipeload_page(
     facts: Mapping[str, str] | None = None,
 ) -> str:
     """The page of some plans, as rows with a limit and a number of loaders each."""
-    figures = {}
+    traces = {}
     for row in rows:
         limit, loaders = row["memory_limit"], row["loaders"]
-        trace = stream(model, loaders=loaders, memory_limit=limit, disk=disk)
-        figures[f"{limit:,} bytes, {counted(loaders, 'loader')}"] = streaming_figure(trace)
+        label = f"{limit:,} bytes, {counted(loaders, 'loader')}"
+        traces[label] = stream(model, loaders=loaders, memory_limit=limit, disk=disk)
     table: list[dict[str, Cell]] = [
         {HEADS.get(name, name): _cell(name, value) for name, value in row.items()} for row in rows
     ]
-    only = next(iter(figures)) if len(figures) == 1 else "Time line of a plan"
+    only = next(iter(traces)) if len(traces) == 1 else "Time line of a plan"
+    return streaming_page(model.name, traces, heading=only, table=table, facts=facts)
+
+
+def streaming_page(
+    model: str,
+    traces: Mapping[str, Trace],
+    *,
+    heading: str,
+    table: Sequence[Mapping[str, Cell]],
+    facts: Mapping[str, str] | None = None,
+    unit: str = "",
+) -> str:
+    """The page of some runs of one model, simulated or measured.
+
+    model: its name, for the title. traces: by what each run is called. heading: over the pictures.
+    table, facts: as in `sim.show.pages.chart_page`. unit: of the times, for the axis.
+    """
     return chart_page(
-        f"{model.name}, streamed from disk", figures, heading=only, table=table, facts=facts,
-        command=typed(), reading=READING,
-    )  # fmt: skip
+        f"{model}, streamed from disk",
+        {name: streaming_figure(trace, unit=unit) for name, trace in traces.items()},
+        heading=heading,
+        table=table,
+        facts=facts,
+        command=typed(),
+        reading=READING,
+    )
 
 
 def _cell(name: str, value: float) -> Cell:
