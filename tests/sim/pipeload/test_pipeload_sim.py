@@ -12,8 +12,16 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import streaming_laws
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from streaming_laws import (
+    limited_latency,
+    load_all_latency,
+    reserved_memory,
+    streamed_latency,
+    waiting_memory,
+)
 
 from sim.base.numbers import exact
 from sim.cli.commands import main
@@ -35,13 +43,6 @@ from sim.pipeload import (
     stream,
     waiting_peak,
 )
-from sim.pipeload.laws import (
-    limited_latency,
-    load_all_latency,
-    reserved_memory,
-    streamed_latency,
-    waiting_memory,
-)
 from sim.pipeload.plot import streaming_figure
 from sim.pipeload.sizes import typed_bytes
 from sim.pipeload.svg import streaming_svg
@@ -49,6 +50,10 @@ from sim.pipeload.svg import streaming_svg
 ROOT = Path(__file__).parents[3]
 PUBLISHED = json.loads((ROOT / "validation/data/relatives.json").read_text())["pipeload"]["memory"]
 SIZES = list(product((1, 2, 5, 8, 12), (1, 2, 3, 4, 7), (1, 3, 10, 24), (0, 1, 2, 7)))
+
+
+def test_the_laws_hold_their_own_examples() -> None:
+    assert doctest.testmod(streaming_laws) == (0, 2)  # failed, tried
 
 
 def test_latency_without_a_limit_follows_the_law() -> None:
@@ -70,7 +75,7 @@ def test_latency_with_room_for_one_layer_per_loader_follows_the_law() -> None:
 
 
 def test_the_baselines_follow_their_laws() -> None:
-    for n_layers, _, load, compute in SIZES:
+    for n_layers, load, compute in {(n, load, compute) for n, _, load, compute in SIZES}:
         model = equal_layers(n_layers, load=load, compute=compute)
         everything = stream(model, strategy="load-all")
         assert latency(everything) == load_all_latency(n_layers, load, compute)

@@ -1,4 +1,4 @@
-"""Closed forms for equal layers on a disk that never saturates; the tests hold the play to them.
+"""Closed forms of streamed inference, for equal layers on a disk that never saturates.
 
 n_layers L, loaders n, seconds to load t_l and to compute t_c one layer. Without a memory limit
 agents never wait, so round r of n layers is there at r t_l:
@@ -9,7 +9,7 @@ agents never wait, so round r of n layers is there at r t_l:
 
 from __future__ import annotations
 
-from ..base.numbers import Number
+from sim.base.numbers import Number
 
 
 def streamed_latency(n_layers: int, loaders: int, load: Number, compute: Number) -> Number:
