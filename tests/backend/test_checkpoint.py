@@ -418,6 +418,10 @@ UP = "model.layers.1.mlp.up_proj.weight"
     ("damage", "sentence"),
     [
         (changed(model_type="gemma2"), "'gemma2': models that can be converted are llama, mistral"),
+        (
+            changed(model_type="mistral3", num_hidden_layers=None, text_config={"n_layers": 2}),
+            "model_type in .* is 'mistral3': models that can be converted are llama, mistral",
+        ),
         (changed(model_type=None), "model_type in .* is None: models that can be converted"),
         (changed(hidden_act="gelu"), "hidden_act in .* is 'gelu': only 'silu' is known here"),
         (changed(quantization_config={"bits": 4}), "quantization_config in .*quantized weights"),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sim.planner.models import read_config
+from sim.base.json_text import object_in
+from sim.planner.models import model_from_config
 
 from .llama import Llama, Rope
 
@@ -45,8 +45,7 @@ def read_llama(source: Path) -> Llama:
     """The model of the `config.json` in a directory; ValueError with one sentence if it asks for
     something that our blocks do not compute. The type of the weights is left to their files."""
     path = source / "config.json"
-    shape = read_config(path)
-    config = json.loads(path.read_text(encoding="utf-8"))
+    config = object_in(path, "a config.json")
     kind = KINDS.get(str(config.get("model_type")))
     if kind is None:
         raise ValueError(
@@ -57,6 +56,7 @@ def read_llama(source: Path) -> Llama:
         if (value := config.get(key)) is not None and value not in known:
             fix = f"only {known[0]!r} is known here" if known else "quantized weights are not known"
             raise ValueError(f"{key} in {path} is {_short(value)}: {fix}")
+    shape = model_from_config(config, name=source.name or path.stem)
     head_width = shape.head_width or kind.head_width or shape.hidden // shape.heads
     kv_heads = shape.kv_heads or shape.heads
     if head_width % 2:
