@@ -87,6 +87,8 @@ sys.meta_path.append(
     Aliases({"sim.models": "sim.planner.models", "sim.hardware": "sim.planner.hardware"})
 )
 
+__version__ = "0.1.0"
+
 __all__ = [
     "FAMILIES",
     "KINDS",
