@@ -153,7 +153,7 @@ def read_answers(kept: Path) -> Answers:
 
 
 def ask(tree: Path, names: Sequence[str], answers: Answers, kept: Path | None) -> None:
-    """Fill in what `tree` answers to the cases of these names, and write it to a file as it comes."""
+    """Fill in what `tree` answers to the cases of these names, writing it to a file as it comes."""
     process = subprocess.Popen(
         [sys.executable, str(Path(__file__).resolve()), "--serve", str(tree)],
         cwd=tree, env={**os.environ, **ENVIRONMENT, "PYTHONPATH": str(tree)},
