@@ -1,8 +1,9 @@
 # `make demo` and `make test` set up everything they need in .venv, on a fresh machine too.
 PYTHON ?= python3
 BIN := .venv/bin
+ALL := search,torch,plan,notebooks,docs,dev
 
-.PHONY: demo test check bench hunt fix gallery explore lab notebooks docs clean
+.PHONY: demo test quick check fix hunt bench bench-record gallery api explore lab notebooks docs lock clean
 
 # Profiled pass times of a 1.5B GPT on 8 A100s, in milliseconds: arXiv 2401.10241, behind its Table 5.
 demo: .venv/core  ## what every schedule does with the measured pass times of a published run
@@ -11,11 +12,11 @@ demo: .venv/core  ## what every schedule does with the measured pass times of a 
 	  --send 0.601 --unit ms --html out/demo.html --note "Profiled pass times of a 1.5B GPT \
 	on 8 A100s: Qi et al. 2024, arXiv 2401.10241, behind its Table 5."
 
-test: .venv/all  ## every test, doctest and notebook
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+test: .venv/all check  ## style, types, layers, every test, doctest and notebook: what CI runs
+	$(BIN)/python -m pytest -n 2 --dist worksteal --durations=15
 
-hunt: .venv/all  ## the property tests with new random cases, again and again until one fails
-	while HYPOTHESIS_PROFILE=hunt $(BIN)/python -m pytest -n 2 --dist worksteal -m hypothesis; do :; done
+quick: .venv/all check  ## a first answer within a minute: all but the tests marked slow
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
 check: .venv/all  ## style, types and layers
 	$(BIN)/ruff check .
@@ -27,8 +28,20 @@ fix: .venv/all  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+hunt: .venv/all  ## the property tests with new random cases, again and again until one fails
+	while HYPOTHESIS_PROFILE=hunt $(BIN)/python -m pytest -n 2 --dist worksteal -m hypothesis; do :; done
+
 bench: .venv/all  ## speed, as ratios within one run
 	@for file in tests/bench/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+bench-record: .venv/all  ## one line of ratios for tests/bench/history.jsonl
+	$(BIN)/python tests/bench/record.py
+
+gallery: .venv/core  ## docs/gallery.md, its pictures and the README's table, from the code
+	$(BIN)/python docs/gallery.py
+
+api: .venv/all  ## docs/public.txt, what is public, from the code
+	$(BIN)/python docs/public.py
 
 explore: .venv/lab  ## what if? a page with every knob, in the browser
 	$(BIN)/voila notebooks/explore.ipynb
@@ -39,12 +52,12 @@ lab: .venv/lab  ## the notebooks in JupyterLab
 notebooks: .venv/all  ## run all notebooks again, in place
 	$(BIN)/python docs/notebooks.py
 
-gallery: .venv/core  ## docs/gallery.md, its pictures and the README's table, from the code
-	$(BIN)/python docs/gallery.py
-
 docs: .venv/docs  ## site/index.html: README, gallery, a page per module
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 	@echo "open site/index.html"
+
+lock: .venv/core  ## constraints.txt: the newest versions within the ranges of pyproject.toml
+	$(BIN)/python .ci/lock.py $(ALL)
 
 clean:
 	rm -rf .venv out site
@@ -56,7 +69,7 @@ clean:
 	@touch $@
 
 .venv/all: .venv/core
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[search,torch,plan,notebooks,docs,dev]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[$(ALL)]"
 	@touch $@
 
 .venv/lab: .venv/core
