@@ -10,20 +10,20 @@ from types import FrameType
 from typing import Any
 
 
-class Held:
-    """What `held` gives. came: whether there was a Ctrl-C that had to wait."""
+class DeferredSigint:
+    """What `deferred_sigint` yields. came: whether there was a Ctrl-C that had to wait."""
 
     def __init__(self) -> None:
         self.came = False
         self._before: Any = None
 
     def note(self, number: int, frame: FrameType | None) -> None:
-        """The handler meanwhile."""
+        """The signal handler while Ctrl-C is deferred."""
         self.came = True
 
     @contextmanager
     def let_through(self) -> Iterator[None]:
-        """Inside, Ctrl-C does what it did before `held`: usually it raises KeyboardInterrupt."""
+        """Inside, Ctrl-C does what it did before it was deferred: usually KeyboardInterrupt."""
         if self._before is None:
             yield
             return
@@ -35,18 +35,18 @@ class Held:
 
 
 @contextmanager
-def held() -> Iterator[Held]:
-    """A block that Ctrl-C does not end, but for the parts in `let_through`.
+def deferred_sigint() -> Iterator[DeferredSigint]:
+    """A block that Ctrl-C does not end, except for the parts inside `let_through`.
 
-    Only the main thread is ever interrupted; elsewhere this does nothing.
+    Python delivers signals to the main thread only; in any other thread this does nothing.
     """
-    found = Held()
+    found = DeferredSigint()
     if not _main_thread():
         yield found
         return
     before = signal.signal(signal.SIGINT, found.note)
-    around = getattr(before, "__self__", None)  # one `held` in another lets through as one
-    found._before = around._before if isinstance(around, Held) else before
+    around = getattr(before, "__self__", None)  # of nested blocks, the outer one's handler counts
+    found._before = around._before if isinstance(around, DeferredSigint) else before
     try:
         yield found
     finally:
@@ -54,11 +54,11 @@ def held() -> Iterator[Held]:
 
 
 @contextmanager
-def deaf_children() -> Iterator[None]:
-    """Processes that are started inside never hear a Ctrl-C in the terminal, which goes to all.
+def children_ignore_sigint() -> Iterator[None]:
+    """Processes that are started inside ignore Ctrl-C, which a terminal sends to all of them.
 
-    What is ignored stays ignored in a child, from its first moment on. It is ignored here, too, so
-    be quick inside.
+    A child inherits that a signal is ignored, from its first moment on. This process ignores it
+    inside, too, so the block should be short.
     """
     if not _main_thread():
         yield

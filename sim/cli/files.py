@@ -89,9 +89,9 @@ def check(
 
     Exit code 0 and a summary, or 1 and the reason.
     """
+    from ..base.text import plural
     from ..metrics.metrics import peak_activations
     from ..metrics.summary import plain_numbers
-    from ..schedule.text import counted
 
     schedule = schedule_in(path)
     kinds = Counter(op.kind for order in schedule.orders for op in order)
@@ -113,9 +113,9 @@ def check(
     passes = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
     peaks = ", ".join(f"{peak:g}" for peak in found["peak_activations"])
     sizes = (
-        counted(schedule.n_devices, "device"),
-        counted(schedule.n_stages, "stage"),
-        counted(schedule.n_microbatches, "microbatch"),
+        plural(schedule.n_devices, "device"),
+        plural(schedule.n_stages, "stage"),
+        plural(schedule.n_microbatches, "microbatch"),
     )
     print(f"{path} can run: {', '.join(sizes)}")
     print(f"passes: {passes}")

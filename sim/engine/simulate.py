@@ -20,7 +20,7 @@ from typing import Any
 
 import simpy
 
-from ..base.collector import paused_collector
+from ..base.gc_pause import gc_pause
 from ..base.numbers import Number, checked, checked_type, checked_whole, plus
 from ..base.progress import bar
 from ..schedule.ir import Schedule
@@ -40,7 +40,7 @@ MOST_JITTER = 3
 """Beyond it, one pass would often take as long as all others together."""
 
 
-@paused_collector()
+@gc_pause()
 def simulate(
     schedule: Schedule,
     costs: Costs,

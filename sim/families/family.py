@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..base.collector import paused_collector
+from ..base.gc_pause import gc_pause
 from ..base.numbers import checked_whole
 from ..schedule.clock import Clock
 from ..schedule.ir import Schedule
@@ -37,7 +37,7 @@ class Family:
     exact_when: str = "True"
     options: tuple[str, ...] = ()
 
-    @paused_collector()
+    @gc_pause()
     def __call__(self, n_devices: int, n_microbatches: int, **options: Any) -> Schedule:
         """The schedule; ValueError with one sentence if the rule cannot serve these numbers.
 

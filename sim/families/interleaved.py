@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from itertools import chain
 
+from ..base.text import plural
 from ..schedule.ir import Kind, Op, Schedule
-from ..schedule.text import counted
 from .family import Family
 from .subset import first_microbatches
 
@@ -65,7 +65,7 @@ def check_group(name: str, p: int, m: int, *, v: int, size: int, slices: int = 1
         least = -(-(p - 1) // slices) * slices
         raise ValueError(
             f"{name}: group_size is {size * slices} on {p} devices, which serves at most "
-            f"{counted(most, 'microbatch')}, not {m}: make it at least {least}"
+            f"{plural(most, 'microbatch')}, not {m}: make it at least {least}"
         )
 
 

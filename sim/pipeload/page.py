@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..base.text import plural
 from ..engine.trace import Trace
-from ..schedule.text import counted
 from ..show.pages import Cell, chart_page, typed
 from .disk import Disk
 from .layers import StreamedModel
@@ -41,7 +41,7 @@ def pipeload_page(
     traces = {}
     for row in rows:
         limit, loaders = row["memory_limit"], row["loaders"]
-        label = f"{limit:,} bytes, {counted(loaders, 'loader')}"
+        label = f"{limit:,} bytes, {plural(loaders, 'loader')}"
         traces[label] = stream(model, loaders=loaders, memory_limit=limit, disk=disk)
     table: list[dict[str, Cell]] = [
         {HEADS.get(name, name): _cell(name, value) for name, value in row.items()} for row in rows

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from ..base.interrupts import held
+from ..base.interrupts import deferred_sigint
 from ..cli.setting import check_writable, write_text
 from .configurations import Space
 from .cost_model import efficiency_of, read_profile
@@ -112,7 +112,7 @@ def plan_command(
         schedules=tuple(_words(schedules)), recompute=cast(Any, tuple(_words(recompute))),
         zero=_sizes(zero, "zero"), attention=cast(Any, attention),
     )  # fmt: skip
-    with held() as ctrl_c:  # what the search has found is shown, whenever Ctrl-C comes
+    with deferred_sigint() as ctrl_c:  # what the search has found is shown, whenever Ctrl-C comes
         table = plan(
             problem.model, machine, sequence=sequence, batch=batch, space=space,
             efficiency=efficiency, top=top, clock=problem.clock, cut=problem.cut,

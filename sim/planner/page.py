@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..base.text import plural
 from ..metrics.summary import outcome
-from ..schedule.text import counted
 from ..show.pages import told
 from ..show.report import page
 from .problem import Problem
@@ -30,10 +30,10 @@ def row_page(problem: Problem, row: Any, *, command: str = "") -> str:
     facts |= told({WORDS.get(name, name): _written(row[name]) for name in FACTS})
     few = played.n_microbatches
     note = "" if few == whole.n_microbatches else (
-        f"Played here with {counted(few, 'microbatch')} instead of {whole.n_microbatches}, to be "
+        f"Played here with {plural(few, 'microbatch')} instead of {whole.n_microbatches}, to be "
         "looked at: clocks and bubbles below are of those, speed and memory above of all."
     )  # fmt: skip
-    devices = counted(whole.n_devices, "device")
+    devices = plural(whole.n_devices, "device")
     title = f"{problem.model.name} on {devices}: {whole.schedule}, row {row['rank']} of the plan"
     return page([(found, trace)], title=title, facts=facts, unit="s", note=note, command=command)
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..base.extras import imported
-from ..base.interrupts import deaf_children, held
+from ..base.interrupts import children_ignore_sigint, deferred_sigint
 from ..base.progress import bar
 from ..schedule.clock import Clock
 from .configurations import Space, configurations
@@ -94,7 +94,7 @@ def plan(
     checked_question(problem, space, sequence, batch, top, jobs)
     store = Store(results, question_of(problem))
     rows: dict[str, Row] = {}
-    with held() as ctrl_c:
+    with deferred_sigint() as ctrl_c:
         try:
             with ctrl_c.let_through():
                 legal = _legal(problem, space, sequence, batch, rows)
@@ -247,7 +247,7 @@ def _spread(
     if type(backend).__name__ != "LokyBackend":  # processes that are not ours
         yield from joblib.Parallel(n_jobs=workers)(tasks)
         return
-    with deaf_children():
+    with children_ignore_sigint():
         coming = joblib.Parallel(n_jobs=workers, return_as="generator")(tasks)
     yield from coming
 

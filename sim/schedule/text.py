@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from ..base.numbers import checked_type
+from ..base.text import plural
 from .ir import Kind, Op, Schedule, steps
 
 
@@ -16,8 +17,8 @@ def grid(schedule: Schedule, *, mark: tuple[int, int] | None = None, width: int 
     checked_type(schedule, Schedule, "FAMILIES[name](p, m) makes one")
     brief = schedule.n_stages == schedule.n_devices
     lines = [
-        f"{schedule.name}: {counted(schedule.n_devices, 'device')}, "
-        f"{counted(schedule.n_stages, 'stage')}, {counted(schedule.n_microbatches, 'microbatch')}"
+        f"{schedule.name}: {plural(schedule.n_devices, 'device')}, "
+        f"{plural(schedule.n_stages, 'stage')}, {plural(schedule.n_microbatches, 'microbatch')}"
         + (f", {schedule.n_slices} slices" if schedule.n_slices > 1 else "")
     ]
     margin = len(str(max(schedule.n_devices - 1, 0)))
@@ -34,12 +35,6 @@ def grid(schedule: Schedule, *, mark: tuple[int, int] | None = None, width: int 
             text = ([" ..."] if before and text else []) + text + ([" ..."] if after else [])
         lines.append(f"device {device:{margin}d} |{''.join(text)}")
     return "\n".join(lines)
-
-
-def counted(n: int, noun: str) -> str:
-    """A number of things in words: 1 device, 2 devices, 3 microbatches."""
-    plural = "es" if noun.endswith("ch") else "s"
-    return f"{n} {noun}{'' if n == 1 else plural}"
 
 
 _OP = re.compile(

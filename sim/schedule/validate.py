@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..base.collector import paused_collector
+from ..base.gc_pause import gc_pause
 from ..base.numbers import checked_type
 from .ir import Schedule
 from .rules import RULES, Rule
@@ -50,7 +50,7 @@ class InvalidSchedule(ValueError):
         return f"{self.sentence}\n{grid(self.schedule, mark=mark)}"
 
 
-@paused_collector()
+@gc_pause()
 def validate(schedule: Schedule, *, rules: Sequence[Rule] = RULES) -> None:
     """InvalidSchedule for the first of the `rules` that `schedule` breaks; else None."""
     checked_type(schedule, Schedule, "FAMILIES[name](p, m) makes one")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..base.numbers import Number
+from ..base.text import number_text
 from ..engine.trace import Trace, checked_trace
 from ..schedule.ir import Op
 from .palette import KIND_NAMES
@@ -74,18 +75,6 @@ def fitted(rows: pd.DataFrame, pixels: float) -> Any:
     return np.where(fits, label, np.where(short_fits, short, ""))
 
 
-def number(value: Any) -> str:
-    """A number as people write it: grouped whole numbers, six digits otherwise.
-
-    >>> number(1234567), number(0.1234567), number(12.0)
-    ('1,234,567', '0.123457', '12')
-    """
-    value = float(value)
-    if value.is_integer():
-        return f"{int(value):,}"
-    return f"{value:,.1f}" if abs(value) >= 1e5 else f"{value:,.6g}"
-
-
 def _is_window(window: Any) -> bool:
     """A pair of numbers, the first one smaller."""
     try:
@@ -132,18 +121,18 @@ def _hovers(ops: pd.DataFrame, *, several: bool) -> list[str]:
         text = f"<b>{Op(kind, stage, microbatch, part)}</b> {KIND_NAMES[kind]} on device {device}"
         text += f" and {many - 1} more in one kernel" if many > 1 else ""
         text += f", iteration {iteration}" if several else ""
-        text += f"<br>{number(start)} to {number(end)}, takes {number(end - start)}"
+        text += f"<br>{number_text(start)} to {number_text(end)}, takes {number_text(end - start)}"
         if source and arrived > start - before:
-            text += f"<br>waited {number(before)} for {source}" + _way(written, arrived)
+            text += f"<br>waited {number_text(before)} for {source}" + _way(written, arrived)
         elif source:
             text += f"<br>input {source}" + _way(written, arrived)
         elif before:
-            text += f"<br>idle {number(before)} before"
+            text += f"<br>idle {number_text(before)} before"
         texts.append(text)
     return texts
 
 
 def _way(written: float, arrived: float) -> str:
     if written == arrived:
-        return f" (here at {number(arrived)})"
-    return f" (written {number(written)}, here {number(arrived)})"
+        return f" (here at {number_text(arrived)})"
+    return f" (written {number_text(written)}, here {number_text(arrived)})"

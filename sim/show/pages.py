@@ -16,7 +16,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .bars import number
+from ..base.text import number_text
 from .plot import figure_json, plotly_script
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def in_script(text: str) -> str:
 
 
 def _words(value: Any) -> str:
-    return number(value) if isinstance(value, float) else str(value)
+    return number_text(value) if isinstance(value, float) else str(value)
 
 
 def _place(figure: go.Figure, label: str) -> str:
@@ -190,4 +190,4 @@ def _cell(value: Cell) -> str:
         return f"<td>{escape(value)}</td>"
     if isinstance(value, tuple):
         return cell(value[0], escape(value[1]))
-    return "<td></td>" if value is None else cell(value, number(value))
+    return "<td></td>" if value is None else cell(value, number_text(value))

@@ -14,10 +14,9 @@ from html import escape
 from typing import Any
 
 from ..base.numbers import Number
+from ..base.text import number_text, plural
 from ..engine.trace import Trace
 from ..metrics.metrics import idle_account
-from ..schedule.text import counted
-from .bars import number
 from .pages import cell, filled, head, picker, scrolled, shell
 from .plot import comparison, figure_json, gantt, idle, memory_curve
 from .style import byte_unit
@@ -61,7 +60,7 @@ def page(
         "comparison": _comparison_figures([found for found, _ in good]) if several else {},
         "schedules": [_schedule(found, trace, unit=unit) for found, trace in good],
     }
-    sizes = counted(first["devices"], "device"), counted(first["microbatches"], "microbatch")
+    sizes = plural(first["devices"], "device"), plural(first["microbatches"], "microbatch")
     where = ", ".join(sizes)
     main = filled(
         "page.html",
@@ -105,21 +104,25 @@ def _cards(found: Found, unit: str) -> list[tuple[str, str, str]]:
     cards = [
         (
             CLOCK_NAMES[clock],
-            number(found[clock]) + ends,
+            number_text(found[clock]) + ends,
             f"bubble {found[f'bubble_{clock}']:.2%}",
         )
         for clock in CLOCK_NAMES
     ]
     peaks = found["peak_activations"]
-    cards.append(("peak activations", number(max(peaks)), f"shares; least {number(min(peaks))}"))
+    cards.append(
+        ("peak activations", number_text(max(peaks)), f"shares; least {number_text(min(peaks))}")
+    )
     if any(found["peak_bytes"]):
         most = max(found["peak_bytes"])
         name, scale = byte_unit(most)
-        more = f"{number(most)} bytes" if scale > 1 else ""
-        cards.append(("peak memory", f"{number(most / scale)} {name}", more))
+        more = f"{number_text(most)} bytes" if scale > 1 else ""
+        cards.append(("peak memory", f"{number_text(most / scale)} {name}", more))
     if found["gap"] is not None:
         name = f"lower bound, {CLOCK_NAMES[found['clock']]}"
-        cards.append((name, number(found["lower_bound"]) + ends, f"{found['gap']:.2%} above it"))
+        cards.append(
+            (name, number_text(found["lower_bound"]) + ends, f"{found['gap']:.2%} above it")
+        )
     return cards
 
 
@@ -193,14 +196,14 @@ def _table(found: Sequence[Found]) -> str:
         cells = f"<td><button>{escape(row['schedule'])}</button></td>"
         for clock in CLOCK_NAMES:
             share = row[f"bubble_{clock}"]
-            cells += cell(row[clock], number(row[clock]))
+            cells += cell(row[clock], number_text(row[clock]))
             width = max(0.0, min(1.0, share / most)) * 100
             meter = f'<span class="meter"><i style="width:{width:.1f}%"></i></span>'
             cells += cell(share, f"{share:.2%}{meter}")
         peak = max(row["peak_activations"])
-        cells += cell(peak, number(peak))
+        cells += cell(peak, number_text(peak))
         if in_bytes:
-            cells += cell(max(row["peak_bytes"]), number(max(row["peak_bytes"])))
+            cells += cell(max(row["peak_bytes"]), number_text(max(row["peak_bytes"])))
         if bounded:
             gap = row["gap"]
             cells += cell(1e9 if gap is None else gap, "-" if gap is None else f"{gap:.2%}")

@@ -10,8 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ..schedule.text import counted
-from .bars import number
+from ..base.text import number_text, plural
 from .style import byte_unit, with_unit
 
 Found = Mapping[str, Any]
@@ -27,8 +26,8 @@ def show(picture: RenderableType) -> None:
 def simulated(found: Found, *, unit: str = "") -> RenderableType:
     """One schedule: both clocks, both bubbles, the bound, and a row per device."""
     head = Text(
-        f"{found['schedule']}: {counted(found['devices'], 'device')}, "
-        f"{counted(found['stages'], 'stage')}, {counted(found['microbatches'], 'microbatch')}",
+        f"{found['schedule']}: {plural(found['devices'], 'device')}, "
+        f"{plural(found['stages'], 'stage')}, {plural(found['microbatches'], 'microbatch')}",
         style="bold",
     )
     facts = Table.grid(padding=(0, 2))
@@ -44,7 +43,7 @@ def simulated(found: Found, *, unit: str = "") -> RenderableType:
         )
     times = found.get("iteration_times")
     if times:
-        facts.add_row("iterations", "", ", ".join(map(number, times)))
+        facts.add_row("iterations", "", ", ".join(map(number_text, times)))
     return Group(head, facts, _devices(found, unit))
 
 
@@ -61,11 +60,11 @@ def compared(rows: Sequence[Found], *, unit: str = "") -> RenderableType:
     for row in sorted(good, key=lambda row: (row[clock], max(row["peak_activations"]))):
         cells = [
             row["schedule"],
-            number(row["makespan"]),
+            number_text(row["makespan"]),
             f"{row['bubble_makespan']:.2%}",
-            number(row["longest_stage"]),
+            number_text(row["longest_stage"]),
             f"{row['bubble_longest_stage']:.2%}",
-            number(max(row["peak_activations"])),
+            number_text(max(row["peak_activations"])),
             *([_short(max(row["peak_bytes"]) / scale)] if largest else []),
             "-" if row["gap"] is None else f"{row['gap']:.2%}",
         ]
@@ -129,7 +128,7 @@ def _devices(found: Found, unit: str) -> Table:
         cells = [device, row["busy"], row["idle"], *(row[name] for name in reasons),
                  found["peak_activations"][device]]  # fmt: skip
         held = [_short(found["peak_bytes"][device] / scale)] if largest else []
-        table.add_row(*map(number, cells), *held)
+        table.add_row(*map(number_text, cells), *held)
     return table
 
 
@@ -159,11 +158,11 @@ def _columns() -> int:
 
 def _short(value: float) -> str:
     """Four digits: enough for memory in a unit that suits it."""
-    return number(value) if float(value).is_integer() else f"{value:,.4g}"
+    return number_text(value) if float(value).is_integer() else f"{value:,.4g}"
 
 
 def _timed(value: Any, unit: str) -> str:
-    return f"{number(value)} {unit}".rstrip()
+    return f"{number_text(value)} {unit}".rstrip()
 
 
 def _clock(found: Found) -> str:

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...base.collector import paused_collector
+from ...base.gc_pause import gc_pause
 from ...base.numbers import checked_whole
 from ...schedule.ir import Op, Schedule
 from .block import Block, collision, crowded, repeated, settled_weights, v_placement
@@ -86,7 +86,7 @@ def check(block: Block) -> None:
         raise ValueError(complaint)
 
 
-@paused_collector()
+@gc_pause()
 def schedule(block: Block, n_microbatches: int, *, limit: int | None = None) -> Schedule:
     """The block repeated for all microbatches, with warm-up and cool-down drawn together.
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ...base.text import plural
 from ...schedule.clock import Clock
-from ...schedule.text import counted
 from ...show.labels import label_places, merged, outside, usual_range
 from ...show.pages import Cell, chart_page, share
 from ...show.style import ACCENT, GREY, corner, layout, room_for_legend, with_unit
@@ -45,7 +45,7 @@ def pareto_page(
     command: str = "",
 ) -> str:
     """The page of what `pareto` found; sizes: devices and microbatches."""
-    where = f"{counted(sizes[0], 'device')}, {counted(sizes[1], 'microbatch')}"
+    where = f"{plural(sizes[0], 'device')}, {plural(sizes[1], 'microbatch')}"
     heading = "Bubble and interval against the memory limit"
     return chart_page(
         f"Time against memory: {where}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from ...base.numbers import Number
-from ..bars import number
+from ...base.text import number_text
 from .setting import Facts, Played
 
 CLOCKS = {"makespan": "makespan", "longest_stage": "longest stage"}
@@ -29,13 +29,13 @@ def facts_html(now: Played, pinned: Played | None = None) -> str:
     heads = [now.setting.family] + ([f"pinned: {pinned.setting.family}"] if pinned else [])
     rows: list[Row] = []
     for clock, name in CLOCKS.items():
-        rows.append((name, [*(number(getattr(one, clock)) for one in columns)]))
+        rows.append((name, [*(number_text(getattr(one, clock)) for one in columns)]))
         rows.append(("its bubble", [f"{getattr(one, f'bubble_{clock}'):.2%}" for one in columns]))
         rows.append(("its lower bound", [_bound(one, clock) for one in columns]))
         rows.append(("above it", [_above(one, clock) for one in columns]))
         if pinned:
             rows.append(("now / pinned", [_ratio(*(getattr(one, clock) for one in columns))]))
-    rows.append(("peak, in shares", [number(one.peak) for one in columns]))
+    rows.append(("peak, in shares", [number_text(one.peak) for one in columns]))
     main = {*CLOCKS.values(), "peak, in shares"}
     return (
         STYLE
@@ -59,7 +59,7 @@ def message_html(sentence: str) -> str:
 
 def _bound(facts: Facts, clock: str) -> str:
     bound = getattr(facts, f"lower_bound_{clock}")
-    return "nothing fits" if bound is None else number(bound)
+    return "nothing fits" if bound is None else number_text(bound)
 
 
 def _above(facts: Facts, clock: str) -> str:

@@ -27,13 +27,13 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from ...base.numbers import Number, checked
+from ...base.text import number_text
 from ...engine.costs import Costs
 from ...engine.simulate import simulate
 from ...engine.trace import Trace
 from ...families import FAMILIES
 from ...metrics.metrics import busy, longest_stage, makespan, peak_activations
 from ...schedule.ir import Schedule
-from ..bars import number
 
 MOST_PASSES = 12_000
 """Beyond this a time line is neither drawn at once nor readable."""
@@ -177,16 +177,16 @@ def _complaint(schedule: Schedule, limit: Number | None) -> str:
         return ""
     if limit < LEAST:
         return (
-            f"nothing fits into a memory limit of {number(limit)} shares: the smallest that can be "
-            f"met is {LEAST}, one microbatch at a time"
+            f"nothing fits into a memory limit of {number_text(limit)} shares: the smallest that "
+            f"can be met is {LEAST}, one microbatch at a time"
         )
     over = [str(device) for device, peak in enumerate(peaks) if peak > limit]
     where = f"device {over[0]}" if len(over) == 1 else f"devices {', '.join(over)}"
     where = f"{len(over)} of {len(peaks)} devices" if len(over) > 5 else where
     where = "every device" if len(over) == len(peaks) > 1 else where
     return (
-        f"{schedule.name} keeps up to {number(max(peaks))} activations alive, more than the memory "
-        f"limit of {number(limit)} on {where}: choose a family with a lower peak"
+        f"{schedule.name} keeps up to {number_text(max(peaks))} activations alive, more than the "
+        f"memory limit of {number_text(limit)} on {where}: choose a family with a lower peak"
     )
 
 

@@ -15,7 +15,7 @@ except ImportError as error:
     ) from None
 import plotly.graph_objects as go
 
-from ...base.collector import paused_collector
+from ...base.gc_pause import gc_pause
 from ...base.numbers import Number
 from ...families import FAMILIES
 from ..plot import gantt, memory_curve
@@ -134,7 +134,7 @@ def explore(
     return explorer
 
 
-@paused_collector()
+@gc_pause()
 def update(explorer: Explorer) -> None:
     """Plays what the widgets say and shows it; one sentence instead of pictures where it cannot."""
     options = FAMILIES[explorer.controls["family"].value].options

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 import sim
 from sim import Op
-from sim.base.interrupts import deaf_children, held
+from sim.base.interrupts import children_ignore_sigint, deferred_sigint
 from sim.planner import (
     DEFAULT_SCHEDULES,
     Orders,
@@ -253,12 +253,12 @@ def test_ctrl_c_in_a_terminal_keeps_what_is_done(tmp_path: Path, jobs: str) -> N
     assert counts.get("simulated", 0) + counts.get("memory", 0) >= len(kept) > 10
 
 
-def test_ctrl_c_waits_where_it_is_held_and_ends_what_it_may() -> None:
+def test_ctrl_c_waits_where_it_is_deferred_and_ends_what_it_may() -> None:
     seen = []
-    with held() as outer:
+    with deferred_sigint() as outer:
         os.kill(os.getpid(), signal.SIGINT)
         assert outer.came
-        with held() as inner:
+        with deferred_sigint() as inner:
             try:
                 with inner.let_through():
                     os.kill(os.getpid(), signal.SIGINT)
@@ -270,9 +270,9 @@ def test_ctrl_c_waits_where_it_is_held_and_ends_what_it_may() -> None:
     assert seen == ["let through"]
 
 
-def test_children_started_deaf_stay_deaf() -> None:
+def test_children_go_on_ignoring_ctrl_c() -> None:
     wait = [sys.executable, "-c", "input(); print('still here')"]
-    with deaf_children():
+    with children_ignore_sigint():
         child = subprocess.Popen(
             wait, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
         )

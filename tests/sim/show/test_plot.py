@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 import sim
 import sim.search
-from sim.show.bars import LETTER, bars, fitted, number
+from sim.base.text import number_text
+from sim.show.bars import LETTER, bars, fitted
 from sim.show.labels import PLACES, label_places, pareto_front, usual_range
 from sim.show.palette import DARK_PAPER, PAPER, TONES, contrast, shade
 from sim.show.svg_chart import APART
@@ -321,7 +322,7 @@ def test_labels_read_on_every_shade(n_chunks: int) -> None:
     [(1234567, "1,234,567"), (0.1, "0.1"), (1194193.5, "1,194,193.5"), (2.0, "2")],
 )
 def test_numbers_are_written_as_people_do(value: float, text: str) -> None:
-    assert number(value) == text
+    assert number_text(value) == text
 
 
 def test_a_long_curve_is_thinned_without_losing_its_peak() -> None:

@@ -1,4 +1,4 @@
-"""Python's cycle collector, out of the way while millions of small tuples are made and kept."""
+"""Pauses Python's cycle collector while millions of small tuples are made and kept."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def paused_collector() -> Iterator[None]:
-    """No cycle collection inside; it goes on afterwards if it was on before.
+def gc_pause() -> Iterator[None]:
+    """No cycle collection inside; it is switched on again if it was on before.
 
     Tuples of tuples hold no cycles, but the collector walks them again and again: with it a play of
     131,072 passes takes more than twice as long.

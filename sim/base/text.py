@@ -1,0 +1,27 @@
+"""Counts and numbers as people write them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def plural(n: int, noun: str) -> str:
+    """A number of things, with the noun in the form that it takes.
+
+    >>> plural(1, "device"), plural(2, "device"), plural(3, "microbatch")
+    ('1 device', '2 devices', '3 microbatches')
+    """
+    ending = "es" if noun.endswith("ch") else "s"
+    return f"{n} {noun}{'' if n == 1 else ending}"
+
+
+def number_text(value: Any) -> str:
+    """A number: thousands are grouped, and one that is not whole has six digits.
+
+    >>> number_text(1234567), number_text(0.1234567), number_text(12.0)
+    ('1,234,567', '0.123457', '12')
+    """
+    value = float(value)
+    if value.is_integer():
+        return f"{int(value):,}"
+    return f"{value:,.1f}" if abs(value) >= 1e5 else f"{value:,.6g}"
