@@ -10,7 +10,7 @@ from pathlib import Path
 
 import sim
 from sim.families.blocks.build import Block, lifespan
-from sim.show.as_drawn import drawn
+from sim.show.as_drawn import as_drawn
 
 HOME = Path(__file__).resolve().parent
 P, M = 4, 8
@@ -67,8 +67,8 @@ def block_of(name: str) -> Block | None:
 def block_picture(block: Block) -> str:
     """One microbatch, and a few of them, in the cells where the block puts them."""
     traces = {
-        f"one microbatch, alive for up to {max(lifespan(block))} cells": drawn(block),
-        f"the next begins every {block.interval} cells": drawn(block, 4),
+        f"one microbatch, alive for up to {max(lifespan(block))} cells": as_drawn(block),
+        f"the next begins every {block.interval} cells": as_drawn(block, 4),
     }
     return sim.gantt_svg(traces) + "\n"
 

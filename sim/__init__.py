@@ -56,8 +56,9 @@ if TYPE_CHECKING:
     from . import testing as testing
     from .metrics.perfetto import write_perfetto
     from .schedule.torch_csv import read_torch_csv, write_torch_csv
+    from .show.comparison import comparison
     from .show.explorer import explore as explore
-    from .show.plot import comparison, gantt, idle, memory_curve
+    from .show.plot import gantt, idle, memory_curve
     from .show.svg_chart import chart_svg
     from .show.svg_timeline import gantt_svg
 
@@ -73,7 +74,7 @@ _ON_FIRST_USE = {
     "gantt": "show.plot:gantt",
     "gantt_svg": "show.svg_timeline:gantt_svg",
     "memory_curve": "show.plot:memory_curve",
-    "comparison": "show.plot:comparison",
+    "comparison": "show.comparison:comparison",
     "idle": "show.plot:idle",
     "write_perfetto": "metrics.perfetto:write_perfetto",
     "read_torch_csv": "schedule.torch_csv:read_torch_csv",

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ..bounds.lower_bound import lower_bound, steady_interval
     from .evaluation import Evaluation, evaluate
+    from .pareto_front.figure import pareto_figure
     from .pareto_front.front import pareto
-    from .pareto_front.page import pareto_figure
     from .periodic.smallest_interval import ComputedBlock, smallest_interval
     from .portfolio import SearchResult, search
 
@@ -23,7 +23,7 @@ _HOME = {
     "evaluate": "sim.search.evaluation",
     "lower_bound": "sim.bounds.lower_bound",
     "pareto": "sim.search.pareto_front.front",
-    "pareto_figure": "sim.search.pareto_front.page",
+    "pareto_figure": "sim.search.pareto_front.figure",
     "search": "sim.search.portfolio",
     "smallest_interval": "sim.search.periodic.smallest_interval",
     "steady_interval": "sim.bounds.lower_bound",

@@ -2,7 +2,7 @@
 
 >>> from sim.families.blocks.build import Block
 >>> block = Block(placement=(0, 1), offsets={"F": (0, 1), "B": (4, 2)}, interval=3, name="mine")
->>> trace = drawn(block, 2)
+>>> trace = as_drawn(block, 2)
 >>> [(row.kind, row.microbatch, row.start) for row in trace.ops.itertuples() if row.device == 1]
 [('F', 0, 1), ('B', 0, 2), ('W', 0, 3), ('F', 1, 4), ('B', 1, 5), ('W', 1, 6)]
 """
@@ -17,7 +17,7 @@ from ..families.blocks.build import check
 from ..schedule.ir import Schedule
 
 
-def drawn(block: Block, n_microbatches: int = 1) -> Trace:
+def as_drawn(block: Block, n_microbatches: int = 1) -> Trace:
     """The block repeated as it stands, as a trace that `gantt` and `gantt_svg` can draw.
 
     Times are cells, from the first pass on. Floating W's lie where they settle when the block

@@ -1,16 +1,19 @@
-"""Many schedules in one picture: who is beaten by whom, and where every name fits."""
+"""Many named points in one picture: which axes show most of them, and where every name fits."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+Point = tuple[float, float]
+Ranges = tuple[tuple[float, float], tuple[float, float]]
+"""Where the axes begin and end: x, then y."""
 Box = tuple[float, float, float, float]
-"""Left, low, right, high in pixels."""
+"""Left, lower, right and upper edge in pixels."""
 
 PLACES: dict[str, tuple[float, float, float]] = {
     "top center": (-0.5, 0, 6),
@@ -23,32 +26,22 @@ PLACES: dict[str, tuple[float, float, float]] = {
     "bottom left": (-1, -3, -19),
 }
 """plotly's text positions: shift in label widths, in pixels sideways, and upwards."""
-LETTER, LINE, DOT, PIECE = 6.4, 14, 6, 4
+LETTER_WIDTH, LINE_HEIGHT, DOT_RADIUS = 6.4, 14, 6
+PIECE = 4
+"""Pixels of a slanted line, sideways or upwards, that one box may cover."""
 MOST_NAMES = 3
-"""In one label, or one more; of others the label tells how many."""
+"""In one label, or one more than that; a label of more schedules says how many are left out."""
 
 
-def pareto_front(x: Any, y: Any) -> Any:
-    """Which points no other one beats: as small in both, and smaller in one; shape `(n,)`.
-
-    >>> pareto_front([1, 2, 2, 3], [9, 5, 6, 5]).tolist()
-    [True, True, False, False]
-    """
-    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
-    no_worse = (x[:, None] <= x) & (y[:, None] <= y)
-    better = (x[:, None] < x) | (y[:, None] < y)
-    return ~(no_worse & better).any(axis=0)
-
-
-def merged(x: Sequence[float], y: Sequence[float], names: Sequence[str]) -> list[str]:
+def merged_labels(x: Sequence[float], y: Sequence[float], names: Sequence[str]) -> list[str]:
     """One label per spot: schedules that coincide share the first one's, the others have "".
 
-    >>> merged([1, 1, 2], [5, 5, 6], ["a", "b", "c"])
+    >>> merged_labels([1, 1, 2], [5, 5, 6], ["a", "b", "c"])
     ['a, b', '', 'c']
-    >>> merged([1] * 6, [5] * 6, ["a", "b", "c", "d", "e", "f"])[0]
+    >>> merged_labels([1] * 6, [5] * 6, ["a", "b", "c", "d", "e", "f"])[0]
     'a, b, c and 3 more'
     """
-    spots: dict[tuple[float, float], list[int]] = {}
+    spots: dict[Point, list[int]] = {}
     for i, spot in enumerate(zip(x, y, strict=True)):
         spots.setdefault((round(spot[0], 9), round(spot[1], 9)), []).append(i)
     labels = [""] * len(names)
@@ -59,39 +52,58 @@ def merged(x: Sequence[float], y: Sequence[float], names: Sequence[str]) -> list
     return labels
 
 
+def in_pixels(
+    points: Iterable[tuple[float, float]], ranges: Ranges, size: tuple[int, int]
+) -> list[Point]:
+    """Where points lie on a plot of `size` pixels whose axes show `ranges`.
+
+    >>> in_pixels([(5, 1)], ((0, 10), (0, 2)), (600, 300))
+    [(300.0, 150.0)]
+    """
+    (left, right), (low, high) = ranges
+    return [
+        ((x - left) / (right - left) * size[0], (y - low) / (high - low) * size[1])
+        for x, y in points
+    ]
+
+
 def label_places(
-    points: Sequence[tuple[float, float]],
+    points: Sequence[Point],
     labels: Sequence[str],
     size: tuple[int, int],
     *,
-    curves: Sequence[Sequence[tuple[float, float]]] = (),
+    order: Sequence[int] | None = None,
+    curves: Sequence[Sequence[Point]] = (),
 ) -> list[str]:
     """Where each label goes so that it covers no other label or point; "" where it fits nowhere.
 
-    points: in pixels from the lower left corner of the plot, the most important first. size: of the
-    plot. curves: corners of the lines that labels keep off if they can.
+    points: in pixels from the lower left corner of the plot (see `in_pixels`). size: of the plot.
+    order: indices of the labels, the most important one first; without it they are served as they
+        come. curves: corners of the lines that labels keep off if they can.
     Greedy: every label takes the first free one of `PLACES`.
     """
-    dots: list[Box] = [(x - DOT, y - DOT, x + DOT, y + DOT) for x, y in points]
+    dots = [_around(point) for point in points]
     lines = [box for corners in curves for ends in pairwise(corners) for box in _along(*ends)]
     taken: list[Box] = []
-    places = []
-    for i, ((x, y), label) in enumerate(zip(points, labels, strict=True)):
+    places = [""] * len(points)
+    for i in range(len(points)) if order is None else order:
+        if not labels[i]:
+            continue
         solid = [*dots[:i], *dots[i + 1 :], *taken]
-        boxes = {place: _box(x, y, len(label), place) for place in PLACES} if label else {}
+        boxes = {place: _box(points[i], len(labels[i]), place) for place in PLACES}
         free = [
             place
             for place, box in boxes.items()
             if _inside(box, size) and not any(_meet(box, other) for other in solid)
         ]
         clear = [place for place in free if not any(_meet(boxes[place], line) for line in lines)]
-        places.append(next(iter(clear or free), ""))
-        if places[-1]:
-            taken.append(boxes[places[-1]])
+        places[i] = next(iter(clear or free), "")
+        if places[i]:
+            taken.append(boxes[places[i]])
     return places
 
 
-def stairs(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+def stairs(points: Sequence[Point]) -> list[Point]:
     """The corners of a line that keeps its height until the next point.
 
     >>> stairs([(0, 5), (2, 3)])
@@ -103,12 +115,12 @@ def stairs(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     return found
 
 
-def usual_range(values: Any) -> tuple[float, float]:
+def axis_range(values: Any) -> tuple[float, float]:
     """Where an axis should begin and end to show most of `values` well.
 
     One more than four times as far out as three quarters of them stays outside.
 
-    >>> usual_range([10, 11, 12, 13, 90])
+    >>> axis_range([10, 11, 12, 13, 90])
     (9.64, 13.36)
     """
     values = np.sort(np.asarray(values, dtype=float))
@@ -120,15 +132,15 @@ def usual_range(values: Any) -> tuple[float, float]:
     return round(float(low - pad), 9), round(float(inner[-1] + pad), 9)
 
 
-def outside(
+def outside_note(
     names: Sequence[str],
     x: Any,
     y: Any,
-    ranges: tuple[tuple[float, float], tuple[float, float]],
+    ranges: Ranges,
 ) -> str:
     """What lies beyond the upper ends of the axes, a line each; y is a bubble in percent.
 
-    >>> outside(["a", "b"], [1, 9], [5, 6], ((0, 2), (0, 10)))
+    >>> outside_note(["a", "b"], [1, 9], [5, 6], ((0, 2), (0, 10)))
     'beyond the axes:<br>b (6 %, 9 shares)'
     """
     lines = [
@@ -139,14 +151,19 @@ def outside(
     return "<br>".join(["beyond the axes:", *lines]) if lines else ""
 
 
-def _box(x: float, y: float, letters: int, place: str) -> Box:
+def _around(point: Point) -> Box:
+    x, y = point
+    return x - DOT_RADIUS, y - DOT_RADIUS, x + DOT_RADIUS, y + DOT_RADIUS
+
+
+def _box(point: Point, letters: int, place: str) -> Box:
     widths, aside, up = PLACES[place]
-    wide = LETTER * letters + 4
-    left, low = x + widths * wide + aside, y + up
-    return left, low, left + wide, low + LINE
+    wide = LETTER_WIDTH * letters + 4
+    left, low = point[0] + widths * wide + aside, point[1] + up
+    return left, low, left + wide, low + LINE_HEIGHT
 
 
-def _along(start: tuple[float, float], end: tuple[float, float]) -> list[Box]:
+def _along(start: Point, end: Point) -> list[Box]:
     """Small boxes that cover a straight line."""
     (x, y), (to_x, to_y) = start, end
     wide, high = to_x - x, to_y - y

@@ -1,4 +1,4 @@
-"""Pictures of a trace: time line, memory, idle time; and of many schedules: bubble against memory.
+"""Pictures of a trace: time line, memory, idle time.
 
 Every function returns a plotly figure: show it in a notebook, `write_image` it, or put it on a page
 (see `report`). A time line is one bar trace per kind of pass and chunk, so that thousands of passes
@@ -9,7 +9,7 @@ work on light and dark paper.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import plotly.graph_objects as go
@@ -19,14 +19,11 @@ from ..base.numbers import Number, checked_type, checked_whole
 from ..engine.trace import Trace, checked_trace
 from ..schedule.ir import KINDS
 from .bars import LABEL_SIZE, bars, fitted
-from .labels import label_places, merged, outside, pareto_front, stairs, usual_range
 from .palette import IDLE_TONES, KIND_NAMES, device_tones, shade
 from .style import (
-    ACCENT,
     ALARM,
     USUAL_WIDTH,
     byte_unit,
-    corner,
     device_axis,
     layout,
     marker,
@@ -38,8 +35,6 @@ from .style import (
 
 if TYPE_CHECKING:
     import pandas as pd
-
-CLOCKS = {"makespan": "makespan", "longest_stage": "longest stage"}
 
 
 def gantt(
@@ -177,80 +172,6 @@ def idle(account: pd.DataFrame, *, unit: str = "", title: str = "") -> go.Figure
         yaxis=device_axis(len(account)),
     )
     return figure
-
-
-def comparison(
-    frame: pd.DataFrame, *, clock: str = "makespan", title: str = "", width: int = 620
-) -> go.Figure:
-    """Bubble against peak memory, a point per schedule; the Pareto front is marked and joined.
-
-    frame: a row per schedule with `schedule`, `bubble_makespan`, `bubble_longest_stage` and `peak`
-        (the largest of its devices, in shares). clock: which of the two bubbles to draw.
-    width: of the picture in pixels, for which labels are placed so that none covers another.
-    """
-    if clock not in CLOCKS:
-        raise ValueError(f"clock is {clock!r}: it must be {' or '.join(CLOCKS)}")
-    columns = ("schedule", "peak", f"bubble_{clock}")
-    if missing := [name for name in columns if name not in frame]:
-        raise ValueError(f"no column {missing[0]!r}: it needs {', '.join(columns)}")
-    x = frame["peak"].to_numpy(dtype=float)
-    y = 100 * frame[f"bubble_{clock}"].to_numpy(dtype=float)
-    names = merged(x.tolist(), y.tolist(), [str(name) for name in frame["schedule"]])
-    front = pareto_front(x, y)
-    high, ranges = 460, (usual_range(x), usual_range(y))
-    places = _places(x, y, names, ranges=ranges, front=front, size=(width - 80, high - 110))
-    figure = go.Figure(layout=layout(title, height=high))
-    line = [i for i in np.lexsort((y, x)) if front[i]]
-    figure.add_scatter(
-        x=x[line], y=y[line], mode="lines", hoverinfo="skip", showlegend=False,
-        line={"color": ACCENT, "width": 1.5, "dash": "dot", "shape": "hv"},
-    )  # fmt: skip
-    for chosen, name, look in (
-        (front, "on the Pareto front", {"color": ACCENT, "size": 11, "symbol": "diamond"}),
-        (~front, "beaten by another", {"color": "#7f8b99", "size": 8}),
-    ):
-        mine = np.flatnonzero(chosen)
-        figure.add_scatter(
-            x=x[mine],
-            y=y[mine],
-            name=name,
-            mode="markers+text",
-            marker=look,
-            text=[names[i] if places[i] else "" for i in mine],
-            textposition=[places[i] or "top center" for i in mine],
-            textfont={"size": 11},
-            customdata=[str(frame["schedule"].iloc[i]) for i in mine],
-            hovertemplate="%{customdata}<br>bubble %{y:.4~g} %, peak %{x:.4~g}<extra></extra>",
-        )
-    figure.update_layout(
-        xaxis={"title": {"text": "peak activations (shares)"}, "range": ranges[0]},
-        yaxis={"title": {"text": f"bubble on the {CLOCKS[clock]} clock (%)"}, "range": ranges[1]},
-    )
-    if text := outside([str(name) for name in frame["schedule"]], x, y, ranges):
-        figure.add_annotation(corner(text))
-    return figure
-
-
-def _places(
-    x: Any,
-    y: Any,
-    names: list[str],
-    *,
-    ranges: tuple[tuple[float, float], tuple[float, float]],
-    front: Any,
-    size: tuple[int, int],
-) -> list[str]:
-    """Text position of every point's label, those on the front served first."""
-    px, py = (
-        (values - low) / (high - low) * pixels
-        for values, (low, high), pixels in zip((x, y), ranges, size, strict=True)
-    )
-    order = sorted(range(len(names)), key=lambda i: (not front[i], px[i], py[i]))
-    points = [(px[i], py[i]) for i in order]
-    steps = sorted(point for i, point in zip(order, points, strict=True) if front[i])
-    found = label_places(points, [names[i] for i in order], size, curves=[stairs(steps)])
-    places = dict(zip(order, found, strict=True))
-    return [places[i] for i in range(len(names))]
 
 
 def _with_room(figure: go.Figure, width: int) -> go.Figure:

@@ -17,14 +17,14 @@ from ..base.numbers import Number
 from ..base.text import number_text, plural
 from ..engine.trace import Trace
 from ..metrics.metrics import idle_account
+from .comparison import comparison
 from .pages import cell, filled, head, picker, scrolled, shell
-from .plot import comparison, figure_json, gantt, idle, memory_curve
-from .style import byte_unit
+from .plot import figure_json, gantt, idle, memory_curve
+from .style import CLOCK_NAMES, byte_unit
 
 Found = Mapping[str, Any]
 MOST_BARS = 12_000
 """Passes in one time line; of a longer one the page shows the beginning, and says so."""
-CLOCK_NAMES = {"makespan": "makespan", "longest_stage": "longest stage"}
 
 BOUND = (
     "<p><b>The bound</b> is a proof, not a schedule: no order of the same passes, with no more "

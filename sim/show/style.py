@@ -10,6 +10,7 @@ import numpy as np
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 GREY, LINE, ALARM, ACCENT = "#66707c", "rgba(128,138,150,0.28)", "#cf4a3c", "#b5367c"
+CLOCK_NAMES = {"makespan": "makespan", "longest_stage": "longest stage"}
 USUAL_WIDTH = 1000
 """Pixels for which legends are laid out where nobody says more."""
 

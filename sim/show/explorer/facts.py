@@ -6,9 +6,9 @@ from html import escape
 
 from ...base.numbers import Number
 from ...base.text import number_text
+from ..style import CLOCK_NAMES
 from .setting import Facts, Played
 
-CLOCKS = {"makespan": "makespan", "longest_stage": "longest stage"}
 STYLE = (
     "<style>.pb-facts{border-collapse:collapse;font-size:13px;line-height:1.5;width:290px}"
     ".pb-facts th,.pb-facts td{padding:1px 0 1px 10px;text-align:right;vertical-align:bottom;"
@@ -28,7 +28,7 @@ def facts_html(now: Played, pinned: Played | None = None) -> str:
     columns = [now.facts] + ([pinned.facts] if pinned else [])
     heads = [now.setting.family] + ([f"pinned: {pinned.setting.family}"] if pinned else [])
     rows: list[Row] = []
-    for clock, name in CLOCKS.items():
+    for clock, name in CLOCK_NAMES.items():
         rows.append((name, [*(number_text(getattr(one, clock)) for one in columns)]))
         rows.append(("its bubble", [f"{getattr(one, f'bubble_{clock}'):.2%}" for one in columns]))
         rows.append(("its lower bound", [_bound(one, clock) for one in columns]))
@@ -36,7 +36,7 @@ def facts_html(now: Played, pinned: Played | None = None) -> str:
         if pinned:
             rows.append(("now / pinned", [_ratio(*(getattr(one, clock) for one in columns))]))
     rows.append(("peak, in shares", [number_text(one.peak) for one in columns]))
-    main = {*CLOCKS.values(), "peak, in shares"}
+    main = {*CLOCK_NAMES.values(), "peak, in shares"}
     return (
         STYLE
         + '<table class="pb-facts"><thead><tr><th></th>'

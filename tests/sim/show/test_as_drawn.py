@@ -10,7 +10,7 @@ import pytest
 
 import sim
 from sim.families.blocks.build import Block, lifespan, schedule
-from sim.show.as_drawn import drawn
+from sim.show.as_drawn import as_drawn
 
 
 def v_half_on_two() -> Block:
@@ -24,7 +24,7 @@ def v_half_on_two() -> Block:
 
 def test_passes_lie_where_the_offsets_say_and_repeat_every_interval() -> None:
     block = v_half_on_two()
-    ops = drawn(block, 3).ops
+    ops = as_drawn(block, 3).ops
     for row in ops[ops["kind"] != "W"].itertuples():
         assert row.start == block.offsets[row.kind][row.stage] + 6 * row.microbatch
         assert (row.end - row.start, row.device) == (1, block.placement[row.stage])
@@ -33,7 +33,7 @@ def test_passes_lie_where_the_offsets_say_and_repeat_every_interval() -> None:
 
 def test_an_activation_is_alive_as_long_as_the_lifespan_says() -> None:
     block = v_half_on_two()
-    ops = drawn(block).ops
+    ops = as_drawn(block).ops
     for stage, cells in enumerate(lifespan(block)):
         mine = ops[ops["stage"] == stage]
         assert mine["end"].max() - mine[mine["kind"] == "F"]["start"].min() == cells
@@ -41,17 +41,17 @@ def test_an_activation_is_alive_as_long_as_the_lifespan_says() -> None:
 
 def test_a_fused_backward_takes_two_cells() -> None:
     block = Block(placement=(0, 1), offsets={"F": (0, 1), "BW": (4, 2)}, interval=3)
-    ops = drawn(block).ops
+    ops = as_drawn(block).ops
     assert ops[ops["kind"] == "BW"]["end"].tolist() == [6, 4]
 
 
 def test_a_block_that_collides_is_refused_with_its_reason() -> None:
     with pytest.raises(ValueError, match="collide on device 0"):
-        drawn(Block(placement=(0,), offsets={"F": (0,), "B": (3,)}, interval=3))
+        as_drawn(Block(placement=(0,), offsets={"F": (0,), "B": (3,)}, interval=3))
 
 
 def test_it_can_be_drawn() -> None:
-    picture = sim.gantt_svg({"one": drawn(v_half_on_two())})
+    picture = sim.gantt_svg({"one": as_drawn(v_half_on_two())})
     assert picture.count("class='b'") == 12
 
 

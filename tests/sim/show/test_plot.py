@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 import sim
 import sim.search
 from sim.base.text import number_text
+from sim.metrics.pareto import pareto_front
 from sim.show.bars import LETTER, bars, fitted
-from sim.show.labels import PLACES, label_places, pareto_front, usual_range
+from sim.show.labels import PLACES, axis_range, label_places
 from sim.show.palette import DARK_PAPER, PAPER, TONES, contrast, shade
 from sim.show.svg_chart import APART
 
@@ -237,6 +238,12 @@ def test_no_label_covers_another(points: list[tuple[int, int]]) -> None:
         assert beside or abs(low - other_low) >= 14
 
 
+def test_the_label_that_matters_most_gets_the_place_that_both_want() -> None:
+    points, labels, narrow = [(30.0, 10.0), (30.0, 10.0)], ["one", "two"], (70, 22)
+    assert label_places(points, labels, narrow) == ["middle right", ""]
+    assert label_places(points, labels, narrow, order=[1, 0]) == ["", "middle right"]
+
+
 def test_a_trade_off_names_coincident_schedules_together_and_writes_no_name_over_another() -> None:
     schedule = sim.FAMILIES["v-half"](4, 8)
     costs = sim.Costs.uniform(schedule, forward=10, backward=12, weight=8, send=1)
@@ -259,7 +266,7 @@ def test_schedules_that_all_coincide_still_get_a_label() -> None:
 
 
 def test_an_axis_does_not_stretch_for_one_value_far_out() -> None:
-    low, high = usual_range([7, 8, 9, 10, 11, 85])
+    low, high = axis_range([7, 8, 9, 10, 11, 85])
     assert low < 7
     assert 11 < high < 15
 
