@@ -18,6 +18,7 @@ import hashlib
 import json
 import os
 import re
+import resource
 import runpy
 import shlex
 import signal
@@ -26,7 +27,6 @@ import sys
 import tarfile
 import tempfile
 import threading
-import time
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
@@ -39,7 +39,7 @@ from unchanged_cases import CASES, WARM_UP
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("sim", "backend", "validation")
-LIMIT = 150
+LIMIT = 400
 """Seconds that a case may take."""
 SHOWN = 14
 """Lines of a difference that are shown without --verbose."""
@@ -77,6 +77,26 @@ def main() -> int:
     kept = tree.parent / f"answers-{_key()}.jsonl"
     before = read_answers(kept)
     missing = [name for name in chosen if asked.fresh or name not in before]
+    after = ask_both(tree, missing, before, kept, chosen)
+    for place, answers in ((tree, before), (ROOT, after)):
+        if not any(name in answers for name in chosen):
+            print(f"{place} answers nothing")
+            return 2
+    hurried = [
+        case.name for case in CASES if case.timed and before.get(case.name) != after.get(case.name)
+    ]
+    if again := [name for name in hurried if name in chosen]:
+        _ask_again(tree, again, before, kept, after)
+    if asked.verbose:
+        for name in sorted(SLOW, key=SLOW.__getitem__)[-12:]:
+            print(f"{SLOW[name]:6.2f} s  {name}")
+    return report(chosen, before, after, whole=asked.verbose)
+
+
+def ask_both(
+    tree: Path, missing: Sequence[str], before: Answers, kept: Path, chosen: Sequence[str]
+) -> Answers:
+    """What this checkout answers; meanwhile the commit gives the answers that are missing."""
     after: Answers = {}
     helpers = 1 if missing else 2
     threads = [
@@ -91,14 +111,21 @@ def main() -> int:
         thread.start()
     for thread in threads:
         thread.join()
-    for place, answers in ((tree, before), (ROOT, after)):
-        if not any(name in answers for name in chosen):
-            print(f"{place} answers nothing")
-            return 2
-    if asked.verbose:
-        for name in sorted(SLOW, key=SLOW.__getitem__)[-12:]:
-            print(f"{SLOW[name]:6.2f} s  {name}")
-    return report(chosen, before, after, whole=asked.verbose)
+    return after
+
+
+def _ask_again(
+    tree: Path, names: Sequence[str], before: Answers, kept: Path, after: Answers
+) -> None:
+    """Ask once more where a clock has a say; an answer that both trees gave counts for both."""
+    old, new = dict(before), dict(after)
+    new_again = ask_both(tree, names, before, kept, names)
+    for name in names:
+        olds = [each[name] for each in (before, old) if name in each]
+        news = [each[name] for each in (new_again, new) if name in each]
+        before[name], after[name] = next(
+            ((one, one) for one in olds if one in news), (olds[0], news[0])
+        )
 
 
 def report(chosen: Sequence[str], before: Answers, after: Answers, *, whole: bool) -> int:
@@ -186,9 +213,9 @@ def serve(tree: Path) -> None:
         gc.freeze()
         for number, name in enumerate(names):
             room = Path(folder) / f"{number:05}"
-            began = time.monotonic()
+            before = _seconds_of_children()
             found = answer(by_name[name], tree, room)
-            told.write(json.dumps([name, found, time.monotonic() - began]) + "\n")
+            told.write(json.dumps([name, found, _seconds_of_children() - before]) + "\n")
             told.flush()
 
 
@@ -228,6 +255,11 @@ def answer(case: Case, tree: Path, room: Path) -> str:
     if os.WIFSIGNALED(status):
         return f"ended by signal {os.WTERMSIG(status)}\n"
     return said.read_text(encoding="utf-8")
+
+
+def _seconds_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _told(case: Case, tree: Path, here: Path) -> str:

@@ -140,6 +140,28 @@ def pictures() -> Iterator[Case]:
         "window=(10**4, 10**4 + 1)).to_json(engine='json'))",
     )
     yield from cases("figures", some, 3)
+    some = [
+        Call(f"sim.explore({asked})", partial(explored, asked))
+        for asked in ("'v-half', 4, 8", "'interleaved', 4, 8, v=3, forward=11, send=1",
+                      "'dualpipe-v', 3, 5", "'seq1f1b', 2, 3, slices=3")
+    ]  # fmt: skip
+    yield from cases("explorer", some, 2)
+
+
+def explored(words: str) -> None:
+    """Turn knobs of the explorer, and print what it shows."""
+    known = names()
+    explorer = known["explorer"] = eval(f"sim.explore({words})", known)
+    for turn in (
+        lambda: None,
+        lambda: explorer.controls["backward"].set_trait("value", 13),
+        lambda: explorer.pin.set_trait("value", True),
+        lambda: explorer.controls["m"].set_trait("value", 12),
+    ):
+        turn()
+        for question in ("explorer.facts.value", "explorer.message.value", "explorer.code.value",
+                         "explorer.pictures.figures", "sorted(explorer.figures)"):  # fmt: skip
+            tell(question, known)
 
 
 def drawn(schedule: str, more: str) -> None:
@@ -212,11 +234,11 @@ def evaluations() -> Iterator[Case]:
     some = asked(*(
         f"[(b.interval, b.interval_bound, b.proven) for b in [sim.search.smallest_interval("
         f"({placement}), sim.Costs.of({placement.count(',') + 1}, forward=2, backward=4, "
-        f"weight=2), memory_limit={limit}, time_limit=20)]]"
+        f"weight=2), memory_limit={limit}, time_limit=150)]]"
         for placement in ("0, 0", "0, 1", "0, 1, 1, 0", "0, 1, 0, 1", "0, 1, 2")
         for limit in (1, 2)
     ))  # fmt: skip
-    yield from cases("interval", some, 2)
+    yield from cases("interval", some, 2, timed=True)
 
 
 def evaluated(schedule: str) -> None:
@@ -403,7 +425,7 @@ def backends() -> Iterator[Case]:
             ("seq1f1b", ""), ("dualpipe-v", ""), ("2bp-gpipe", ""), ("interleaved", ""),
         )
     ]  # fmt: skip
-    yield from cases("tensors", some)
+    yield from cases("tensors", some, timed=True)
     some = [
         Call(expression, partial(tell_backend, expression))
         for expression in (
@@ -492,7 +514,7 @@ def streams() -> Iterator[Case]:
             ("equal_layers(4, load=3, compute=1)", "strategy='load-all'"),
             ("equal_layers(4, load=3, compute=1)", "strategy='keep'"),
             ("shaped('bert-large', load=100, compute=3)", "loaders=2, memory_limit=400000000"),
-            ("shaped('gpt-j', load=Fraction(1, 4), compute=1)", "loaders=6, disk=pipeload.Disk(4)"),
+            ("shaped('gpt-j', load=0.25, compute=1)", "loaders=6, disk=pipeload.Disk(4)"),
         )
     ]
     yield from cases("streaming", some)

@@ -31,7 +31,8 @@ Content = Mapping[str, str | bytes]
 class Case:
     """Steps one after the other, in a folder of their own with these files.
 
-    keep, drop: keys of the JSON on stdout to compare, or not to. digits: of its numbers.
+    keep, drop: keys of the JSON on stdout to compare, or not to. digits: of its numbers. timed:
+    whether a clock has a say in the answer.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Case:
     keep: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
     digits: int = 0
+    timed: bool = False
 
 
 def cases(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
+from pathlib import Path
 
 import unchanged_calls
 import unchanged_errors
 from unchanged_calls import CONFIGS, FAMILIES, MACHINE, SOME
-from unchanged_case import Case, Step, cases
+from unchanged_case import Call, Case, Step, cases
 from unchanged_errors import GOOD, GOOD_CSV, TINY
 
 WARM_UP: tuple[Step, ...] = (
@@ -155,7 +157,7 @@ SEARCH = ("devices", "microbatches", "stages", "placement", "clock", "memory_lim
 
 def searches() -> Iterator[Case]:
     """Those that end with a proof within a second or two, and of these what a proof fixes."""
-    words = [f"sim search {asked} --time-limit 20 --json" for asked in (
+    words = [f"sim search {asked} --time-limit 150 --json" for asked in (
         "-p 4 -m 8 --placement straight --memory-limit 4", "-p 1 -m 3",
         "-p 2 -m 2 --placement loop",
         "-p 4 -m 8 --forward 2 --backward 2 --weight 2 --memory-limit 3",
@@ -165,10 +167,10 @@ def searches() -> Iterator[Case]:
         "-p 8 -m 16 --placement straight", "-p 3 -m 3 --placement loop -v 3",
         "-p 4 -m 8 --clock longest-stage",
     )]  # fmt: skip
-    yield from cases("search", words, 1, keep=SEARCH)
+    yield from cases("search", words, 1, keep=SEARCH, timed=True)
     yield from cases(
-        "pareto", ["sim pareto -p 2 -m 4 --limits 1,2 --time-limit 40 --json"],
-        keep=("limit", "makespan", "lower_bound", "proven_optimal", "family"),
+        "pareto", ["sim pareto -p 2 -m 4 --limits 1,2 --time-limit 300 --json"],
+        keep=("limit", "makespan", "lower_bound", "proven_optimal", "family"), timed=True,
     )  # fmt: skip
 
 
@@ -247,7 +249,7 @@ def runs() -> Iterator[Case]:
         "good.json", "good.csv --rows 1",
     )]  # fmt: skip
     schedules = {"good.json": json.dumps(GOOD), "good.csv": GOOD_CSV}
-    yield from cases("run", words, 1, schedules, drop=CLOCKS, digits=4)
+    yield from cases("run", words, 1, schedules, drop=CLOCKS, digits=4, timed=True)
     seconds = (
         "latency", "simulated_latency", "simulated_error", "disk_saturation", "load_all_latency",
         "load_all_simulated", "one_loader_latency", "one_loader_simulated", "peak_bytes",
@@ -261,8 +263,52 @@ def runs() -> Iterator[Case]:
             "backend pipeload demo --memory-limit 1MB --loaders 2 --repeats 1 --json",
             "backend pipeload demo --memory-limit 10 --loaders 2", "backend pipeload demo",
         ),
-        drop=seconds,
+        drop=seconds, timed=True,
     )  # fmt: skip
+    yield Case(
+        "backend pipeload of a checkpoint",
+        (
+            Call("a checkpoint is written", write_checkpoint),
+            "backend pipeload stored --from checkpoint --json",
+            "backend pipeload stored --memory-limit 1MB --loaders 2 --repeats 1 --json",
+            "backend pipeload stored --memory-limit 1 --loaders 2", "backend pipeload checkpoint",
+        ),
+        drop=seconds, timed=True,
+    )  # fmt: skip
+
+
+def write_checkpoint() -> None:
+    """A small Llama with weights from fixed numbers, as its publishers leave it."""
+    import torch
+    from safetensors.torch import save_file
+
+    width, inner, words = 12, 20, 17
+    shapes = {
+        "model.embed_tokens": (words, width),
+        "model.norm": (width,),
+        "lm_head": (words, width),
+    }
+    for i in range(2):
+        at = f"model.layers.{i}"
+        shapes |= {
+            f"{at}.{name}": (width,) for name in ("input_layernorm", "post_attention_layernorm")
+        }
+        shapes |= {f"{at}.self_attn.{name}_proj": (rows, width) for name, rows in
+                   (("q", 24), ("k", 8), ("v", 8))}  # fmt: skip
+        shapes |= {f"{at}.self_attn.o_proj": (width, 24), f"{at}.mlp.gate_proj": (inner, width),
+                   f"{at}.mlp.up_proj": (inner, width),
+                   f"{at}.mlp.down_proj": (width, inner)}  # fmt: skip
+    weights = {
+        f"{name}.weight": torch.sin(torch.arange(math.prod(shape)) + 1.0).reshape(shape)
+        for name, shape in shapes.items()
+    }
+    config = {"model_type": "llama", "hidden_size": width, "intermediate_size": inner,
+              "num_hidden_layers": 2, "num_attention_heads": 6, "num_key_value_heads": 2,
+              "head_dim": 4, "vocab_size": words, "rms_norm_eps": 1e-5, "rope_theta": 100.0,
+              "tie_word_embeddings": False}  # fmt: skip
+    Path("checkpoint").mkdir()
+    Path("checkpoint/config.json").write_text(json.dumps(config))
+    save_file(weights, "checkpoint/model.safetensors", metadata={"format": "pt"})
 
 
 TABLES = (
