@@ -1,8 +1,8 @@
 """Live bytes of one device, exact on every kind of device: each storage counted while it lives.
 
 A dispatch mode sees every tensor that an operation returns and keeps a weak reference to its
-storage; when the last owner of a storage is gone, its bytes leave the books. Modes are per thread,
-so every worker has a ledger of its own. What a kernel allocates and frees inside itself is not
+storage; when the last owner of a storage is gone, its bytes no longer count. Modes are per thread,
+so every worker has a count of its own. What a kernel allocates and frees inside itself is not
 seen.
 """
 
@@ -21,24 +21,24 @@ from torch.utils._pytree import tree_leaves
 from .torch_private import TorchDispatchMode
 
 
-class Ledger:
-    """Bytes of all storages that passes have made, or that were adopted, and that still live.
+class LiveBytes:
+    """Bytes of all storages that passes have made, or that were added, and that still live.
 
     static: tensors that are not counted, nor views of them: weights, gradients, the batch.
-    live, peak: bytes now, and at most since `peak` was last set.
+    now, peak: bytes now, and the most since `peak` was last set.
     """
 
     def __init__(self, static: Iterable[Tensor] = ()) -> None:
-        self.live = self.peak = 0
+        self.now = self.peak = 0
         self._static = {id(tensor.untyped_storage()): tensor for tensor in static}
         self._sizes: dict[int, tuple[int, weakref.ref[UntypedStorage]]] = {}
         self._lock = threading.RLock()  # storages may die in the middle of anything
 
-    def watching(self) -> AbstractContextManager[Any]:
-        """A context in which this thread's operations are entered."""
-        return _Watch(self)
+    def counting(self) -> AbstractContextManager[Any]:
+        """A context in which what this thread's operations return is added."""
+        return _Counting(self)
 
-    def adopt(self, tensors: Iterable[Tensor | None]) -> None:
+    def add(self, tensors: Iterable[Tensor | None]) -> None:
         """From now on these count, if they do not already."""
         for tensor in tensors:
             if tensor is None:
@@ -48,21 +48,21 @@ class Ledger:
             with self._lock:
                 if key in self._sizes or key in self._static:
                     continue
-                gone = partial(self._forget, key)
-                self._sizes[key] = storage.nbytes(), weakref.ref(storage, gone)
-                self.live += storage.nbytes()
-                self.peak = max(self.peak, self.live)
+                freed = partial(self._remove, key)
+                self._sizes[key] = storage.nbytes(), weakref.ref(storage, freed)
+                self.now += storage.nbytes()
+                self.peak = max(self.peak, self.now)
 
-    def give(self, tensors: Iterable[Tensor | None]) -> None:
-        """From now on these do not count: they are on their way to another pass."""
+    def remove(self, tensors: Iterable[Tensor | None]) -> None:
+        """From now on these do not count, although they live: another pass will count them."""
         for tensor in tensors:
             if tensor is not None:
-                self._forget(id(tensor.untyped_storage()))
+                self._remove(id(tensor.untyped_storage()))
 
-    def _forget(self, key: int, _: Any = None) -> None:
+    def _remove(self, key: int, _: Any = None) -> None:
         with self._lock:
             size, _ = self._sizes.pop(key, (0, None))
-            self.live -= size
+            self.now -= size
 
 
 def static_tensors(module: nn.Module) -> list[Tensor]:
@@ -80,12 +80,12 @@ def storage_bytes(tensors: Iterable[Tensor | None]) -> int:
     return sum(storages.values())
 
 
-class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    def __init__(self, ledger: Ledger) -> None:
+class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    def __init__(self, live: LiveBytes) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.ledger = ledger
+        self.live = live
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         found = func(*args, **(kwargs or {}))
-        self.ledger.adopt(leaf for leaf in tree_leaves(found) if isinstance(leaf, Tensor))
+        self.live.add(leaf for leaf in tree_leaves(found) if isinstance(leaf, Tensor))
         return found

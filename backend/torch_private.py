@@ -17,7 +17,6 @@ from sim import Op
 
 __all__ = [
     "TorchDispatchMode",
-    "alone",
     "checked_torch",
     "cuda_kernel",
     "fake_mode",
@@ -25,7 +24,6 @@ __all__ = [
     "outputs_for_input_pass",
     "pipeline_runtime",
     "weight_pass",
-    "without_vote",
 ]
 
 OLDEST, NEWEST = (2, 10), (2, 13)
@@ -75,13 +73,13 @@ def pipeline_runtime(
 ) -> Any:
     """torch's pipeline runtime for the stages of this rank, playing `orders` (one row per rank).
 
-    Its letters differ from ours: our B (input gradient) is its I, our BW its B.
+    Its names of passes differ from ours: our B (input gradient) is its I, our BW its B.
     """
     from torch.distributed.pipelining import schedules
 
     checked_torch()
     kinds = schedules._ComputationType
-    letters = {
+    codes = {
         "F": kinds.FORWARD,
         "B": kinds.BACKWARD_INPUT,
         "W": kinds.BACKWARD_WEIGHT,
@@ -90,35 +88,11 @@ def pipeline_runtime(
     make: Any = schedules._PipelineScheduleRuntime
     runtime = make(list(stages), n_microbatches, loss_fn=loss)
     runtime.pipeline_order = {
-        rank: [schedules._Action(op.stage, letters[op.kind], op.microbatch) for op in order]
+        rank: [schedules._Action(op.stage, codes[op.kind], op.microbatch) for op in order]
         for rank, order in enumerate(orders)
     }
     runtime._prepare_schedule_with_comms(runtime.pipeline_order)
     return runtime
-
-
-def alone(rank: int, world_size: int) -> None:
-    """Starts a process group in which every other rank is missing: messages go nowhere.
-
-    A rank then runs its own part of a schedule by itself, for its times and memory, never for
-    gradients.
-    """
-    import torch.distributed as dist
-    from torch.testing._internal.distributed.fake_pg import FakeStore
-
-    checked_torch()
-    dist.init_process_group("fake", store=FakeStore(), rank=rank, world_size=world_size)
-
-
-def without_vote(runtime: Any, stages: Sequence[Any]) -> None:
-    """Spares `runtime` the exchange about shapes with neighbours that are not there (`alone`)."""
-    from torch.distributed.pipelining._utils import InferenceMode
-
-    def decided(*_: Any) -> None:
-        for stage in stages:
-            stage._inference_mode = InferenceMode.STATIC
-
-    runtime._warmup_p2p = decided
 
 
 def cuda_kernel(source: str, name: str) -> Any:

@@ -102,7 +102,8 @@ def distributed(request: Request) -> Found | None:
     import torch.distributed as dist
 
     from ..ranks.gather import gathered
-    from ..ranks.run import process_group, run_rank
+    from ..ranks.process_group import process_group
+    from ..ranks.run import run_rank
     from ..stages.reference import gradient_error, gradients_of, plain_backward
     from ..stages.transformer import next_token_loss, tokens, transformer_stages
 

@@ -17,7 +17,7 @@ from torch.func import functional_call
 
 from sim.pipeload import Compute, MemoryChange, Read, Strategy, StreamedModel
 
-from ..live_bytes import Ledger
+from ..live_bytes import LiveBytes
 from .layer_files import CHUNK, LayerFileError, StoredModel, read_part
 from .throttle import Pacer, Throttle
 
@@ -46,9 +46,9 @@ class Agents:
         strategy: Strategy,
         limit: int | None,
         throttle: Throttle | None,
-        ledger: Ledger,
+        live: LiveBytes,
     ) -> None:
-        self.stored, self.strategy, self.ledger = stored, strategy, ledger
+        self.stored, self.strategy, self.live = stored, strategy, live
         self.pacer = Pacer(throttle) if throttle else None
         self.parts = [part for part in stored.parts if not part.resident]
         self.room = None if limit is None else limit - int(model.resident_bytes)
@@ -67,12 +67,12 @@ class Agents:
     def play(
         self, skeletons: Sequence[nn.Module], inputs: Tensor, loaders: int
     ) -> tuple[Tensor, float]:
-        # Before the ledger watches: reading a module's state makes views of its weights.
+        # Before live bytes are counted: reading a module's state makes views of its weights.
         wanted = [weights_of(skeleton) for skeleton in skeletons]
         for position, part in enumerate(self.stored.parts):
             if part.resident:
                 if part.file not in self.resident:
-                    found = read_part(self.stored, part, adopt=self.ledger.adopt)
+                    found = read_part(self.stored, part, allocated=self.live.add)
                     self.resident[part.file] = found
                 _require_fit(self.resident[part.file], wanted[position], part.file)
         # Agents that could never get a layer are not started.
@@ -86,7 +86,7 @@ class Agents:
             )
             for agent in range(loaders)
         ]
-        with self.at_work(), torch.inference_mode(), self.ledger.watching():
+        with self.at_work(), torch.inference_mode(), self.live.counting():
             output = self.compute(skeletons, wanted, inputs)
             latency = self.now()
         return output, latency
@@ -145,7 +145,7 @@ class Agents:
         chunk = self.pacer.throttle.chunk if self.pacer else CHUNK
         with pacing as hold:
             return read_part(
-                self.stored, self.parts[i], adopt=self.ledger.adopt, between=look, chunk=chunk
+                self.stored, self.parts[i], allocated=self.live.add, between=look, chunk=chunk
             )
 
     def take(self, i: int) -> None:
@@ -181,7 +181,7 @@ class Agents:
         self, skeletons: Sequence[nn.Module], wanted: Sequence[dict[str, Weight]], x: Tensor
     ) -> Tensor:
         """The inference agent: modules in order, each as soon as its weights are there."""
-        self.ledger.adopt([x])
+        self.live.add([x])
         if self.strategy == "load-all":
             for i in range(len(self.parts)):
                 self.wait_for(i)

@@ -87,19 +87,19 @@ def read_part(
     model: StoredModel,
     part: Part,
     *,
-    adopt: Callable[[list[Tensor]], None] = lambda _: None,
+    allocated: Callable[[list[Tensor]], None] = lambda _: None,
     between: Callable[[int], None] = lambda _: None,
     chunk: int = CHUNK,
 ) -> dict[str, Tensor]:
     """The tensors of one file, all views of one new buffer of `part.bytes` bytes.
 
-    adopt: called with the buffer before anything is read into it. between: called after every
+    allocated: called with the buffer before anything is read into it. between: called after every
     chunk with its number of bytes; what it raises ends the read. LayerFileError if the file is not
     what the list says.
     """
     path = model.directory / part.file
     memory, buffer = fresh_memory(part.bytes)
-    adopt([buffer])
+    allocated([buffer])
     try:
         with path.open("rb", buffering=0) as file:
             head = file.read(8)

@@ -32,7 +32,7 @@ from sim.pipeload import (
     streaming_trace,
 )
 
-from ..live_bytes import Ledger
+from ..live_bytes import LiveBytes
 from .agents import Agents, PipeloadError
 from .layer_files import LayerFileError, StoredModel, open_model
 from .layer_memory import fresh_memory
@@ -62,14 +62,14 @@ def run_streamed(
     memory_limit: int | None = None,
     strategy: Strategy = "pipeload",
     throttle: Throttle | None = None,
-    ledger: Ledger | None = None,
+    live_bytes: LiveBytes | None = None,
 ) -> StreamedRun:
     """The output of a stored model for `inputs`, in at most `memory_limit` bytes.
 
     skeletons: the modules that were stored, for their code alone; their weights are not used and
         may be on the meta device.
     loaders, memory_limit, strategy: as in `sim.pipeload.stream`.
-    throttle: a slower disk than there is. ledger: to see afterwards that nothing is alive.
+    throttle: a slower disk than there is. live_bytes: to see afterwards that nothing is alive.
 
     Resident parts are loaded before the clock starts. Raises MemoryLimitTooSmall, LayerFileError or
     PipeloadError.
@@ -83,10 +83,10 @@ def run_streamed(
         raise ValueError(f"the input is on {inputs.device}: layers are streamed to the CPU only")
     model = streamed_model(stored, skeletons, inputs)
     require_room(model, memory_limit, whole=strategy != "pipeload")
-    run = Agents(stored, model, strategy, memory_limit, throttle, ledger or Ledger())
+    run = Agents(stored, model, strategy, memory_limit, throttle, live_bytes or LiveBytes())
     try:
         output, latency = run.play(skeletons, inputs, loaders)
-        peak = run.ledger.peak
+        peak = run.live.peak
         if memory_limit is not None and peak > memory_limit:
             raise PipeloadError(
                 f"the run took {peak} bytes under a limit of {memory_limit}: a module needs more "
@@ -101,7 +101,7 @@ def run_streamed(
         raise
     finally:
         run.forget()
-        run.ledger.give([inputs])  # the caller's, whatever happened
+        run.live.remove([inputs])  # the caller's, whatever happened
     return StreamedRun(output, latency, peak, model, trace)
 
 
@@ -139,12 +139,12 @@ def _activation_peak(skeletons: Sequence[nn.Module], inputs: Tensor) -> int:
                 name: fresh_memory(t.nbytes)[1].view(t.dtype).view(t.shape)
                 for name, t in state.items()
             }
-            ledger = Ledger(zeros.values())
+            live = LiveBytes(zeros.values())
             given = torch.zeros(shape, dtype=dtype)
-            with torch.inference_mode(), ledger.watching():
-                ledger.adopt([given])
+            with torch.inference_mode(), live.counting():
+                live.add([given])
                 made = functional_call(skeleton, zeros, (given,))
-            seen[key] = ledger.peak, made.shape, made.dtype
+            seen[key] = live.peak, made.shape, made.dtype
         more, shape, dtype = seen[key]
         peak = max(peak, more)
     return peak + inputs.untyped_storage().nbytes()  # the caller keeps the input throughout

@@ -19,15 +19,30 @@ from .run import RankResult
 def gathered(schedule: Schedule, mine: RankResult) -> RunResult | None:
     """The whole run on rank 0, None on the others; every process has to call it."""
     rank = dist.get_rank()
-    everybody: list[RankResult | None] | None = [None] * dist.get_world_size() if not rank else None
-    dist.gather_object(mine, everybody)
-    if everybody is None:
+    ranks: list[RankResult | None] | None = [None] * dist.get_world_size() if not rank else None
+    dist.gather_object(mine, ranks)
+    if ranks is None:
         return None
-    return run_result(schedule, [one for one in everybody if one is not None])
+    return _combined(schedule, [one for one in ranks if one is not None])
 
 
-def run_result(schedule: Schedule, ranks: Sequence[RankResult]) -> RunResult:
-    """`RunResult` of a run of which every rank told its part.
+def receive_buffers(schedule: Schedule, boundary_bytes: Sequence[int]) -> tuple[int, ...]:
+    """Bytes of the buffers torch's runtime (through 2.14) holds on each rank, shape `(n_devices,)`.
+
+    One per microbatch for every value that comes from another rank, allocated once: what enters a
+    stage from the one before, and the gradient that comes back from the one after.
+    """
+    found = [0] * schedule.n_devices
+    for boundary, size in enumerate(boundary_bytes):
+        left, right = schedule.placement[boundary], schedule.placement[boundary + 1]
+        if left != right:
+            for device in (left, right):
+                found[device] += size * schedule.n_microbatches
+    return tuple(found)
+
+
+def _combined(schedule: Schedule, ranks: Sequence[RankResult]) -> RunResult:
+    """`RunResult` of a run, from the results of all its ranks.
 
     Processes of one host share a clock; between hosts the moment after the barrier before a step
     stands for the same instant, so times of different hosts agree to about one barrier.
@@ -49,27 +64,12 @@ def run_result(schedule: Schedule, ranks: Sequence[RankResult]) -> RunResult:
     )
 
 
-def receive_buffers(schedule: Schedule, boundary_bytes: Sequence[int]) -> tuple[int, ...]:
-    """Bytes of the buffers torch's runtime (through 2.14) holds on each rank, shape `(n_devices,)`.
-
-    One per microbatch for every value that comes from another rank, allocated once: what enters a
-    stage from the one before, and the gradient that comes back from the one after.
-    """
-    found = [0] * schedule.n_devices
-    for boundary, size in enumerate(boundary_bytes):
-        left, right = schedule.placement[boundary], schedule.placement[boundary + 1]
-        if left != right:
-            for device in (left, right):
-                found[device] += size * schedule.n_microbatches
-    return tuple(found)
-
-
 def _trace(
     schedule: Schedule, ranks: Sequence[RankResult], step: int, zero: Sequence[float]
 ) -> Trace:
     begin = min(p.start - zero[one.rank] for one in ranks for p in one.steps[step])
     ops: list[tuple[Any, ...]] = []
-    books: list[tuple[Any, ...]] = []
+    memory: list[tuple[Any, ...]] = []
     for one in ranks:
         offset = zero[one.rank] + begin
         for position, p in enumerate(one.steps[step]):
@@ -78,20 +78,21 @@ def _trace(
                 (one.rank, position, kind, stage, microbatch, part, 0, len(ops),
                  p.start - offset, p.end - offset, nan, nan, "", nan)
             )  # fmt: skip
-        shares = 0.0
+        activations = 0.0
         for p, timed in zip(one.memory, one.steps[step], strict=True):
-            shares += _SHARES.get(p.op.kind, -1) / len(schedule.stages_of[one.rank])
+            activations += _SHARES.get(p.op.kind, -1) / len(schedule.stages_of[one.rank])
             change = p.after - p.before
             time = (timed.start if change > 0 else timed.end) - offset
-            books.append((one.rank, time, change, p.after, shares, str(p.op), p.most))
+            memory.append((one.rank, time, change, p.after, activations, str(p.op), p.most))
     return Trace(
         schedule,
         ops=pd.DataFrame(ops, columns=list(OPS)),
         transfers=pd.DataFrame([], columns=list(TRANSFERS)),
-        memory=pd.DataFrame(books, columns=list(MEMORY)),
+        memory=pd.DataFrame(memory, columns=list(MEMORY)),
         origin="measured",
         notes={"engine": "torch", "hosts": len({one.host for one in ranks})},
     )
 
 
 _SHARES = {"F": 1, "B": 0}
+"""Activations that a pass makes; all others end one."""

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from ..torch_private import input_pass, outputs_for_input_pass, weight_pass
+from .gradients import trainable
 from .kv_cache import Cache, Root
 from .split import Contribution, Deferral, accumulate
 
@@ -174,11 +175,6 @@ class Stage:
             parameters=trainable(self.module),
         )
         return _Pending(groups=groups)
-
-
-def trainable(module: nn.Module) -> list[nn.Parameter]:
-    """The parameters of `module` that want a gradient."""
-    return [parameter for parameter in module.parameters() if parameter.requires_grad]
 
 
 def _propagate(roots: Sequence[Root]) -> None:

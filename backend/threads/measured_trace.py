@@ -28,7 +28,7 @@ def measured_trace(
     """One iteration as a `Trace` of origin "measured"; times in seconds from the first pass on.
 
     rounds: what each device wrote down in that iteration. memory: likewise, in the iteration the
-    ledger was on; its bytes are put on the clock of `rounds`: a rise at the start of its pass, a
+    bytes were counted; they are put on the clock of `rounds`: a rise at the start of its pass, a
     fall at the end.
     There are two columns more than simulated: in ops `cpu`, the seconds a pass kept its CPU busy
     (a fused step as a whole), less than end - start where others used the machine; in memory

@@ -13,7 +13,7 @@ from ..stages.stage import Unit
 from .lanes import Mark
 
 Purpose = Literal["memory", "warm-up", "time"]
-"""Why an iteration is run: the ledger is on in the first only, clocks count in the last only."""
+"""Why an iteration is run: bytes are counted in the first alone, clocks in the last alone."""
 
 
 class PassRecord(NamedTuple):

@@ -15,13 +15,13 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
 
 from sim import Op, Schedule, Step, Value, reads, steps, writes
 
-from ..live_bytes import Ledger, static_tensors, storage_bytes
+from ..live_bytes import LiveBytes, static_tensors, storage_bytes
 from ..stages.batches import Piece
-from ..stages.stage import Goal, Loss, Stage, Unit, trainable
+from ..stages.gradients import zero_gradients
+from ..stages.stage import Goal, Loss, Stage, Unit
 from .board import Board
 from .lanes import Boundary, Lane, Mark
 from .mail import Mail, Parcel, Stopped
@@ -54,7 +54,7 @@ class Worker:
         self._round = Round("time")
         self._mail = job.mails[device]
         self._local: dict[Value, Boundary] = {}
-        self._ledger: Ledger | None = None
+        self._live: LiveBytes | None = None
         self._op: Op | None = None
 
     def run(self) -> None:
@@ -72,10 +72,10 @@ class Worker:
 
     def _iteration(self, purpose: Purpose) -> None:
         modules = [stage.module for stage in self.stages.values()]
-        _zero_gradients(modules)
+        zero_gradients(modules)
         if purpose == "memory":
             held = [tensor for module in modules for tensor in static_tensors(module)]
-            self._ledger = Ledger([*held, *self.job.static])
+            self._live = LiveBytes([*held, *self.job.static])
         self._mail.most_waiting = 0
         self._together("waits for the others to begin")
         self._round = Round(purpose, origin=self.job.origin[0])
@@ -84,7 +84,7 @@ class Worker:
         for number, step in enumerate(steps(self.job.schedule, self.device)):
             self._step(number, position, step)
             position += len(step)
-        self._op, self._ledger = None, None
+        self._op, self._live = None, None
         self._round.most_waiting = self._mail.most_waiting
         self._together("waits for the others to end")
 
@@ -137,26 +137,26 @@ class Worker:
         return tuple(got)
 
     def _entered(self, step: Step, run: Callable[[Boundary], Boundary]) -> Boundary:
-        """What `run` makes of the inputs of `step`; entered in the ledger if there is one.
+        """What `run` makes of the inputs of `step`; their bytes counted in the memory iteration.
 
         Values in transit (boundary values, gradients of cached keys and values) are not counted.
         Those for this device are copied here too, so that what one stage keeps and what the next
         one keeps are separate accounts, as they are across devices.
         """
-        ledger, op = self._ledger, step[0]
-        if ledger is None:
+        live, op = self._live, step[0]
+        if live is None:
             return self._noted(op, run(self._inputs(op)))
-        before = ledger.peak = ledger.live
+        before = live.peak = live.now
         inputs = self._inputs(op)
-        ledger.adopt(inputs)
-        with ledger.watching():
+        live.add(inputs)
+        with live.counting():
             found = run(inputs)
-        most = ledger.peak
+        most = live.peak
         del inputs
         found = tuple(tensor if tensor is None else tensor.clone() for tensor in found)
-        ledger.give(self.stages[op.stage].cache_gradients(op.microbatch))
+        live.remove(self.stages[op.stage].cache_gradients(op.microbatch))
         for one in step:  # of a group, the last pass frees everything
-            after = ledger.live if one is step[-1] else before
+            after = live.now if one is step[-1] else before
             self._round.memory.append(MemoryRecord(self.device, one, before, after, most))
         return self._noted(op, found)
 
@@ -224,13 +224,3 @@ class Worker:
 def _crossing(schedule: Schedule, op: Op) -> list[Value]:
     """What `op` writes for another stage."""
     return [value for value in writes(schedule, op) if value.kind in ("activation", "gradient")]
-
-
-def _zero_gradients(modules: Sequence[nn.Module]) -> None:
-    """Gradients of zero, in memory that stays: passes only ever add to them."""
-    for module in modules:
-        for parameter in trainable(module):
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-            else:
-                parameter.grad.detach_().zero_()

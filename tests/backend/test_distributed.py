@@ -12,9 +12,9 @@ import pytest
 
 import sim
 
-pytest.importorskip("torch")
-from backend.ranks.gather import receive_buffers
-from backend.ranks.run import lone_rank, run_rank, runnable
+torch = pytest.importorskip("torch")
+from backend.ranks.checks import require_runnable  # noqa: E402
+from backend.ranks.gather import receive_buffers  # noqa: E402
 
 FOR_TORCHTITAN = ("v-half", "v-min", "v-zb", "zb-h1", "interleaved")
 WHOLE = [name for name, family in sim.FAMILIES.items() if family(2, 6).n_slices == 1]
@@ -63,29 +63,6 @@ def test_a_process_that_dies_takes_the_job_down_with_a_reason() -> None:
     assert "this process was told to die" in run.stderr
 
 
-def test_a_lone_rank_plays_its_part_for_times_and_memory() -> None:
-    import torch
-
-    import backend
-
-    schedule = sim.FAMILIES["v-half"](4, 8)
-    model = backend.Model((1,) * 8, width=16, heads=2, vocabulary=19, sequence=6)
-    batch, targets = backend.tokens(model, n_rows=8)
-    peaks = []
-    for rank in range(4):
-        stages = backend.transformer_stages(model)
-        with lone_rank(rank, 4):
-            found = run_rank(
-                schedule, stages, batch, targets=targets, loss_fn=backend.next_token_loss,
-                replay=True,
-            )  # fmt: skip
-        assert [p.op for p in found.steps[0]] == list(schedule.orders[rank])
-        assert all(p.end > p.start for p in found.steps[0])
-        peaks.append(max(p.after for p in found.memory))
-    assert min(peaks) > 0
-    assert not torch.distributed.is_initialized()
-
-
 def test_receive_buffers_are_one_per_microbatch_and_direction_between_ranks() -> None:
     straight = sim.FAMILIES["1f1b"](3, 5)
     assert receive_buffers(straight, (10, 7)) == (50, 85, 35)
@@ -94,28 +71,22 @@ def test_receive_buffers_are_one_per_microbatch_and_direction_between_ranks() ->
 
 
 @pytest.mark.parametrize(
-    ("name", "rows", "options", "sentence"),
+    ("name", "options", "rows", "n_processes", "sentence"),
     [
-        ("1f1b", 9, {}, "the batch has 9 rows for 8 microbatches"),
-        ("seq1f1b", 8, {}, "2 slices per microbatch: torch's runtime knows none"),
-        ("interleaved", 8, {"v": 3}, "12 stages, but 4 modules were given"),
+        ("1f1b", {}, 9, 4, "the batch has 9 rows for 8 microbatches"),
+        ("seq1f1b", {}, 8, 4, "2 slices per microbatch: torch's runtime knows none"),
+        ("interleaved", {"v": 3}, 8, 4, "12 stages, but 4 modules were given"),
+        ("1f1b", {}, 8, 2, "4 devices, but 2 processes run: start torchrun with --nproc-per-node"),
     ],
 )
 def test_what_torch_cannot_run_is_refused_before_anything_runs(
-    name: str, rows: int, options: dict[str, int], sentence: str
+    name: str, options: dict[str, int], rows: int, n_processes: int, sentence: str
 ) -> None:
-    import torch
-
     schedule = sim.FAMILIES[name](4, 8, **options)
-    with lone_rank(0, 4), pytest.raises(ValueError, match=sentence):
-        runnable(schedule, [torch.nn.Identity()] * 4, torch.zeros(rows, 2))
-
-
-def test_the_number_of_processes_must_be_the_number_of_devices() -> None:
-    import torch
-
-    with lone_rank(0, 2), pytest.raises(ValueError, match="4 devices, but 2 processes run"):
-        runnable(sim.FAMILIES["1f1b"](4, 8), [torch.nn.Identity()] * 4, torch.zeros(8, 2))
+    stages = [torch.nn.Identity()] * 4
+    require_runnable(sim.FAMILIES["1f1b"](4, 8), stages, torch.zeros(8, 2), n_processes=4)
+    with pytest.raises(ValueError, match=sentence):
+        require_runnable(schedule, stages, torch.zeros(rows, 2), n_processes=n_processes)
 
 
 def _environment() -> dict[str, str]:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import sim
-from backend.live_bytes import Ledger, static_tensors, storage_bytes
+from backend.live_bytes import LiveBytes, static_tensors, storage_bytes
 from backend.measure.passes import Passes, measured_passes, pass_table
 from backend.stages.transformer import Block, Chain, Model, tokens, transformer_stages
 from backend.threads.run import run
@@ -18,59 +18,59 @@ from backend.threads.run import run
 SMALL = {"width": 16, "heads": 2, "vocabulary": 17, "sequence": 8}
 
 
-def test_the_ledger_counts_storages_while_they_live_and_views_not_at_all() -> None:
-    ledger = Ledger()
-    with ledger.watching():
+def test_live_bytes_count_storages_while_they_live_and_views_not_at_all() -> None:
+    live = LiveBytes()
+    with live.counting():
         a = torch.zeros(100)
         b = a.view(10, 10)
-        assert ledger.live == 400
+        assert live.now == 400
         c = a + 1
-        assert ledger.live == 800
+        assert live.now == 800
     d = a + 1  # not watched
     del a
-    assert ledger.live == 800
+    assert live.now == 800
     del b
-    assert ledger.live == 400
+    assert live.now == 400
     del c, d
-    assert (ledger.live, ledger.peak) == (0, 800)
+    assert (live.now, live.peak) == (0, 800)
 
 
-def test_the_ledger_counts_what_only_a_graph_holds() -> None:
-    ledger, x = Ledger(), torch.zeros(50, requires_grad=True)
-    with ledger.watching():
+def test_live_bytes_count_what_only_a_graph_holds() -> None:
+    live, x = LiveBytes(), torch.zeros(50, requires_grad=True)
+    with live.counting():
         y = x.exp()
         z = y.sum()
         del y
-        assert ledger.live == 200 + 4
+        assert live.now == 200 + 4
         z.backward()
-        assert ledger.live == 200 + 4  # the saved result is gone, the gradient of x is there
+        assert live.now == 200 + 4  # the saved result is gone, the gradient of x is there
         x.grad = None
     del z
-    assert ledger.live == 0
+    assert live.now == 0
 
 
 def test_weights_are_static_and_tensors_can_be_adopted_and_given_away() -> None:
     layer = nn.Linear(4, 4)
-    ledger, other = Ledger(static_tensors(layer)), torch.zeros(25)
-    with ledger.watching():
+    live, other = LiveBytes(static_tensors(layer)), torch.zeros(25)
+    with live.counting():
         views = layer.weight.t(), layer.bias[:2]
-    assert (len(views), ledger.live) == (2, 0)
-    ledger.adopt([other, other[:3], None])
-    assert ledger.live == 100
-    ledger.give([other[1:]])
-    assert ledger.live == 0
+    assert (len(views), live.now) == (2, 0)
+    live.add([other, other[:3], None])
+    assert live.now == 100
+    live.remove([other[1:]])
+    assert live.now == 0
     del other
-    assert ledger.live == 0
+    assert live.now == 0
     assert storage_bytes([layer.weight, layer.weight.t(), None]) == 64
 
 
-def test_a_ledger_sees_only_its_own_thread() -> None:
-    ledger, kept = Ledger(), []
-    with ledger.watching():
+def test_live_bytes_are_those_of_one_thread() -> None:
+    live, kept = LiveBytes(), []
+    with live.counting():
         thread = threading.Thread(target=lambda: kept.append(torch.zeros(10)))
         thread.start()
         thread.join()
-    assert (len(kept), ledger.live) == (1, 0)
+    assert (len(kept), live.now) == (1, 0)
 
 
 def one_microbatch(n_stages: int, **sizes: object) -> tuple[list[nn.Module], Model]:

@@ -28,7 +28,7 @@ from safetensors.torch import load_file  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 from typer.testing import CliRunner  # noqa: E402
 
-from backend.live_bytes import Ledger  # noqa: E402
+from backend.live_bytes import LiveBytes  # noqa: E402
 from backend.pipeload.cli import pipeload_command  # noqa: E402
 from backend.pipeload.demo import demo_inputs, make_demo, skeletons  # noqa: E402
 from backend.pipeload.layer_files import (  # noqa: E402
@@ -88,10 +88,10 @@ def inputs(batch: int = 2) -> Tensor:
     return torch.randint(50, (batch, 8), generator=torch.Generator().manual_seed(1))
 
 
-def nothing_left(ledger: Ledger) -> bool:
+def nothing_left(live: LiveBytes) -> bool:
     gc.collect()
     names = [thread.name for thread in threading.enumerate()]
-    return ledger.live == 0 and not any("pipeload" in name for name in names)
+    return live.now == 0 and not any("pipeload" in name for name in names)
 
 
 def test_the_files_are_what_safetensors_reads(tmp_path: Path) -> None:
@@ -205,16 +205,16 @@ def test_no_loaders_limit_or_layer_sizes_block_or_pass_the_limit(
     modules = network(tuple(widths))
     stored = stored_network(tmp_path_factory.mktemp("model"), modules)
     limit = int(streamed_model(stored, modules, inputs(batch)).smallest_limit) + spare
-    ledger = Ledger()
+    live = LiveBytes()
     run = run_streamed(
-        stored, modules, inputs(batch), loaders=loaders, memory_limit=limit, ledger=ledger
+        stored, modules, inputs(batch), loaders=loaders, memory_limit=limit, live_bytes=live
     )
     assert torch.equal(run.output, plain(modules, inputs(batch)))
     assert 0 < run.peak_bytes <= limit
     assert peak_bytes(run.trace)[0] <= limit
     assert run.trace.ops["stage"].tolist() == list(range(len(widths)))
     del run
-    assert nothing_left(ledger)
+    assert nothing_left(live)
 
 
 def test_the_peak_is_the_resident_part_and_the_layers_in_memory(tmp_path: Path) -> None:
@@ -271,11 +271,11 @@ def test_a_damaged_layer_ends_the_run_with_one_sentence_and_frees_everything(
 ) -> None:
     stored = stored_network(tmp_path)  # opened before the damage: found while it streams
     damage(stored.directory / stored.parts[4].file)
-    ledger = Ledger()
+    live = LiveBytes()
     with pytest.raises(PipeloadError, match=sentence) as failure:
-        run_streamed(stored, network(), inputs(), loaders=2, strategy=strategy, ledger=ledger)
+        run_streamed(stored, network(), inputs(), loaders=2, strategy=strategy, live_bytes=live)
     assert "\n" not in str(failure.value)
-    assert nothing_left(ledger)
+    assert nothing_left(live)
 
 
 @pytest.mark.parametrize(
@@ -413,13 +413,13 @@ def test_a_killed_loader_ends_the_run_with_one_sentence_and_frees_everything(
     stored = stored_network(tmp_path)
     killer = threading.Thread(target=kill_when_there, args=("pipeload loader 1",))
     killer.start()
-    ledger = Ledger()
+    live = LiveBytes()
     slow = Throttle(60_000, 30_000)
     with pytest.raises(PipeloadError, match=r"loader 1 (died at|ended before)") as failure:
-        run_streamed(stored, network(), inputs(), loaders=2, throttle=slow, ledger=ledger)
+        run_streamed(stored, network(), inputs(), loaders=2, throttle=slow, live_bytes=live)
     killer.join()
     assert "\n" not in str(failure.value)
-    assert nothing_left(ledger)
+    assert nothing_left(live)
 
 
 def test_a_module_that_fails_stops_the_loaders_and_frees_everything(tmp_path: Path) -> None:
@@ -434,10 +434,10 @@ def test_a_module_that_fails_stops_the_loaders_and_frees_everything(tmp_path: Pa
 
     modules = [*network()[:4], Failing(32, 32), *network()[4:]]
     stored = stored_network(tmp_path, modules)
-    ledger = Ledger()
+    live = LiveBytes()
     with pytest.raises(ArithmeticError, match="no more"):
-        run_streamed(stored, modules, inputs(), loaders=3, ledger=ledger)
-    assert nothing_left(ledger)
+        run_streamed(stored, modules, inputs(), loaders=3, live_bytes=live)
+    assert nothing_left(live)
 
 
 def test_files_of_other_modules_are_refused(tmp_path: Path) -> None:

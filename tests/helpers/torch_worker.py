@@ -22,8 +22,10 @@ from torch.distributed.pipelining import PipelineStage
 
 import backend
 import sim
+from backend.ranks.checks import boundary_shapes
 from backend.ranks.gather import gathered
-from backend.ranks.run import boundary_shapes, process_group, run_rank
+from backend.ranks.process_group import process_group
+from backend.ranks.run import run_rank
 from backend.torch_private import checked_torch
 
 ROWS = 2
