@@ -2,63 +2,53 @@
 
 from __future__ import annotations
 
-import json
+import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import sim
 
 torch = pytest.importorskip("torch")
+from torch_ranks import found  # noqa: E402
+
 from backend.ranks.checks import require_runnable  # noqa: E402
 from backend.ranks.gather import receive_buffers  # noqa: E402
 
+ROOT = Path(__file__).parents[2]
 FOR_TORCHTITAN = ("v-half", "v-min", "v-zb", "zb-h1", "interleaved")
 WHOLE = [name for name, family in sim.FAMILIES.items() if family(2, 6).n_slices == 1]
 
 
-def torchrun(p: int, *arguments: str) -> subprocess.CompletedProcess[str]:
-    script = Path(__file__).parents[1] / "helpers" / "torch_worker.py"
-    return subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={p}",
-         str(script), *arguments],
-        capture_output=True, text=True, timeout=240, cwd=script.parent.parent,
-        env=_environment(), check=False,
-    )  # fmt: skip
-
-
-def results(p: int, *arguments: str) -> list[dict[str, Any]]:
-    run = torchrun(p, *arguments)
-    assert run.returncode == 0, run.stderr[-3000:]
-    found = [json.loads(line) for line in run.stdout.splitlines() if line.startswith("{")]
-    assert len(found) == len(arguments)
-    return found
-
-
 @pytest.mark.parametrize("p", [2, 4])
 def test_torch_runs_our_csv_with_exact_gradients(p: int) -> None:
-    for found in results(p, *(f"{name}:csv" for name in FOR_TORCHTITAN)):
-        assert found["loss"] == pytest.approx(found["reference_loss"], rel=1e-12), found["family"]
-        assert found["error"] < 1e-12, found["family"]
+    for case in found(p, *(f"{name}:csv" for name in FOR_TORCHTITAN)):
+        assert case["loss"] == pytest.approx(case["reference_loss"], rel=1e-12), case["family"]
+        assert case["error"] < 1e-12, case["family"]
 
 
 def test_the_torch_engine_runs_every_family_without_slices_with_exact_gradients() -> None:
     cases = [f"{name}:deferred" for name in WHOLE] + ["v-half:native", "zb-h1:native"]
-    for found in results(2, *cases):
-        name = found["family"]
-        schedule = sim.FAMILIES[name](2, found["m"])
-        assert found["loss"] == pytest.approx(found["reference_loss"], rel=1e-12), name
-        assert found["error"] < 1e-12, name
-        assert found["order"] == [str(op) for order in schedule.orders for op in order], name
-        assert found["makespan"] > 0
-        assert all(size > 0 for size in found["peak_bytes"])
+    for case in found(2, *cases):
+        name = case["family"]
+        schedule = sim.FAMILIES[name](2, case["m"])
+        assert case["loss"] == pytest.approx(case["reference_loss"], rel=1e-12), name
+        assert case["error"] < 1e-12, name
+        assert case["order"] == [str(op) for order in schedule.orders for op in order], name
+        assert case["makespan"] > 0
+        assert all(size > 0 for size in case["peak_bytes"])
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_takes_the_job_down_with_a_reason() -> None:
-    run = torchrun(2, "1f1b:die")
+    run = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
+         str(ROOT / "tests" / "helpers" / "torch_ranks.py"), "1f1b:die"],
+        capture_output=True, text=True, timeout=240, cwd=ROOT, check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
     assert run.returncode != 0
     assert "this process was told to die" in run.stderr
 
@@ -87,9 +77,3 @@ def test_what_torch_cannot_run_is_refused_before_anything_runs(
     require_runnable(sim.FAMILIES["1f1b"](4, 8), stages, torch.zeros(8, 2), n_processes=4)
     with pytest.raises(ValueError, match=sentence):
         require_runnable(schedule, stages, torch.zeros(rows, 2), n_processes=n_processes)
-
-
-def _environment() -> dict[str, str]:
-    import os
-
-    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}

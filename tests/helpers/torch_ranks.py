@@ -1,18 +1,25 @@
-"""One process of a torchrun job: runs schedules through torch's runtime and compares gradients.
+"""Some processes that play schedules through torch's runtime and compare gradients.
 
-    torchrun --nproc-per-node 2 tests/helpers/torch_worker.py FAMILY:HOW ...
+A case is written FAMILY:HOW. HOW is csv (torch's runtime reads our file), deferred or native (our
+engine, either split), or die (the last process raises in the middle of a pass).
 
-prints one JSON object per run.
+`found` runs cases in processes forked from one that has imported torch already. Under torchrun,
 
-HOW is csv (torch's runtime reads our file), deferred or native (our engine, either split), or die
-(the last process raises in the middle of a pass).
+    torchrun --nproc-per-node 2 tests/helpers/torch_ranks.py FAMILY:HOW ...
+
+prints one JSON object per case.
 """
 
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
+import socket
 import sys
 import tempfile
+import traceback
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +36,47 @@ from backend.ranks.run import run_rank
 from backend.torch_private import checked_torch
 
 ROWS = 2
+PRELOADED = ["pandas", "torch", "torch.distributed.pipelining"]
 
 
-def main() -> None:
+def found(p: int, *cases: str) -> list[dict[str, Any]]:
+    """What each case gave on `p` processes; AssertionError with the traceback of a failed one."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    ends, ranks = [], []
+    for rank in range(p):
+        end, theirs = context.Pipe(duplex=False)
+        ends.append(end)
+        arguments = rank, p, port, cases, theirs
+        ranks.append(context.Process(target=_rank, args=arguments, daemon=True))
+        ranks[-1].start()
+        theirs.close()
+    told = [end.recv() for end in ends]
+    for process in ranks:
+        process.join()
+    assert not any(isinstance(one, str) for one in told), told
+    results: list[dict[str, Any]] = told[0]
+    return results
+
+
+def _rank(rank: int, p: int, port: int, cases: tuple[str, ...], end: Connection) -> None:
+    """One process, as torchrun would have started it."""
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(p)}
+    os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
+    try:
+        end.send(_played(cases))
+    except BaseException:
+        end.send(traceback.format_exc())
+
+
+def _played(cases: tuple[str, ...]) -> list[dict[str, Any]]:
     checked_torch()
     torch.set_num_threads(1)
     with process_group("cpu", timeout=60):
-        for argument in sys.argv[1:]:
-            found = case(*argument.split(":"))
-            if dist.get_rank() == 0:
-                print(json.dumps(found), flush=True)
+        return [case(*argument.split(":")) for argument in cases]
 
 
 def case(name: str, how: str) -> dict[str, Any]:
@@ -123,4 +161,6 @@ def from_csv(schedule: sim.Schedule, stages: Any, batch: Any, targets: Any) -> f
 
 
 if __name__ == "__main__":
-    main()
+    results = _played(tuple(sys.argv[1:]))
+    if os.environ["RANK"] == "0":
+        print(*map(json.dumps, results), sep="\n", flush=True)
