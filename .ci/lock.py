@@ -52,7 +52,7 @@ def resolved(extras: str, torch: str) -> dict[str, str]:
         held, report = Path(folder, "held.txt"), Path(folder, "report.json")
         held.write_text(torch + "\n")
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed"]
-        command = [*pip, "--constraint", held, "--report", report, f".[{extras}]"]
+        command = [*pip, "--constraint", str(held), "--report", str(report), f".[{extras}]"]
         subprocess.run(command, check=True, cwd=LOCK.parent)
         told = json.loads(report.read_text(encoding="utf-8"))
     found = [each["metadata"] for each in told["install"]]

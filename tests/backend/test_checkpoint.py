@@ -93,7 +93,7 @@ def config_of(**changes: Any) -> Config:
     return {k: v for k, v in merged.items() if v is not None or k == "sliding_window"}
 
 
-def weights_of(config: Config, *, dtype: torch.dtype = torch.float32) -> Weights:
+def weights_of(config: Config, *, dtype: Any = torch.float32) -> Weights:
     """Random weights under the names and in the shapes of published checkpoints."""
     generator = torch.Generator().manual_seed(3)
     kind, width, inner = config["model_type"], config["hidden_size"], config["intermediate_size"]

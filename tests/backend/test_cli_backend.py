@@ -7,25 +7,27 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import sim
 from backend.cli.commands import main
 
+Capture = pytest.CaptureFixture[str]
 TINY = ["--width", "8", "--heads", "2", "--vocabulary", "11", "--sequence", "6"]
 KEYS = {"schedule", "engine", "device", "loss", "reference_loss", "max_gradient_error", "makespan",
         "longest_stage", "peak_bytes"}  # fmt: skip
 
 
-def found(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict:
+def found(capsys: Capture, *arguments: str) -> dict[str, Any]:
     assert main(["run", *arguments, *TINY, "--json"]) == 0
     said = capsys.readouterr()
     assert said.err == ""
     return json.loads(said.out)
 
 
-def failed(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+def failed(capsys: Capture, *arguments: str) -> tuple[int, str]:
     code = main([*arguments])
     said = capsys.readouterr()
     assert said.out == ""
@@ -34,7 +36,7 @@ def failed(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, st
     return code, said.err.strip()
 
 
-def test_json_has_the_promised_keys_and_the_gradients_agree(capsys) -> None:
+def test_json_has_the_promised_keys_and_the_gradients_agree(capsys: Capture) -> None:
     told = found(capsys, "v-half", "-p", "2", "-m", "3", "--dtype", "float64", "--steps", "2")
     assert set(told) >= KEYS
     assert (told["schedule"], told["engine"], told["device"]) == ("v-half", "local", "cpu")
@@ -58,17 +60,17 @@ def test_json_has_the_promised_keys_and_the_gradients_agree(capsys) -> None:
         ("v-half", "-p", "2", "-m", "3", "-v", "2"),  # which it has anyway
     ],
 )
-def test_options_reach_the_run(arguments: tuple[str, ...], capsys) -> None:
+def test_options_reach_the_run(arguments: tuple[str, ...], capsys: Capture) -> None:
     told = found(capsys, *arguments)
     assert told["max_gradient_error"] < 1e-5
     assert told["loss"] == pytest.approx(told["reference_loss"], rel=1e-5)
 
 
-def test_half_precision_runs(capsys) -> None:
+def test_half_precision_runs(capsys: Capture) -> None:
     assert found(capsys, "1f1b", "-p", "2", "-m", "2", "--dtype", "bfloat16")["dtype"] == "bfloat16"
 
 
-def test_schedules_come_from_files_too(tmp_path: Path, capsys) -> None:
+def test_schedules_come_from_files_too(tmp_path: Path, capsys: Capture) -> None:
     schedule = sim.FAMILIES["v-min"](2, 3)
     ours, torchs = tmp_path / "mine.json", tmp_path / "theirs.csv"
     ours.write_text(sim.to_json(schedule))
@@ -82,7 +84,7 @@ def test_schedules_come_from_files_too(tmp_path: Path, capsys) -> None:
     assert "-m is 4, but the schedule in" in said
 
 
-def test_without_json_the_same_is_told_line_by_line(capsys) -> None:
+def test_without_json_the_same_is_told_line_by_line(capsys: Capture) -> None:
     assert main(["run", "1f1b", "-p", "2", "-m", "2", *TINY]) == 0
     told = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert set(told) >= KEYS
@@ -116,7 +118,7 @@ def test_without_json_the_same_is_told_line_by_line(capsys) -> None:
     ],
 )
 def test_every_mistake_gets_one_sentence(
-    arguments: list[str], code: int, message: str, capsys, monkeypatch
+    arguments: list[str], code: int, message: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("RANK", raising=False)
     found_code, said = failed(capsys, "run", *arguments)
@@ -124,11 +126,11 @@ def test_every_mistake_gets_one_sentence(
     assert found_code == code
 
 
-def test_unknown_commands_are_refused(capsys) -> None:
+def test_unknown_commands_are_refused(capsys: Capture) -> None:
     assert failed(capsys, "rum") == (2, "error: unknown command 'rum': did you mean run?")
 
 
-def test_a_broken_file_is_named(tmp_path: Path, capsys) -> None:
+def test_a_broken_file_is_named(tmp_path: Path, capsys: Capture) -> None:
     path = tmp_path / "broken.json"
     path.write_text("{")
     code, said = failed(capsys, "run", str(path))
@@ -136,7 +138,9 @@ def test_a_broken_file_is_named(tmp_path: Path, capsys) -> None:
     assert "broken.json: not JSON" in said
 
 
-def test_the_local_engine_refuses_torchrun(capsys, monkeypatch) -> None:
+def test_the_local_engine_refuses_torchrun(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "1")
     code, said = failed(capsys, "run", "1f1b", "-p", "2", "-m", "2")

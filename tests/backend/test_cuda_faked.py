@@ -44,7 +44,8 @@ class Event:
 
 class Stream:
     def __init__(self, device: Any = None) -> None:
-        self.device, self.log = device, []  # type: ignore[var-annotated]
+        self.device = device
+        self.log: list[tuple[str, object]] = []
 
     def wait_stream(self, other: Stream) -> None:
         self.log.append(("wait", other))
@@ -58,7 +59,7 @@ class Stream:
 
 
 @pytest.fixture
-def cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[torch.Tensor, Stream]]]:
+def cuda(monkeypatch: pytest.MonkeyPatch) -> list[tuple[torch.Tensor, Stream]]:
     """torch.cuda on stand-ins; the tensors that were told which other stream uses them."""
     kept: list[tuple[torch.Tensor, Stream]] = []
     current: list[Stream] = []
@@ -79,15 +80,15 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[torch.Tensor, S
 
 
 def test_a_copy_waits_for_its_pass_and_its_reader_for_the_copy(cuda: Any) -> None:
-    sender, reader = lanes.CudaLane(Stream()), lanes.CudaLane(Stream())
+    sender, reader = lanes.CudaLane(Stream()), lanes.CudaLane(Stream())  # type: ignore[arg-type]
     made = torch.ones(3)
     copied = sender.copied((made, None))
     assert copied.tensors[1] is None
     assert copied.tensors[0] is not made
-    assert [what for what, _ in sender._copies.log] == ["wait", "record", "record"]
-    assert sender._copies.log[0] == ("wait", sender.stream)
+    assert [what for what, _ in sender._copies.log] == ["wait", "record", "record"]  # type: ignore[attr-defined]
+    assert sender._copies.log[0] == ("wait", sender.stream)  # type: ignore[attr-defined]
     reader.accept(copied, 0.0)
-    assert reader.stream.log == [("wait", copied.end)]
+    assert reader.stream.log == [("wait", copied.end)]  # type: ignore[attr-defined]
     told = {(id(tensor), id(stream)) for tensor, stream in cuda}
     assert told == {
         (id(made), id(sender._copies)), (id(copied.tensors[0]), id(reader.stream))
@@ -102,7 +103,7 @@ def test_the_engine_runs_on_streams_as_it_does_on_threads(
     made: list[lanes.CudaLane] = []
 
     def on_streams(device: Any, n: int, streams: Any = None) -> list[lanes.CudaLane]:
-        made.extend(lanes.CudaLane(Stream(device)) for _ in range(n))
+        made.extend(lanes.CudaLane(Stream(device)) for _ in range(n))  # type: ignore[arg-type]
         return made
 
     monkeypatch.setattr(local, "lanes", on_streams)
@@ -118,7 +119,7 @@ def test_the_engine_runs_on_streams_as_it_does_on_threads(
     ops = result.trace.ops
     assert (ops.end >= ops.start).all()
     assert len(ops) == schedule.n_ops
-    waited = [what for lane in made for what, _ in lane.stream.log].count("wait")
+    waited = [what for lane in made for what, _ in lane.stream.log].count("wait")  # type: ignore[attr-defined]
     assert waited == 3 * len(result.trace.transfers)  # bytes once, times twice
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pandas as pd
 import pytest
 import torch
 
@@ -12,11 +15,11 @@ from backend.stages.reference import gradients_of
 from backend.stages.transformer import Model, tokens, transformer_stages
 
 
-def build(model: Model, rows: int = 1):
+def build(model: Model, rows: int = 1) -> Any:
     return lambda: (transformer_stages(model), *tokens(model, rows))
 
 
-def cells(table, column: str):
+def cells(table: pd.DataFrame, column: str) -> Any:
     return table.set_index(["stage", "slice", "kind"])[column]
 
 
@@ -40,7 +43,7 @@ def test_flops_of_a_block_follow_the_formula(s: int, b: int, h: int, heads: int)
 
 
 def test_a_checkpointed_block_pays_its_forward_again_in_b() -> None:
-    sizes = {"width": 32, "heads": 4, "vocabulary": 50, "sequence": 16}
+    sizes: dict[str, Any] = {"width": 32, "heads": 4, "vocabulary": 50, "sequence": 16}
     plain = cells(estimated_passes(build(Model((0, 1, 0), **sizes))).table, "flops")
     model = Model((0, 1, 0), checkpointed=True, **sizes)
     again = cells(estimated_passes(build(model)).table, "flops")

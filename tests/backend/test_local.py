@@ -7,7 +7,8 @@ import gc
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
 
 import pytest
 import torch
@@ -20,9 +21,10 @@ from backend.measure.estimate import estimated_passes
 from backend.stages.reference import gradient_error, gradients_of, plain_backward
 from backend.stages.transformer import Model, even_layers, grouped, tokens, transformer_stages
 from backend.threads.board import PassFailed, Stuck
+from backend.threads.result import RunResult
 from backend.threads.run import _quiet, run
 
-SMALL = {"width": 16, "heads": 2, "vocabulary": 17, "sequence": 8}
+SMALL: dict[str, Any] = {"width": 16, "heads": 2, "vocabulary": 17, "sequence": 8}
 
 
 def small(
@@ -35,7 +37,9 @@ def small(
     return transformer_stages(model), batch, targets
 
 
-def errors(stages: list[nn.Module], batch, targets, result, **options) -> tuple[float, float]:
+def errors(
+    stages: Sequence[nn.Module], batch: Any, targets: Any, result: RunResult, **options: Any
+) -> tuple[float, float]:
     """Relative deviation of the loss and of the worst gradient from a plain backward."""
     plain = plain_backward(stages, batch, targets=targets, **options)
     loss = abs(result.loss - plain.loss) / abs(plain.loss)
@@ -107,7 +111,7 @@ def test_the_native_split_gives_the_same_gradients(name: str) -> None:
 
 
 @pytest.mark.parametrize("split", ["deferred", "native"])
-def test_checkpointed_blocks_give_the_same_gradients(split: str) -> None:
+def test_checkpointed_blocks_give_the_same_gradients(split: Any) -> None:
     schedule = sim.FAMILIES["zb-h1"](2, 3)
     stages, batch, targets = small(schedule, dtype=torch.float64, checkpointed=True)
     result = run(schedule, stages, batch, targets=targets, split=split, memory=0)
@@ -136,7 +140,7 @@ class Pair(nn.Module):
 class Start(Pair):
     """Makes the pair out of one tensor."""
 
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:  # type: ignore[override]
         return super().forward(x, (x[:, :1] > 0).long())
 
 
@@ -145,7 +149,7 @@ def mean_square(output: torch.Tensor, target: torch.Tensor | None) -> torch.Tens
 
 
 @pytest.mark.parametrize("split", ["deferred", "native"])
-def test_several_tensors_cross_a_boundary(split: str) -> None:
+def test_several_tensors_cross_a_boundary(split: Any) -> None:
     schedule = sim.FAMILIES["zb-h1"](3, 5)
     stages = [Start().double(), Pair().double(), Pair().double()]
     batch, targets = torch.randn(10, 6).double(), torch.randn(10, 6).double()
@@ -167,7 +171,8 @@ def test_any_list_of_modules_runs_without_targets_too() -> None:
 def test_weights_shared_between_stages_get_the_sum_of_their_gradients(name: str, p: int) -> None:
     schedule = sim.FAMILIES[name](p, 5)
     stages, batch, targets = small(schedule, dtype=torch.float64)
-    embedding, head = stages[0].parts[0].token, stages[-1].parts[-1].out
+    first, last = cast(Any, stages[0]), cast(Any, stages[-1])
+    embedding, head = first.parts[0].token, last.parts[-1].out
     head.weight = embedding.weight
     if p > 2:
         stages[2] = stages[1]  # a whole module on two devices
@@ -192,7 +197,7 @@ def test_the_callers_autocast_holds_in_the_forward_passes() -> None:
     schedule = sim.FAMILIES["zb-h1"](2, 2)
     stages, batch, targets = small(schedule)
     seen: list[torch.dtype] = []
-    stages[0].parts[1].up.register_forward_hook(lambda *args: seen.append(args[2].dtype))
+    cast(Any, stages[0]).parts[1].up.register_forward_hook(lambda *args: seen.append(args[2].dtype))
     with torch.autocast("cpu", torch.bfloat16):
         run(schedule, stages, batch, targets=targets, memory=0)
     assert set(seen) == {torch.bfloat16}
@@ -335,7 +340,7 @@ def test_an_invalid_schedule_is_refused_before_anything_runs() -> None:
         ({"batch": torch.zeros(2, 8, dtype=torch.long)}, "2 rows for 3 microbatches"),
     ],
 )
-def test_arguments_that_do_not_fit_get_one_sentence(options: dict, message: str) -> None:
+def test_arguments_that_do_not_fit_get_one_sentence(options: dict[str, Any], message: str) -> None:
     schedule = sim.FAMILIES["1f1b"](2, 3)
     stages, batch, targets = small(schedule)
     arguments = {"batch": batch, "targets": targets, **options}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from backend.measure.passes import Passes, measured_passes, pass_table
 from backend.stages.transformer import Block, Chain, Model, tokens, transformer_stages
 from backend.threads.run import run
 
-SMALL = {"width": 16, "heads": 2, "vocabulary": 17, "sequence": 8}
+SMALL: dict[str, Any] = {"width": 16, "heads": 2, "vocabulary": 17, "sequence": 8}
 
 
 def test_live_bytes_count_storages_while_they_live_and_views_not_at_all() -> None:
@@ -79,7 +80,7 @@ def one_microbatch(n_stages: int, **sizes: object) -> tuple[list[nn.Module], Mod
 
 
 @functools.cache
-def passes(n_stages: int, n_slices: int, split: str = "deferred") -> Passes:
+def passes(n_stages: int, n_slices: int, split: Any = "deferred") -> Passes:
     stages, model = one_microbatch(n_stages)
     batch, targets = tokens(model, 2)
     return measured_passes(

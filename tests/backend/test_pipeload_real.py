@@ -29,6 +29,7 @@ from torch import Tensor, nn  # noqa: E402
 from typer.testing import CliRunner  # noqa: E402
 
 from backend.live_bytes import LiveBytes  # noqa: E402
+from backend.pipeload.agents import PipeloadError  # noqa: E402
 from backend.pipeload.cli import pipeload_command  # noqa: E402
 from backend.pipeload.demo import demo_inputs, make_demo, skeletons  # noqa: E402
 from backend.pipeload.layer_files import (  # noqa: E402
@@ -45,7 +46,7 @@ from backend.pipeload.profile import (  # noqa: E402
     profile_layers,
     resident_output,
 )
-from backend.pipeload.run import PipeloadError, run_streamed, streamed_model  # noqa: E402
+from backend.pipeload.run import run_streamed, streamed_model  # noqa: E402
 from backend.pipeload.throttle import Throttle  # noqa: E402
 from sim.metrics.metrics import peak_bytes  # noqa: E402
 from sim.pipeload import STRATEGIES, MemoryLimitTooSmall, latency  # noqa: E402

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -20,12 +22,12 @@ SHAPE = sim.models.Model("small", 4, 16, 2, 17, gated=False)
 @pytest.mark.parametrize("name", ["seq1f1b", "seq1f1b-zb", "seq1f1b-interleaved"])
 @pytest.mark.parametrize("k", [2, 3, 5])
 @pytest.mark.parametrize("cut", [even, computation_wise, "very uneven"])
-def test_any_cut_gives_the_gradients_of_the_whole_sequence(name: str, k: int, cut: object) -> None:
+def test_any_cut_gives_the_gradients_of_the_whole_sequence(name: str, k: int, cut: Any) -> None:
     lengths = {
         even: even(TOKENS, k),
         computation_wise: computation_wise(SHAPE, TOKENS, k),
         "very uneven": (1,) * (k - 1) + (TOKENS - k + 1,),
-    }[cut]  # type: ignore[index]
+    }[cut]
     schedule = sim.FAMILIES[name](2, 4, slices=k)
     layers = even_layers(schedule.n_stages, schedule.n_stages)
     model = Model(layers, width=16, heads=2, vocabulary=17, sequence=TOKENS, dtype=torch.float64)

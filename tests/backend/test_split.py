@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from typing import Any
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ def gradients(module: nn.Module) -> list[torch.Tensor | None]:
     return [None if p.grad is None else p.grad.clone() for p in module.parameters()]
 
 
-def plain_gradients(module: nn.Module, x: torch.Tensor) -> tuple[list, torch.Tensor | None]:
+def plain_gradients(module: nn.Module, x: torch.Tensor) -> tuple[list[Any], torch.Tensor | None]:
     twin = copy.deepcopy(module)
     x = x.detach().clone().requires_grad_(x.is_floating_point())
     twin(x).square().mean().backward()
@@ -161,11 +162,11 @@ def test_a_checkpointed_block_is_recomputed_once(reentrant: bool) -> None:
 
 def test_frozen_hooked_and_compiled_layers_are_left_alone() -> None:
     frozen, hooked = nn.Linear(6, 6), nn.Linear(6, 6)
-    frozen.weight.requires_grad_(requires_grad=False)
-    seen = []
-    hooked.weight.register_hook(lambda gradient: seen.append(gradient) or gradient * 2)
+    frozen.weight.requires_grad_(False)
+    seen: list[torch.Tensor] = []
+    hooked.weight.register_hook(lambda gradient: seen.append(gradient) or gradient * 2)  # type: ignore[func-returns-value]
     compiled = torch.compile(nn.Linear(6, 6))
-    module = nn.Sequential(frozen, hooked, compiled)
+    module = nn.Sequential(frozen, hooked, compiled)  # type: ignore[call-overload]
     deferral = defer(module)
     assert deferral.modules == []
     assert "Linear" in unsplit(module, deferral)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -18,7 +20,13 @@ from backend.stages.transformer import (
     transformer_stages,
 )
 
-SMALL = {"width": 16, "heads": 2, "vocabulary": 11, "sequence": 8, "dtype": torch.float64}
+SMALL: dict[str, Any] = {
+    "width": 16,
+    "heads": 2,
+    "vocabulary": 11,
+    "sequence": 8,
+    "dtype": torch.float64,
+}
 
 
 def logits_of(stages: list[nn.Module], ids: torch.Tensor) -> torch.Tensor:
@@ -141,6 +149,6 @@ def test_any_list_of_modules_makes_stages() -> None:
         ({"dtype": torch.int64}, "dtype is torch.int64: weights need a floating point type"),
     ],
 )
-def test_impossible_sizes_are_refused(sizes: dict, message: str) -> None:
+def test_impossible_sizes_are_refused(sizes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Model(**{"layers": (1,), **SMALL, **sizes})

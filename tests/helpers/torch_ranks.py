@@ -146,7 +146,7 @@ def from_csv(schedule: sim.Schedule, stages: Any, batch: Any, targets: Any) -> f
         )
         for s in schedule.stages_of[rank]
     ]  # fmt: skip
-    runtime: Any = schedules._PipelineScheduleRuntime  # type: ignore[attr-defined]
+    runtime: Any = schedules._PipelineScheduleRuntime
     runtime = runtime(local, schedule.n_microbatches, loss_fn=backend.next_token_loss)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "schedule.csv"

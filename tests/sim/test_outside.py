@@ -7,6 +7,7 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,12 +23,14 @@ HUGE = {"forward": 1e308, "backward": 1e308, "weight": 1}
 
 
 def test_numbers_of_a_numpy_loop_count_as_numbers() -> None:
-    for p in np.arange(1, 4):
-        schedule = sim.FAMILIES["interleaved"](p, np.int32(6), v=np.int64(2), group_size=p)
+    numbers: Any = np.arange(1, 4), np.int32(6), np.int64(2), np.int8(1)
+    devices, six, two, one = numbers
+    for p in devices:
+        schedule = sim.FAMILIES["interleaved"](p, six, v=two, group_size=p)
         assert schedule == sim.FAMILIES["interleaved"](int(p), 6)
         cluster = sim.Cluster(p)
         costs = sim.Costs.uniform(schedule)
-        trace = sim.simulate(schedule, costs, cluster, iterations=np.int64(2), seed=np.int8(1))
+        trace = sim.simulate(schedule, costs, cluster, iterations=two, seed=one)
         assert trace.iterations == 2
         json.dumps((schedule.n_microbatches, cluster.n_devices, trace.iterations))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -28,7 +29,10 @@ def unit(schedule: Schedule) -> Costs:
 def test_no_bound_is_above_a_schedule_that_exists(case: tuple[Schedule, Costs]) -> None:
     schedule, prices = case
     found = evaluate(schedule, prices)
-    limits = {"memory_limit": max(found.peak_activations), "memory_bytes": list(found.peak_bytes)}
+    limits: dict[str, Any] = {
+        "memory_limit": max(found.peak_activations),
+        "memory_bytes": list(found.peak_bytes),
+    }
     for clock in CLOCKS:
         clocked = getattr(found, clock)
         assert lower_bound(schedule, prices, clock=clock) <= clocked
@@ -47,7 +51,10 @@ def test_no_bound_is_above_an_uneven_straight_schedule_at_its_own_memory(
     schedule = FAMILIES[name](p, m)
     times = data.draw(costs(schedule))
     found = evaluate(schedule, times)
-    limits = {"memory_limit": max(found.peak_activations), "memory_bytes": list(found.peak_bytes)}
+    limits: dict[str, Any] = {
+        "memory_limit": max(found.peak_activations),
+        "memory_bytes": list(found.peak_bytes),
+    }
     assert lower_bound(schedule, times, clock="longest_stage", **limits) <= found.longest_stage
 
 

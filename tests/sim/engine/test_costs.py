@@ -77,7 +77,7 @@ def test_fused_steps_take_the_sum_scaled_by_their_sort() -> None:
 
 
 def test_costs_differ_by_stage_and_slice_where_told_to() -> None:
-    found = Costs.of(2, forward=[[1, 2], 3], backward=1, weight=1, activation_bytes=[[5, 6], [7]])
+    found = Costs.of(2, forward=[[1, 2], 3], backward=1, weight=1, activation_bytes=[[5, 6], [7]])  # type: ignore[arg-type]
     assert [found.duration(f(stage, part)) for stage in (0, 1) for part in (0, 1)] == [1, 2, 3, 3]
     assert [found.change("F", stage, part) for stage in (0, 1) for part in (0, 1)] == [5, 6, 7, 7]
 
@@ -86,15 +86,15 @@ def test_arrays_count_as_lists() -> None:
     plain = Costs.of(2, forward=[1, 2], backward=[[1, 2], [3, 4]], weight=1, send=[3])
     arrays = Costs.of(
         2,
-        forward=np.array([1, 2]),
-        backward=np.array([[1, 2], [3, 4]]),
+        forward=np.array([1, 2]),  # type: ignore[arg-type]
+        backward=np.array([[1, 2], [3, 4]]),  # type: ignore[arg-type]
         weight=np.float64(1),
-        send=np.array([3]),
+        send=np.array([3]),  # type: ignore[arg-type]
     )
     assert arrays == plain
     assert hash(arrays) == hash(plain)
     assert costs_from_json(costs_to_json(arrays)) == plain
-    assert Costs(forward=[np.array([1, 2])], backward=((1,),), weight=((1,),)).forward == ((1, 2),)
+    assert Costs(forward=[np.array([1, 2])], backward=((1,),), weight=((1,),)).forward == ((1, 2),)  # type: ignore[arg-type]
 
 
 @settings(max_examples=50, deadline=None)
@@ -118,7 +118,7 @@ def test_json_gives_back_equal_costs(found: Costs) -> None:
 def test_json_takes_single_numbers_and_passes_over_what_it_does_not_know() -> None:
     text = '{"forward": [1, "1/3"], "backward": 2, "weight": "0.5", "send": 1, "host": "here"}'
     found = costs_from_json(text)
-    assert found == Costs.of(2, forward=[1, Fraction(1, 3)], backward=2, weight=0.5, send=1)
+    assert found == Costs.of(2, forward=[1, Fraction(1, 3)], backward=2, weight=0.5, send=1)  # type: ignore[arg-type]
     assert costs_from_json(text.replace('"host": "here"', '"static_bytes": null')) == found
 
 
@@ -194,7 +194,7 @@ def test_unknown_fields_and_single_numbers_at_the_wrong_door_get_one_sentence() 
     with pytest.raises(ValueError, match="costs have no field 'speed'; they have"):
         Costs.of(1, forward=1, backward=1, weight=1, speed=9)
     with pytest.raises(ValueError, match=r"forward is 1: it must have a row per stage; Costs.of"):
-        Costs(forward=1, backward=1, weight=1)
+        Costs(forward=1, backward=1, weight=1)  # type: ignore[arg-type]
 
 
 def test_too_many_or_too_few_forwards_are_not_blamed_on_the_next_field() -> None:

@@ -103,7 +103,7 @@ def test_two_transfers_over_one_wire_take_as_long_as_their_bytes_say(
     sizes: tuple[int, int], bandwidth: int
 ) -> None:
     """Both cross at time 1: devices 0 -> 1 and 2 -> 3 of one node's card."""
-    ops = [tuple(Op(k, s, 0) for k in ("F", "BW")) for s in range(4)]  # type: ignore[arg-type]
+    ops = [tuple(Op(k, s, 0) for k in ("F", "BW")) for s in range(4)]
     schedule = Schedule(placement=(0, 1, 2, 3), orders=tuple(ops), n_microbatches=1, name="chain")
     costs = Costs.of(
         4, forward=[1, 0, 0, 0], backward=0, weight=0,

@@ -1,6 +1,9 @@
 """Devices that slow each other down while they compute at the same time."""
 
+from __future__ import annotations
+
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -28,7 +31,8 @@ def test_two_devices_that_compute_together_take_longer() -> None:
     schedule = Schedule((0, 1), order, 2, name="two")
     costs = Costs.uniform(schedule, forward=10, backward=3, weight=2)
     trace = sim.simulate(schedule, costs, Cluster(2, neighbour_slowdown=2))
-    ends = {(op.kind, op.stage, op.microbatch): op.end for op in trace.ops.itertuples()}
+    rows: Any = trace.ops.itertuples()
+    ends = {(op.kind, op.stage, op.microbatch): op.end for op in rows}
     assert ends["F", 0, 0] == 10
     assert ends["F", 0, 1] == ends["F", 1, 0] == 30
     assert ends["F", 1, 1] == 40
@@ -48,12 +52,14 @@ def test_every_pass_gets_its_work_done_at_the_pace_of_the_moment(data: st.DataOb
         played.ops.sort_values(["device", "position"]).drop_duplicates(["device", "step"])
         for played in (trace, alone)
     )
-    spans = [(float(op.start), float(op.end)) for op in steps.itertuples()]
+    played: Any = steps.itertuples()
+    spans = [(float(op.start), float(op.end)) for op in played]
     moments = sorted({moment for span in spans for moment in span})
     paces = [
         (a, b, factor(slowdown, sum(s <= a and b <= e for s, e in spans), n))
         for a, b in pairwise(moments)
     ]
+    plain: Any
     for plain, (start, end) in zip(work.itertuples(), spans, strict=True):
         done = sum((b - a) / pace for a, b, pace in paces if start <= a and b <= end)
         assert done == pytest.approx(float(plain.end - plain.start), abs=1e-6)

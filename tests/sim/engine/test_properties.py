@@ -33,7 +33,7 @@ from sim import (
     validate,
     writes,
 )
-from sim.base.numbers import exact
+from sim.base.numbers import Number, exact
 from sim.schedule.torch_csv import from_torch_csv, to_torch_csv
 from sim.testing import check_family, clusters, costs, family_schedules, wild_schedules
 
@@ -53,12 +53,13 @@ def drawn(data: st.DataObject, name: str) -> Schedule:
 def starts_and_ends(trace: Trace) -> dict[Op, tuple[Fraction, Fraction]]:
     """When each pass ran, exactly: frames may hold a third only to the last digit of a float."""
     assert trace.per_unit
+    rows: Any = trace.ops.astype(object).itertuples()
     return {
         Op(row.kind, row.stage, row.microbatch, row.slice): (
             exactly(row.start, trace),
             exactly(row.end, trace),
         )
-        for row in trace.ops.astype(object).itertuples()
+        for row in rows
     }
 
 
@@ -116,9 +117,10 @@ def test_on_any_cluster_no_device_overlaps_itself_and_no_input_comes_late(
             (exact(prices.duration(step)) * exact(cluster.slowdown[device])
              for step in steps(schedule, device)), Fraction(0)
         )  # fmt: skip
+    transfers: Any = trace.transfers.astype(object).itertuples()
     arrivals = {
         Value(row.value, row.stage, row.microbatch, row.slice): exactly(row.end, trace)
-        for row in trace.transfers.astype(object).itertuples()
+        for row in transfers
     }
     written = {value: op for op in times for value in writes(schedule, op)}
     for op, (start, _) in times.items():
@@ -176,7 +178,9 @@ def test_a_dearer_pass_or_send_makes_no_pass_earlier(
     def dearer(cell: Any) -> Any:
         return tuple(map(dearer, cell)) if isinstance(cell, tuple) else exact(cell) + more
 
-    raised = replace(prices, **{table: (*cells[:row], dearer(cells[row]), *cells[row + 1 :])})
+    cells = (*cells[:row], dearer(cells[row]), *cells[row + 1 :])
+    change: dict[str, Any] = {table: cells}
+    raised = replace(prices, **change)
     before = starts_and_ends(simulate(schedule, prices))
     after = starts_and_ends(simulate(schedule, raised))
     assert all(after[op][0] >= start and after[op][1] >= end for op, (start, end) in before.items())
@@ -194,14 +198,16 @@ def test_memory_is_what_an_independent_count_says_at_every_moment(
     times = starts_and_ends(trace)
     for device, stages in enumerate(schedule.stages_of):
         static = sum(prices.static_bytes[stage] for stage in stages)
-        counted: dict[Fraction, int] = defaultdict(int)
+        counted: dict[Fraction, Number] = defaultdict(int)
         highest = live = static
         shares, most_shares = Fraction(0), Fraction(0)
         one = Fraction(1, len(stages) * schedule.n_slices)
         for step in steps(schedule, device):
             start, end = times[step[0]]
             counted[start] += 0
-            freed = 0
+            freed: Number = 0
+            taken: Number
+            back: Number
             for op in step:
                 kept = prices.activation_bytes[op.stage]
                 at_b = prices.backward_bytes[op.stage]

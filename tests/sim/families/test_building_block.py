@@ -26,12 +26,12 @@ from sim.families.one_f_one_b_v import one_f_one_b_v_block
 from sim.families.v_half import v_half_block
 from sim.families.v_min import v_min_block
 from sim.families.v_zb import v_zb_block
-from sim.schedule.ir import Op, Schedule
+from sim.schedule.ir import Kind, Op, Schedule
 from sim.schedule.json_form import to_json
 from sim.schedule.validate import validate
 
 V_BLOCKS = (v_min_block, v_half_block, v_zb_block, one_f_one_b_v_block)
-TWO = {"F": (0, 1), "B": (4, 2)}
+TWO: dict[Kind, tuple[int, int]] = {"F": (0, 1), "B": (4, 2)}
 
 
 def chunks(found: Schedule) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ import pytest
 from longest_path import peak, problems, times
 
 from sim import FAMILIES, Costs, InvalidSchedule, validate
+from sim.base.numbers import Number
 from sim.families.family import Family
 from sim.families.interleaved import alternating, grouped
 from sim.schedule.ir import Schedule, steps
@@ -126,8 +127,8 @@ def test_v_half_and_v_min_reach_the_proven_optimum(p: int, m: int, k: int) -> No
 def test_a_full_pipeline_takes_the_known_time_per_microbatch(
     p: int, f: int, b: int, w: int
 ) -> None:
-    expected = {
-        "v-half": max(f + b + w, Fraction(4 * f + w, 2), Fraction(4 * b + w, 2)),
+    expected: dict[str, Number] = {
+        "v-half": max(f + b + w, Fraction(4 * f + w, 2), Fraction(4 * b + w, 2)),  # type: ignore[dict-item]
         "v-min": max(f + b + w, 3 * f, 3 * b),
         "1f1b-v": max(f + b + w, 3 * f),
         "zb-h1": f + b + w,
@@ -135,7 +136,7 @@ def test_a_full_pipeline_takes_the_known_time_per_microbatch(
         "zb-v": f + b + w,
     }
     for name, interval in expected.items():
-        ends = []
+        ends: list[Any] = []
         for m in (4 * p, 6 * p):
             schedule = FAMILIES[name](p, m)
             costs = Costs.uniform(schedule, forward=f, backward=b, weight=w)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -137,8 +138,8 @@ def test_what_reads_a_schedule_refuses_anything_else(reader: Callable[[object], 
 
 
 def test_what_reads_costs_with_a_schedule_refuses_anything_else() -> None:
-    schedule = sim.FAMILIES["1f1b"](2, 2)
-    costs = Costs.uniform(schedule)
+    schedule: Any = sim.FAMILIES["1f1b"](2, 2)
+    costs: Any = Costs.uniform(schedule)
     for reader in (sim.simulate, sim.search.evaluate, sim.search.lower_bound):
         with pytest.raises(ValueError, match="expected a Costs, got a Schedule"):
             reader(schedule, schedule)

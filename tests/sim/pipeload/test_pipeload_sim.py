@@ -9,6 +9,7 @@ import runpy
 from fractions import Fraction
 from itertools import product
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -195,7 +196,8 @@ def test_the_planner_takes_the_fewest_agents_of_the_fastest_plans() -> None:
     assert table["memory_limit"].tolist() == [15, 35, 65, 1000]
     assert table["loaders"].tolist()[0] == 1
     assert table["latency"].is_monotonic_decreasing
-    for row in table.itertuples():
+    rows: Any = table.itertuples()
+    for row in rows:
         every = [
             latency(stream(model, loaders=n, memory_limit=row.memory_limit, disk=Disk(4)))
             for n in range(1, 13)
@@ -227,7 +229,7 @@ def test_a_thirds_share_stays_exact() -> None:
     ("make", "sentence"),
     [
         (lambda: stream(equal_layers(2), loaders=0), "loaders is 0: it must be a whole number"),
-        (lambda: stream(equal_layers(2), strategy="all"), "strategy is 'all': use one of pipeload"),
+        (lambda: stream(equal_layers(2), strategy="all"), "strategy is 'all': use one of pipeload"),  # type: ignore[arg-type]
         (lambda: stream(equal_layers(2), memory_limit=math.nan), "memory limit is nan"),
         (lambda: StreamedModel(()), "model has no layers"),
         (lambda: Layer(-1, 1, 1, "x"), "bytes of layer x is -1: it must not be negative"),

@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -202,7 +203,7 @@ def test_racks_are_a_third_level() -> None:
 def test_a_send_costs_latency_and_bytes_and_nothing_on_the_same_device() -> None:
     c = Configuration(1024, 8, pipeline=2, data=8)
     ideal, machine = Efficiency(wire=1, collective=0), _machine()
-    away = {"efficiency": ideal, "source": 0, "destination": 1}
+    away: Any = {"efficiency": ideal, "source": 0, "destination": 1}
     assert send_seconds(GPT, c, machine, **away) == 10e-6 + 2 * 1024 * 256 / 50e9
     here = {**away, "destination": 0}
     assert send_seconds(GPT, c, machine, **here) == 0
@@ -272,8 +273,8 @@ def test_perfect_kernels_take_flops_over_peak(model: Model) -> None:
 )  # fmt: skip
 @settings(max_examples=60, deadline=None)
 def test_more_tokens_never_take_less_time_and_no_pass_beats_the_peak(
-    b, s, t, model, attention
-) -> None:  # type: ignore[no-untyped-def]
+    b: int, s: int, t: int, model: Model, attention: Any
+) -> None:
     machine, e = machine_of("8xh100"), Efficiency()
     c = Configuration(s, 2 * b, microbatch=b, tensor=t, attention=attention)
     one = layer_seconds(Bench(model, c, machine, e))
@@ -475,7 +476,7 @@ def test_stage_costs_add_up_to_the_models() -> None:
         ({"tensor": 2, "sequence": 1023, "sequence_parallel": True}, "size that divides is 1"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_cut_is_said_in_one_sentence(change: dict[str, int], sentence: str) -> None:
+def test_what_cannot_be_cut_is_said_in_one_sentence(change: dict[str, Any], sentence: str) -> None:
     import re
 
     found = refusal(MODELS["llama-3-8b"], replace(Configuration(1024, 32), **change))
@@ -483,10 +484,11 @@ def test_what_cannot_be_cut_is_said_in_one_sentence(change: dict[str, int], sent
 
 
 def test_nonsense_configurations_are_refused_by_name() -> None:
-    for change, sentence in [
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"tensor": 0}, "tensor is 0"), ({"recompute": "half"}, "use one of none, selective, full"),
         ({"zero": 4}, "use stage 0, 1, 2 or 3"), ({"microbatch": True}, "microbatch is True"),
-    ]:  # fmt: skip
+    ]  # fmt: skip
+    for change, sentence in cases:
         with pytest.raises(ValueError, match=sentence):
             replace(Configuration(1024, 32), **change)
 

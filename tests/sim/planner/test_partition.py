@@ -6,6 +6,7 @@ import json
 from fractions import Fraction
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -35,8 +36,8 @@ def gpt(name: str) -> Model:
 
 
 @pytest.mark.parametrize("case", PUBLISHED["partitions"], ids=lambda case: case["model"])
-def test_the_computation_wise_partition_of_the_papers_models(case: dict[str, object]) -> None:
-    model, lengths = gpt(str(case["model"])), tuple(case["lengths"])  # type: ignore[arg-type]
+def test_the_computation_wise_partition_of_the_papers_models(case: dict[str, Any]) -> None:
+    model, lengths = gpt(str(case["model"])), tuple(case["lengths"])
     assert computation_wise(model, sum(lengths), len(lengths), multiple=8) == lengths
 
 

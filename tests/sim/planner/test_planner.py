@@ -351,9 +351,10 @@ def test_schedules_of_slices_are_not_charged_for_whole_sequences() -> None:
 def test_unknown_names_list_what_there_is() -> None:
     with pytest.raises(ValueError, match=r"no model 'llama3-70b': did you mean llama-3-70b\? use"):
         plan("llama3-70b", "8xh100", sequence=8192, batch=64)
+    nothing: Any = ()
     for empty in ("schedules", "recompute", "zero"):
         with pytest.raises(ValueError, match=f"{empty} is empty: name at least one"):
-            Space(**{empty: ()})
+            Space(**{empty: nothing})
     with pytest.raises(ValueError, match="virtual is 1: interleaved has at least 2 per device"):
         Space(schedules=("interleaved",), virtual=(1,))
     for reserve in (-1, 1e12, float("nan")):
@@ -469,7 +470,7 @@ def test_a_machine_of_uneven_devices_is_as_slow_as_one_played_device_by_device(
         seconds = clock + calm.rest * clock / calm.clock + calm.tail
         assert seconds_on(problem, calm, factors) == pytest.approx(seconds, rel=1e-6)
     for slow in range(8):  # whichever device it is, its whole group waits
-        factors = [2.0 if device == slow else 1.0 for device in range(8)]
+        factors = np.where(np.arange(8) == slow, 2.0, 1.0)
         assert seconds_on(problem, calm, factors) > 1.3 * usual
 
 

@@ -139,8 +139,8 @@ def test_the_grid_around_a_spot_is_short() -> None:
 
 
 def test_a_broken_schedule_can_still_be_shown() -> None:
-    order = (Op("X", 0, -1), ("not", "a", "pass"), None)
-    broken = Schedule((7,), (order,), -3, fused=((), (Op("F", 0, 0), Op("F", 0, 1))))
+    order = (Op("X", 0, -1), ("not", "a", "pass"), None)  # type: ignore[arg-type]
+    broken = Schedule((7,), (order,), -3, fused=((), (Op("F", 0, 0), Op("F", 0, 1))))  # type: ignore[arg-type]
     assert "X-1" in str(broken)
     assert str(Schedule((), (), 0)) == "schedule: 0 devices, 0 stages, 0 microbatches"
 
@@ -151,13 +151,13 @@ def test_schedules_are_frozen_and_equal_ones_hash_alike() -> None:
     assert hash(one) == hash(two)
     assert len({one, two, FAMILIES["zb-h1"](4, 9)}) == 2
     with pytest.raises(FrozenInstanceError):
-        one.name = "other"
+        one.name = "other"  # type: ignore[misc]
     assert pickle.loads(pickle.dumps(one)) == one
 
 
 def test_lists_and_numpy_integers_are_taken_for_what_they_mean() -> None:
-    order = [Op("F", np.int64(0), np.int64(0)), Op("BW", 0, 0)]
-    loose = Schedule(np.array([0]), [order], np.int64(1))
+    order = [Op("F", np.int64(0), np.int64(0)), Op("BW", 0, 0)]  # type: ignore[arg-type]
+    loose = Schedule(np.array([0]), [order], np.int64(1))  # type: ignore[arg-type]
     strict = Schedule((0,), ((Op("F", 0, 0), Op("BW", 0, 0)),), 1)
     assert loose == strict
     assert hash(loose) == hash(strict)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -196,7 +197,7 @@ def torch_schedules() -> object:
 )
 @pytest.mark.parametrize(("p", "m"), [(2, 1), (2, 5), (4, 8)])
 def test_torch_reads_what_we_write_and_can_place_its_messages(
-    torch_schedules: object, name: str, p: int, m: int
+    torch_schedules: Any, name: str, p: int, m: int
 ) -> None:
     schedule = FAMILIES[name](p, m)
     from_str = torch_schedules._Action.from_str
@@ -221,7 +222,7 @@ def test_torch_reads_what_we_write_and_can_place_its_messages(
 )
 @pytest.mark.parametrize(("p", "m"), [(2, 4), (4, 10), (5, 16)])
 def test_torchs_own_v_schedules_are_read_and_are_our_families(
-    torch_schedules: object, name: str, torchs: str, p: int, m: int
+    torch_schedules: Any, name: str, torchs: str, p: int, m: int
 ) -> None:
     build = getattr(
         getattr(torch_schedules, torchs, None), "_calculate_single_rank_operations", None

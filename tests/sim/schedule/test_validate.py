@@ -59,16 +59,16 @@ def sentence(schedule: Schedule) -> str:
         (built("", m=0), "sizes_positive", "the number of microbatches is 0"),
         (built("", m=-2), "sizes_positive", "the number of microbatches is -2"),
         (built("F0@0 BW0@0", k=0), "sizes_positive", "the number of slices is 0"),
-        (Schedule((0,), ((),), 1.5), "sizes_positive", "is 1.5; it must be a whole number >= 1"),
+        (Schedule((0,), ((),), 1.5), "sizes_positive", "is 1.5; it must be a whole number >= 1"),  # type: ignore[arg-type]
         (Schedule((0,), ((),), True), "sizes_positive", "microbatches is True"),
         (built("", placement=(0, 1)), "placement_sane", "stage 1 is placed on device 1"),
         (built("", placement=(-1,)), "placement_sane", "stage 0 is placed on device -1"),
-        (built("", placement=(0.0,)), "placement_sane", "device 0.0"),
+        (built("", placement=(0.0,)), "placement_sane", "device 0.0"),  # type: ignore[arg-type]
         (built("", "", placement=(0,)), "placement_sane", "device 1: holds no stage"),
-        (Schedule((0,), ((("F", 0, 0),),), 1), "passes_known", "('F', 0, 0) is not a pass"),
-        (Schedule((0,), ((None,),), 1), "passes_known", "None is not a pass"),
-        (Schedule((0,), ((Op("I", 0, 0),),), 1), "passes_known", "is of kind 'I'; kinds are F, B"),
-        (Schedule((0,), ((Op("F", 0, 0.0),),), 1), "passes_known", "number 0.0 of the micro"),
+        (Schedule((0,), ((("F", 0, 0),),), 1), "passes_known", "('F', 0, 0) is not a pass"),  # type: ignore[arg-type]
+        (Schedule((0,), ((None,),), 1), "passes_known", "None is not a pass"),  # type: ignore[arg-type]
+        (Schedule((0,), ((Op("I", 0, 0),),), 1), "passes_known", "is of kind 'I'; kinds are F, B"),  # type: ignore[arg-type]
+        (Schedule((0,), ((Op("F", 0, 0.0),),), 1), "passes_known", "number 0.0 of the micro"),  # type: ignore[arg-type]
         (Schedule((0,), ((Op("F", 0, True),),), 2), "passes_known", "number True of the micro"),
         (built("F0@0 F1@0 BW0@0"), "passes_known", "position 1: F1@0 names number 1 of the micro"),
         (built("F0@0 F0@1 BW0@0"), "passes_known", "F0@1 names number 1 of the stages"),

@@ -1,5 +1,9 @@
 """Greedy orders: warm-ups without idle time, and the published figures for ample memory."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,7 +20,7 @@ AMPLE = [row for row in instances("curve") if row.limit >= 2 * row.p - 1]
 
 
 @st.composite
-def pipelines(draw):
+def pipelines(draw: st.DrawFn) -> Costs:
     p = draw(st.integers(2, 6))
     forward, backward = (draw(st.lists(times, min_size=p, max_size=p)) for _ in range(2))
     forward.sort()  # a slower device in front would starve the next one
@@ -24,33 +28,32 @@ def pipelines(draw):
     return Costs.of(p, forward=forward, backward=backward, weight=0, send=send)
 
 
-def first_wait(costs, number):
+def first_wait(costs: Costs, number: Any) -> list[Any]:
     """How long each device waits between its first forward and its first backward."""
     p, m = len(number), int(max(number))
     orders = [
-        [Op("F", s, i) for i in range(m)] + [Op(kind, s, i) for i in range(m) for kind in "BW"]
+        [Op("F", s, i) for i in range(m)] + [Op(kind, s, i) for i in range(m) for kind in "BW"]  # type: ignore[arg-type]
         for s in range(p)
     ]
     for s, row in enumerate(orders):
         n = int(number[s])
         row[:] = [*row[:n], row[m], *row[n:m], *row[m + 1 :]]
     trace = simulate(Schedule(tuple(range(p)), tuple(map(tuple, orders)), m), costs)
-    start = {
-        (op.kind, op.stage): op.start for op in trace.ops[trace.ops.microbatch == 0].itertuples()
-    }
+    first: Any = trace.ops[trace.ops.microbatch == 0].itertuples()
+    start = {(op.kind, op.stage): op.start for op in first}
     return [
         start["B", s] - start["F", s] - n * costs.forward[s][0]
         for s, n in enumerate(map(int, number))
     ]
 
 
-def arrays(costs):
+def arrays(costs: Costs) -> tuple[Any, ...]:
     send = np.array(costs.send, np.int64)
     return np.array(costs.forward)[:, 0], np.array(costs.backward)[:, 0], send, send
 
 
 @given(pipelines())
-def test_the_first_warm_up_has_no_idle_time_and_one_forward_less_has(costs):
+def test_the_first_warm_up_has_no_idle_time_and_one_forward_less_has(costs: Costs) -> None:
     best = next(iter(warm_ups(*arrays(costs))))
     assert first_wait(costs, best) == [0] * best.size
     for d in range(best.size - 1):
@@ -59,7 +62,7 @@ def test_the_first_warm_up_has_no_idle_time_and_one_forward_less_has(costs):
         assert fewer[d] < 1 or sum(first_wait(costs, fewer)) > 0
 
 
-def test_equal_passes_take_two_or_three_forwards_more_per_device():
+def test_equal_passes_take_two_or_three_forwards_more_per_device() -> None:
     found = [
         list(n) for n in warm_ups(np.full(4, 10), np.full(4, 10), np.full(3, 1), np.full(3, 1))
     ]
@@ -68,7 +71,7 @@ def test_equal_passes_take_two_or_three_forwards_more_per_device():
 
 
 @pytest.mark.parametrize("row", AMPLE[::4], ids=lambda row: f"{row.m}-{row.times[0]}-{row.limit:g}")
-def test_rules_reach_the_published_curve_where_memory_is_ample(row: Instance):
+def test_rules_reach_the_published_curve_where_memory_is_ample(row: Instance) -> None:
     given_problem = problem(
         tuple(range(row.p)), row.m, row.costs(), clock="longest_stage",
         **{"memory_limit": None, "memory_bytes": None} | row.limits(),
@@ -78,7 +81,7 @@ def test_rules_reach_the_published_curve_where_memory_is_ample(row: Instance):
     assert greedy(given_problem, seconds=6, target=int(target))[0].value <= target
 
 
-def test_three_forwards_more_per_device_leave_no_idle_time_at_all():
+def test_three_forwards_more_per_device_leave_no_idle_time_at_all() -> None:
     p, m = 4, 24
     costs = Costs.of(p, forward=30, backward=29, weight=19, send=1)
     straight = problem(tuple(range(p)), m, costs, clock="longest_stage", memory_limit=13)

@@ -55,7 +55,7 @@ def assert_sound(block: ComputedBlock, costs: Costs, limits: Sequence[float] | N
     m = n * (int(span // period) + 4)
     for i in range(n):
         for s in range(stages):
-            send = 0
+            send = Fraction(0)
             if s:
                 send = exact(costs.send[s - 1]) * (block.placement[s - 1] != block.placement[s])
                 assert start("F", s, i) >= end("F", s - 1, i) + send

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,8 @@ def v_half_on_two() -> Block:
 def test_passes_lie_where_the_offsets_say_and_repeat_every_interval() -> None:
     block = v_half_on_two()
     ops = as_drawn(block, 3).ops
-    for row in ops[ops["kind"] != "W"].itertuples():
+    rows: Any = ops[ops["kind"] != "W"].itertuples()
+    for row in rows:
         assert row.start == block.offsets[row.kind][row.stage] + 6 * row.microbatch
         assert (row.end - row.start, row.device) == (1, block.placement[row.stage])
     assert len(ops) == 3 * 3 * 4
