@@ -34,6 +34,8 @@ def solve(solver: cp_model.CpSolver, model: cp_model.CpModel, effort: Effort | N
     try:
         status = solver.solve(model)
     except IndexError:
+        if effort is not None:
+            effort.worked(0.01)
         return cp_model.UNKNOWN
     if effort is not None:
         effort.worked(solver.response_proto.deterministic_time)

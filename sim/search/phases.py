@@ -19,7 +19,7 @@ from .orders.list_scheduling import Found, value
 from .orders.problem import UNLIMITED, Letters, Problem
 from .orders.windows import window
 from .placement import Placement
-from .starts import starts, unit_block, within
+from .starts import How, starts, unit_block, within
 
 if TYPE_CHECKING:
     from .periodic.smallest_interval import ComputedBlock
@@ -37,33 +37,33 @@ class Contest:
     """One search under way.
 
     one_by_one: the order to start from. bound: ticks that no order can take less than. until: the
-    moment to end at. pool: the best orders so far. block: the computed block, once there is one.
-    tried: what the starts gave.
+    moment of the effort to end at. pool: the best orders so far. block: the computed block, once
+    there is one. tried: what the starts gave.
     """
 
     problem: Problem
     one_by_one: Schedule
     bound: int
     until: float
-    seed: int
-    workers: int
+    how: How
     line: ProgressLine
     pool: Pool = field(init=False)
     block: ComputedBlock | None = None
     tried: list[Found] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.pool = Pool(self.problem, self.bound)
+        self.pool = Pool(self.problem, self.bound, effort=self.how.effort)
         letters = self.problem.letters(self.one_by_one)
         if letters is not None:
             self.pool.add(letters, "one by one")
 
+    def now(self) -> float:
+        return self.how.effort.now()
+
     def everything(self, placement: Placement) -> None:
         """Starts, then exact windows if it is small, then local search, from small to whole."""
-        budget = max(self.until - time.monotonic(), 0.0)
-        for found in starts(
-            self.problem, placement, seconds=0.4 * budget, seed=self.seed, workers=self.workers
-        ):
+        budget = max(self.until - self.now(), 0.0)
+        for found in starts(self.problem, placement, seconds=0.4 * budget, how=self.how):
             if found.block is not None:
                 self.block = found.block
             if found.letters is not None:
@@ -75,21 +75,24 @@ class Contest:
             if self.pool.closed:
                 return
         n_ops = 3 * self.problem.n_stages * self.problem.n_microbatches
-        left = self.until - time.monotonic()
+        left, without = self.until - self.now(), self.how.without
         if n_ops <= EXACT:
-            self._local(time.monotonic() + 0.25 * left, patience=12)
-            if not self.pool.closed:
-                self._exact(0.6 * (self.until - time.monotonic()))
+            self._local(self.now() + 0.25 * left, patience=12)
+            if not self.pool.closed and "exact" not in without:
+                self._exact(0.6 * (self.until - self.now()))
         else:
-            self._twin(placement, 0.3 * left)
-            self._tips(0.25 * left)
-            self._ends(time.monotonic() + 0.3 * left)
+            if "twin" not in without:
+                self._twin(placement, 0.3 * left)
+            if "tips" not in without:
+                self._tips(0.25 * left)
+            if "ends" not in without:
+                self._ends(self.now() + 0.3 * left)
         self._local(self.until, patience=40 if n_ops <= EXACT else 10**9)
 
     def _local(self, until: float, patience: int) -> None:
         improve(
-            self.pool, until=until, workers=self.workers, seed=self.seed, tell=self.line.tell,
-            patience=patience,
+            self.pool, until=until, workers=self.how.workers, seed=self.how.seed,
+            tell=self.line.tell, patience=patience, without=self.how.without,
         )  # fmt: skip
 
     def _exact(self, seconds: float) -> None:
@@ -97,8 +100,8 @@ class Contest:
         if seconds <= 0.1:
             return
         found = window(
-            self.problem, self.pool.best.letters, seconds=seconds, workers=self.workers,
-            seed=self.seed, bound=self.bound,
+            self.problem, self.pool.best.letters, seconds=seconds, workers=self.how.workers,
+            seed=self.how.seed, bound=self.bound, effort=self.how.effort,
         )  # fmt: skip
         self.pool.add(found.letters, "solver")
         self.pool.bound = max(self.pool.bound, found.bound)
@@ -109,22 +112,22 @@ class Contest:
         size = 2 * self.problem.n_devices + 4
         if 4 * size > 3 * self.problem.n_microbatches:
             return
-        until = time.monotonic() + seconds
-        twin = Pool(self.problem.with_microbatches(size))
+        until = self.now() + seconds
+        twin = Pool(self.problem.with_microbatches(size), effort=self.how.effort)
         for letters in self._short_orders(twin.problem, placement, 0.25 * seconds):
             twin.add(letters, "twin")
         if twin.entries:
             improve(
-                twin, until=until, workers=self.workers, seed=self.seed,
-                tell=self._tell_lengthened(), patience=12,
+                twin, until=until, workers=self.how.workers, seed=self.how.seed,
+                tell=self._tell_lengthened(), patience=12, without=self.how.without,
             )  # fmt: skip
 
     def _short_orders(
         self, small: Problem, placement: Placement, seconds: float
     ) -> Iterator[Letters]:
         """Orders of the small problem: a block of the paper's, and the best ones shortened."""
-        if placement != "loop":
-            block = unit_block(small, placement, seconds=seconds, seed=self.seed)
+        if placement != "loop" and "unit-blocks" not in self.how.without:
+            block = unit_block(small, placement, seconds=seconds, how=self.how)
             if block is not None:
                 yield block
         for entry in sorted(self.tried, key=lambda entry: entry.value)[:RACES]:
@@ -169,7 +172,8 @@ class Contest:
                     return
                 found = window(
                     q, letters, low=low, high=high, seconds=share * seconds / len(chosen),
-                    workers=self.workers, seed=self.seed, bound=self.bound,
+                    workers=self.how.workers, seed=self.how.seed, bound=self.bound,
+                    effort=self.how.effort,
                 )  # fmt: skip
                 letters = found.letters
             if found.value < worth:
@@ -189,13 +193,15 @@ class Contest:
         for entry in sorted(self.tried, key=lambda entry: entry.value):
             short = without_middle(q, entry.letters, keep)
             if short is not None and short.problem.n_microbatches <= 0.8 * q.n_microbatches:
-                ends = Pool(short.problem, 0, low=short.low, high=short.high)
+                ends = Pool(
+                    short.problem, 0, low=short.low, high=short.high, effort=self.how.effort
+                )
                 ends.add(short.letters, entry.method)
                 races.append((entry, short, ends))
             if len(races) == RACES:
                 break
         while races and not self.pool.closed:
-            left = until - time.monotonic()
+            left = until - self.now()
             last = len(races) == 1
             share = left if last else left / (2 * len(races))
             if left < 0.2:
@@ -203,8 +209,9 @@ class Contest:
             scores = []
             for position, (entry, short, ends) in enumerate(races):
                 improve(
-                    ends, until=time.monotonic() + share, workers=self.workers,
-                    seed=self.seed + position, tell=self._tell_ends(entry, short),
+                    ends, until=self.now() + share, workers=self.how.workers,
+                    seed=self.how.seed + position, tell=self._tell_ends(entry, short),
+                    without=self.how.without,
                 )  # fmt: skip
                 found = with_middle(short, ends.best.letters)
                 scores.append((value(q, found), position))

@@ -12,22 +12,24 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TypedDict
 
-from ..base.numbers import Number, checked, exact, plain
+from ..base.numbers import Number, checked, checked_whole, exact, plain
 from ..bounds.lower_bound import lower_bound, steady_interval
 from ..engine.costs import Costs
 from ..schedule.clock import Clock
 from ..schedule.ir import Op, Schedule
 from ..schedule.validate import validate
+from .effort import PASSES_PER_SECOND, Effort
 from .evaluation import evaluate
+from .methods import left_out
 from .orders.problem import Problem, problem
 from .phases import Contest, ProgressLine
 from .placement import Placement, stages_on
-from .starts import computed_block
+from .starts import How, computed_block
 
 _BLOCK_SECONDS = 2.0
 """What the smallest interval may still take once the order itself is proven optimal."""
@@ -70,6 +72,8 @@ def search(
     memory_bytes: Number | Sequence[Number] | None = None,
     clock: Clock = "makespan",
     time_limit: float = 30.0,
+    moves: int | None = None,
+    without: Iterable[str] = (),
     seed: int = 0,
     workers: int = 2,
     progress: bool = True,
@@ -79,6 +83,9 @@ def search(
     costs: one entry per stage of the placement: n_devices for "straight", twice as many for "v";
         for "loop" any multiple. memory_limit: live activations a device may hold, in shares;
         memory_bytes: bytes it may hold, static ones included, one number or one per device.
+    moves: instead of seconds, how much work to do: about so many passes are played, 25 million of
+        them for a second. Then equal seeds and workers give equal results on every machine.
+    without: names of methods not to use, see `sim.search.methods`.
     seed, workers: equal ones try the same things in the same order; how far that gets depends on
         the time. progress: a line on stderr, if stderr is a terminal. Ctrl-C ends the search
         early with what it has.
@@ -87,6 +94,9 @@ def search(
     message then names the smallest limit that can be met.
     """
     began = time.monotonic()
+    effort, seconds = _budget(time_limit, moves)
+    until = effort.now() + seconds
+    how = How(effort, seed, workers, left_out(without))
     place = _place(n_devices, n_microbatches, costs, placement)
     if clock not in ("makespan", "longest_stage"):
         raise ValueError(f"clock is {clock!r}: it must be 'makespan' or 'longest_stage'")
@@ -100,22 +110,26 @@ def search(
         given,
         plain_order,
         _in_ticks(given, known),
-        began + float(checked(time_limit, "time_limit")),
-        seed,
-        workers,
+        until,
+        how,
         ProgressLine(progress and sys.stderr.isatty(), given),
     )
     interrupted = False
     try:
         contest.everything(placement)
         if contest.block is None:
-            contest.block = computed_block(
-                given, seconds=_BLOCK_SECONDS, seed=seed, workers=workers
-            )
+            contest.block = computed_block(given, seconds=_BLOCK_SECONDS, how=how)
     except KeyboardInterrupt:
         interrupted = True
     contest.line.done()
     return replace(_result(contest, known, limits, began), interrupted=interrupted)
+
+
+def _budget(time_limit: float, moves: int | None) -> tuple[Effort, float]:
+    """The clock to go by, and how many of its seconds there are."""
+    if moves is None:
+        return Effort(), float(checked(time_limit, "time_limit"))
+    return Effort(counted=True), checked_whole(moves, "moves", least=0) / PASSES_PER_SECOND
 
 
 class _Limits(TypedDict):

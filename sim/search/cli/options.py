@@ -14,6 +14,7 @@ from ...cli.setting import costs_of
 from ...engine.costs import Costs
 from ...schedule.clock import Clock
 from ...schedule.ir import Schedule
+from ..methods import left_out
 from ..placement import Placement, stages_on
 
 MOST_PASSES = 2_000_000
@@ -56,6 +57,16 @@ ClockName = Annotated[
     str, option("--clock", "makespan or longest-stage. [default: makespan]", "CLOCK")
 ]
 TimeLimit = Annotated[Text, option("--time-limit", "Seconds to search at most.", "SECONDS")]
+Moves = Annotated[
+    Text,
+    option(
+        "--moves",
+        "Work to do instead of seconds, so that every machine finds the same: about so many passes "
+        "are played, 25 million for a second.",
+        "N",
+    ),
+]
+Without = Annotated[Text, option("--without", "Methods not to use, such as twin,tips.", "LIST")]
 Seed = Annotated[str, option("--seed", "Start of the random numbers. [default: 0]", "N")]
 Workers = Annotated[str, option("--workers", "Threads. [default: 2]", "N")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
@@ -71,6 +82,8 @@ class Asked:
     placement: Placement
     clock: Clock
     time_limit: float
+    moves: int | None
+    without: tuple[str, ...]
     seed: int
     workers: int
 
@@ -81,6 +94,8 @@ class Asked:
             "placement": self.placement,
             "clock": self.clock,
             "time_limit": self.time_limit,
+            "moves": self.moves,
+            "without": self.without,
             "seed": self.seed,
             "workers": self.workers,
         }
@@ -109,7 +124,9 @@ def read_asked(given: dict[str, Any], *, default_time: float) -> Asked:
         if given[name] is not None
     }
     question = Question(profile=given["profile"], **numbers)  # type: ignore[arg-type]
-    seconds = given["time_limit"]
+    seconds, moves, without = given["time_limit"], given["moves"], given["without"]
+    if seconds is not None and moves is not None:
+        raise typer.BadParameter("--moves and --time-limit are two budgets: give one of them")
     return Asked(
         p,
         m,
@@ -117,6 +134,17 @@ def read_asked(given: dict[str, Any], *, default_time: float) -> Asked:
         placement,
         "longest_stage" if clock == "longest-stage" else "makespan",
         default_time if seconds is None else float(read_number(seconds, "--time-limit")),
+        None if moves is None else read_natural(moves, "--moves"),
+        () if without is None else _read_methods(without),
         read_natural(given["seed"], "--seed"),
         read_count(given["workers"], "--workers"),
     )
+
+
+def _read_methods(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(","))
+    try:
+        left_out(names)
+    except ValueError as error:
+        raise typer.BadParameter(f"--without is {text!r}: {error}") from None
+    return names

@@ -18,8 +18,7 @@ placement as well; warm-up and cool-down are found by dispatching with the real 
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import pairwise
 from typing import Literal
 
@@ -30,6 +29,7 @@ from ...engine.costs import Costs
 from ...schedule.clock import Clock
 from ...schedule.ir import Kind, Op, Schedule
 from ..compiled import Ints
+from ..effort import Effort
 from ..periodic.problem import Problem, problem_of, work_bound
 from ..periodic.squeeze import advanced
 from ..periodic.unit_blocks import UnitBlock, blocks, freed, repeated_rows, warmed, within
@@ -38,6 +38,8 @@ from .problem import Problem as OrderProblem
 from .problem import problem as order_problem
 
 _KINDS: tuple[Kind, ...] = ("F", "B", "W")
+PASSES_LOOKED_AT = 8
+"""How many passes of its window a device looks at in the time in which one is played."""
 
 
 def adaptive(
@@ -51,19 +53,23 @@ def adaptive(
     clock: Clock = "longest_stage",
     time_limit: float = 5.0,
     seed: int = 0,
+    effort: Effort | None = None,
+    without: Collection[str] = (),
 ) -> Schedule:
     """The fastest schedule on `clock` that comes from a unit block and keeps the memory limit.
 
     memory_limit: shares of a device's whole activation; or memory_bytes, static bytes included.
-    time_limit: seconds; the enumeration itself is always finished for the shortest interval.
+    time_limit: seconds of `effort`; the enumeration itself is always finished for the shortest
+        interval. without: methods not to use ("annealing").
     Raises ValueError for a limit that not even one microbatch meets.
     """
     stages = _stages(n_devices, placement)
     problem, _ = problem_of(stages, costs, memory_limit=memory_limit, memory_bytes=memory_bytes)
-    m, until = n_microbatches, time.monotonic() + time_limit
+    effort = effort or Effort()
+    m, until = n_microbatches, effort.now() + time_limit
     if isinstance(m, bool) or not isinstance(m, int) or m < 1:
         raise ValueError(f"n_microbatches is {m!r}: it must be a whole number >= 1")
-    player = _Player(problem, m, clock)
+    player = _Player(problem, m, clock, effort)
     found: list[tuple[int, int, Ints, Ints]] = []
     shortest = 3 * len(stages) // n_devices
     for interval in range(shortest, 3 * shortest):
@@ -75,14 +81,14 @@ def adaptive(
                         found.append((value, len(found), line, zone))
             if len(found) > 200:  # keep the best few only
                 found = sorted(found, key=lambda entry: entry[:2])[:40]
-        if found or time.monotonic() > until + time_limit:
+        if found or effort.now() > until + time_limit:
             break
     if not found:
         rows = player.one_by_one()
         found = [(player.played(rows, zone)[0], 0, rows, zone) for zone in player.zones()][:1]
     found.sort(key=lambda entry: entry[:2])
     best = player.schedule(found[0][2])
-    if found[0][0] <= work_bound(problem) * m:
+    if found[0][0] <= work_bound(problem) * m or "annealing" in without:
         return best
     shares = memory_limit if not isinstance(memory_limit, Sequence) else None
     orders = order_problem(
@@ -90,14 +96,17 @@ def adaptive(
     )
     if isinstance(memory_limit, Sequence):
         orders.limits[0] = np.array(problem.limit, np.int64)
-    return _improved([player.schedule(line) for _, _, line, _ in found[:12]], orders, until, seed)
+    return _improved(
+        [player.schedule(line) for _, _, line, _ in found[:12]], orders, until, seed, effort
+    )
 
 
 class _Player:
     """Plays orders of one problem; holds its arrays."""
 
-    def __init__(self, problem: Problem, m: int, clock: Clock) -> None:
+    def __init__(self, problem: Problem, m: int, clock: Clock, effort: Effort) -> None:
         self.problem, self.m, self.longest = problem, m, int(clock == "longest_stage")
+        self.effort = effort
         p, n = problem.n_devices, len(problem.placement)
         self.first = np.cumsum([0, *(3 * m * len(stages) for stages in problem.stages_of)])
         limit = problem.limit or tuple(10**9 for _ in range(p))
@@ -116,6 +125,7 @@ class _Player:
 
     def orders(self, block: UnitBlock) -> Iterator[Ints]:
         """The block repeated where that keeps the limit: as it is, with early W, with more F."""
+        self.effort.played(int(self.first[-1]))
         rows = repeated_rows(block.cells, block.interval, self.m, self.arrays[2], self.first)
         if not within(rows, self.first, self.units, self.limit):
             return
@@ -143,6 +153,7 @@ class _Player:
     def played(self, rows: Ints, zone: Ints) -> tuple[int, Ints]:
         """The clock of an order in ticks (-1 if it cannot run), and the order it was played in."""
         line, makespan, longest = advanced(rows, self.first, *self.arrays, zone)
+        self.effort.played((2 + int(zone[0]) // PASSES_LOOKED_AT) * len(rows))
         return (longest if self.longest and makespan >= 0 else makespan), line
 
     def schedule(self, line: Ints) -> Schedule:
@@ -168,23 +179,27 @@ class _Player:
         return np.array(rows, np.int64)
 
 
-def _improved(starts: list[Schedule], orders: OrderProblem, until: float, seed: int) -> Schedule:
+def _improved(
+    starts: list[Schedule], orders: OrderProblem, until: float, seed: int, effort: Effort
+) -> Schedule:
     """The best that annealing makes of the orders in turn, until the time is up."""
     work = orders.duration.reshape(-1, 3).sum(axis=1)
     busiest = max(int(work[stages].sum()) for stages in orders.stages_of)
-    pool = Pool(orders, bound=busiest * orders.n_microbatches)
+    pool = Pool(orders, bound=busiest * orders.n_microbatches, effort=effort)
     for start in starts:
         letters = orders.letters(start)
         if letters is not None:
             pool.add(letters, start.name)
     moves, turn = 200, 0
-    while not pool.closed and time.monotonic() < until:
-        began = time.monotonic()
+    while not pool.closed and effort.now() < until:
+        began = effort.now()
         entry = pool.entries[turn % len(pool.entries)]
         heat = HEATS[turn % len(HEATS)]
-        pool.add(annealed(pool, entry.letters, moves=moves, heat=heat, seed=seed + turn), "")
+        found, played = annealed(pool, entry.letters, moves=moves, heat=heat, seed=seed + turn)
+        effort.played(played)
+        pool.add(found, "")
         turn += 1
-        if time.monotonic() - began < 0.2:
+        if effort.now() - began < 0.2:
             moves *= 2
     return orders.schedule(pool.best.letters, "adaptive")
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from ..compiled import Ints
+from ..effort import PASSES_PER_SECOND, Effort
 from .anneal import anneal
 from .list_scheduling import Found, value
 from .problem import UNLIMITED, Letters, Problem
@@ -29,7 +29,8 @@ STEPS = 40_000_000
 class Pool:
     """The best different orders of a problem, best first, and what is proven about it.
 
-    low, high: positions on each device between which the order stays (see `middle`).
+    low, high: positions on each device between which the order stays (see `lengthen`). effort: the
+    clock that improvements go by, and where they report their work.
     """
 
     problem: Problem
@@ -37,6 +38,7 @@ class Pool:
     entries: list[Found] = field(default_factory=list)
     low: Ints | None = None
     high: Ints | None = None
+    effort: Effort = field(default_factory=Effort)
 
     @property
     def best(self) -> Found:
@@ -67,19 +69,21 @@ class Pool:
         return better
 
 
-def annealed(pool: Pool, letters: Letters, *, moves: int, heat: float, seed: int) -> Letters:
-    """The best order that annealing finds from `letters` in so many moves."""
+def annealed(
+    pool: Pool, letters: Letters, *, moves: int, heat: float, seed: int
+) -> tuple[Letters, int]:
+    """The best order that annealing finds from `letters` in so many moves, and passes played."""
     q = pool.problem
     slowest = max(int(q.duration.max(initial=0)), 1)
     plan = np.array([moves, heat * 1000 * slowest, 20 * slowest, pool.bound], np.int64)
     state = np.array([(seed * 2654435761 + 88172645463325252) % 2**62 + 1], np.int64)
     whole = np.full(q.n_devices, letters.shape[1], np.int64)
     low, high = (whole if fence is None else fence for fence in (pool.low, pool.high))
-    found, _, _ = anneal(
+    found, _, tried = anneal(
         letters, q.n_microbatches, q.clock == "longest_stage", np.array(q.placement, np.int64),
         q.duration, q.wait_on, q.delay, q.near, q.takes, q.frees, q.limits, low, high, plan, state,
     )  # fmt: skip
-    return found
+    return found, tried * letters.size // 8
 
 
 def improve(
@@ -90,28 +94,33 @@ def improve(
     seed: int,
     tell: Callable[[Pool], None],
     patience: int = 10**9,
+    without: Collection[str] = (),
 ) -> None:
-    """Improve `pool` in place until the moment `until`, or until it is closed.
+    """Improve `pool` in place until the moment `until` of its effort, or until it is closed.
 
     Rounds of annealing take turns with windows; what brings nothing gets fewer turns. Gives up
-    after `patience` rounds without a better order.
+    after `patience` rounds without a better order. without: methods not to use ("annealing",
+    "windows").
     """
-    q = pool.problem
+    q, effort = pool.problem, pool.effort
     n_ops = 3 * q.n_stages * q.n_microbatches
     rng = np.random.default_rng(seed)
+    no_windows, no_annealing = "windows" in without, "annealing" in without
+    if no_windows and no_annealing:
+        return
     idle, turn = 0, 0
     solver = 0.5  # how often windows get their turn
     with ThreadPoolExecutor(workers) as threads:
-        while time.monotonic() < until and not pool.closed and idle < patience:
+        while effort.now() < until and not pool.closed and idle < patience:
             before = pool.best.value
-            if rng.random() < solver and turn >= 1:
-                left = until - time.monotonic()
+            if no_annealing or (not no_windows and rng.random() < solver and turn >= 1):
+                left = until - effort.now()
                 improved = _by_solver(pool, rng, seconds=min(6.0, left), workers=workers)
                 better = improved.value < before
                 pool.add(improved.letters, "windows")
                 solver = min(0.7, solver * 1.3) if better else max(0.15, solver * 0.8)
             else:
-                moves = max(200, min(STEPS, _affordable(until, n_ops)) // n_ops)
+                moves = max(200, min(STEPS, _affordable(until - effort.now())) // n_ops)
                 jobs = []
                 for k in range(workers):
                     rank = min(int(rng.exponential(1.0)), len(pool.entries) - 1)
@@ -126,8 +135,12 @@ def improve(
                             seed=int(rng.integers(2**31)),
                         )
                     )
+                work = 0
                 for job in jobs:
-                    pool.add(job.result(), "annealing")
+                    found, played = job.result()
+                    pool.add(found, "annealing")
+                    work += played
+                effort.played(work // workers)
                 better = pool.best.value < before
                 if better:
                     solver = max(0.15, solver * 0.8)
@@ -136,9 +149,9 @@ def improve(
             tell(pool)
 
 
-def _affordable(until: float, n_ops: int) -> int:
-    """Passes that can be played in what is left of the time."""
-    return int(max(0.05, until - time.monotonic()) * 25_000_000)
+def _affordable(seconds: float) -> int:
+    """Passes that can be played in so much time."""
+    return int(max(0.05, seconds) * PASSES_PER_SECOND)
 
 
 def _by_solver(pool: Pool, rng: np.random.Generator, *, seconds: float, workers: int) -> Improved:
@@ -164,5 +177,5 @@ def _by_solver(pool: Pool, rng: np.random.Generator, *, seconds: float, workers:
     return window(
         q, letters, low=low, high=low + width if low + width < span else UNLIMITED,
         seconds=seconds, workers=workers, seed=int(rng.integers(2**31)), bound=pool.bound,
-        fence=fence,
+        fence=fence, effort=pool.effort,
     )  # fmt: skip

@@ -7,17 +7,20 @@ so changing one number moves the whole steady state.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
 
 from ..compiled import Ints
+from ..effort import Effort
 from .problem import Letters, Problem
 from .replay import clocks, list_order
 from .warm_up import fitting_warm_ups
+
+LOOKS_PER_PASS = 3
+"""Work of choosing a pass by rules, in played passes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,29 +82,42 @@ def _played(problem: Problem, letters: Letters) -> tuple[int, int]:
     return int(both[q.clock == "longest_stage"]), int(end.sum())
 
 
-def greedy(problem: Problem, *, seconds: float, seed: int = 0, target: int = 0) -> list[Found]:
+def greedy(
+    problem: Problem,
+    *,
+    seconds: float,
+    seed: int = 0,
+    target: int = 0,
+    effort: Effort | None = None,
+    without: Collection[str] = (),
+) -> list[Found]:
     """Good orders found by a sweep over simple rules and a hill climb on the best of them.
 
-    Best first; empty if no rules get through. Stops early at `target` (a lower bound).
+    Best first; empty if no rules get through. Stops early at `target` (a lower bound). effort: what
+    `seconds` are counted by. without: methods not to use ("warm-ups").
     """
-    until = time.monotonic() + seconds
+    effort = effort or Effort()
+    until = effort.now() + seconds
+    work = LOOKS_PER_PASS * 3 * problem.n_stages * problem.n_microbatches
     rng = np.random.default_rng(seed)
     pool: list[tuple[tuple[int, int], Rules, Found]] = []
-    for rules in sweep(problem):
+    for rules in sweep(problem, without):
+        effort.played(work)
         if found := listed(problem, rules):
             pool.append(((found.value, found.ends), rules, found))
             if found.value <= target:
                 break
-        if time.monotonic() > until - seconds / 2 and pool:
+        if effort.now() > until - seconds / 2 and pool:
             break
     pool.sort(key=lambda entry: entry[0])
     pool = pool[:8]
     if not pool:
         return []
-    while time.monotonic() < until and pool[0][0][0] > target:
+    while effort.now() < until and pool[0][0][0] > target:
         which = min(int(rng.exponential(2)), len(pool) - 1)
         score, rules, _ = pool[which]
         changed = mutated(rules, rng, problem)
+        effort.played(work)
         found = listed(problem, changed)
         if found and (new := (found.value, found.ends)) <= score:
             pool[which] = (new, changed, found)
@@ -109,7 +125,7 @@ def greedy(problem: Problem, *, seconds: float, seed: int = 0, target: int = 0) 
     return [entry[2] for entry in pool]
 
 
-def sweep(problem: Problem) -> Iterator[Rules]:
+def sweep(problem: Problem, without: Collection[str] = ()) -> Iterator[Rules]:
     """Rule sets in which the caps change linearly from device 0 to the last one.
 
     First a coarse choice of all, then the finer ones; each for all phases, and for the warm-up
@@ -119,7 +135,8 @@ def sweep(problem: Problem) -> Iterator[Rules]:
     p, chunks, m = problem.n_devices, problem.chunks, problem.n_microbatches
     room = _room(problem)
     top = int(room.max())
-    yield from _ample(problem, room)
+    if "warm-ups" not in without:
+        yield from _ample(problem, room)
     looks = ((1000, 0, 9999), (0, 0, 9999), (1000, 1000, 9999), (1000, 500, 2), (1000, 1000, 1))
     coarse = {1, 2, 3, top // 4, top // 3, top // 2, 2 * top // 3, top - 1, top}
     line = np.linspace(0, 1, p)

@@ -14,9 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..compiled import Ints
+from ..effort import Effort
 from .problem import UNLIMITED, Letters, Problem
 from .replay import clocks, fits_memory
 
+SECONDS_PER_PASS = 1e-5
+"""What writing down the model of a window takes for each pass of the order."""
 Pass = tuple[int, int]
 """(letter, microbatch)"""
 
@@ -44,11 +47,11 @@ def window(
     seed: int = 0,
     bound: int = 0,
     fence: tuple[Ints, Ints] | None = None,
-    repeatable: bool = False,
+    effort: Effort | None = None,
 ) -> Improved:
     """The best order that differs from `letters` only in passes running between `low` and `high`.
 
-    seconds: of wall time, or of the solver's own clock where `repeatable`, so that equal calls give
+    seconds: of wall time or of `effort`, a clock that can count work, so that equal calls give
     equal answers. bound: a known lower bound on the clock, in ticks of the problem. fence:
     positions on each device that may change, from the first on and before the second.
     """
@@ -62,7 +65,9 @@ def window(
         free = [[x for x in xs if fence[0][d] <= x < fence[1][d]] for d, xs in enumerate(free)]
     if sum(map(len, free)) < 2:
         return Improved(letters, picture.value, 0, False)
-    found = _solved(picture, free, seconds, workers, seed, bound, repeatable)
+    effort = effort or Effort()
+    effort.worked(SECONDS_PER_PASS * letters.size)
+    found = _solved(picture, free, seconds, workers, seed, bound, effort)
     if found is None:
         return Improved(letters, picture.value, 0, False)
     order, limit, proven = found
@@ -110,11 +115,11 @@ def _solved(
     workers: int,
     seed: int,
     bound: int,
-    repeatable: bool,
+    effort: Effort,
 ) -> tuple[Letters, int, bool] | None:
     from ortools.sat.python import cp_model
 
-    from ..cp_sat import solve
+    from ..cp_sat import new_solver, solve
 
     q = picture.problem
     duration, delay = q.duration.tolist(), q.delay.tolist()
@@ -161,15 +166,8 @@ def _solved(
     for item, tail in tails.items():
         model.add(clock >= start[item] + duration[item[0]] + tail)
     model.minimize(clock)
-    solver = cp_model.CpSolver()
-    solver.parameters.num_workers = workers
-    solver.parameters.random_seed = seed
-    if repeatable:
-        solver.parameters.max_deterministic_time = seconds
-        solver.parameters.interleave_search = True
-    else:
-        solver.parameters.max_time_in_seconds = max(seconds, 0.01)
-    status = solve(solver, model)
+    solver = new_solver(seconds=seconds, workers=workers, seed=seed, effort=effort)
+    status = solve(solver, model, effort)
     if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
         return None
     rows = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,8 @@ def pareto(
     limits: Sequence[Number] | None = None,
     clock: Clock = "makespan",
     time_limit: float = 60.0,
+    moves: int | None = None,
+    without: Iterable[str] = (),
     seed: int = 0,
     workers: int = 2,
     progress: bool = True,
@@ -42,7 +44,8 @@ def pareto(
     """A row per memory limit with the best schedule found, and one per named family.
 
     limits: shares of a device's whole activation of one microbatch; by default from one to where
-        more memory cannot help, in at most a dozen steps. time_limit: seconds for all of them.
+        more memory cannot help, in at most a dozen steps. time_limit: seconds for all of them; or
+    `moves`, which `search` explains, as it does `without`.
 
     Columns: `limit` (None for families), `peak` in shares, both clocks and bubbles, and of searched
     ones `lower_bound` (on `clock`), `gap`, `interval` and `interval_bound` (time per microbatch of
@@ -65,7 +68,8 @@ def pareto(
         share = max(until - time.monotonic(), 0.0) / (len(chosen) - position)
         found = search(
             n_devices, n_microbatches, costs, placement=placement, memory_limit=limit, clock=clock,
-            time_limit=share, seed=seed, workers=workers, progress=False,
+            time_limit=share, moves=None if moves is None else moves // len(chosen),
+            without=without, seed=seed, workers=workers, progress=False,
         )  # fmt: skip
         rows.append(_row(limit, found, best, costs))
         if len(rows) > 1:  # a block that needs less memory serves here as well

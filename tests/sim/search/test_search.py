@@ -17,10 +17,12 @@ from sim.cli.commands import main
 from sim.metrics.metrics import longest_stage, makespan, peak_activations, peak_bytes
 from sim.schedule.json_form import from_json
 from sim.search import lower_bound, pareto, pareto_figure, search
+from sim.search.effort import Effort
 from sim.search.orders.problem import problem
 from sim.search.phases import Contest, ProgressLine
 from sim.search.placement import Placement, stages_on
 from sim.search.portfolio import _one_by_one
+from sim.search.starts import How
 
 ROOT = Path(__file__).parents[3]
 
@@ -297,8 +299,9 @@ def test_what_becomes_of_a_short_schedule_is_lengthened() -> None:
     given = problem(stages_on(4, "v"), 32, costs, clock="longest_stage", memory_limit=2.5)
     bound = 6 * 32 + 6 * 4 - 1 - 3 * 5
     alone = _one_by_one(given.placement, 32)
-    until = time.monotonic() + 60
-    contest = Contest(given, alone, bound, until, 0, 1, ProgressLine(False, given))
+    effort = Effort(counted=True)
+    how = How(effort, seed=0, workers=1)
+    contest = Contest(given, alone, bound, 60, how, ProgressLine(False, given))
     before = contest.pool.best.value
     contest._twin("v", 4)
     assert contest.pool.best.method.endswith("lengthened")

@@ -13,6 +13,7 @@ from sim import FAMILIES, Costs, Schedule
 from sim.metrics.metrics import peak_activations
 from sim.schedule.validate import validate
 from sim.search import evaluate, lower_bound
+from sim.search.effort import Effort
 from sim.search.orders.improve import Pool, annealed, improve
 from sim.search.orders.lengthen import longer, with_middle, without_middle
 from sim.search.orders.list_scheduling import greedy, value
@@ -63,7 +64,7 @@ def test_annealing_keeps_limits_and_never_loses(given_problem: Problem, seed: in
         checked(given_problem, found.letters)
         pool = Pool(given_problem)
         pool.add(found.letters, "greedy")
-        better = annealed(pool, found.letters, moves=300, heat=1.0, seed=seed)
+        better, _ = annealed(pool, found.letters, moves=300, heat=1.0, seed=seed)
         assert value(given_problem, better) <= found.value
         checked(given_problem, better)
 
@@ -96,7 +97,10 @@ def test_a_window_over_everything_proves_the_optimum(m: int, limit: int, optimum
 def test_a_repeatable_window_gives_the_same_answer_twice() -> None:
     given_problem = problem(stages_on(4, "v"), 6, uniform("v", 4, 6, 8, 4, 1), memory_limit=2)
     start = greedy(given_problem, seconds=0.1)[-1].letters
-    found = [window(given_problem, start, seconds=0.5, repeatable=True, seed=3) for _ in range(2)]
+    found = [
+        window(given_problem, start, seconds=0.5, effort=Effort(counted=True), seed=3)
+        for _ in range(2)
+    ]
     assert np.array_equal(found[0].letters, found[1].letters)
 
 
