@@ -25,7 +25,7 @@ from sim import Schedule, Trace
 
 from ..live_bytes import static_tensors, storage_bytes
 from ..stages.batches import pieces
-from ..stages.split import defer, restore
+from ..stages.split_backward import defer, restore
 from ..stages.stage import Loss, Stage
 from ..stages.transformer import next_token_loss
 from ..threads.board import Board

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from sim import Costs, Kind, Op, Schedule, Trace, parse_op
 
 from ..live_bytes import static_tensors, storage_bytes
-from ..stages.split import Split
+from ..stages.split_backward import Split
 from ..stages.stage import Loss
 from ..stages.transformer import next_token_loss
 from ..threads.result import RunResult

@@ -14,7 +14,8 @@ from torch.distributed.pipelining import PipelineStage
 from sim import Op
 
 from ..live_bytes import LiveBytes
-from ..stages.split import Deferral, accumulate
+from ..stages.split_backward import Deferral
+from ..stages.weight_gradients import accumulate
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 

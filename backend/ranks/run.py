@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from sim import Schedule
 
 from ..live_bytes import LiveBytes, static_tensors, storage_bytes
-from ..stages.gradients import zero_gradients
-from ..stages.split import Split, deferred
+from ..stages.split_backward import Split, deferred
+from ..stages.weight_gradients import zero_gradients
 from ..torch_private import checked_torch, pipeline_runtime
 from .checks import boundary_shapes, require_runnable
 from .recorded_stage import Loss, RankPass, RecordedStage, finish, seconds_now, timed_loss

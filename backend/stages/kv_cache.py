@@ -24,7 +24,7 @@ class Root(NamedTuple):
     gradient: Tensor
 
 
-class Cache:
+class KVCache:
     """What the attention layers of one stage remember of one microbatch.
 
     start: tokens before the slice that runs now.

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from ..torch_private import input_pass, outputs_for_input_pass, weight_pass
-from .gradients import trainable
-from .kv_cache import Cache, Root
-from .split import Contribution, Deferral, accumulate
+from .kv_cache import KVCache, Root
+from .split_backward import Deferral
+from .weight_gradients import Contribution, accumulate, trainable
 
 Loss = Callable[[Tensor, Any], Tensor]
 """(output, target or None) -> mean loss."""
@@ -33,10 +33,10 @@ class Unit(NamedTuple):
     slice: int = 0
 
 
-class Goal(NamedTuple):
-    """What the last stage compares its output with, and what part of the batch that is."""
+class LossTerm(NamedTuple):
+    """The loss of one unit, and the share of the whole batch that unit is."""
 
-    loss: Loss
+    loss_fn: Loss
     target: Tensor | None
     share: float
 
@@ -45,7 +45,7 @@ class _Saved(NamedTuple):
     leaves: tuple[Tensor, ...]
     edges: tuple[GradientEdge | None, ...]
     outputs: tuple[Tensor, ...]  # for torch's own split only: it wants the tensors themselves
-    share: Tensor | None  # gradient of the loss, on the last stage
+    loss_gradient: Tensor | None  # on the last stage: the share of the batch
 
 
 class _Pending(NamedTuple):
@@ -59,7 +59,8 @@ class Stage:
 
     module: takes and returns a tensor or a tuple of them; with slices, a `cache` as well.
     deferral: where the swapped modules inside put their work aside; None means torch's own split.
-    first: whether the inputs are data, of which nobody wants the gradient.
+    first: whether the inputs are data, of which nobody wants the gradient. n_slices: of a
+    microbatch.
     """
 
     def __init__(
@@ -68,39 +69,45 @@ class Stage:
         self.module, self.deferral, self.first, self.n_slices = module, deferral, first, n_slices
         self._saved: dict[Unit, _Saved] = {}
         self._pending: dict[Unit, _Pending] = {}
-        self._caches: dict[int, Cache] = {}
+        self._kv_caches: dict[int, KVCache] = {}
 
     def forward(
-        self, unit: Unit, inputs: Sequence[Tensor], *, start: int = 0, goal: Goal | None = None
+        self,
+        unit: Unit,
+        inputs: Sequence[Tensor],
+        *,
+        start: int = 0,
+        loss_term: LossTerm | None = None,
     ) -> tuple[Tensor, ...]:
-        """F: the outputs, or with a goal the loss, cut off from the graph that is kept for B.
+        """F: the outputs, or on the last stage the loss, cut off from the graph that is kept for B.
 
-        start: tokens of the microbatch before this slice.
+        start: tokens of the microbatch before this slice. loss_term: given on the last stage.
         """
         leaves = tuple(
             tensor.detach().requires_grad_(not self.first and tensor.is_floating_point())
             for tensor in inputs
         )
         if self.n_slices > 1:
-            cache = self._caches.setdefault(unit.microbatch, Cache(self.n_slices))
+            cache = self._kv_caches.setdefault(unit.microbatch, KVCache(self.n_slices))
             cache.enter(unit.slice, start)
             outputs = _tensors(self.module(*leaves, cache=cache))
         else:
             outputs = _tensors(self.module(*leaves))
-        share = None
-        if goal is not None:
-            loss = goal.loss(outputs[0], goal.target)
+        loss_gradient = None
+        if loss_term is not None:
+            loss = loss_term.loss_fn(outputs[0], loss_term.target)
             if not isinstance(loss, Tensor) or loss.numel() != 1:
                 shape = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
                 raise ValueError(f"loss_fn returned {shape}: it must return a tensor of one number")
-            share, outputs = torch.full_like(loss, goal.share, requires_grad=False), (loss,)
+            loss_gradient = torch.full_like(loss, loss_term.share, requires_grad=False)
+            outputs = (loss,)
         if self.deferral is None:
             outputs = outputs_for_input_pass(outputs)
         self._saved[unit] = _Saved(
             leaves,
             tuple(get_gradient_edge(out) if out.requires_grad else None for out in outputs),
             outputs if self.deferral is None else (),
-            share,
+            loss_gradient,
         )
         return tuple(out.detach() for out in outputs)
 
@@ -136,25 +143,25 @@ class Stage:
             if each.groups is not None:
                 weight_pass(trainable(self.module), each.groups)
 
-    def cache_gradients(self, microbatch: int) -> list[Tensor]:
+    def kv_gradients(self, microbatch: int) -> list[Tensor]:
         """Gradients of keys and values that wait for the B of an earlier slice."""
-        cache = self._caches.get(microbatch)
+        cache = self._kv_caches.get(microbatch)
         return cache.gradients() if cache else []
 
     def _begin(self, unit: Unit, gradients: Gradients) -> tuple[_Saved, list[Root]]:
         """What F saved of `unit`, and where its backward starts."""
         saved = self._saved.pop(unit)
-        if saved.share is not None:
-            gradients = (saved.share,)
+        if saved.loss_gradient is not None:
+            gradients = (saved.loss_gradient,)
         roots = [
             Root(edge, gradient)
             for edge, gradient in zip(saved.edges, gradients, strict=True)
             if edge is not None and gradient is not None
         ]
-        if cache := self._caches.get(unit.microbatch):
+        if cache := self._kv_caches.get(unit.microbatch):
             roots += cache.roots(unit.slice)
             if unit.slice == 0:
-                del self._caches[unit.microbatch]
+                del self._kv_caches[unit.microbatch]
         return saved, roots
 
     def _native(self, saved: _Saved, gradients: Gradients, roots: list[Root]) -> _Pending:
@@ -162,7 +169,7 @@ class Stage:
         inputs = [leaf for leaf in saved.leaves if leaf.requires_grad]
         if not inputs:
             return _Pending(roots=roots)
-        found = gradients if saved.share is None else (saved.share,)
+        found = gradients if saved.loss_gradient is None else (saved.loss_gradient,)
         pairs = [
             (out, gradient)
             for out, gradient in zip(saved.outputs, found, strict=True)

@@ -15,7 +15,7 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from .kv_cache import Cache
+from .kv_cache import KVCache
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class Chain(nn.Module):
         super().__init__()
         self.parts = nn.ModuleList(parts)
 
-    def forward(self, x: Tensor, cache: Cache | None = None) -> Tensor:
+    def forward(self, x: Tensor, cache: KVCache | None = None) -> Tensor:
         for part in self.parts:
             x = part(x, cache)
         return x
@@ -128,7 +128,7 @@ class Embedding(nn.Module):
         self.token = nn.Embedding(model.vocabulary, model.width, dtype=model.dtype)
         self.position = nn.Embedding(model.sequence, model.width, dtype=model.dtype)
 
-    def forward(self, ids: Tensor, cache: Cache | None = None) -> Tensor:
+    def forward(self, ids: Tensor, cache: KVCache | None = None) -> Tensor:
         start = cache.start if cache else 0
         places = torch.arange(start, start + ids.shape[1], device=ids.device)
         embedded: Tensor = self.token(ids) + self.position(places)
@@ -143,7 +143,7 @@ class Head(nn.Module):
         self.norm = nn.LayerNorm(model.width, dtype=model.dtype)
         self.out = nn.Linear(model.width, model.vocabulary, bias=False, dtype=model.dtype)
 
-    def forward(self, x: Tensor, cache: Cache | None = None) -> Tensor:
+    def forward(self, x: Tensor, cache: KVCache | None = None) -> Tensor:
         logits: Tensor = self.out(self.norm(x))
         return logits
 
@@ -162,7 +162,7 @@ class Block(nn.Module):
         self.up = nn.Linear(width, 4 * width, dtype=dtype)
         self.down = nn.Linear(4 * width, width, dtype=dtype)
 
-    def forward(self, x: Tensor, cache: Cache | None = None) -> Tensor:
+    def forward(self, x: Tensor, cache: KVCache | None = None) -> Tensor:
         past = cache.past(self) if cache else ()
         flat = tuple(tensor for pair in past for tensor in pair)
         if self.checkpointed:

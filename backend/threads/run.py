@@ -17,7 +17,7 @@ from sim import Schedule, validate
 from sim.base.progress import bar
 
 from ..stages.batches import pieces
-from ..stages.split import SPLITS, Deferral, Split, defer, restore, unsplit, warn_unsplit
+from ..stages.split_backward import SPLITS, Deferral, Split, defer, restore, unsplit, warn_unsplit
 from ..stages.stage import Loss, Stage
 from ..stages.transformer import next_token_loss
 from ..torch_private import checked_torch
@@ -58,9 +58,9 @@ def run(
     loss_fn: `(output, target)` -> mean loss of these rows (and tokens); the result is the mean
         over the whole batch.
     split: "deferred" puts weight gradients of linear and embedding layers aside (see
-        `backend.stages.split`); "native" is torch's own split: it keeps more after B, leaves the
-        whole backward of the first stage to W, and recomputes a checkpointed block once per group
-        of weights.
+        `backend.stages.split_backward`); "native" is torch's own split: it keeps more after B,
+        leaves the whole backward of the first stage to W, and recomputes a checkpointed block once
+        per group of weights.
     steps, warmup, memory: iterations that are timed; that are dropped before them; and, before all
         others, iterations in which bytes are counted (0 or 1: counting would spoil the clocks).
         Every iteration starts from gradients of zero.

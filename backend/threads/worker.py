@@ -20,8 +20,8 @@ from sim import Op, Schedule, Step, Value, reads, steps, writes
 
 from ..live_bytes import LiveBytes, static_tensors, storage_bytes
 from ..stages.batches import Piece
-from ..stages.gradients import zero_gradients
-from ..stages.stage import Goal, Loss, Stage, Unit
+from ..stages.stage import Loss, LossTerm, Stage, Unit
+from ..stages.weight_gradients import zero_gradients
 from .board import Board
 from .lanes import Boundary, Lane, Mark
 from .mail import Mail, Parcel, Stopped
@@ -154,7 +154,7 @@ class Worker:
         most = live.peak
         del inputs
         found = tuple(tensor if tensor is None else tensor.clone() for tensor in found)
-        live.remove(self.stages[op.stage].cache_gradients(op.microbatch))
+        live.remove(self.stages[op.stage].kv_gradients(op.microbatch))
         for one in step:  # of a group, the last pass frees everything
             after = live.now if one is step[-1] else before
             self._round.memory.append(MemoryRecord(self.device, one, before, after, most))
@@ -194,9 +194,9 @@ class Worker:
             return stage.full_backward(unit, inputs)
         piece, given = self.job.pieces[unit], [tensor for tensor in inputs if tensor is not None]
         last = op.stage == self.job.schedule.n_stages - 1
-        goal = Goal(self.job.loss, piece.target, piece.share) if last else None
+        loss_term = LossTerm(self.job.loss, piece.target, piece.share) if last else None
         with self.job.autocast():
-            return stage.forward(unit, given, start=piece.start, goal=goal)
+            return stage.forward(unit, given, start=piece.start, loss_term=loss_term)
 
     def _weights(self, step: Step) -> Boundary:
         for number, stage in self.stages.items():

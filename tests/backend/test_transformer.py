@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from backend.stages.split import deferred
-from backend.stages.stage import Goal, Stage, Unit
+from backend.stages.split_backward import deferred
+from backend.stages.stage import LossTerm, Stage, Unit
 from backend.stages.transformer import (
     Block,
     Model,
@@ -92,8 +92,8 @@ def test_slices_forward_ascending_and_backward_descending_equal_the_whole_sequen
             start = sum(sizes[:j])
             share = sizes[j] / sum(sizes)
             between = first.forward(Unit(0, j), [part], start=start)
-            goal = Goal(next_token_loss, goals[j], share)
-            (found,) = last.forward(Unit(0, j), between, start=start, goal=goal)
+            loss_term = LossTerm(next_token_loss, goals[j], share)
+            (found,) = last.forward(Unit(0, j), between, start=start, loss_term=loss_term)
             loss += found.item() * share
         for j in reversed(range(k)):
             first.backward(Unit(0, j), last.backward(Unit(0, j)))
@@ -115,7 +115,7 @@ def test_a_checkpointed_block_runs_forward_twice_and_no_more() -> None:
     ids, targets = tokens(model, 2)
     with deferred(module) as deferral:
         stage = Stage(module, deferral=deferral, first=True)
-        stage.forward(Unit(0), [ids], goal=Goal(next_token_loss, targets, 1.0))
+        stage.forward(Unit(0), [ids], loss_term=LossTerm(next_token_loss, targets, 1.0))
         assert len(calls) == 2
         stage.backward(Unit(0))
         assert len(calls) == 4

@@ -5,10 +5,10 @@
     W         weight.grad += gy^T @ x          whenever the schedule says so
 
 `defer` swaps the forward of every `nn.Linear` and `nn.Embedding` inside any module for one whose
-backward puts (input, output gradient) aside; `accumulate` does the rest. Gradients are exactly
-those of autograd. All other parameters get their gradient in B, as usual: cheap for norms and
-other vectors; for matrices in modules that cannot be split (convolutions, attention written with
-raw parameters, ...) `unsplit` names them, and their W has nothing left to do.
+backward puts (input, output gradient) aside; `weight_gradients.accumulate` does the rest. Gradients
+are exactly those of autograd. All other parameters get their gradient in B, as usual: cheap for
+norms and other vectors; for matrices in modules that cannot be split (convolutions, attention
+written with raw parameters, ...) `unsplit` names them, and their W has nothing left to do.
 
 Left alone, because deferring would change what they compute: modules whose weight is frozen,
 parametrized, or has hooks; embeddings that are sparse, renormalised or scaled by frequency;
@@ -21,23 +21,18 @@ import functools
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from .weight_gradients import Contribution, accumulate
+
 Split = Literal["deferred", "native"]
+"""How the backward is split: as above, or by torch's own means (see `torch_private.input_pass`)."""
 SPLITS: tuple[Split, ...] = get_args(Split)
-
-
-class Contribution(NamedTuple):
-    """One use of one module: what its weight gradient will be computed from."""
-
-    module: nn.Module
-    input: Tensor
-    gradient: Tensor
 
 
 class Deferral:
@@ -73,7 +68,7 @@ def defer(*modules: nn.Module) -> Deferral:
     for module in modules:
         for layer in _layers(module):
             forward = _FORWARDS.get(type(layer))
-            if forward and "forward" not in vars(layer) and _plain(layer):
+            if forward and "forward" not in vars(layer) and _deferrable(layer):
                 vars(layer)["forward"] = functools.partial(forward, layer, deferral)
                 deferral.modules.append(layer)
     return deferral
@@ -94,24 +89,6 @@ def deferred(*modules: nn.Module) -> Iterator[Deferral]:
         yield deferral
     finally:
         restore(deferral)
-
-
-@torch.no_grad()
-def accumulate(contributions: Iterable[Contribution]) -> None:
-    """W: adds the weight gradients to `.grad`, one kernel per module.
-
-    All contributions of a module are concatenated first, whether they come from one microbatch or
-    several: 2BP's weight pass over many microbatches is a call with the contributions of them all.
-    """
-    by_module: dict[int, list[Contribution]] = {}
-    for contribution in contributions:
-        by_module.setdefault(id(contribution.module), []).append(contribution)
-    for group in by_module.values():
-        layer = group[0].module
-        if isinstance(layer, nn.Embedding):
-            _accumulate_embedding(layer, group)
-        elif isinstance(layer, nn.Linear):
-            _accumulate_linear(layer, group)
 
 
 def unsplit(module: nn.Module, deferral: Deferral) -> tuple[str, ...]:
@@ -135,7 +112,7 @@ def warn_unsplit(names: Iterable[str]) -> None:
         )
 
 
-class _LinearLater(torch.autograd.Function):
+class _DeferredLinear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, layer: nn.Linear, to: Deferral) -> Tensor:
         ctx.save_for_backward(x, weight)
@@ -151,7 +128,7 @@ class _LinearLater(torch.autograd.Function):
         return (gradient @ weight.to(gradient.dtype)).to(x.dtype) if wanted else None, *_NONE
 
 
-class _EmbeddingLater(torch.autograd.Function):
+class _DeferredEmbedding(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, ids: Tensor, weight: Tensor, layer: nn.Embedding, to: Deferral) -> Tensor:
         ctx.save_for_backward(ids)
@@ -170,19 +147,19 @@ _NONE = (None, None, None)
 
 
 def _linear(layer: nn.Linear, deferral: Deferral, input: Tensor) -> Tensor:
-    if not torch.is_grad_enabled() or not _plain(layer):
+    if not torch.is_grad_enabled() or not _deferrable(layer):
         return functional.linear(input, layer.weight, layer.bias)
     kind = input.device.type
     if torch.is_autocast_enabled(kind) and input.dtype != torch.float64:
         input = input.to(torch.get_autocast_dtype(kind))
-    result: Tensor = _LinearLater.apply(input, layer.weight, layer, deferral)  # type: ignore[no-untyped-call]
+    result: Tensor = _DeferredLinear.apply(input, layer.weight, layer, deferral)  # type: ignore[no-untyped-call]
     return result
 
 
 def _embedding(layer: nn.Embedding, deferral: Deferral, input: Tensor) -> Tensor:
-    if not torch.is_grad_enabled() or not _plain(layer):
+    if not torch.is_grad_enabled() or not _deferrable(layer):
         return functional.embedding(input, layer.weight, layer.padding_idx)
-    result: Tensor = _EmbeddingLater.apply(input, layer.weight, layer, deferral)  # type: ignore[no-untyped-call]
+    result: Tensor = _DeferredEmbedding.apply(input, layer.weight, layer, deferral)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -200,7 +177,7 @@ def _layers(module: nn.Module) -> Iterator[nn.Module]:
             yield from _layers(child)
 
 
-def _plain(layer: nn.Module) -> bool:
+def _deferrable(layer: nn.Module) -> bool:
     """Whether deferring the weight gradient of `layer` leaves everything else as it is."""
     if isinstance(layer, nn.Embedding) and (
         layer.max_norm is not None or layer.sparse or layer.scale_grad_by_freq
@@ -213,36 +190,3 @@ def _plain(layer: nn.Module) -> bool:
 def _hooked(parameter: Tensor) -> bool:
     after = getattr(parameter, "_post_accumulate_grad_hooks", None)
     return bool(parameter._backward_hooks) or bool(after)
-
-
-def _accumulate_linear(layer: nn.Linear, group: list[Contribution]) -> None:
-    x = _joined([entry.input.reshape(-1, entry.input.shape[-1]) for entry in group])
-    gradient = _joined([entry.gradient.reshape(-1, entry.gradient.shape[-1]) for entry in group])
-    weight, bias = layer.weight, layer.bias
-    if weight.grad is not None and weight.grad.dtype == gradient.dtype == x.dtype:
-        weight.grad.addmm_(gradient.t(), x)
-    else:
-        _add(weight, gradient.t() @ x.to(gradient.dtype))
-    if bias is not None and bias.requires_grad:
-        _add(bias, gradient.sum(0))
-
-
-def _accumulate_embedding(layer: nn.Embedding, group: list[Contribution]) -> None:
-    ids = _joined([entry.input.reshape(-1) for entry in group])
-    gradient = _joined([entry.gradient.reshape(-1, layer.embedding_dim) for entry in group])
-    padding = -1 if layer.padding_idx is None else layer.padding_idx
-    dense = torch.ops.aten.embedding_dense_backward(
-        gradient, ids, layer.num_embeddings, padding, False
-    )
-    _add(layer.weight, dense)
-
-
-def _joined(parts: list[Tensor]) -> Tensor:
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
-
-
-def _add(parameter: Tensor, gradient: Tensor) -> None:
-    if parameter.grad is None:
-        parameter.grad = gradient.to(parameter.dtype)
-    else:
-        parameter.grad += gradient.to(parameter.grad.dtype)

@@ -12,7 +12,8 @@ from torch import nn
 from torch.nn.utils import parametrizations
 from torch.utils.checkpoint import checkpoint
 
-from backend.stages.split import accumulate, defer, deferred, restore, unsplit, warn_unsplit
+from backend.stages.split_backward import defer, deferred, restore, unsplit, warn_unsplit
+from backend.stages.weight_gradients import accumulate
 from backend.torch_private import checked_torch
 
 
