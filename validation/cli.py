@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from sim.base.files import write_text_atomically
+from sim.cli.as_typed import as_typed
 from sim.cli.command_line import CommandLine, UsageError
 
 Devices = Annotated[int, typer.Option("-p", "--devices", min=1, help="Pipeline devices.")]
@@ -162,7 +163,7 @@ def report_command(
         write_text_atomically(output, text)
     if html:
         Path(html).parent.mkdir(parents=True, exist_ok=True)
-        write_text_atomically(html, report_page(found))
+        write_text_atomically(html, report_page(found, command=as_typed()))
         print(f"wrote {html}", file=sys.stderr)
     if as_json:
         print(text)

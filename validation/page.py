@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from sim import Trace, gantt
-from sim.show.pages import Cell, chart_page, share, typed
+from sim.show.pages import Cell, chart_page, share
 from sim.show.style import layout
 
 from .experiment import Experiment
@@ -41,18 +41,18 @@ def overlay(simulated: Trace, measured: Trace) -> go.Figure:
     return both
 
 
-def report_page(found: Experiment) -> str:
-    """The page as text: self-contained, no network."""
+def report_page(found: Experiment, *, command: str = "") -> str:
+    """The page as text: self-contained, no network. command: what makes this page again."""
     table = found.table().sort_values("measured_makespan")
     first, *rest = _summary(found.summary())
     return chart_page(
         "Simulated against measured",
         {str(name): overlay(*found.cases[name].middle) for name in table["family"]},
         heading="Both time lines",
-        table=[_told(row) for row in table.itertuples()],
+        table=[_table_row(row) for row in table.itertuples()],
         facts={str(name): str(value) for name, value in found.provenance.items()}
         | {"workload": str(found.workload)},
-        command=typed(),
+        command=command,
         note=first,
         reading={"How far off": rest, "What was calibrated": _profiles(found)},
     )
@@ -78,11 +78,11 @@ def _summary(summary: Mapping[str, Any]) -> list[str]:
 
 
 def _ranked(pairs: int, wrong: Sequence[str]) -> str:
-    told = f"of {pairs} pairs {len(wrong) or 'none'} came out the other way"
-    return told + (f": {'; '.join(wrong)}." if wrong else ".")
+    answer = f"of {pairs} pairs {len(wrong) or 'none'} came out the other way"
+    return answer + (f": {'; '.join(wrong)}." if wrong else ".")
 
 
-def _told(row: Any) -> dict[str, Cell]:
+def _table_row(row: Any) -> dict[str, Cell]:
     """A row of the table."""
     return {
         "family": str(row.family),

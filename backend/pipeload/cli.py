@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from sim.cli.as_typed import as_typed
 from sim.cli.command_line import UsageError
 from sim.cli.setting import check_writable, write_text
 from sim.pipeload.sizes import typed_bytes
@@ -200,7 +201,9 @@ def _measured(
         from .page import pipeload_page
 
         kept = {name: found[name] for name in FACTS if name in found}
-        write_text(str(html), pipeload_page({"streamed": streamed, **runs}, kept))
+        write_text(
+            str(html), pipeload_page({"streamed": streamed, **runs}, kept, command=as_typed())
+        )
     return found
 
 

@@ -10,8 +10,13 @@ from sim.pipeload.page import streaming_page
 from .profile import Measured
 
 
-def pipeload_page(runs: Mapping[str, Measured], facts: Mapping[str, Any]) -> str:
-    """The page of `runs`, by their names; facts: what all of them have in common."""
+def pipeload_page(
+    runs: Mapping[str, Measured], facts: Mapping[str, Any], *, command: str = ""
+) -> str:
+    """The page of `runs`, by their names.
+
+    facts: what all of them have in common. command: what makes this page again.
+    """
     named = {name.replace("_", " "): measured for name, measured in runs.items()}
     table: list[dict[str, Any]] = [
         {
@@ -29,6 +34,7 @@ def pipeload_page(runs: Mapping[str, Measured], facts: Mapping[str, Any]) -> str
         heading="Measured time line",
         table=table,
         facts={name.replace("_", " "): _text(value) for name, value in facts.items()},
+        command=command,
         unit="s",
     )
 

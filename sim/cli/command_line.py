@@ -15,7 +15,7 @@ from importlib import import_module
 
 import typer
 
-from .usage import usage
+from .option_errors import option_error
 
 INTERRUPTED = 130
 
@@ -69,7 +69,7 @@ class CommandLine:
             if not hasattr(error, "format_message"):
                 raise
             asked = self._command(named, optional=True) if named else None
-            return _failed(usage(error, asked, given), getattr(error, "exit_code", 2))
+            return _failed(option_error(error, asked, given), getattr(error, "exit_code", 2))
 
     def _run(self, given: Sequence[str], named: str) -> int:
         if given == ["--version"]:

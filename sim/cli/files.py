@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import Question, asks
+from .options import PipelineOptions, with_pipeline_options
 from .setting import check_writable, schedule_in, schedule_of, write_text
 from .simulate import Json, Name, played
 
@@ -22,10 +22,10 @@ def _file(flag: str, text: str) -> Any:
     return typer.Option(flag, metavar="FILE", help=text, show_default=False)
 
 
-@asks
+@with_pipeline_options
 def export(
     name: Name,
-    question: Question,
+    options: PipelineOptions,
     torch_csv: Annotated[
         str | None, _file("--torch-csv", "For torch.distributed.pipelining: compute_only CSV.")
     ] = None,
@@ -52,15 +52,15 @@ def export(
         check_writable(path)
         if real.count(os.path.realpath(path)) > 1:
             raise typer.BadParameter(f"{path} is named for two files: give each its own name")
-    schedule = schedule_of(name, question)
+    schedule = schedule_of(name, options)
     texts = {}
     if torch_csv:
         texts[torch_csv] = to_torch_csv(schedule)
     if perfetto:
         from ..metrics.perfetto import perfetto as events
 
-        _, trace = played(name, question, strict=True)
-        found = events(trace, microseconds=MICROSECONDS[question.unit or "s"])
+        _, trace = played(name, options, strict=True)
+        found = events(trace, microseconds=MICROSECONDS[options.unit or "s"])
         texts[perfetto] = json.dumps(found, allow_nan=False, separators=(",", ":"))
     if schedule_json:
         texts[schedule_json] = to_json(schedule)

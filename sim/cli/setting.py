@@ -1,4 +1,4 @@
-"""From a question on the command line to the schedule, costs and cluster it is about."""
+"""From options of the command line to the schedule, the costs and the cluster they describe."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..schedule.json_form import from_json
 from ..schedule.torch_csv import from_torch_csv
 from ..schedule.validate import validate
 from .command_line import UsageError
-from .options import Question
+from .options import PipelineOptions, flag_of
 
 MOST_PASSES = 5_000_000
 """A play of this many takes about 12 GB; more would not fit in the memory of a usual machine."""
@@ -38,22 +38,26 @@ BYTES_FOR = {
 
 ELSEWHERE = {
     "interleaved1f1b": "interleaved", "zbvzerobubble": "zb-v", "dualpipe": "dualpipe-v",
-    "zb1p": "zb-h1", "zb2p": "zb-h2", "dapple": "1f1b", "pipedreamflush": "1f1b",
+    "dapple": "1f1b", "pipedreamflush": "1f1b",
 }  # fmt: skip
 """What torch and the papers call a family, as far as its name looks like none of ours."""
+
+SEARCHED = {"zb1p": "the number of devices", "zb2p": "twice the number of devices"}
+"""Zero-bubble schedules that have no rule: their authors search them within this memory limit, in
+shares (Qi et al. 2023, arXiv 2401.10241, section 4.1)."""
 
 
 class UnknownFamily(UsageError):
     """A name that is neither a family nor a file."""
 
 
-def schedule_of(name: str, question: Question, *, strict: bool = True) -> Schedule:
+def schedule_of(name: str, options: PipelineOptions, *, strict: bool = True) -> Schedule:
     """The schedule of a family, or in a file (our JSON, or torch's CSV), validated.
 
     strict: an option the family does not take is an error, unless the schedule already is so.
     """
     if name in FAMILIES:
-        return _built(FAMILIES[name], question, strict=strict)
+        return _built(FAMILIES[name], options, strict=strict)
     if not name:
         raise UnknownFamily(unknown_family(name))
     known_as_file = Path(name).suffix.lower() in (".json", ".csv") or "/" in name
@@ -61,15 +65,15 @@ def schedule_of(name: str, question: Question, *, strict: bool = True) -> Schedu
         raise UnknownFamily(unknown_family(name))
     schedule = schedule_in(name)
     for flag, asked, found in (
-        ("-p", question.devices, schedule.n_devices),
-        ("-m", question.microbatches, schedule.n_microbatches),
-        ("--slices", question.slices, schedule.n_slices),
+        ("-p", options.devices, schedule.n_devices),
+        ("-m", options.microbatches, schedule.n_microbatches),
+        ("--slices", options.slices, schedule.n_slices),
     ):
         if asked is not None and asked != found:
             raise ValueError(
                 f"{flag} is {asked}, but the schedule in {name} has {found}: leave it out"
             )
-    _fits_in_memory(schedule.n_ops, name, question)
+    _fits_in_memory(schedule.n_ops, name, options)
     return schedule
 
 
@@ -125,77 +129,83 @@ def write_text(path: str, text: str) -> None:
 def unknown_family(name: str) -> str:
     """One sentence: what is close to `name`, or where to look."""
     small = name.lower().replace("_", "-")
+    if limit := SEARCHED.get(small.replace("-", "")):
+        return (
+            f"{name!r} is no family, its authors search it: use `python -m sim search --placement "
+            f"straight` with {limit} as --memory-limit"
+        )
     known = ELSEWHERE.get(small.replace("-", ""))
     near = [known] if known else get_close_matches(small, FAMILIES, n=2, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else "`python -m sim families` lists them"
     return f"unknown family {name!r}: {hint}"
 
 
-def costs_of(question: Question, schedule: Schedule) -> Costs:
+def costs_of(options: PipelineOptions, schedule: Schedule) -> Costs:
     """The costs asked for: of a profile, or equal on all devices."""
-    given = {name: value for name in COST_OPTIONS if (value := getattr(question, name)) is not None}
-    if question.profile is None:
+    given = {name: value for name in COST_OPTIONS if (value := getattr(options, name)) is not None}
+    if options.profile is None:
         return Costs.uniform(schedule, **given)
     if given:
-        flag = "--" + next(iter(given)).replace("_", "-")
-        raise ValueError(f"{flag} and --profile both give costs: leave one of them out")
-    text = read_text(question.profile)
+        raise ValueError(
+            f"{flag_of(next(iter(given)))} and --profile both give costs: leave one of them out"
+        )
+    text = read_text(options.profile)
     try:
         return costs_from_json(text)
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{question.profile}: {error}") from None
+        raise ValueError(f"{options.profile}: {error}") from None
 
 
-def cluster_of(question: Question, schedule: Schedule) -> Cluster:
+def cluster_of(options: PipelineOptions, schedule: Schedule) -> Cluster:
     """The devices and links asked for."""
     for name, (what, sources) in BYTES_FOR.items():
-        given = (question.profile, *(getattr(question, source) for source in sources))
-        if getattr(question, name) is not None and all(value is None for value in given):
-            flags = " or ".join(f"--{source.replace('_', '-')}" for source in sources)
+        given = (options.profile, *(getattr(options, source) for source in sources))
+        if getattr(options, name) is not None and all(value is None for value in given):
+            flags = " or ".join(map(flag_of, sources))
             raise typer.BadParameter(f"--{name} needs the bytes {what}: add {flags}")
     n = schedule.n_devices
     slowdown: list[Number] = [1] * n
-    for device, factor in (question.straggler or {}).items():
+    for device, factor in (options.straggler or {}).items():
         if device >= n:
             raise ValueError(
                 f"--straggler names device {device}, but there are {n}, counted from 0"
             )
         slowdown[device] = factor
     links: dict[str, Link] = {}
-    if question.bandwidth is not None:
+    if options.bandwidth is not None:
         neighbours = zip(schedule.placement, schedule.placement[1:], strict=False)
         pairs = {pair for a, b in neighbours if a != b for pair in ((a, b), (b, a))}
-        links = {f"{a}->{b}": Link(0, question.bandwidth) for a, b in sorted(pairs)}
+        links = {f"{a}->{b}": Link(0, options.bandwidth) for a, b in sorted(pairs)}
     modes: dict[str, Any] = {
-        name: value for name in ("transfers", "receives") if (value := getattr(question, name))
+        name: value for name in ("transfers", "receives") if (value := getattr(options, name))
     }
     return Cluster(
         n,
-        memory=(question.memory,) * n,
+        memory=(options.memory,) * n,
         slowdown=tuple(slowdown),
-        neighbour_slowdown=question.neighbour_slowdown or 1,
+        neighbour_slowdown=options.neighbour_slowdown or 1,
         links=links,
         routes={(int(a), int(b)): (f"{a}->{b}",) for a, b in (name.split("->") for name in links)},
         **modes,
     )
 
 
-def _built(family: Family, question: Question, *, strict: bool) -> Schedule:
-    p, m = question.devices, question.microbatches
+def _built(family: Family, options: PipelineOptions, *, strict: bool) -> Schedule:
+    p, m = options.devices, options.microbatches
     if p is None or m is None:
         missing = "-p, the number of devices" if p is None else "-m, the number of microbatches"
         raise typer.BadParameter(f"{family.name} needs {missing}")
     asked = {
-        "v": question.stages_per_device,
-        "group_size": question.group_size,
-        "slices": question.slices,
+        "v": options.stages_per_device,
+        "group_size": options.group_size,
+        "slices": options.slices,
     }
     chosen = {name: value for name, value in asked.items() if value is not None}
     taken = {name: value for name, value in chosen.items() if name in family.options}
     stages = p * chosen.get("v", 1 if family.placement == "straight" else 2)
     slices = chosen.get("slices", 2 if "slices" in family.options else 1)
     n_passes = stages * m * slices * len(family.passes.split())
-    _fits_in_memory(n_passes, f"{family.name} on {p} devices with {m} microbatches", question)
+    _fits_in_memory(n_passes, f"{family.name} on {p} devices with {m} microbatches", options)
     schedule = family(p, m, **taken)
     real = {"v": schedule.n_stages / p, "slices": schedule.n_slices}
     for name in chosen if strict else ():
@@ -206,8 +216,8 @@ def _built(family: Family, question: Question, *, strict: bool) -> Schedule:
     return schedule
 
 
-def _fits_in_memory(n_passes: int, what: str, question: Question) -> None:
-    plays = question.iterations or 1
+def _fits_in_memory(n_passes: int, what: str, options: PipelineOptions) -> None:
+    plays = options.iterations or 1
     if n_passes * plays > MOST_PASSES:
         times = f", {plays} times" if plays > 1 else ""
         raise ValueError(f"{what}{times}: that is more than {MOST_PASSES:,} passes")

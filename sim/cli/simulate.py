@@ -12,7 +12,7 @@ import typer
 
 from ..families import FAMILIES
 from ..schedule.clock import Clock
-from .options import Question, asks
+from .options import PipelineOptions, with_pipeline_options
 from .setting import (
     UnknownFamily,
     check_writable,
@@ -52,8 +52,10 @@ Json = Annotated[
 ]
 
 
-@asks
-def simulate(name: Name, question: Question, html: Html = None, as_json: Json = False) -> None:
+@with_pipeline_options
+def simulate(
+    name: Name, options: PipelineOptions, html: Html = None, as_json: Json = False
+) -> None:
     """Play one schedule: clocks, bubbles, memory, idle time.
 
     Example:  python -m sim simulate zb-h1 -p 4 -m 8 --forward 10 --backward 12 --weight 8 --send 1
@@ -64,20 +66,20 @@ def simulate(name: Name, question: Question, html: Html = None, as_json: Json = 
     """
     if html is not None:
         check_writable(html)
-    found, trace = played(name, question, strict=True)
+    found, trace = played(name, options, strict=True)
     if html:
-        _write_page(html, [(found, trace)], question)
+        _write_page(html, [(found, trace)], options)
     if as_json:
         _print_json(found)
     else:
         from ..show.table import show, simulated
 
-        show(simulated(found, unit=question.unit or ""))
+        show(simulated(found, unit=options.unit or ""))
 
 
-@asks
+@with_pipeline_options
 def compare(
-    question: Question, names: Names = None, html: Html = None, as_json: Json = False
+    options: PipelineOptions, names: Names = None, html: Html = None, as_json: Json = False
 ) -> None:
     """Play many schedules with the same costs.
 
@@ -90,58 +92,58 @@ def compare(
     """
     if html is not None:
         check_writable(html)
-    rows = _rows(names or list(FAMILIES), question)
+    rows = _rows(names or list(FAMILIES), options)
     good = [found for found, trace in rows if trace is not None]
     if html and good:
-        _write_page(html, rows, question)
+        _write_page(html, rows, options)
     if as_json:
         _print_json([found for found, _ in rows])
     else:
         from ..show.table import compared, show
 
-        show(compared([found for found, _ in rows], unit=question.unit or ""))
+        show(compared([found for found, _ in rows], unit=options.unit or ""))
     if not good:
         raise ValueError(f"none of {len(rows)} schedules could be played: {rows[0][0]['error']}")
 
 
-def played(name: str, question: Question, *, strict: bool) -> tuple[dict[str, Any], Any]:
+def played(name: str, options: PipelineOptions, *, strict: bool) -> tuple[dict[str, Any], Any]:
     """The outcome and the trace of one schedule; ValueError if it cannot be played."""
     from ..engine.simulate import simulate as play
     from ..metrics.summary import outcome
 
-    schedule = schedule_of(name, question, strict=strict)
-    costs, cluster = costs_of(question, schedule), cluster_of(question, schedule)
+    schedule = schedule_of(name, options, strict=strict)
+    costs, cluster = costs_of(options, schedule), cluster_of(options, schedule)
     trace = play(
         schedule,
         costs,
         cluster,
-        iterations=question.iterations or 1,
-        barrier=not question.no_barrier,
-        optimizer=question.optimizer or 0,
-        jitter=float(question.jitter or 0),
-        seed=question.seed or 0,
+        iterations=options.iterations or 1,
+        barrier=not options.no_barrier,
+        optimizer=options.optimizer or 0,
+        jitter=float(options.jitter or 0),
+        seed=options.seed or 0,
         progress=strict,
     )
-    clock: Clock = "longest_stage" if question.clock == "longest-stage" else "makespan"
-    known = None if question.jitter else costs
+    clock: Clock = "longest_stage" if options.clock == "longest-stage" else "makespan"
+    known = None if options.jitter else costs
     return outcome(trace, clock=clock, costs=known, slowdown=cluster.slowdown), trace
 
 
-def _rows(names: Sequence[str], question: Question) -> list[tuple[dict[str, Any], Any]]:
+def _rows(names: Sequence[str], options: PipelineOptions) -> list[tuple[dict[str, Any], Any]]:
     """Outcome and trace of every schedule; an `error` and None for one that cannot be played."""
     from ..base.progress import bar
 
     rows: list[tuple[dict[str, Any], Any]] = []
     asked_for = list(dict.fromkeys(names))
-    with bar("comparing", len(names), shown=len(names) > 1) as tell:
+    with bar("comparing", len(asked_for), shown=len(asked_for) > 1) as tell:
         for done, name in enumerate(asked_for, start=1):
             try:
-                rows.append(played(name, question, strict=False))
+                rows.append(played(name, options, strict=False))
             except UnknownFamily:
                 raise
             except ValueError as error:
                 reason = str(error).partition("\n")[0]
-                asked = {"devices": question.devices, "microbatches": question.microbatches}
+                asked = {"devices": options.devices, "microbatches": options.microbatches}
                 rows.append(({"schedule": name, **asked, "error": reason}, None))
             _tell(tell, done)
     called = Counter(found["schedule"] for found, _ in rows)
@@ -156,33 +158,36 @@ def _tell(tell: Callable[[float], None] | None, done: int) -> None:
         tell(done)
 
 
-def _write_page(path: str, rows: Sequence[tuple[dict[str, Any], Any]], question: Question) -> None:
-    from ..show.pages import typed
+def _write_page(
+    path: str, rows: Sequence[tuple[dict[str, Any], Any]], options: PipelineOptions
+) -> None:
     from ..show.report import page
+    from .as_typed import as_typed
 
     text = page(
         rows,
-        facts=_facts(question),
-        unit=question.unit or "",
-        note=question.note or "",
-        command=typed(),
+        facts=_facts(options),
+        unit=options.unit or "",
+        note=options.note or "",
+        command=as_typed(),
     )
     write_text(path, text)
 
 
-def _facts(question: Question) -> dict[str, str]:
-    """What was asked, as the page tells it."""
-    from .options import OPTIONS
+def _facts(options: PipelineOptions) -> dict[str, str]:
+    """The options that were given, in words; a number just as it is."""
+    from ..show.pages import facts_of
 
-    facts = {}
-    for name in OPTIONS:
-        value = getattr(question, name)
-        if value is None or value is False or name in ("note", "unit", "clock"):
-            continue
-        if isinstance(value, dict):
-            value = ", ".join(f"{device}={factor}" for device, factor in value.items())
-        facts[name.replace("_", " ")] = "yes" if value is True else str(value)
-    return facts
+    given = {name: _text(value) for name, value in vars(options).items()}
+    return facts_of(given, leave=("note", "unit", "clock"))
+
+
+def _text(value: Any) -> Any:
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, dict):
+        return ", ".join(f"{device}={factor}" for device, factor in value.items())
+    return str(value)
 
 
 def _print_json(found: Any) -> None:

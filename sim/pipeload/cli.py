@@ -66,14 +66,16 @@ def pipeload_command(
             least = streamed.smallest_limit
             print(f"no plan for {limit} bytes: {least} is the smallest limit", file=sys.stderr)
     if html:
-        from ..show.pages import told
+        from ..cli.as_typed import as_typed
+        from ..show.pages import facts_of
         from .page import pipeload_page
 
         asked = {"load": load, "compute": compute} if model in SHAPES else {}
         if saturation != math.inf:
             asked |= {"saturation": saturation}
-        facts = told({"model": streamed.name, "layers": len(streamed.layers), **asked})
-        write_text(str(html), pipeload_page(streamed, rows, disk=disk, facts=facts))
+        facts = facts_of({"model": streamed.name, "layers": len(streamed.layers), **asked})
+        page = pipeload_page(streamed, rows, disk=disk, facts=facts, command=as_typed())
+        write_text(str(html), page)
     if as_json:
         print(json.dumps(rows))
         return

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..base.text import plural
 from ..engine.trace import Trace
-from ..show.pages import Cell, chart_page, typed
+from ..show.pages import Cell, chart_page
 from .disk import Disk
 from .layers import StreamedModel
 from .play import stream
@@ -36,8 +36,12 @@ def pipeload_page(
     *,
     disk: Disk,
     facts: Mapping[str, str] | None = None,
+    command: str = "",
 ) -> str:
-    """The page of some plans, as rows with a limit and a number of loaders each."""
+    """The page of some plans, as rows with a limit and a number of loaders each.
+
+    facts, command: as in `sim.show.pages.chart_page`.
+    """
     traces = {}
     for row in rows:
         limit, loaders = row["memory_limit"], row["loaders"]
@@ -47,7 +51,9 @@ def pipeload_page(
         {HEADS.get(name, name): _cell(name, value) for name, value in row.items()} for row in rows
     ]
     only = next(iter(traces)) if len(traces) == 1 else "Time line of a plan"
-    return streaming_page(model.name, traces, heading=only, table=table, facts=facts)
+    return streaming_page(
+        model.name, traces, heading=only, table=table, facts=facts, command=command
+    )
 
 
 def streaming_page(
@@ -57,12 +63,13 @@ def streaming_page(
     heading: str,
     table: Sequence[Mapping[str, Cell]],
     facts: Mapping[str, str] | None = None,
+    command: str = "",
     unit: str = "",
 ) -> str:
     """The page of some runs of one model, simulated or measured.
 
     model: its name, for the title. traces: by what each run is called. heading: over the pictures.
-    table, facts: as in `sim.show.pages.chart_page`. unit: of the times, for the axis.
+    table, facts, command: as in `sim.show.pages.chart_page`. unit: of the times, for the axis.
     """
     return chart_page(
         f"{model}, streamed from disk",
@@ -70,7 +77,7 @@ def streaming_page(
         heading=heading,
         table=table,
         facts=facts,
-        command=typed(),
+        command=command,
         reading=READING,
     )
 

@@ -139,10 +139,10 @@ def plan_command(
     if there and len(done):
         chosen = configuration_of(done.iloc[row - 1])
         if html:
-            from ..show.pages import typed
+            from ..cli.as_typed import as_typed
             from .page import row_page
 
-            write_text(html, row_page(problem, done.iloc[row - 1], command=typed()))
+            write_text(html, row_page(problem, done.iloc[row - 1], command=as_typed()))
         if torchtitan_dir:
             _torchtitan(problem, chosen, Path(torchtitan_dir))
         if megatron_flags:

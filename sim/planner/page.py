@@ -6,7 +6,7 @@ from typing import Any
 
 from ..base.text import plural
 from ..metrics.summary import outcome
-from ..show.pages import told
+from ..show.pages import facts_of
 from ..show.report import page
 from .problem import Problem
 from .rows import configuration_of
@@ -27,7 +27,7 @@ def row_page(problem: Problem, row: Any, *, command: str = "") -> str:
     trace = timeline(problem, played)
     found = outcome(trace, clock=problem.clock)
     facts = {"model": problem.model.name, "cluster": problem.machine.name}
-    facts |= told({WORDS.get(name, name): _written(row[name]) for name in FACTS})
+    facts |= facts_of({WORDS.get(name, name): _written(row[name]) for name in FACTS})
     few = played.n_microbatches
     note = "" if few == whole.n_microbatches else (
         f"Played here with {plural(few, 'microbatch')} instead of {whole.n_microbatches}, to be "

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base.text import number_text
@@ -24,7 +21,6 @@ if TYPE_CHECKING:
 
 Cell = str | float | tuple[float, str] | None
 """Text, a number, a number with how it is written, or nothing."""
-PROGRAMS = ("sim", "backend", "validation")
 
 
 def chart_page(
@@ -134,10 +130,10 @@ def share(value: Any) -> tuple[float, str]:
     return float(value), f"{float(value):.2%}"
 
 
-def told(options: Mapping[str, Any], *, leave: Sequence[str] = ()) -> dict[str, str]:
+def facts_of(options: Mapping[str, Any], *, leave: Sequence[str] = ()) -> dict[str, str]:
     """Facts from the options of a command: those that say something, in words.
 
-    >>> told({"forward": "10", "time_limit": 2.0, "send": None, "as_json": True}, leave=["as_json"])
+    >>> facts_of({"forward": "10", "time_limit": 2.0, "send": None, "json": True}, leave=["json"])
     {'forward': '10', 'time limit': '2'}
     """
     return {
@@ -145,14 +141,6 @@ def told(options: Mapping[str, Any], *, leave: Sequence[str] = ()) -> dict[str, 
         for name, value in options.items()
         if name not in leave and value is not None and value is not False and value != ""
     }
-
-
-def typed() -> str:
-    """The command line of this program, if it is one of ours."""
-    program = Path(sys.argv[0])
-    if program.name != "__main__.py" or program.parent.name not in PROGRAMS:
-        return ""
-    return shlex.join(["python", "-m", program.parent.name, *sys.argv[1:]])
 
 
 def filled(template: str, **parts: str) -> str:

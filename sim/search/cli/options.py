@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ...base.numbers import Number
-from ...cli.options import Question
+from ...cli.options import PipelineOptions
 from ...cli.read import read_count, read_natural, read_number, read_word
 from ...cli.setting import costs_of
 from ...engine.costs import Costs
@@ -123,14 +123,14 @@ def read_asked(given: dict[str, Any], *, default_time: float) -> Asked:
         for name in ("forward", "backward", "weight", "send", "activation_bytes", "static_bytes")
         if given[name] is not None
     }
-    question = Question(profile=given["profile"], **numbers)  # type: ignore[arg-type]
+    options = PipelineOptions(profile=given["profile"], **numbers)  # type: ignore[arg-type]
     seconds, moves, without = given["time_limit"], given["moves"], given["without"]
     if seconds is not None and moves is not None:
         raise typer.BadParameter("--moves and --time-limit are two budgets: give one of them")
     return Asked(
         p,
         m,
-        costs_of(question, Schedule(place, ((),) * p, m, name=f"{placement} placement")),
+        costs_of(options, Schedule(place, ((),) * p, m, name=f"{placement} placement")),
         placement,
         "longest_stage" if clock == "longest-stage" else "makespan",
         default_time if seconds is None else float(read_number(seconds, "--time-limit")),

@@ -75,12 +75,13 @@ def pareto_command(
     if frame.attrs["interrupted"]:
         print("interrupted: these are the limits done so far", file=sys.stderr)
     if html:
-        from ...show.pages import told, typed
+        from ...cli.as_typed import as_typed
+        from ...show.pages import facts_of
         from .page import pareto_page
 
-        facts = told(given, leave=["html", "as_json"])
+        facts = facts_of(given, leave=["html", "as_json"])
         sizes = asked.devices, asked.microbatches
-        page = pareto_page(frame, sizes, clock=asked.clock, facts=facts, command=typed())
+        page = pareto_page(frame, sizes, clock=asked.clock, facts=facts, command=as_typed())
         write_text(html, page)
     rows = plain_numbers(frame.astype(object).where(frame.notna(), None).to_dict("records"))
     if as_json:

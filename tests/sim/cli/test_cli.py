@@ -153,6 +153,30 @@ def test_compare_uses_an_option_only_where_it_is_taken(capsys: pytest.CaptureFix
     assert [row["stages"] for row in rows] == [2, 6]
 
 
+def test_a_schedule_that_is_named_twice_is_played_once_and_needs_no_progress_bar(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    for names, shown in ((["1f1b", "1f1b"], False), (["1f1b", "gpipe"], True)):
+        screen = Screen()
+        monkeypatch.setattr(sys, "stderr", screen)
+        rows = answer(capsys, "compare", *names, "-p", "2", "-m", "2")
+        assert [row["schedule"] for row in rows] == list(dict.fromkeys(names))
+        assert ("comparing" in screen.text()) is shown
+
+
+def test_a_progress_bar_is_full_when_every_schedule_is_played(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = Screen()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    answer(capsys, "compare", "1f1b", "gpipe", "1f1b", "-p", "2", "-m", "2")
+    last = screen.text().split("comparing")[-1]
+    assert "━" in last
+    assert not {"╸", "╺"} & set(last)  # where the part that is done would meet the rest
+
+
 def test_tables_tell_the_unit_of_their_times(capsys: pytest.CaptureFixture[str]) -> None:
     sizes = ["-p", "4", "-m", "8", "--unit", "ms"]
     assert main(["simulate", "1f1b", *sizes]) == 0
@@ -321,7 +345,8 @@ def test_a_bad_option_gets_one_sentence(capsys: pytest.CaptureFixture[str], opti
         (["simulate", "1f1b", "-p"], "requires an argument"),
         (["simulate", "ZBVZeroBubble", "-p", "4", "-m", "8"], "did you mean zb-v"),
         (["simulate", "Interleaved1F1B", "-p", "4", "-m", "8"], "did you mean interleaved?"),
-        (["simulate", "zb-2p", "-p", "4", "-m", "8"], "did you mean zb-h2?"),
+        (["simulate", "zb-1p", "-p", "4", "-m", "8"], "with the number of devices as --memory-lim"),
+        (["simulate", "ZB_2P", "-p", "4", "-m", "8"], "with twice the number of devices as --mem"),
         (["simulate", "DualPipe", "-p", "4", "-m", "8"], "did you mean dualpipe-v?"),
     ],
 )

@@ -10,7 +10,7 @@ RULES: dict[object, str] = {int: "a whole number", float: "a number"}
 """What a typed value must be, where its text has to be converted."""
 
 
-def usage(error: Any, command: Callable[..., object] | None, given: Sequence[str]) -> str:
+def option_error(error: Any, command: Callable[..., object] | None, given: Sequence[str]) -> str:
     """What typer (or the click it brings) objects to, in our words.
 
     command: the function that was asked for; given: what was typed. The rule is read off the type
