@@ -1,11 +1,17 @@
-"""Fits a device's efficiencies to measured speeds: few numbers, one at a time."""
+"""Fits a device's efficiencies to measured speeds."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
+from sim.base.extras import imported
 from sim.planner.cost_model import Efficiency
+
+STEP = 0.3
+"""How far the first trials are from the start, in logarithms: a factor of 0.74."""
 
 
 def least(
@@ -15,24 +21,34 @@ def least(
     *,
     ceilings: Mapping[str, float] = {},
 ) -> Efficiency:
-    """The efficiencies with the smallest loss that a search along one of `names` at a time finds,
-    in factors from 1.3 down to 1.01; the same input gives the same result.
+    """The efficiencies with the smallest loss that Nelder and Mead's simplex finds, in logarithms.
 
-    ceilings: what kernels and collectives reach at best; without one the fit trades one number
-    against another beyond reason.
+    A mean of absolute errors has no derivative where an error is zero, so that no method that
+    follows one will do. The simplex starts again from its best point until that gains nothing;
+    the same input gives the same result. ModuleNotFoundError without SciPy.
+
+    names: the fields to fit. ceilings: what kernels and collectives reach at best; without one the
+    fit trades one number against another beyond reason.
     """
-    best, step = start, 0.3
-    smallest = loss(best)
-    while step > 0.01:
-        improved = False
-        for name in names:
-            for factor in (1 + step, 1 / (1 + step)):
-                value = getattr(best, name) * factor
-                trial = replace(best, **{name: min(value, ceilings.get(name, value))})
-                score = loss(trial)
-                if score < smallest - 1e-6:
-                    best, smallest, improved = trial, score, True
-                    break
-        if not improved:
-            step /= 2
-    return best
+    optimize = imported("scipy.optimize", "a fit")
+
+    def at(point: Sequence[float]) -> Efficiency:
+        values: dict[str, Any] = {name: math.exp(x) for name, x in zip(names, point, strict=True)}
+        return replace(start, **{n: min(x, ceilings.get(n, x)) for n, x in values.items()})
+
+    found, smallest = [math.log(getattr(start, name)) for name in names], math.inf
+    while True:
+        corners = [[x - STEP * (i == j) for j, x in enumerate(found)] for i in range(len(names))]
+        result: Any = optimize.minimize(
+            lambda point: loss(at(point)),
+            found,
+            method="Nelder-Mead",
+            bounds=[(None, math.log(ceilings.get(name, math.inf))) for name in names],
+            options={
+                "initial_simplex": [found, *corners], "adaptive": True, "xatol": 1e-3,
+                "fatol": 1e-5,
+            },
+        )  # fmt: skip
+        if result.fun > 0.99 * smallest:
+            return at(found)
+        found, smallest = list(result.x), float(result.fun)

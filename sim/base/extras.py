@@ -14,6 +14,7 @@ EXTRAS = {
     "numba": "search",
     "ortools": "search",
     "safetensors": "torch",
+    "scipy": "validation",
     "torch": "torch",
 }
 """Package -> the extra of the distribution that brings it."""

@@ -37,7 +37,7 @@ TRUE = Efficiency(
 def _runs() -> list[Run]:
     found = []
     for hidden in (1024, 4096):
-        for microbatch in (1, 4, 16):
+        for microbatch in (1, 16):
             for tensor, data, pipeline in ((1, 1, 1), (1, 8, 1), (4, 2, 1), (2, 2, 2), (1, 1, 4)):
                 run = Run(
                     Model("gpt", 8, hidden, 16, 50257, gated=False, tied=True, dropout=True),
@@ -50,6 +50,7 @@ def _runs() -> list[Run]:
     return found
 
 
+@pytest.mark.slow
 def test_efficiencies_fitted_without_a_pipeline_predict_pipelines() -> None:
     runs = _runs()
     start = replace(TRUE, overlap=0, matmul=0.5, memory=0.75, launch=6e-5, ramp=2e-5)
