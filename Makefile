@@ -34,8 +34,8 @@ hunt: .venv/all  ## the property tests with new random cases, again and again un
 bench: .venv/all  ## speed, as ratios within one run
 	@for file in tests/bench/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
-bench-record: .venv/all  ## one line of ratios for tests/bench/history.jsonl
-	$(BIN)/python tests/bench/record.py
+bench-record: .venv/all  ## the same in one line of ratios, kept in tests/bench/history.jsonl
+	$(BIN)/python tests/bench/bench_ratios.py --record
 
 gallery: .venv/core  ## docs/gallery.md, its pictures and the README's table, from the code
 	$(BIN)/python docs/gallery.py
