@@ -35,12 +35,11 @@ def main() -> None:
     record = parser.parse_args().record
     facts = provenance(command="make bench-record")
     del facts["device"], facts["torch"]
-    commit = subprocess.run(
+    facts["commit"] = subprocess.run(
         ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
     ).stdout.strip()
-    line = json.dumps(
-        {**facts, "commit": commit, **{name: version(name) for name in PACKAGES}, "ratios": ratios()}
-    )
+    facts |= {name: version(name) for name in PACKAGES}
+    line = json.dumps({**facts, "ratios": ratios()})
     print(line)
     if record:
         with HISTORY.open("a", encoding="utf-8") as file:
