@@ -1,26 +1,32 @@
-"""The shell of every HTML page, and the page of a figure with its table; they need no network.
+"""The frame of every HTML page, and the page of a figure with its table; they need no network.
 
-A page holds its styles, its scripts, plotly.js once and its figures. Everything that comes from
-outside is escaped, once, where it is put in.
+A page holds its styles, its scripts, plotly.js once and its figures.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
-from html import escape
-from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..base.text import number_text
 from .plot import figure_json, plotly_script
+from .templates import asset, rendered, trusted
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 Cell = str | float | tuple[float, str] | None
 """Text, a number, a number with how it is written, or nothing."""
+
+
+class TableCell(NamedTuple):
+    """What a cell of a table shows, what its column sorts by if that is a number, and the percent
+    of a small bar beside it, if there is one."""
+
+    text: str
+    value: float | None = None
+    meter: float | None = None
 
 
 def chart_page(
@@ -37,7 +43,7 @@ def chart_page(
     """A page with a figure, or several to choose from, and a table.
 
     figures: by what each is called. heading: over them. table: rows, each by the heads of its
-        columns; the first column stays in sight. facts, note, command: as in `shell`. reading:
+        columns; the first column stays in sight. facts, note, command: as in `page_text`. reading:
         paragraphs by the heading over them, at the end.
 
     >>> import plotly.graph_objects as go
@@ -47,81 +53,53 @@ def chart_page(
     """
     if not figures:
         raise ValueError("a page needs at least one figure")
-    parts = [[name, json.loads(figure_json(figure))] for name, figure in figures.items()]
-    main = filled(
-        "chart.html",
-        heading=f"<h2>{escape(heading)}</h2>" if heading else "",
-        picker=picker(list(figures), "figure") if len(figures) > 1 else "",
-        figure=_place(next(iter(figures.values())), heading or title),
-        table=f"<section>{scrolled(_table(table), 'Table')}</section>" if table else "",
-        reading="".join(
-            f"<section><h2>{escape(name)}</h2>"
-            + "".join(f"<p>{escape(words)}</p>" for words in paragraphs)
-            + "</section>"
-            for name, paragraphs in (reading or {}).items()
-        ),
+    first = next(iter(figures.values()))
+    return page_text(
+        "page/chart.html",
+        script="page/chart.js",
+        data=[[name, json.loads(figure_json(figure))] for name, figure in figures.items()],
+        title=title,
+        facts=facts,
+        note=note,
+        command=command,
+        heading=heading,
+        names=list(figures),
+        wide=any(part.type == "bar" for part in first.data),
+        heads=list(table[0]) if table else [],
+        rows=[[_table_cell(cell) for cell in row.values()] for row in table],
+        reading=reading or {},
     )
-    return shell(title, main, data=parts, script="chart.js", facts=facts, note=note,
-                 command=command)  # fmt: skip
 
 
-def shell(
-    title: str,
-    main: str,
+def page_text(
+    template: str,
     *,
-    data: Any,
     script: str,
+    data: Any,
+    title: str,
     facts: Mapping[str, str] | None = None,
     note: str = "",
     command: str = "",
+    **values: Any,
 ) -> str:
-    """The page around `main`, which is HTML already.
+    """A page from a template that extends shell.html.
 
-    data: what its script finds in `shell.data`. script: the name of that file. facts: what was
-    asked, by name. note: a sentence under the title. command: what makes this page again.
+    script: the file that brings it to life; it finds `data` in `shell.data`. facts: what was asked,
+    by name. note: a sentence under the title. command: what makes this page again. values: what
+    else the template needs.
     """
-    return filled(
-        "shell.html",
-        title=escape(title),
-        css=asset("page.css"),
-        note=f'<p class="note">{escape(note)}</p>' if note else "",
-        facts="".join(
-            f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
-            for name, value in (facts or {}).items()
-        ),
-        main=main,
-        footer="Made with pipebubble" + (f": <code>{escape(command)}</code>" if command else "."),
-        plotly=plotly_script(),
-        data=in_script(json.dumps(data, allow_nan=False, separators=(",", ":"))),
-        shell=asset("shell.js"),
+    return rendered(
+        template,
+        title=title,
+        facts=facts or {},
+        note=note,
+        command=command,
+        data=data,
+        css=asset("page/shell.css"),
+        plotly=trusted(plotly_script()),
+        shell=asset("page/shell.js"),
         script=asset(script),
-    )
-
-
-def picker(names: Sequence[str], label: str) -> str:
-    """A button per name."""
-    buttons = "".join(
-        f'<button data-index="{index}" aria-pressed="false">{escape(name)}</button>'
-        for index, name in enumerate(names)
-    )
-    return f'<div class="picker" role="group" aria-label="{escape(label)}">{buttons}</div>'
-
-
-def head(names: Sequence[str]) -> str:
-    """The head of a table that sorts."""
-    cells = "".join(f'<th scope="col"><button>{escape(name)}</button></th>' for name in names)
-    return f"<thead><tr>{cells}</tr></thead>"
-
-
-def cell(value: float, html: str) -> str:
-    """A number's cell: what it sorts by, and what it shows."""
-    return f'<td data-value="{float(value)!r}">{html}</td>'
-
-
-def scrolled(html: str, label: str) -> str:
-    """What may be wider than a phone, within reach of the keyboard."""
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label)}">{html}</div>'
+        **values,
     )
 
 
@@ -131,51 +109,25 @@ def share(value: Any) -> tuple[float, str]:
 
 
 def facts_of(options: Mapping[str, Any], *, leave: Sequence[str] = ()) -> dict[str, str]:
-    """Facts from the options of a command: those that say something, in words.
+    """The options of a command as facts of its page, without those that were not given.
 
     >>> facts_of({"forward": "10", "time_limit": 2.0, "send": None, "json": True}, leave=["json"])
     {'forward': '10', 'time limit': '2'}
     """
     return {
-        name.replace("_", " "): "yes" if value is True else _words(value)
+        name.replace("_", " "): "yes" if value is True else _text(value)
         for name, value in options.items()
         if name not in leave and value is not None and value is not False and value != ""
     }
 
 
-def filled(template: str, **parts: str) -> str:
-    """The template with every {{name}} replaced; what is put in is not looked at again."""
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], asset(template))
-
-
-def asset(name: str) -> str:
-    return (files(__package__) / "page" / name).read_text(encoding="utf-8")
-
-
-def in_script(text: str) -> str:
-    """JSON that cannot end the script element it stands in."""
-    return text.replace("<", "\\u003c")
-
-
-def _words(value: Any) -> str:
+def _text(value: Any) -> str:
     return number_text(value) if isinstance(value, float) else str(value)
 
 
-def _place(figure: go.Figure, label: str) -> str:
-    """Where the figure is drawn: a time line keeps a width at which its bars can be told apart."""
-    if all(part.type != "bar" for part in figure.data):
-        return '<div class="figure" id="figure"></div>'
-    return scrolled('<div class="figure wide" id="figure"></div>', label)
-
-
-def _table(rows: Sequence[Mapping[str, Cell]]) -> str:
-    body = "".join(f"<tr>{''.join(map(_cell, row.values()))}</tr>" for row in rows)
-    return f'<table class="sortable">{head(list(rows[0]))}<tbody>{body}</tbody></table>'
-
-
-def _cell(value: Cell) -> str:
-    if isinstance(value, str):
-        return f"<td>{escape(value)}</td>"
-    if isinstance(value, tuple):
-        return cell(value[0], escape(value[1]))
-    return "<td></td>" if value is None else cell(value, number_text(value))
+def _table_cell(cell: Cell) -> TableCell:
+    if isinstance(cell, tuple):
+        return TableCell(cell[1], float(cell[0]))
+    if cell is None or isinstance(cell, str):
+        return TableCell(cell or "")
+    return TableCell(number_text(cell), float(cell))

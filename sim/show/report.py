@@ -10,7 +10,6 @@ import base64
 import gzip
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
 from typing import Any
 
 from ..base.numbers import Number
@@ -18,22 +17,18 @@ from ..base.text import number_text, plural
 from ..engine.trace import Trace
 from ..metrics.metrics import idle_account
 from .comparison import comparison
-from .pages import cell, filled, head, picker, scrolled, shell
+from .pages import TableCell, page_text
 from .plot import figure_json, gantt, idle, memory_curve
 from .style import CLOCK_NAMES, byte_unit
 
-Found = Mapping[str, Any]
+Summary = Mapping[str, Any]
+"""What `sim.metrics.summary.outcome` gives of one play, or `schedule` and `error`."""
 MOST_BARS = 12_000
 """Passes in one time line; of a longer one the page shows the beginning, and says so."""
 
-BOUND = (
-    "<p><b>The bound</b> is a proof, not a schedule: no order of the same passes, with no more "
-    "activations alive, is faster on the {}.</p>"
-)
-
 
 def page(
-    rows: Sequence[tuple[Found, Trace | None]],
+    rows: Sequence[tuple[Summary, Trace | None]],
     *,
     title: str = "",
     facts: Mapping[str, str] | None = None,
@@ -55,32 +50,33 @@ def page(
     good.sort(key=lambda row: (row[0][clock], max(row[0]["peak_activations"])))
     several = len(rows) > 1
     first = good[0][0]
-    data = {
-        "first": 0,
-        "comparison": _comparison_figures([found for found, _ in good]) if several else {},
-        "schedules": [_schedule(found, trace, unit=unit) for found, trace in good],
-    }
+    played = [found for found, _ in good]
     sizes = plural(first["devices"], "device"), plural(first["microbatches"], "microbatch")
     where = ", ".join(sizes)
-    main = filled(
-        "page.html",
-        comparison=_comparison_section(rows, good) if several else "",
-        schedule_heading="One schedule in detail" if several else "In detail",
-        picker=picker([found["schedule"] for found, _ in good], "schedule") if several else "",
-        bound=BOUND.format(CLOCK_NAMES[clock]) if _bounded(found for found, _ in good) else "",
-    )
-    return shell(
-        title or (f"Pipeline schedules on {where}" if several else f"{first['schedule']}: {where}"),
-        main,
-        data=data,
-        script="page.js",
+    return page_text(
+        "page/report.html",
+        script="page/report.js",
+        data={
+            "first": 0,
+            "comparison": _comparison_figures(played) if several else {},
+            "schedules": [_schedule(found, trace, unit=unit) for found, trace in good],
+        },
+        title=title
+        or (f"Pipeline schedules on {where}" if several else f"{first['schedule']}: {where}"),
         facts=facts,
         note=note,
         command=command,
+        several=several,
+        names=[found["schedule"] for found in played],
+        failed=[found for found, trace in rows if trace is None],
+        clocks=CLOCK_NAMES,
+        clock=clock,
+        bounded=_bounded(played),
+        **_table(played),
     )
 
 
-def _schedule(found: Found, trace: Trace, *, unit: str) -> dict[str, Any]:
+def _schedule(found: Summary, trace: Trace, *, unit: str) -> dict[str, Any]:
     """What the page needs to show one schedule."""
     window, cut = _window(trace)
     figures = {
@@ -98,7 +94,7 @@ def _schedule(found: Found, trace: Trace, *, unit: str) -> dict[str, Any]:
     }
 
 
-def _cards(found: Found, unit: str) -> list[tuple[str, str, str]]:
+def _cards(found: Summary, unit: str) -> list[tuple[str, str, str]]:
     """(name, value, more) of every fact beside a time line."""
     ends = f" {unit}" if unit else ""
     cards = [
@@ -126,7 +122,7 @@ def _cards(found: Found, unit: str) -> list[tuple[str, str, str]]:
     return cards
 
 
-def _bounded(found: Iterable[Found]) -> bool:
+def _bounded(found: Iterable[Summary]) -> bool:
     return any(row["gap"] is not None for row in found)
 
 
@@ -140,7 +136,7 @@ def _window(trace: Trace) -> tuple[tuple[Number, Number] | None, str]:
     return (0, until), f"Shown are the first {MOST_BARS:,} of {n:,} passes."
 
 
-def _comparison_figures(found: Sequence[Found]) -> dict[str, Any]:
+def _comparison_figures(found: Sequence[Summary]) -> dict[str, Any]:
     import pandas as pd
 
     frame = pd.DataFrame(
@@ -157,55 +153,32 @@ def _comparison_figures(found: Sequence[Found]) -> dict[str, Any]:
     }
 
 
-def _comparison_section(
-    rows: Sequence[tuple[Found, Trace | None]], good: Sequence[tuple[Found, Trace | None]]
-) -> str:
-    failed = [found for found, trace in rows if trace is None]
-    reasons = "".join(
-        f"<li><b>{escape(row['schedule'])}</b>: {escape(row['error'])}</li>" for row in failed
-    )
-    figures = "".join(
-        f"<div><h3>Bubble on the {name} clock against memory</h3>"
-        f'<div class="figure" id="comparison-{clock}"></div></div>'
-        for clock, name in CLOCK_NAMES.items()
-    )
-    return (
-        '<section id="comparison"><h2>All schedules</h2>'
-        '<p class="hint">Click a heading to sort, a row to see the schedule below.</p>'
-        + scrolled(_table([found for found, _ in good]), "All schedules")
-        + (
-            f'<details class="failed"><summary>{len(failed)} cannot serve these numbers</summary>'
-            f"<ul>{reasons}</ul></details>"
-            if failed
-            else ""
-        )
-        + f'<div class="pair">{figures}</div></section>'
-    )
-
-
-def _table(found: Sequence[Found]) -> str:
-    in_bytes = any(any(row["peak_bytes"]) for row in found)
-    bounded = _bounded(found)
+def _table(found: Sequence[Summary]) -> dict[str, Any]:
+    """The heads of the table of all schedules, and its rows: the name and the other cells."""
+    in_bytes, bounded = any(any(row["peak_bytes"]) for row in found), _bounded(found)
     heads = ["schedule", "makespan", "its bubble", "longest stage", "its bubble"]
     heads += ["peak activations"]
     heads += ["peak bytes"] * in_bytes + ["above bound"] * bounded
     shares = sorted(row[f"bubble_{clock}"] for row in found for clock in CLOCK_NAMES)
     most = 2 * shares[len(shares) * 3 // 4] or 1.0  # full bars for the few far beyond
-    body = ""
-    for index, row in enumerate(found):
-        cells = f"<td><button>{escape(row['schedule'])}</button></td>"
+    rows = []
+    for row in found:
+        cells = []
         for clock in CLOCK_NAMES:
-            share = row[f"bubble_{clock}"]
-            cells += cell(row[clock], number_text(row[clock]))
-            width = max(0.0, min(1.0, share / most)) * 100
-            meter = f'<span class="meter"><i style="width:{width:.1f}%"></i></span>'
-            cells += cell(share, f"{share:.2%}{meter}")
-        peak = max(row["peak_activations"])
-        cells += cell(peak, number_text(peak))
+            bubble = row[f"bubble_{clock}"]
+            meter = max(0.0, min(1.0, bubble / most)) * 100
+            cells += [_number_cell(row[clock]), TableCell(f"{bubble:.2%}", float(bubble), meter)]
+        cells.append(_number_cell(max(row["peak_activations"])))
         if in_bytes:
-            cells += cell(max(row["peak_bytes"]), number_text(max(row["peak_bytes"])))
+            cells.append(_number_cell(max(row["peak_bytes"])))
         if bounded:
             gap = row["gap"]
-            cells += cell(1e9 if gap is None else gap, "-" if gap is None else f"{gap:.2%}")
-        body += f'<tr data-index="{index}">{cells}</tr>'
-    return f'<table class="sortable">{head(heads)}<tbody>{body}</tbody></table>'
+            cells.append(
+                TableCell("-", 1e9) if gap is None else TableCell(f"{gap:.2%}", float(gap))
+            )
+        rows.append((row["schedule"], cells))
+    return {"heads": heads, "rows": rows}
+
+
+def _number_cell(value: Any) -> TableCell:
+    return TableCell(number_text(value), float(value))

@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-from html import escape
-
 from ...base.numbers import Number
 from ...base.text import number_text
 from ..style import CLOCK_NAMES
+from ..templates import rendered
 from .setting import Facts, Played
 
-STYLE = (
-    "<style>.pb-facts{border-collapse:collapse;font-size:13px;line-height:1.5;width:290px}"
-    ".pb-facts th,.pb-facts td{padding:1px 0 1px 10px;text-align:right;vertical-align:bottom;"
-    "font-weight:400;font-variant-numeric:tabular-nums}"
-    ".pb-facts th:first-child{padding-left:0;text-align:left;white-space:nowrap}"
-    ".pb-facts thead th,.pb-facts .pb-main *{font-weight:600}"
-    ".pb-facts .pb-main *{padding-top:6px}"
-    ".pb-message{color:#b3261e;font-weight:600;line-height:1.4}"
-    "body[data-jp-theme-light=false] .pb-message{color:#ff9a8f}"
-    "</style>"
-)
 Row = tuple[str, list[str]]
 
 
@@ -37,24 +25,12 @@ def facts_html(now: Played, pinned: Played | None = None) -> str:
             rows.append(("now / pinned", [_ratio(*(getattr(one, clock) for one in columns))]))
     rows.append(("peak, in shares", [number_text(one.peak) for one in columns]))
     main = {*CLOCK_NAMES.values(), "peak, in shares"}
-    return (
-        STYLE
-        + '<table class="pb-facts"><thead><tr><th></th>'
-        + "".join(f'<th scope="col">{escape(head)}</th>' for head in heads)
-        + "</tr></thead>"
-        + "".join(
-            f'<tr class="{"pb-main" if name in main else ""}"><th scope="row">{escape(name)}</th>'
-            + "".join(f"<td>{escape(cell)}</td>" for cell in cells)
-            + "</tr>"
-            for name, cells in rows
-        )
-        + "</table>"
-    )
+    return rendered("explorer/facts.html", heads=heads, rows=rows, main=main)
 
 
 def message_html(sentence: str) -> str:
     """One sentence that cannot be overlooked; nothing for nothing."""
-    return f'{STYLE}<p class="pb-message" role="alert">{escape(sentence)}</p>' if sentence else ""
+    return rendered("explorer/message.html", sentence=sentence)
 
 
 def _bound(facts: Facts, clock: str) -> str:

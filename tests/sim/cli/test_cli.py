@@ -478,11 +478,22 @@ def run(*arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def test_a_listing_loads_neither_pictures_nor_solvers() -> None:
+@pytest.mark.parametrize(
+    ("words", "unused"),
+    [
+        (["families", "--json"], {"plotly", "jinja2", "ortools", "numba", "torch", "pandas"}),
+        (
+            ["simulate", "1f1b", "-p", "2", "-m", "2", "--json"],
+            {"plotly", "jinja2", "ortools", "numba", "torch"},
+        ),
+    ],
+)
+def test_a_command_loads_neither_pictures_nor_pages_nor_solvers_that_it_does_not_use(
+    words: list[str], unused: set[str]
+) -> None:
     code = (
-        "import sys; from sim.cli import main; main(['families', '--json']); "
-        "print(sorted({'plotly', 'ortools', 'numba', 'torch', 'pandas'} & set(sys.modules)), "
-        "file=sys.stderr)"
+        f"import sys; from sim.cli import main; main({words!r}); "
+        f"print(sorted({unused!r} & set(sys.modules)), file=sys.stderr)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
