@@ -20,7 +20,8 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
-from unchanged import ENVIRONMENT, ROOT, tree_of
+from unchanged import ROOT, tree_of
+from unchanged_serve import ENVIRONMENT
 
 Task = Callable[[], float]
 """Runs once, and says how many seconds of processor time one call of it took."""
