@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from validation.console import commands_by_package
+
 LISTING = Path(__file__).resolve().parent / "public.txt"
 FRONT_DOORS = ("sim", "sim.search", "backend", "validation")
 PROGRAMS = ("sim", "backend", "validation")
@@ -33,6 +35,8 @@ def listing() -> str:
         lines += ["", f"# import {door}", *exported(door)]
     for program in PROGRAMS:
         lines += ["", f"# python -m {program}", *commands(program)]
+    names = [name for package in commands_by_package().values() for name in package]
+    lines += ["", "# pipebubble: the same commands in one program", *names]
     return "\n".join(lines) + "\n"
 
 

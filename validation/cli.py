@@ -205,14 +205,15 @@ def _finite(row: Mapping[Any, Any]) -> dict[str, Any]:
     }
 
 
+COMMANDS = {
+    "calibrate": ("validation.cli", "calibrate_command"),
+    "compare": ("validation.cli", "compare_command"),
+    "report": ("validation.cli", "report_command"),
+}
+
 main = CommandLine(
     "validation",
     "Measures this machine, and says how far the simulator is from it.",
-    {
-        "calibrate": ("validation.cli", "calibrate_command"),
-        "compare": ("validation.cli", "compare_command"),
-        "report": ("validation.cli", "report_command"),
-    },
-    {"torch": "torch"},
+    COMMANDS,
 ).run
 """Run one command; the exit code: 0 fine, 1 bad data, 2 bad usage."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sim.cli.command_line import CommandLine
+from sim.cli.command_line import CommandLine, Home
 
-COMMANDS: dict[str, tuple[str, str]] = {
+COMMANDS: dict[str, Home] = {
     "run": ("backend.cli.run", "run_command"),
     "pipeload": ("backend.pipeload.cli", "pipeload_command"),
 }
@@ -15,6 +15,5 @@ main = CommandLine(
     "Runs pipeline schedules on real tensors with torch. `python -m backend COMMAND --help` "
     "explains a command, with an example.",
     COMMANDS,
-    {"torch": "torch", "safetensors": "torch"},
 ).run
 """Run one command; the exit code: 0 fine, 1 bad data or a failed run, 2 bad usage."""

@@ -9,15 +9,18 @@ import io
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib import import_module
 
 import typer
 
+from ..base.extras import EXTRAS
 from .option_errors import option_error
 
 INTERRUPTED = 130
+Home = tuple[str, str]
+"""Where a command is: module and function."""
 
 
 class UsageError(ValueError):
@@ -26,16 +29,19 @@ class UsageError(ValueError):
 
 @dataclass(frozen=True)
 class CommandLine:
-    """What `python -m PACKAGE` offers.
+    """What a program offers.
 
-    package: its import name. help: what it is for. commands: name -> (module, function).
-    extras: optional import -> the extra of the distribution that brings it.
+    package: the program is `python -m PACKAGE`, unless `program` names another one. help: what it
+    is for. commands: name -> (module, function). extras: optional import -> the extra of the
+    distribution that brings it. overview: makes the text of --help, instead of a plain listing.
     """
 
     package: str
     help: str
-    commands: Mapping[str, tuple[str, str]]
-    extras: Mapping[str, str]
+    commands: Mapping[str, Home]
+    extras: Mapping[str, str] = field(default_factory=lambda: EXTRAS)
+    program: str = ""
+    overview: Callable[[], str] | None = None
 
     def run(self, arguments: Sequence[str] | None = None) -> int:
         """Run one command; the exit code: 0 fine, 1 bad data, 2 bad usage, 130 interrupted."""
@@ -75,6 +81,9 @@ class CommandLine:
         if given == ["--version"]:
             print(_version())
             return 0
+        if self.overview and given in ([], ["-h"], ["--help"]):
+            print(self.overview())
+            return 0
         if named and named not in self.commands:
             near = get_close_matches(named, self.commands, n=1)
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(self.commands)}"
@@ -82,7 +91,7 @@ class CommandLine:
         code = self._app([named] if named else list(self.commands))(
             args=list(given) or ["--help"],
             standalone_mode=False,
-            prog_name=f"python -m {self.package}",
+            prog_name=self.program or f"python -m {self.package}",
         )
         sys.stdout.flush()
         if code == INTERRUPTED:
@@ -104,24 +113,29 @@ class CommandLine:
         return app
 
     def _command(self, name: str, *, optional: bool) -> Callable[..., object] | None:
-        module, function = self.commands[name]
         try:
-            found: Callable[..., object] = getattr(import_module(module), function)
+            return command_at(self.commands[name])
         except (ModuleNotFoundError, AttributeError):
             if optional:
                 return None
             raise
-        return found
 
     def _missing(self, named: str, error: ModuleNotFoundError) -> str:
         missing = error.name or ""
         package = missing.partition(".")[0]
-        if package == self.package and f"{self.commands[named][0]}.".startswith(f"{missing}."):
+        if named and f"{self.commands[named][0]}.".startswith(f"{missing}."):
             return f"{named} is not part of this installation"
         if not (extra := self.extras.get(package)):
             raise error
         install = f"pip install 'pipebubble[{extra}]'"
         return f"{named} needs {missing}, which is not installed: {install}"
+
+
+def command_at(home: Home) -> Callable[..., object]:
+    """The function of a command; ModuleNotFoundError where what it needs is not installed."""
+    module, function = home
+    found: Callable[..., object] = getattr(import_module(module), function)
+    return found
 
 
 def _root() -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .command_line import CommandLine
+from .command_line import CommandLine, Home
 
-COMMANDS: dict[str, tuple[str, str]] = {
+COMMANDS: dict[str, Home] = {
     "simulate": ("sim.cli.simulate", "simulate"),
     "compare": ("sim.cli.simulate", "compare"),
     "search": ("sim.search.cli.search", "search_command"),
@@ -17,13 +17,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 """Every command and the function that is it. A new one is one line here."""
 
-EXTRAS = {"ortools": "search", "numba": "search", "joblib": "plan", "torch": "torch"}
-
 main = CommandLine(
     "sim",
     "The laboratory for pipeline-parallel schedules: who waits, for how long, and how much memory "
     "it takes. `python -m sim COMMAND --help` explains a command, with an example.",
     COMMANDS,
-    EXTRAS,
 ).run
 """Run one command; the exit code: 0 fine, 1 bad data, 2 bad usage, 130 interrupted."""
