@@ -19,7 +19,7 @@ from .base.aliases import Aliases
 from .base.extras import imported, installed
 from .engine.cluster import Cluster, Link, nodes
 from .engine.costs import Costs, costs_from_json, costs_to_json, slower
-from .engine.resources import Deadlock, OutOfMemory
+from .engine.errors import Deadlock, OutOfMemory
 from .engine.simulate import simulate
 from .engine.trace import Trace
 from .families import FAMILIES

@@ -1,4 +1,4 @@
-"""The frames of a `Trace`, made of the rows that a `Recorder` wrote down.
+"""The frames of a play, made of its `Record`, and the steps of every device, read off a frame.
 
 A long play leaves a million rows, so everything here goes by whole columns.
 """
@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..base.numbers import Number, Ticks
-from ..schedule.ir import Op, Schedule, steps
-from .cluster import Cluster
-from .recorder import Recorder
-from .trace import MEMORY, OPS, TRANSFERS, Trace
+from ..schedule.ir import Op, steps
+from .numbering import Numbering
+from .recorder import Record
+from .trace import MEMORY, OPS, TRANSFERS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,25 +24,16 @@ if TYPE_CHECKING:
 Column = npt.NDArray[Any]
 
 
-def recorded(record: Recorder, cluster: Cluster, ticks: Ticks, iterations: int) -> Trace:
-    """The `Trace` of everything that `record` holds."""
-    passes, sent = _passes(record.schedule), _sent(record, ticks)
-    return Trace(
-        record.schedule,
-        ops=_ops(record, passes, sent, ticks),
-        transfers=_transfers(record, sent),
-        memory=_memory(record, passes, ticks),
-        iterations=iterations,
-        per_unit=ticks.per_unit,
-        capacity=cluster.memory,
-    )
+def made(record: Record, name: str) -> pd.DataFrame:
+    """The frame of a play that `Trace` has under that name."""
+    import pandas as pd
+
+    columns = {"ops": _ops, "transfers": _transfers, "memory": _memory}[name](record)
+    return pd.DataFrame(columns, columns=list(columns))
 
 
 class _Passes(NamedTuple):
-    """A row for every number of an iteration (see `record`); `name` has one more, for no pass.
-
-    size: how many passes the step has that begins here.
-    """
+    """A row for every pass number of the first iteration; `name` has one more, for no pass."""
 
     device: Column
     position: Column
@@ -50,133 +41,201 @@ class _Passes(NamedTuple):
     stage: Column
     microbatch: Column
     slice: Column
-    size: Column
     name: Column
 
 
-class _Sent(NamedTuple):
-    """A row for every transfer, in the order of the play."""
-
-    message: Column
-    writer: Column
-    ready: Column
-    start: Column
-    end: Column
-
-
-def _passes(schedule: Schedule) -> _Passes:
-    lengths = [len(order) + 1 for order in schedule.orders]
+def _passes(numbering: Numbering) -> _Passes:
     static = Op("F", 0, 0)  # in a row that only `name` is asked for
-    ops = [op for order in schedule.orders for op in (static, *order)]
-    kind, stage, microbatch, part = zip(*ops, strict=True)
-    size = np.ones(len(ops), dtype=np.int64)
-    if schedule.fused:
-        sizes = [
-            length
-            for device in range(schedule.n_devices)
-            for step in ((static,), *steps(schedule, device))
-            for length in (len(step),) * len(step)
-        ]
-        size = _whole(sizes)
+    device, position, passes = zip(*numbering.places(), strict=True)
+    kind, stage, microbatch, part = zip(*(op or static for op in passes), strict=True)
+    names = ["static" if op is None else str(op) for op in passes]
     return _Passes(
-        device=np.repeat(np.arange(len(lengths)), lengths),
-        position=np.concatenate([np.arange(-1, length - 1) for length in lengths]),
+        device=_whole(device),
+        position=_whole(position),
         kind=_things(kind),
         stage=_whole(stage),
         microbatch=_whole(microbatch),
         slice=_whole(part),
-        size=size,
-        name=_things(
-            [name for order in schedule.orders for name in ("static", *map(str, order))] + [""]
-        ),
+        name=_things([*names, ""]),
     )
 
 
-def _sent(record: Recorder, ticks: Ticks) -> _Sent:
-    message, writer, *times = zip(*record.transfers, strict=True) if record.transfers else [()] * 5
-    return _Sent(_whole(message), _whole(writer), *(_times(column, ticks) for column in times))
+class _Steps(NamedTuple):
+    """A row for every step, in the order in which they ended.
+
+    first: the number of its first pass in the first iteration. last: the message it got last.
+    """
+
+    first: Column
+    size: Column
+    iteration: Column
+    start: Column
+    end: Column
+    last: Column
 
 
-def _ops(record: Recorder, passes: _Passes, sent: _Sent, ticks: Ticks) -> pd.DataFrame:
-    number, start, end, last = zip(*record.steps, strict=True)
-    iteration, first = np.divmod(_whole(number), record.static[-1])
-    size = passes.size[first]
-    step = np.repeat(np.arange(len(size)), size)
-    op = first[step] + np.arange(len(step)) - (np.cumsum(size) - size)[step]
+def _steps(record: Record) -> _Steps:
+    numbering, logs = record.numbering, record.steps
+    schedule = numbering.schedule
+    firsts, sizes, iterations = [], [], []
+    for log in logs:
+        size = np.ones(len(schedule.orders[log.device]), dtype=np.int64)
+        if schedule.fused:
+            size = _whole([len(step) for step in steps(schedule, log.device)])
+        times = len(log.start) // len(size)
+        firsts.append(np.tile(numbering.first_pass(log.device, np.cumsum(size) - size), times))
+        sizes.append(np.tile(size, times))
+        iterations.append(np.repeat(np.arange(times), len(size)))
+    place = _places(record.step_order)
+    return _Steps(
+        first=np.concatenate(firsts)[place],
+        size=np.concatenate(sizes)[place],
+        iteration=np.concatenate(iterations)[place],
+        start=_times([time for log in logs for time in log.start], record.ticks)[place],
+        end=_times([time for log in logs for time in log.end], record.ticks)[place],
+        last=_whole([message for log in logs for message in log.last])[place],
+    )
+
+
+def _places(order: Sequence[int]) -> Column:
+    """Where in logs that lie device after device the entry is that came first, second, ..."""
+    place = np.empty(len(order), dtype=np.int64)
+    place[np.argsort(_whole(order), kind="stable")] = np.arange(len(order))
+    return place
+
+
+def _ops(record: Record) -> dict[str, Any]:
+    numbering, sent = record.numbering, record.transfers
+    passes, played = _passes(numbering), _steps(record)
+    step = np.repeat(np.arange(len(played.size)), played.size)
+    within = np.arange(len(step)) - (np.cumsum(played.size) - played.size)[step]
+    op = played.first[step] + within
     # Every message was sent once, so sorting them tells their rows; one row more is for `NONE`.
-    row = np.append(np.argsort(sent.message), len(sent.message))[_whole(last)][step]
-    columns = [
+    row = np.append(np.argsort(_whole(sent.message)), len(sent.message))[played.last][step]
+    writer = np.append(numbering.in_first(_whole(sent.writer)), -1)
+    columns = (
         passes.device[op],
         passes.position[op],
         passes.kind[op],
         passes.stage[op],
         passes.microbatch[op],
         passes.slice[op],
-        iteration[step],
+        played.iteration[step],
         step,
-        _times(start, ticks)[step],
-        _times(end, ticks)[step],
-        np.append(sent.ready.astype(float), np.nan)[row],
-        np.append(sent.end.astype(float), np.nan)[row],
-        passes.name[np.append(sent.writer % record.static[-1], -1)[row]],
-    ]
-    return _frame(OPS, columns)
+        played.start[step],
+        played.end[step],
+        np.append(_times(sent.ready, record.ticks).astype(float), np.nan)[row],
+        np.append(_times(sent.end, record.ticks).astype(float), np.nan)[row],
+        passes.name[writer[row]],
+    )
+    return dict(zip(OPS, columns, strict=True))
 
 
-def _transfers(record: Recorder, sent: _Sent) -> pd.DataFrame:
-    times = [sent.ready, sent.start, sent.end]
-    if not record.transfers:
-        return _frame(TRANSFERS, [()] * (len(TRANSFERS) - len(times)) + times)
-    channels, values = record.channels, [channel.value for channel in record.channels]
-    number, microbatch = np.divmod(sent.message, record.schedule.n_microbatches)
-    iteration, number = np.divmod(number, len(channels))
-    columns = [
-        _things([value.kind for value in values])[number],
-        _whole([value.stage for value in values])[number],
+def _transfers(record: Record) -> dict[str, Any]:
+    sent, channels = record.transfers, record.channels
+    times = [_times(column, record.ticks) for column in (sent.ready, sent.start, sent.end)]
+    if not sent.message:
+        nothing: list[Any] = [()] * (len(TRANSFERS) - len(times))
+        return dict(zip(TRANSFERS, [*nothing, *times], strict=True))
+    number, microbatch, iteration = record.numbering.origin(_whole(sent.message))
+    columns = (
+        _things([channel.value.kind for channel in channels])[number],
+        _whole([channel.value.stage for channel in channels])[number],
         microbatch,
-        _whole([value.slice for value in values])[number],
+        _whole([channel.value.slice for channel in channels])[number],
         iteration,
-        _whole([channel.pair[0] for channel in channels])[number],
-        _whole([channel.pair[1] for channel in channels])[number],
+        _whole([channel.source for channel in channels])[number],
+        _whole([channel.destination for channel in channels])[number],
         _things(["+".join(channel.route) for channel in channels])[number],
-        _things(_sizes([channel.size for channel in channels]))[number].tolist(),
+        _sizes([channel.size for channel in channels], number),
         *times,
-    ]
-    return _frame(TRANSFERS, columns)
+    )
+    return dict(zip(TRANSFERS, columns, strict=True))
 
 
-def _memory(record: Recorder, passes: _Passes, ticks: Ticks) -> pd.DataFrame:
-    number, time, change, live, chunks = zip(*record.changes, strict=True)
-    share = [max(len(held), 1) * record.schedule.n_slices for held in record.schedule.stages_of]
-    one = _whole(number) % record.static[-1]
+def _memory(record: Record) -> dict[str, Any]:
+    numbering, logs = record.numbering, record.memory
+    passes, schedule = _passes(numbering), numbering.schedule
+    share = [max(len(held), 1) * schedule.n_slices for held in schedule.stages_of]
+    place = _places(record.memory_order)
+    one = numbering.in_first(_whole([number for log in logs for number in log.number]))[place]
+    chunks = _whole([chunks for log in logs for chunks in log.chunks])[place]
     device = passes.device[one]
-    columns = [
+    columns = (
         device,
-        _times(time, ticks),
-        _sizes(change),
-        _sizes(live),
-        _whole(chunks) / _whole(share)[device],
+        _times([time for log in logs for time in log.time], record.ticks)[place],
+        _sizes([change for log in logs for change in log.change], place),
+        _sizes([live for log in logs for live in log.live], place),
+        chunks / _whole(share)[device],
         passes.name[one],
+    )
+    return dict(zip(MEMORY, columns, strict=True))
+
+
+class Line(NamedTuple):
+    """The steps of one device in the order of their start; every column has shape `(n_steps,)`.
+
+    row: that of the step's first pass in `Trace.ops`. Times are in ticks, or floating point where
+    there are none; `written` and `arrived` are None where the frame does not know them.
+    """
+
+    row: list[int]
+    iteration: list[int]
+    start: list[Any]
+    end: list[Any]
+    written: list[Any]
+    arrived: list[Any]
+
+
+def lines(ops: pd.DataFrame, per_unit: int) -> dict[int, Line]:
+    """The line of every device that ran any step; fused passes count once."""
+    ops = ops.reset_index(drop=True)
+    ops = ops[~ops.duplicated(["device", "step"])]
+    ops = ops.sort_values(["device", "start", "end"], kind="stable")
+    columns = [
+        ops.index.to_numpy(),
+        ops["iteration"].to_numpy(),
+        *(_ticks(ops[name], per_unit) for name in ("start", "end")),
+        *(_known_ticks(ops[name], per_unit) for name in ("written", "arrived")),
     ]
-    return _frame(MEMORY, columns)
+    # Cut with numpy: a pandas group per device would take seconds on thousands of devices.
+    devices, first = np.unique(ops["device"].to_numpy(), return_index=True)
+    parts = [np.split(column, first[1:]) for column in columns]
+    return {
+        int(device): Line(*(part.tolist() for part in cut))
+        for device, *cut in zip(devices, *parts, strict=True)
+    }
+
+
+def _ticks(times: pd.Series[Any], per_unit: int) -> Column:
+    found: Column = times.to_numpy(dtype=float)
+    if per_unit:
+        found = np.rint(found * per_unit).astype(np.int64)
+    return found
+
+
+def _known_ticks(times: pd.Series[Any], per_unit: int) -> Column:
+    """The same, with None where there is no time."""
+    ticks: Column = _ticks(times.fillna(0), per_unit).astype(object)
+    ticks[times.isna().to_numpy()] = None
+    return ticks
 
 
 def _times(column: Sequence[Number], ticks: Ticks) -> Column:
     """Ticks as times: whole numbers if all of the column are."""
     whole = {*map(type, column)} <= {int}
-    exact = _whole(column) if whole else np.array(column, dtype=np.float64)
+    times = _whole(column) if whole else np.array(column, dtype=np.float64)
     if ticks.per_unit > 1:
-        exact = exact / ticks.per_unit
-        if len(exact) and (exact == np.floor(exact)).all():
-            exact = exact.astype(np.int64)
-    return exact
+        times = times / ticks.per_unit
+        if len(times) and (times == np.floor(times)).all():
+            times = times.astype(np.int64)
+    return times
 
 
-def _sizes(column: Sequence[Number]) -> Sequence[Number]:
-    """Numbers that numpy has a type for."""
-    if Fraction not in {*map(type, column)}:
-        return column
-    return [float(size) if isinstance(size, Fraction) else size for size in column]
+def _sizes(column: Sequence[Number], rows: Column) -> list[int | float]:
+    """Those rows of a column of bytes, as numbers that pandas has a type for."""
+    plain = [float(size) if isinstance(size, Fraction) else size for size in column]
+    return _things(plain)[rows].tolist()  # type: ignore[no-any-return]
 
 
 def _whole(column: Sequence[Any]) -> Column:
@@ -185,9 +244,3 @@ def _whole(column: Sequence[Any]) -> Column:
 
 def _things(column: Sequence[Any]) -> Column:
     return np.array(column, dtype=object)
-
-
-def _frame(names: Sequence[str], columns: Sequence[Any]) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.DataFrame(dict(zip(names, columns, strict=True)), columns=list(names))

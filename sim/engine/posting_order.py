@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from ..schedule.ir import Value, reads, steps, writes
+from .numbering import Message
+from .tasks import Plan
 
-from ..schedule.ir import Schedule, Value, reads, steps, writes
-from .tasks import Channel, Message
 
-
-def message_order(
-    schedule: Schedule, channels: Sequence[Channel]
-) -> tuple[tuple[Message, ...], ...]:
-    """What each device sends or receives in one iteration, in posting order, shape
+def posting_order(plan: Plan) -> tuple[tuple[Message, ...], ...]:
+    """What each device sends or receives in the first iteration, in the order of posting, shape
     `(n_devices, any)`.
 
     All devices take turns, one step each; a step whose inputs are not there yet is passed over. A
@@ -19,8 +16,8 @@ def message_order(
     here, and there after whatever that device has got to. One order for all, so no two devices ever
     wait for each other; but a receive may be posted long before its value exists.
     """
+    numbering, schedule = plan.numbering, plan.numbering.schedule
     n = schedule.n_devices
-    number = {channel.value: number for number, channel in enumerate(channels)}
     left = [list(steps(schedule, device))[::-1] for device in range(n)]
     posted: list[list[Message]] = [[] for _ in range(n)]
     there: set[Value] = set()
@@ -37,9 +34,8 @@ def message_order(
             there |= made
             for op in step:
                 for value in writes(schedule, op):
-                    crosses = number.get(value._replace(microbatch=0))
-                    if crosses is not None:
-                        message = crosses * schedule.n_microbatches + int(value.microbatch)
-                        for side in channels[crosses].pair:
-                            posted[side].append(message)
+                    if (number := numbering.channel(value)) is not None:
+                        message = numbering.message(number, int(value.microbatch))
+                        posted[plan.channels[number].source].append(message)
+                        posted[plan.channels[number].destination].append(message)
     return tuple(map(tuple, posted))

@@ -1,83 +1,98 @@
-"""Writes down a play while it happens: only what the play decides, in numbers.
+"""Writes a play down while it happens: only what the play decides, as numbers in columns.
 
 Everything else about a row (which pass, whose stage, how many bytes) the schedule and its channels
-know; `frames` looks it up in whole columns afterwards. Passes are numbered device after device, and
-before those of each device comes a number for its static memory:
-
-    static of 0 | passes of 0 in order | static of 1 | passes of 1 in order | ...
-
-and on from there in the next iteration.
+know. A `Trace` keeps the record of its play: clocks are read off it, and frames are made of it, in
+whole columns, when somebody asks for them. Times are in ticks.
 """
 
 from __future__ import annotations
 
-from bisect import bisect
-from collections.abc import Callable, Sequence
-from itertools import accumulate
-
 from ..base.numbers import Number
-from ..schedule.ir import Schedule, Value
-from .tasks import Channel, Message
-
-EVERY = 4096
-"""Steps between two reports of progress."""
-NONE: Message = -1
-"""In place of a message: the step read nothing from other devices."""
+from .numbering import Message
+from .tasks import Plan
 
 
-class Recorder:
-    """The rows of a play in the order in which they happened, times in ticks.
+class StepLog:
+    """The steps of one device: when each began and ended, and the message it got last.
 
-    static: the number of the static memory of each device; one more says how many numbers there are
-        in an iteration.
-    done: how many passes each device is through with.
-    sending: what keeps each device that is blocked by a send of its own.
+    sending: the message that keeps the device, where sends block.
+    order: the devices of all steps of the play, in the order in which they ended.
     """
 
-    def __init__(
-        self,
-        schedule: Schedule,
-        channels: Sequence[Channel],
-        *,
-        tell: Callable[[int], None] | None = None,
+    def __init__(self, device: int, order: list[int]) -> None:
+        self.device, self.order = device, order
+        self.start: list[Number] = []
+        self.end: list[Number] = []
+        self.last: list[Message] = []
+        self.sending: Message | None = None
+
+    def add(self, start: Number, end: Number, last: Message) -> None:
+        """One more step ran."""
+        self.start.append(start)
+        self.end.append(end)
+        self.last.append(last)
+        self.order.append(self.device)
+
+
+class TransferLog:
+    """What crossed: the message, the number of the pass that wrote it, when it was written, when
+    the wires were granted and when it arrived."""
+
+    def __init__(self) -> None:
+        self.message: list[Message] = []
+        self.writer: list[int] = []
+        self.ready: list[Number] = []
+        self.start: list[Number] = []
+        self.end: list[Number] = []
+
+    def add(
+        self, message: Message, writer: int, *, ready: Number, start: Number, end: Number
     ) -> None:
-        self.schedule, self.channels, self.tell = schedule, channels, tell
-        self.static = [0, *accumulate(len(order) + 1 for order in schedule.orders)]
-        self.done = [0] * schedule.n_devices
-        self.sending: dict[int, Message] = {}
-        self.steps: list[tuple[int, Number, Number, Message]] = []
-        """(number of the first pass, start, end, the message it got last)"""
-        self.transfers: list[tuple[Message, int, Number, Number, Number]] = []
-        """(message, number of the pass that wrote it, ready, start, end)"""
-        self.changes: list[tuple[int, Number, Number, Number, int]] = []
-        """(number of the pass, time, change in bytes, live bytes, live chunks)"""
+        """One more message has arrived, or is known to arrive then."""
+        self.message.append(message)
+        self.writer.append(writer)
+        self.ready.append(ready)
+        self.start.append(start)
+        self.end.append(end)
 
-    def step(self, device: int, size: int, row: tuple[int, Number, Number, Message]) -> None:
-        """A step of `size` passes ran."""
-        self.steps.append(row)
-        self.done[device] += size
-        if self.tell and len(self.steps) % EVERY == 0:
-            self.tell(sum(self.done))
 
-    def name(self, number: int) -> str:
-        """The pass of that number as text, or "static"."""
-        number %= self.static[-1]
-        device = bisect(self.static, number) - 1
-        place = number - self.static[device]
-        return str(self.schedule.orders[device][place - 1]) if place else "static"
+class MemoryLog:
+    """Changes of memory on one device: the number of the pass (or of static memory), when, by how
+    many bytes, and the bytes and chunks that were live after it.
 
-    def stopped_at(self, iterations: int) -> str:
-        """For every device that is not through `iterations`: the pass it waits to run, and what it
-        has not got rid of."""
-        waits = []
-        for device, (order, done) in enumerate(zip(self.schedule.orders, self.done, strict=True)):
-            at = f" at {order[done % len(order)]}" if done < iterations * len(order) else ""
-            sent = self.sending.get(device)
-            until = "" if sent is None else f" until its {self._value(sent)} is received"
-            if at or until:
-                waits.append(f"device {device} waits{at}{until}")
-        return ", ".join(waits)
+    order: the devices of all changes of the play.
+    """
 
-    def _value(self, message: Message) -> Value:
-        channel, microbatch = divmod(message, self.schedule.n_microbatches)
-        return self.channels[channel % len(self.channels)].value._replace(microbatch=microbatch)
+    def __init__(self, device: int, order: list[int]) -> None:
+        self.device, self.order = device, order
+        self.number: list[int] = []
+        self.time: list[Number] = []
+        self.change: list[Number] = []
+        self.live: list[Number] = []
+        self.chunks: list[int] = []
+
+    def add(self, number: int, time: Number, *, change: Number, live: Number, chunks: int) -> None:
+        """One more change."""
+        self.number.append(number)
+        self.time.append(time)
+        self.change.append(change)
+        self.live.append(live)
+        self.chunks.append(chunks)
+        self.order.append(self.device)
+
+
+class Record:
+    """What a play leaves behind.
+
+    steps, memory: a log per device, shape `(n_devices,)`. step_order, memory_order: the device of
+    every entry in them, in the order of the play.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.numbering, self.channels, self.ticks = plan.numbering, plan.channels, plan.ticks
+        self.step_order: list[int] = []
+        self.memory_order: list[int] = []
+        devices = range(len(plan.tasks))
+        self.steps = [StepLog(device, self.step_order) for device in devices]
+        self.memory = [MemoryLog(device, self.memory_order) for device in devices]
+        self.transfers = TransferLog()

@@ -1,76 +1,61 @@
-"""What passes and transfers compete for: memory, speed, a place in the queue of messages, and the
-gate between two iterations. Wires are plain SimPy resources.
+"""What passes and transfers compete for: memory, speed, and the turn of a message; and the barrier
+between two iterations. Wires are plain SimPy resources.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections import deque
-from collections.abc import Callable, Hashable, Iterable
+from collections import Counter, deque
+from collections.abc import Iterable
 
 import simpy
 
-from ..base.numbers import LARGEST, Number, plus
-
-
-class OutOfMemory(ValueError):
-    """A device was asked for more bytes than it has.
-
-    device, time, op, wanted, free, capacity: who, when, for which pass ("static" for parameters
-    and optimizer state), how many bytes, and how many there were.
-    """
-
-    def __init__(
-        self, device: int, time: Number, op: str, wanted: Number, free: Number, capacity: Number
-    ) -> None:  # all positional: SimPy makes a fresh copy from `args`
-        super().__init__(device, time, op, wanted, free, capacity)
-        self.device, self.time, self.op = device, time, op
-        self.wanted, self.free, self.capacity = wanted, free, capacity
-
-    def __str__(self) -> str:
-        wanted, free, capacity = map(_number, (self.wanted, self.free, self.capacity))
-        return (
-            f"out of memory on device {self.device} at time {_number(self.time)}: {self.op} wants "
-            f"{wanted} byte{'' if wanted == '1' else 's'}, {free} of {capacity} are free"
-        )
-
-    def at(self, time: Number) -> OutOfMemory:
-        """The same error with its time in another unit."""
-        return OutOfMemory(self.device, time, self.op, self.wanted, self.free, self.capacity)
-
-
-class Deadlock(ValueError):
-    """Nothing can happen any more, though passes are left; the message names who waits."""
+from ..base.numbers import Number, plus
+from .errors import OutOfMemory
+from .numbering import Message, Numbering
+from .recorder import MemoryLog
+from .tasks import MemoryChange
 
 
 class Memory:
-    """The live bytes and live activations (in chunks) of one device.
-
-    `note` is told of every change: (number, time, change, live bytes, live chunks), where the
-    number says whose change it is; `name` has a text for it.
-    """
+    """The live bytes and live activations (in chunks) of one device; every change is logged."""
 
     def __init__(
         self,
+        env: simpy.Environment,
         device: int,
-        capacity: Number | None,
         *,
-        note: Callable[[tuple[int, Number, Number, Number, int]], None],
-        name: Callable[[int], str],
+        static: Number,
+        capacity: Number | None,
+        numbering: Numbering,
+        log: MemoryLog,
     ) -> None:
-        self.device, self.capacity, self.note, self.name = device, capacity, note, name
+        self._env, self._device = env, device
+        self._static, self._capacity = static, capacity
+        self._numbering, self._log = numbering, log
         self.live: Number = 0
         self.chunks = 0
 
-    def change(self, now: Number, size: Number, chunks: int, number: int) -> None:
-        """Take (or, if negative, give back) `size` bytes and `chunks` activations."""
-        live = plus(self.live, size) if size else self.live
-        if self.capacity is not None and size > 0 and live > self.capacity:
-            free = plus(self.capacity, -self.live)
-            raise OutOfMemory(self.device, now, self.name(number), size, free, self.capacity)
-        self.live = live
-        self.chunks += chunks
-        self.note((number, now, size, live, self.chunks))
+    def take_static(self) -> None:
+        """Take what is there from the start to the end: parameters, gradients, optimizer state."""
+        self.change([MemoryChange(self._static, 0, 0)], self._numbering.static[self._device])
+
+    def change(self, changes: Iterable[MemoryChange], first_pass: int) -> None:
+        """Take and give back what a step does whose first pass has that number.
+
+        Raises OutOfMemory where more would be live than there is.
+        """
+        now = self._env.now
+        for change in changes:
+            size, number = change.size, first_pass + change.place
+            live = plus(self.live, size) if size else self.live
+            if self._capacity is not None and size > 0 and live > self._capacity:
+                free = plus(self._capacity, -self.live)
+                name = self._numbering.name(number)
+                raise OutOfMemory(self._device, now, name, size, free, self._capacity)
+            self.live = live
+            self.chunks += change.chunks
+            self._log.add(number, now, change=size, live=live, chunks=self.chunks)
 
 
 class MessageQueue:
@@ -80,12 +65,12 @@ class MessageQueue:
     that is posted early holds up the sends behind it.
     """
 
-    def __init__(self, env: simpy.Environment, order: Iterable[Hashable]) -> None:
+    def __init__(self, env: simpy.Environment, order: Iterable[Message]) -> None:
         self._env = env
         self._order = deque(order)
-        self._waiting: dict[Hashable, simpy.Event] = {}
+        self._waiting: dict[Message, simpy.Event] = {}
 
-    def turn(self, message: Hashable) -> simpy.Event:
+    def turn(self, message: Message) -> simpy.Event:
         """Fires when `message` is the first in the queue."""
         event = self._waiting[message] = self._env.event()
         if self._order[0] == message:
@@ -99,7 +84,7 @@ class MessageQueue:
             event.succeed()
 
 
-class Pace:
+class SharedSpeed:
     """How fast passes run while several devices compute: all alike, slower the more there are.
 
     All passes under way progress alike, so one clock of work done serves all: it runs at 1 / f
@@ -150,22 +135,19 @@ class Pace:
         self._await_first()
 
 
-class Gate:
-    """Opens for everybody once `n` devices have come to it; a new gate for each iteration."""
+class IterationBarrier:
+    """Lets all `n` devices into an iteration once every one of them has come to its end of the one
+    before."""
 
     def __init__(self, env: simpy.Environment, n: int) -> None:
         self._env, self._n = env, n
-        self._opened: dict[int, tuple[list[None], simpy.Event]] = {}
+        self._arrived: Counter[int] = Counter()
+        self._open: dict[int, simpy.Event] = {}
 
     def arrive(self, iteration: int) -> simpy.Event:
-        """The event on which the gate opens."""
-        here, opened = self._opened.setdefault(iteration, ([], self._env.event()))
-        here.append(None)
-        if len(here) == self._n:
+        """One device more has come; fires when all have."""
+        opened = self._open.setdefault(iteration, self._env.event())
+        self._arrived[iteration] += 1
+        if self._arrived[iteration] == self._n:
             opened.succeed()
         return opened
-
-
-def _number(value: Number) -> str:
-    whole = isinstance(value, int) or (-LARGEST <= value <= LARGEST and value == int(value))
-    return f"{int(value):,}" if whole else f"{float(value):,.6g}"

@@ -1,22 +1,15 @@
-"""Plays a schedule on a cluster and writes down what happened: a SimPy process per device.
+"""Plays a schedule on a cluster and writes down what happened: checks, sets the scene, plays.
 
-A device takes its steps in order. A step waits until everything it reads is on the device, takes
-memory, runs, gives memory back and hands what it wrote to the wires:
-
-    device a   | F3 |.....            F3 ends: its activation is written
-    wire a->b       |~~~~|            waits for the wire, holds it for bytes / bandwidth
-    latency              |--|         send + link latency; then it has arrived
-    device b                | F3 |
-
-Nothing is random unless `jitter` is asked for, and ties are broken by creation order, so two plays
-of one schedule are equal. Whole-number costs give whole-number times (see `exact`).
+The model itself is `device`: a SimPy process per device. Nothing is random unless `jitter` is asked
+for, and ties are broken by creation order, so two plays of one schedule are equal. Whole-number
+costs give whole-number times (see `sim.base.numbers`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+import math
+from collections.abc import Callable
 from functools import reduce
-from typing import Any
 
 import simpy
 
@@ -28,16 +21,20 @@ from ..schedule.rules import PLAYABLE
 from ..schedule.validate import validate
 from .cluster import Cluster
 from .costs import Costs, fits
-from .frames import recorded
-from .posting_order import message_order
-from .recorder import NONE, Recorder
-from .resources import Deadlock, Gate, Memory, MessageQueue, OutOfMemory, Pace
-from .tasks import Message, Task, tasks
+from .device import Device
+from .errors import Deadlock, OutOfMemory
+from .plan import planned
+from .posting_order import posting_order
+from .recorder import Record
+from .resources import IterationBarrier, Memory, MessageQueue, SharedSpeed
+from .tasks import Plan
 from .trace import Trace
 from .wires import Wires
 
 MOST_JITTER = 3
 """Beyond it, one pass would often take as long as all others together."""
+EVERY = 4096
+"""SimPy events between two reports of progress."""
 
 
 @gc_pause()
@@ -72,109 +69,106 @@ def simulate(
     """
     validate(schedule, rules=PLAYABLE)
     fits(costs, schedule)
-    cluster = Cluster(schedule.n_devices) if cluster is None else cluster
-    checked_type(cluster, Cluster, "Cluster(n_devices) makes one")
-    if cluster.n_devices != schedule.n_devices:
-        raise ValueError(
-            f"the cluster has {cluster.n_devices} devices, {schedule.name} has {schedule.n_devices}"
-        )
+    cluster = _checked_cluster(cluster, schedule)
     iterations = checked_whole(iterations, "iterations")
     if checked(jitter, "jitter") > MOST_JITTER:
         raise ValueError(f"jitter is {jitter}: it must be at most {MOST_JITTER}")
     seed = checked_whole(seed, "seed", least=0)
     checked(optimizer, "optimizer")
-    plan = tasks(
-        schedule, costs, cluster, jitter=jitter, seed=seed, extra=optimizer, repeats=iterations
-    )
-    total = schedule.n_ops * iterations
-    with bar(f"simulating {schedule.name}", total, shown=progress) as tell:
-        env = simpy.Environment()
-        record = Recorder(schedule, plan.channels, tell=tell)
-        queues: tuple[MessageQueue, ...] = ()
-        if cluster.receives == "early":
-            queues = tuple(
-                MessageQueue(env, [i * plan.n_messages + n for i in range(iterations) for n in row])
-                for row in message_order(schedule, plan.channels)
-            )
-        wires = Wires(env, cluster, plan, record=record, queues=queues)
-        gate = Gate(env, schedule.n_devices)
-        pace = Pace(env, schedule.n_devices, cluster.neighbour_slowdown)
-        pause = plan.ticks.count(optimizer)
-        for device, line in enumerate(plan.per_device):
-            memory = Memory(
-                device, cluster.memory[device], note=record.changes.append, name=record.name
-            )
-            held = (costs.static_bytes[stage] for stage in schedule.stages_of[device])
-            life = _Life(env, line, wires, memory, pace, record)
-            env.process(life.run(iterations, gate if barrier else None, pause, reduce(plus, held)))
+
+    plan = planned(
+        schedule, costs, cluster,
+        iterations=iterations, optimizer=optimizer, jitter=jitter, seed=seed,
+    )  # fmt: skip
+    env, record = simpy.Environment(), Record(plan)
+    devices = _scene(env, plan, record, costs=costs, cluster=cluster, iterations=iterations)
+    meeting = IterationBarrier(env, schedule.n_devices) if barrier else None
+    for device in devices:
+        env.process(device.run(iterations, meeting, plan.ticks.count(optimizer)))
+    with bar(f"simulating {schedule.name}", schedule.n_ops * iterations, shown=progress) as tell:
         try:
-            env.run()
+            _play(env, record, tell)
         except OutOfMemory as error:
             raise error.at(plan.ticks.time(error.time)) from None
-    if sum(record.done) < total:
+    if waits := _waits(plan, record, iterations):
         raise Deadlock(
             f"{schedule.name}: with {cluster.transfers} transfers and {cluster.receives} receives "
-            f"nothing can go on: {record.stopped_at(iterations)}"
+            f"nothing can go on: {waits}"
         )
-    return recorded(record, cluster, plan.ticks, iterations)
+    return Trace(
+        schedule,
+        ops=record,
+        transfers=record,
+        memory=record,
+        iterations=iterations,
+        per_unit=plan.ticks.per_unit,
+        capacity=cluster.memory,
+    )
 
 
-class _Life:
-    """What one device does from the first task of the first iteration to the last of the last."""
+def _checked_cluster(cluster: Cluster | None, schedule: Schedule) -> Cluster:
+    if cluster is None:
+        return Cluster(schedule.n_devices)
+    checked_type(cluster, Cluster, "Cluster(n_devices) makes one")
+    if cluster.n_devices != schedule.n_devices:
+        raise ValueError(
+            f"the cluster has {cluster.n_devices} devices, {schedule.name} has {schedule.n_devices}"
+        )
+    return cluster
 
-    def __init__(
-        self,
-        env: simpy.Environment,
-        line: tuple[Task, ...],
-        wires: Wires,
-        memory: Memory,
-        pace: Pace,
-        record: Recorder,
-    ) -> None:
-        self.env, self.line, self.wires = env, line, wires
-        self.memory, self.pace, self.record = memory, pace, record
 
-    def run(
-        self, iterations: int, gate: Gate | None, pause: int | float, static: Number
-    ) -> Generator[simpy.Event, Any, None]:
-        env, memory, record, device = self.env, self.memory, self.record, self.memory.device
-        wires, arrived, run = self.wires, self.wires.arrived, self.pace.run
-        memory.change(env.now, static, 0, record.static[device])
-        for iteration in range(iterations):
-            if iteration:
-                if gate:
-                    yield gate.arrive(iteration)
-                yield env.timeout(pause)
-            number = iteration * record.static[-1] + record.static[device] + 1
-            for work, microbatch, durations in self.line:
-                base = iteration * wires.n_messages + microbatch
-                if wires.late:
-                    wires.post_late(work.inputs, base)
-                last = NONE
-                for message in work.inputs:
-                    message += base
-                    if not (arrival := wires.arrival(message)).processed:
-                        yield arrival
-                    if last == NONE or arrived[message] > arrived[last]:
-                        last = message
-                start = env.now
-                for size, chunks, place in work.takes:
-                    memory.change(start, size, chunks, number + place)
-                if duration := durations[iteration if len(durations) > 1 else 0]:
-                    yield run(duration)
-                end = env.now
-                for size, chunks, place in work.frees:
-                    memory.change(end, size, chunks, number + place)
-                record.step(device, work.size, (number, start, end, last))
-                for message, channel, place in work.outputs:
-                    wires.send(base + message, channel, number + place)
-                if wires.blocking:
-                    yield from self._received(base + message for message, _, _ in work.outputs)
-                number += work.size
+def _scene(
+    env: simpy.Environment,
+    plan: Plan,
+    record: Record,
+    *,
+    costs: Costs,
+    cluster: Cluster,
+    iterations: int,
+) -> list[Device]:
+    """All devices, with what they share."""
+    numbering, schedule = plan.numbering, plan.numbering.schedule
+    queues = []
+    if cluster.receives == "early":
+        shifts = [*map(numbering.message_shift, range(iterations))]
+        for order in posting_order(plan):
+            queues.append(MessageQueue(env, [n + shift for shift in shifts for n in order]))
+    wires = Wires(env, cluster, log=record.transfers, queues=queues)
+    speed = SharedSpeed(env, cluster.n_devices, cluster.neighbour_slowdown)
+    devices = []
+    for number, (tasks, log) in enumerate(zip(plan.tasks, record.steps, strict=True)):
+        memory = Memory(
+            env,
+            number,
+            static=reduce(plus, (costs.static_bytes[s] for s in schedule.stages_of[number])),
+            capacity=cluster.memory[number],
+            numbering=numbering,
+            log=record.memory[number],
+        )
+        devices.append(Device(env, tasks, numbering, memory, speed, wires, log))
+    return devices
 
-    def _received(self, messages: Iterable[Message]) -> Generator[simpy.Event, Any, None]:
-        for message in messages:
-            self.record.sending[self.memory.device] = message
-            if not (arrival := self.wires.arrival(message)).processed:
-                yield arrival
-            del self.record.sending[self.memory.device]
+
+def _play(env: simpy.Environment, record: Record, tell: Callable[[float], None] | None) -> None:
+    """Run until nothing can happen any more; now and then tell how many steps have been played."""
+    while tell and env.peek() < math.inf:
+        for _ in range(EVERY):
+            if env.peek() < math.inf:
+                env.step()
+        tell(len(record.step_order))
+    env.run()
+
+
+def _waits(plan: Plan, record: Record, iterations: int) -> str:
+    """For every device that is not through: the pass it waits to run, and what it waits to get rid
+    of; "" if all are through."""
+    waits = []
+    for device, (tasks, log) in enumerate(zip(plan.tasks, record.steps, strict=True)):
+        at = until = ""
+        if len(log.end) < iterations * len(tasks):
+            at = f" at {plan.numbering.name(tasks[len(log.end) % len(tasks)].first_pass)}"
+        if log.sending is not None:
+            until = f" until its {plan.numbering.value(log.sending)} is received"
+        if at or until:
+            waits.append(f"device {device} waits{at}{until}")
+    return ", ".join(waits)

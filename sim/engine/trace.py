@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any
 
 from ..base.numbers import Number, Ticks, checked_type
 from ..schedule.ir import Schedule
+from .recorder import Record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +22,29 @@ OPS = ("device", "position", "kind", "stage", "microbatch", "slice", "iteration"
 TRANSFERS = ("value", "stage", "microbatch", "slice", "iteration", "source", "destination",
              "link", "bytes", "ready", "start", "end")  # fmt: skip
 MEMORY = ("device", "time", "change", "live", "activations", "reason")
+
+
+class Frame:
+    """A field of `Trace`: a frame, or the record of a play, of which it is made on first reading.
+
+    Numbers that need no frame are read off the record: see `record_of`.
+    """
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, trace: Trace | None, owner: type | None = None) -> pd.DataFrame:
+        if trace is None:  # dataclass asks for a default: there is none
+            raise AttributeError(self.name)
+        if record := record_of(trace, self.name):
+            from .frames import made
+
+            vars(trace)[self.name] = made(record, self.name)
+        found: pd.DataFrame = vars(trace)[self.name]
+        return found
+
+    def __set__(self, trace: Trace, found: pd.DataFrame | Record) -> None:
+        vars(trace)[self.name] = found
 
 
 @dataclass(frozen=True)
@@ -44,12 +65,14 @@ class Trace:
         microbatch), `reason` (a pass, or "static").
     per_unit: times are whole multiples of 1/per_unit; 0 where they are not (jitter, measurements).
     capacity: bytes each device has, None where unlimited.
+
+    The three frames of a simulated trace are made when they are first read.
     """
 
     schedule: Schedule
-    ops: pd.DataFrame
-    transfers: pd.DataFrame
-    memory: pd.DataFrame
+    ops: Frame = Frame()
+    transfers: Frame = Frame()
+    memory: Frame = Frame()
     iterations: int = 1
     per_unit: int = 0
     origin: str = "simulated"
@@ -57,55 +80,17 @@ class Trace:
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Steps(NamedTuple):
-    """The steps of one device in time order, times in ticks; every array has shape `(n_steps,)`.
-
-    written: when the writer of the input that came last had ended, where `knows` is true.
-    row: the row of the step's first pass in `Trace.ops`.
-    """
-
-    row: npt.NDArray[np.int64]
-    iteration: npt.NDArray[np.int64]
-    start: npt.NDArray[Any]
-    end: npt.NDArray[Any]
-    written: npt.NDArray[Any]
-    arrived: npt.NDArray[Any]
-    knows: npt.NDArray[np.bool_]
-
-
 def checked_trace(trace: object) -> Trace:
     """`trace` if it is one; ValueError with the way to one if not."""
     return checked_type(trace, Trace, "simulate(schedule, costs) makes one")
 
 
-def device_steps(trace: Trace) -> dict[int, Steps]:
-    """The steps of every device that ran any: fused passes count once."""
-    checked_trace(trace)
-    ops = trace.ops.reset_index(drop=True)
-    ops = ops[~ops.duplicated(["device", "step"])]
-    ops = ops.sort_values(["device", "start", "end"], kind="stable")
-    columns = Steps(
-        ops.index.to_numpy(),
-        ops["iteration"].to_numpy(),
-        _ticks(trace, ops["start"]),
-        _ticks(trace, ops["end"]),
-        _ticks(trace, ops["written"].fillna(0)),
-        _ticks(trace, ops["arrived"].fillna(0)),
-        ops["written"].notna().to_numpy(),
-    )
-    # Cut with numpy: a pandas group per device would take seconds on thousands of devices.
-    devices, first = np.unique(ops["device"].to_numpy(), return_index=True)
-    parts = [np.split(column, first[1:]) for column in columns]
-    return {int(device): Steps(*cut) for device, *cut in zip(devices, *parts, strict=True)}
+def record_of(trace: Trace, name: str) -> Record | None:
+    """The record of which the frame of that name would be made; None where there is the frame."""
+    found = vars(trace)[name]
+    return found if isinstance(found, Record) else None
 
 
 def in_time(trace: Trace, ticks: Any) -> Number:
     """Ticks as a plain number in the trace's unit of time."""
     return Ticks(trace.per_unit).time(getattr(ticks, "item", lambda: ticks)())
-
-
-def _ticks(trace: Trace, times: pd.Series[Any]) -> npt.NDArray[Any]:
-    if not trace.per_unit:
-        return times.to_numpy(dtype=float)
-    ticks: npt.NDArray[Any] = np.rint(times.to_numpy(dtype=float) * trace.per_unit)
-    return ticks.astype(np.int64)

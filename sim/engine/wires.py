@@ -1,4 +1,4 @@
-"""Moves values between devices, and knows when each has arrived.
+"""Moves messages between devices.
 
 A transfer waits for its turn (if receives are posted early) and for every wire of its route, holds
 them for bytes / bandwidth, and arrives `send` + link latency after that. Wires are asked for one by
@@ -7,18 +7,16 @@ one in the order of their names; one that is granted is kept while the transfer 
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from typing import Any
 
 import simpy
 
-from ..base.numbers import Number
 from .cluster import Cluster
-from .recorder import Recorder
+from .numbering import Message
+from .recorder import TransferLog
 from .resources import MessageQueue
-from .tasks import Channel, Message, Tasks
-
-Process = Generator[simpy.Event, Any, None]
+from .tasks import Channel
 
 
 class Wires:
@@ -28,18 +26,14 @@ class Wires:
         self,
         env: simpy.Environment,
         cluster: Cluster,
-        plan: Tasks,
         *,
-        record: Recorder,
+        log: TransferLog,
         queues: Sequence[MessageQueue] = (),
     ) -> None:
-        self.env, self.record = env, record
-        self.channels, self.n_messages = plan.channels, plan.n_messages
-        self.queues, self.late = queues, cluster.receives == "just-in-time"
+        self.env, self.log, self.queues = env, log, queues
+        self.just_in_time = cluster.receives == "just-in-time"
         self.blocking = cluster.transfers == "blocking"
         self.wires = {name: simpy.Resource(env) for name in cluster.links}
-        self.arrived: dict[Message, Number] = {}
-        """When each message was on the device that reads it, in ticks."""
         self._arrivals: dict[Message, simpy.Event] = {}
         # Of sender and receiver, one leaves an event and the other takes it away; where senders
         # block there is a third who asks.
@@ -47,39 +41,43 @@ class Wires:
         self._posted: dict[Message, simpy.Event] = {}
 
     def arrival(self, message: Message) -> simpy.Event:
-        """Fires when the message is on the device that reads it."""
+        """Fires when the message is on the device that reads it; its value is that time."""
         event = self._found(message, None)
         if event is None:
             event = self._arrivals[message] = self.env.event()
         return event
 
-    def post_late(self, messages: Sequence[Message], base: int) -> None:
-        """The device has nothing left to do but what reads these messages, numbered from `base`."""
+    def post_receives(self, messages: Iterable[Message]) -> None:
+        """The device has nothing left to do but what reads these messages."""
         for message in messages:
-            self._receiver(base + message).succeed()
+            self._receive_posted(message).succeed()
 
-    def send(self, message: Message, through: int, writer: int) -> None:
-        """Start moving what pass number `writer` has just written, through that channel."""
-        channel = self.channels[through]
-        if channel.route or self.late or self.queues:
+    def send(self, message: Message, channel: Channel, writer: int) -> None:
+        """Start moving what pass number `writer` has just written."""
+        if channel.route or self.just_in_time or self.queues:
             self.env.process(self._transfer(message, channel, writer))
             return
-        now, trip = self.env.now, self.env.timeout(channel.latency)
+        # An ideal wire: the transfer is a single timeout, and nobody needs to watch it.
+        now = self.env.now
+        end = now + channel.latency
+        trip = self.env.timeout(channel.latency, value=end)
         waiting = self._found(message, None)
         if waiting is None:
             self._arrivals[message] = trip
         else:
             trip.callbacks.append(waiting.trigger)
-        self.arrived[message] = end = now + channel.latency
-        self.record.transfers.append((message, writer, now, now, end))
+        self.log.add(message, writer, ready=now, start=now, end=end)
 
-    def _transfer(self, message: Message, channel: Channel, writer: int) -> Process:
+    def _transfer(
+        self, message: Message, channel: Channel, writer: int
+    ) -> Generator[simpy.Event, Any, None]:
         env, ready = self.env, self.env.now
-        queues = [self.queues[device] for device in channel.pair] if self.queues else []
+        ends = (channel.source, channel.destination)
+        queues = [self.queues[device] for device in ends] if self.queues else []
         for queue in queues:
             yield queue.turn(message)
-        if self.late:
-            yield self._receiver(message)
+        if self.just_in_time:
+            yield self._receive_posted(message)
         granted = []
         for name in sorted(set(channel.route)):  # the same order for all: no two wait in a circle
             granted.append((self.wires[name], self.wires[name].request()))
@@ -89,13 +87,12 @@ class Wires:
         for wire, request in granted:
             wire.release(request)
         yield env.timeout(channel.latency)
-        self.arrived[message] = end = env.now
-        self.record.transfers.append((message, writer, ready, start, end))
-        self.arrival(message).succeed()
+        self.log.add(message, writer, ready=ready, start=start, end=env.now)
+        self.arrival(message).succeed(env.now)
         for queue in queues:
             queue.served()
 
-    def _receiver(self, message: Message) -> simpy.Event:
+    def _receive_posted(self, message: Message) -> simpy.Event:
         """Fires when the receiver is ready; made by whichever side comes first."""
         event = self._posted.get(message)
         if event is None:

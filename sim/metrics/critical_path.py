@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..base.numbers import Number
-from ..engine.trace import Trace, device_steps, in_time
+from ..engine.trace import Trace, checked_trace, in_time
 from ..schedule.ir import Op
 from ..schedule.text import parse_op
 
@@ -31,19 +31,19 @@ def critical_path(trace: Trace) -> list[Leg]:
     Walked backwards from the pass that ends last: a step that starts when the step before it on its
     device ends was held up by that step, otherwise by the input that came last.
     """
-    lines = device_steps(trace)
+    from ..engine.frames import lines as lines_of
+
+    ops = checked_trace(trace).ops.reset_index(drop=True)
+    lines = lines_of(ops, trace.per_unit)
     if not lines:
         return []
-    ops = trace.ops.reset_index(drop=True)
     names = ("kind", "stage", "microbatch", "slice")
     passes = list(zip(*(ops[name].tolist() for name in names), strict=True))
     numbers = ops["step"].tolist()
     steps_at = {
         (Op(*passes[member]), iteration): (device, index)
         for device, line in lines.items()
-        for index, (row, iteration) in enumerate(
-            zip(line.row.tolist(), line.iteration.tolist(), strict=True)
-        )
+        for index, (row, iteration) in enumerate(zip(line.row, line.iteration, strict=True))
         for member in _members(numbers, row)
     }
     begin = min(line.start[0] for line in lines.values())
@@ -57,16 +57,15 @@ def critical_path(trace: Trace) -> list[Leg]:
 
     while True:
         line = lines[device]
-        start, row = line.start[index], int(line.row[index])
+        start, row = line.start[index], line.row[index]
         add("pass", Op(*passes[row]), start, line.end[index])
         before = line.end[index - 1] if index else begin
         if index and before == start:
             index -= 1
             continue
-        arrived = bool(line.knows[index]) and line.arrived[index] == start
         source = str(ops["source"].iat[row])
-        if arrived and source:
-            op, iteration = parse_op(source), int(line.iteration[index])
+        if line.arrived[index] == start and source:
+            op, iteration = parse_op(source), line.iteration[index]
             add("transfer", op, line.written[index], start)
             device, index = steps_at[op, iteration]
             continue

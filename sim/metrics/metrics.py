@@ -8,12 +8,14 @@ when devices go on without waiting for each other. Every function that needs one
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import pairwise
+from operator import sub
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
-import numpy as np
-
 from ..base.numbers import Number, checked_type
-from ..engine.trace import Trace, checked_trace, device_steps, in_time
+from ..engine.device_steps import Inputs, Steps, device_inputs, device_steps
+from ..engine.trace import Trace, checked_trace, in_time, record_of
 from ..schedule.clock import Clock
 from ..schedule.ir import Schedule, steps
 
@@ -45,9 +47,7 @@ def clock_time(trace: Trace, clock: Clock = "makespan") -> Number:
 
 def busy(trace: Trace) -> tuple[Number, ...]:
     """Time each device spends in passes, shape `(n_devices,)`."""
-    rows = device_steps(trace)
-    work = [(rows[d].end - rows[d].start).sum() if d in rows else 0 for d in _devices(trace)]
-    return tuple(in_time(trace, ticks) for ticks in work)
+    return _busy(trace, device_steps(trace))
 
 
 def bubble(trace: Trace, clock: Clock = "makespan") -> float:
@@ -84,8 +84,14 @@ def peak_activations(schedule: Schedule) -> tuple[Number, ...]:
 
 def peak_bytes(trace: Trace) -> tuple[Number, ...]:
     """The most bytes alive at once on each device, static ones included, shape `(n_devices,)`."""
-    peaks = checked_trace(trace).memory.groupby("device")["live"].max()
-    return tuple(peaks[d].item() if d in peaks.index else 0 for d in _devices(trace))
+    record = record_of(checked_trace(trace), "memory")
+    if record is None:
+        found = trace.memory.groupby("device")["live"].max()
+        return tuple(found[d].item() if d in found.index else 0 for d in _devices(trace))
+    peaks = [max(log.live) for log in record.memory]
+    if {type(live) for log in record.memory for live in log.live} <= {int}:
+        return tuple(peaks)
+    return tuple(map(float, peaks))  # one type for all, as in the frame
 
 
 def iteration_times(trace: Trace) -> tuple[Number, ...]:
@@ -96,11 +102,10 @@ def iteration_times(trace: Trace) -> tuple[Number, ...]:
     the later ones settle at the steady state.
     """
     rows = device_steps(trace).values()
-    ends = [
-        max(steps.end[steps.iteration == i][-1] for steps in rows) for i in range(trace.iterations)
-    ]
+    last = [dict(zip(steps.iteration, steps.end, strict=True)) for steps in rows]
+    ends = [max(end[iteration] for end in last) for iteration in range(trace.iterations)]
     first = min(steps.start[0] for steps in rows)
-    return tuple(in_time(trace, step) for step in np.diff(ends, prepend=first))
+    return tuple(in_time(trace, end - before) for before, end in pairwise([first, *ends]))
 
 
 class Idle(NamedTuple):
@@ -113,6 +118,9 @@ class Idle(NamedTuple):
     cool_down: Number
 
 
+IDLE_COLUMNS = ("device", "busy", *Idle._fields, "idle")
+
+
 def idle_account(trace: Trace) -> pd.DataFrame:
     """One row per device: `device`, `busy`, the five columns of `Idle`, and `idle`, their sum.
 
@@ -123,34 +131,63 @@ def idle_account(trace: Trace) -> pd.DataFrame:
     """
     import pandas as pd
 
-    rows = device_steps(trace)
+    return pd.DataFrame(idle_rows(trace), columns=list(IDLE_COLUMNS))
+
+
+def idle_rows(trace: Trace) -> list[tuple[Number, ...]]:
+    """The rows of `idle_account`."""
+    rows, inputs = device_steps(trace), device_inputs(trace)
     begin = min((steps.start[0] for steps in rows.values()), default=0)
     finish = max((steps.end[-1] for steps in rows.values()), default=0)
     account: list[tuple[Number, ...]] = []
-    for device, work in enumerate(busy(trace)):
+    for device, work in enumerate(_busy(trace, rows)):
         if device not in rows:
-            all_of_it = in_time(trace, finish - begin)
-            account.append((device, work, *Idle(all_of_it, 0, 0, 0, 0), all_of_it))
-            continue
-        line = rows[device]
-        gap = line.start[1:] - line.end[:-1]
-        new = line.iteration[1:] != line.iteration[:-1]
-        waited = np.clip(line.written[1:], line.end[:-1], line.start[1:]) - line.end[:-1]
-        if trace.origin == "simulated":  # no input is missing but those that are known to cross
-            waited = np.where(line.knows[1:], waited, 0)
+            ticks = Idle(finish - begin, 0, 0, 0, 0)
         else:
-            waited = np.where(line.knows[1:], waited, gap)
-        for_input = np.where(new, 0, waited)
-        ticks = Idle(
-            warm_up=line.start[0] - begin,
-            waiting_for_input=for_input.sum(),
-            waiting_for_link=(np.where(new, 0, gap) - for_input).sum(),
-            between_iterations=np.where(new, gap, 0).sum(),
-            cool_down=finish - line.end[-1],
-        )
+            between, for_input, for_link = _gaps(trace, rows[device], inputs[device])
+            ticks = Idle(
+                warm_up=rows[device].start[0] - begin,
+                waiting_for_input=for_input,
+                waiting_for_link=for_link,
+                between_iterations=between,
+                cool_down=finish - rows[device].end[-1],
+            )
         parts = (in_time(trace, part) for part in ticks)
         account.append((device, work, *parts, in_time(trace, sum(ticks))))
-    return pd.DataFrame(account, columns=["device", "busy", *Idle._fields, "idle"])
+    return account
+
+
+def _gaps(trace: Trace, steps: Steps, inputs: Inputs) -> tuple[Number, Number, Number]:
+    """Idle ticks between the steps of a device: between iterations, for an input, for a link."""
+    between: list[Number] = []
+    for_input: list[Number] = []
+    for_link: list[Number] = []
+    for i in range(1, len(steps.start)):
+        end, start, written = steps.end[i - 1], steps.start[i], inputs.written[i]
+        gap = start - end
+        if written is not None:
+            waited = min(max(written, end), start) - end
+        else:  # in a simulation no input is missing but those that are known to cross
+            waited = 0 if trace.origin == "simulated" else gap
+        new = steps.iteration[i] != steps.iteration[i - 1]
+        between.append(gap if new else 0)
+        for_input.append(0 if new else waited)
+        for_link.append(0 if new else gap - waited)
+    return _sum(trace, between), _sum(trace, for_input), _sum(trace, for_link)
+
+
+def _busy(trace: Trace, rows: Mapping[int, Steps]) -> tuple[Number, ...]:
+    spans = {d: map(sub, steps.end, steps.start) for d, steps in rows.items()}
+    return tuple(in_time(trace, _sum(trace, [*spans.get(d, ())])) for d in _devices(trace))
+
+
+def _sum(trace: Trace, ticks: list[Number]) -> Number:
+    """Whole ticks add up exactly; of others, numpy keeps the roundings small: it adds in pairs."""
+    if trace.per_unit or not ticks:
+        return sum(ticks)
+    import numpy as np
+
+    return float(np.sum(np.array(ticks, dtype=float)))
 
 
 def _devices(trace: Trace) -> range:

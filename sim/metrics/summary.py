@@ -11,9 +11,10 @@ from ..engine.costs import Costs, slower
 from ..engine.trace import Trace
 from ..schedule.clock import Clock
 from .metrics import (
+    IDLE_COLUMNS,
     bubble,
     clock_time,
-    idle_account,
+    idle_rows,
     iteration_times,
     longest_stage,
     makespan,
@@ -58,7 +59,7 @@ def outcome(
         "clock": clock,
         "lower_bound": bound,
         "gap": float(time) / float(bound) - 1 if bound else None,
-        "idle": idle_account(trace).to_dict("records"),
+        "idle": [dict(zip(IDLE_COLUMNS, row, strict=True)) for row in idle_rows(trace)],
     }
     if trace.iterations > 1:
         found["iteration_times"] = list(iteration_times(trace))

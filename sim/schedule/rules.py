@@ -110,17 +110,13 @@ def each_pass_once(schedule: Schedule) -> Violation | None:
 def weight_after_its_backward(schedule: Schedule) -> Violation | None:
     """On its device, every W comes after the B of the same stage, microbatch and slice."""
     for device, order in enumerate(schedule.orders):
-        rows = marks(schedule, device=device)
+        pending = set()
         for position, op in enumerate(order):
-            kind, stage, microbatch, part = op
-            if kind == "B":
-                for row in rows(kind, stage, part)[1]:
-                    row[microbatch] = 1
-            elif kind == "W":
-                (pending,), _ = rows(kind, stage, part)
-                if not pending[microbatch]:
-                    rule = f"{op} comes before {op._replace(kind='B')}; a W uses what its B left"
-                    return Violation(rule, device, position, op)
+            if op.kind == "B":
+                pending.add(op[1:])
+            elif op.kind == "W" and op[1:] not in pending:
+                rule = f"{op} comes before {op._replace(kind='B')}; a W uses what its B left"
+                return Violation(rule, device, position, op)
     return None
 
 

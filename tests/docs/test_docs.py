@@ -144,7 +144,7 @@ def test_every_family_has_its_row_and_its_picture() -> None:
 
 
 def test_import_sim_is_light() -> None:
-    heavy = [*EXTRAS, "plotly", "pandas", "typer", "rich", "jinja2"]
+    heavy = [*EXTRAS, "plotly", "numpy", "pandas", "typer", "rich", "jinja2"]
     code = f"import sys, sim; print([name for name in {heavy!r} if name in sys.modules])"
     run = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT

@@ -1,0 +1,93 @@
+"""The model: one SimPy process per device, which takes the steps of the schedule in order.
+
+A step waits until everything it reads is on the device, takes memory, runs, gives memory back and
+hands what it wrote to the wires:
+
+    device a   | F3 |.....            F3 ends: its activation is written
+    wire a->b       |~~~~|            waits for the wire, holds it for bytes / bandwidth
+    latency              |--|         send + link latency; then it has arrived
+    device b                | F3 |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import simpy
+
+from .numbering import NONE, Message, Numbering
+from .recorder import StepLog
+from .resources import IterationBarrier, Memory, SharedSpeed
+from .tasks import Task
+from .wires import Wires
+
+Process = Generator[simpy.Event, Any, None]
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One device of a cluster: its tasks, its memory, and the speed and wires that all share."""
+
+    env: simpy.Environment
+    tasks: Sequence[Task]
+    numbering: Numbering
+    memory: Memory
+    speed: SharedSpeed
+    wires: Wires
+    log: StepLog
+
+    def run(
+        self, iterations: int, barrier: IterationBarrier | None, optimizer: int | float
+    ) -> Process:
+        """Everything the device does: all tasks of all iterations.
+
+        barrier: where all devices meet between two iterations; None if each goes on alone.
+        optimizer: ticks between two iterations.
+        """
+        self.memory.take_static()
+        for iteration in range(iterations):
+            if iteration:
+                if barrier:
+                    yield barrier.arrive(iteration)
+                yield self.env.timeout(optimizer)
+            for task in self.tasks:
+                yield from self.step(task, iteration)
+
+    def step(self, task: Task, iteration: int) -> Process:
+        """Run one task, from waiting for its inputs to sending its outputs."""
+        work, numbering = task.work, self.numbering
+        first_pass = task.first_pass + numbering.pass_shift(iteration)
+        shift = numbering.message_shift(iteration, task.microbatch)
+        last = yield from self.receive(work.inputs, shift)
+        start = self.env.now
+        self.memory.change(work.takes, first_pass)
+        if duration := task.durations[iteration]:
+            yield self.speed.run(duration)
+        self.memory.change(work.frees, first_pass)
+        self.log.add(start, self.env.now, last)
+        for output in work.outputs:
+            self.wires.send(output.message + shift, output.channel, first_pass + output.place)
+        if self.wires.blocking:
+            yield from self.await_delivery([output.message + shift for output in work.outputs])
+
+    def receive(
+        self, inputs: Sequence[Message], shift: int
+    ) -> Generator[simpy.Event, Any, Message]:
+        """Wait until all inputs are here; the message that came last, or NONE."""
+        if self.wires.just_in_time:
+            self.wires.post_receives(message + shift for message in inputs)
+        last, latest = NONE, -1  # before all times
+        for message in inputs:
+            arrived = yield self.wires.arrival(message + shift)
+            if arrived > latest:
+                last, latest = message + shift, arrived
+        return last
+
+    def await_delivery(self, messages: Iterable[Message]) -> Process:
+        """Wait until all messages are where they are read: sends block."""
+        for message in messages:
+            self.log.sending = message
+            yield self.wires.arrival(message)
+        self.log.sending = None

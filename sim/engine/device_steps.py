@@ -1,0 +1,75 @@
+"""The steps of every device in time order, and what they waited for, read off a trace.
+
+Of a play nobody has read the frames of, they come from its record, which needs neither pandas nor
+numpy. Times are in ticks; in units of time, as floating point, where a trace has no common tick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ..base.numbers import Number
+from .trace import Trace, checked_trace, record_of
+
+
+class Steps(NamedTuple):
+    """The steps of one device in time order, shape `(n_steps,)`; fused passes count once."""
+
+    iteration: Sequence[int]
+    start: Sequence[Number]
+    end: Sequence[Number]
+
+
+class Inputs(NamedTuple):
+    """Of the input that came last to each step of a device: when its writer had ended, and when it
+    had arrived, shape `(n_steps,)`; None where nothing came from elsewhere, or nobody knows."""
+
+    written: Sequence[Number | None]
+    arrived: Sequence[Number | None]
+
+
+def device_steps(trace: Trace) -> dict[int, Steps]:
+    """The steps of every device that ran any."""
+    record = record_of(checked_trace(trace), "ops")
+    if record is None:
+        from .frames import lines
+
+        found = lines(trace.ops, trace.per_unit)
+        return {d: Steps(line.iteration, line.start, line.end) for d, line in found.items()}
+    n = trace.iterations
+    return {
+        log.device: Steps(
+            [iteration for iteration in range(n) for _ in range(len(log.start) // n)],
+            _counted(log.start, trace.per_unit),
+            _counted(log.end, trace.per_unit),
+        )
+        for log in record.steps
+    }
+
+
+def device_inputs(trace: Trace) -> dict[int, Inputs]:
+    """The inputs of the same steps."""
+    record = record_of(checked_trace(trace), "ops")
+    if record is None:
+        from .frames import lines
+
+        found = lines(trace.ops, trace.per_unit)
+        return {d: Inputs(line.written, line.arrived) for d, line in found.items()}
+    sent = record.transfers
+    ready, end = (_counted(column, trace.per_unit) for column in (sent.ready, sent.end))
+    written = dict(zip(sent.message, ready, strict=True))
+    arrived = dict(zip(sent.message, end, strict=True))
+    return {
+        log.device: Inputs([*map(written.get, log.last)], [*map(arrived.get, log.last)])
+        for log in record.steps
+    }
+
+
+def _counted(column: Sequence[Number], per_unit: int) -> Sequence[Number]:
+    """Times of a record as `Trace.per_unit` has them: whole ticks, or floating point."""
+    if not per_unit:
+        return [*map(float, column)]
+    if {*map(type, column)} <= {int}:
+        return column
+    return [round(time / per_unit * per_unit) for time in column]
