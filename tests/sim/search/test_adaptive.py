@@ -6,12 +6,12 @@ from fractions import Fraction
 from typing import Literal
 
 import pytest
+from counted import adaptive
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim import Costs, validate
 from sim.search import evaluate
-from sim.search.orders.adaptive import adaptive
 from sim.search.periodic.unit_blocks import blocks
 
 

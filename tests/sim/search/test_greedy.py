@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from counted import greedy
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sim import Costs, Op, Schedule, simulate
-from sim.search.orders.list_scheduling import greedy
 from sim.search.orders.problem import problem
 from sim.search.orders.warm_up import warm_ups
 from validation.published_searches import TOLERANCE, Instance, instances

@@ -8,13 +8,13 @@ from fractions import Fraction
 from itertools import pairwise
 
 import pytest
+from counted import smallest_interval, solved
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim import Costs, validate
 from sim.base.numbers import exact
-from sim.search import ComputedBlock, evaluate, smallest_interval
-from sim.search.periodic.decide_any import solved
+from sim.search import ComputedBlock, evaluate
 from sim.search.periodic.decide_straight import straight_layout
 from sim.search.periodic.decide_v import nested_layout
 from sim.search.periodic.layout import checked_layout

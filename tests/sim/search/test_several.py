@@ -6,12 +6,13 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
+from counted import smallest_interval
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ortools.sat.python import cp_model
 
 from sim import Costs
-from sim.search import ComputedBlock, smallest_interval
+from sim.search import ComputedBlock
 from sim.search.cp_sat import solve
 from sim.search.effort import Effort
 from sim.search.periodic.climb import polished

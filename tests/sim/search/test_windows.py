@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
+from counted import greedy, window
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,9 +15,8 @@ from sim.search import evaluate, lower_bound
 from sim.search.effort import Effort
 from sim.search.orders.improve import Pool, annealed, improve
 from sim.search.orders.lengthen import longer, with_middle, without_middle
-from sim.search.orders.list_scheduling import greedy, value
+from sim.search.orders.list_scheduling import value
 from sim.search.orders.problem import Letters, Problem, problem
-from sim.search.orders.windows import window
 from sim.search.placement import Placement, stages_on
 from sim.search.starts import within
 
@@ -97,10 +95,7 @@ def test_a_window_over_everything_proves_the_optimum(m: int, limit: int, optimum
 def test_a_repeatable_window_gives_the_same_answer_twice() -> None:
     given_problem = problem(stages_on(4, "v"), 6, uniform("v", 4, 6, 8, 4, 1), memory_limit=2)
     start = greedy(given_problem, seconds=0.1)[-1].letters
-    found = [
-        window(given_problem, start, seconds=0.5, effort=Effort(counted=True), seed=3)
-        for _ in range(2)
-    ]
+    found = [window(given_problem, start, seconds=0.5, seed=3) for _ in range(2)]
     assert np.array_equal(found[0].letters, found[1].letters)
 
 
@@ -113,9 +108,9 @@ def test_bytes_that_rise_and_fall_at_b_are_kept_within_the_limit() -> None:
         )  # fmt: skip
         given_problem = problem(place, 6, costs, memory_bytes=64)
         start = greedy(given_problem, seconds=0.2)[0]
-        pool = Pool(given_problem)
+        pool = Pool(given_problem, effort=Effort(counted=True))
         pool.add(start.letters, "greedy")
-        improve(pool, until=time.monotonic() + 1.5, workers=1, seed=0, tell=lambda pool: None)
+        improve(pool, until=1.5, workers=1, seed=0, tell=lambda pool: None)
         schedule = checked(given_problem, pool.best.letters)
         assert max(evaluate(schedule, costs).peak_bytes) <= 64
         assert lower_bound(schedule, costs, memory_bytes=64) <= given_problem.in_units(
