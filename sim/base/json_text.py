@@ -1,4 +1,4 @@
-"""JSON that people wrote: one sentence for whatever could be meant in two ways, or not be held."""
+"""JSON that people wrote: one sentence for what is ambiguous or too large to be a number."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ MOST_DIGITS = 4000
 def parsed(text: str) -> Any:
     """What the JSON in `text` says; ValueError with one sentence if it is none.
 
-    Unlike `json.loads` it refuses a key that comes twice in one object, of which the first would be
-    lost without a word.
+    Unlike `json.loads` it refuses a key that comes twice in one object, whose first value would be
+    lost silently.
 
     >>> parsed('{"p": 4, "p": 8}')
     Traceback (most recent call last):

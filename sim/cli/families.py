@@ -34,6 +34,6 @@ def families(as_json: Json = False) -> None:
     if as_json:
         print(json.dumps(rows))
         return
-    from ..show.table import listed, show
+    from ..show.table import families_table, print_table
 
-    show(listed(rows))
+    print_table(families_table(rows))

@@ -1,4 +1,4 @@
-"""The commands `export` and `check`: schedules and traces to files, and files looked at closely."""
+"""The commands `export` and `check`: write schedules and traces to files, and check a file."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def option_error(error: Any, command: Callable[..., object] | None, given: Seque
     rule = _rule(command, str(param.name)) if param is not None else ""
     wrong = text.startswith("Invalid value")
     if wrong and param is not None:
-        flag, value = _typed(list(param.opts), given)
+        flag, value = _as_typed(list(param.opts), given)
         if rule and flag:
             return f"{flag} is {_short(value)}: it must be {rule}"
         return text.removeprefix("Invalid value for ").rstrip(".")
@@ -49,7 +49,7 @@ def _rule(command: Callable[..., object] | None, name: str) -> str:
     return rule
 
 
-def _typed(flags: Sequence[str], given: Sequence[str]) -> tuple[str, str]:
+def _as_typed(flags: Sequence[str], given: Sequence[str]) -> tuple[str, str]:
     """The flag as it was typed last, and what was typed after it; ("", "") if it was not."""
     for position in range(len(given) - 1, -1, -1):
         for flag in flags:

@@ -40,7 +40,7 @@ ELSEWHERE = {
     "interleaved1f1b": "interleaved", "zbvzerobubble": "zb-v", "dualpipe": "dualpipe-v",
     "dapple": "1f1b", "pipedreamflush": "1f1b",
 }  # fmt: skip
-"""What torch and the papers call a family, as far as its name looks like none of ours."""
+"""What torch and the papers call a family whose name resembles none of ours."""
 
 SEARCHED = {"zb1p": "the number of devices", "zb2p": "twice the number of devices"}
 """Zero-bubble schedules that have no rule: their authors search them within this memory limit, in
@@ -82,7 +82,7 @@ def schedule_in(path: str) -> Schedule:
 
     Every error begins with the path: of several files, people must know which one.
     """
-    text = read_text(path)
+    text = text_of_file(path)
     if text.lstrip().startswith(("{", "[")) or Path(path).suffix.lower() == ".json":
         try:
             schedule = from_json(text)
@@ -93,7 +93,7 @@ def schedule_in(path: str) -> Schedule:
     return replace(from_torch_csv(text, name=path), name=Path(path).stem)
 
 
-def read_text(path: str) -> str:
+def text_of_file(path: str) -> str:
     """The text of a file; ValueError if it cannot be read."""
     if not path:
         raise ValueError("cannot read a file without a name")
@@ -149,7 +149,7 @@ def costs_of(options: PipelineOptions, schedule: Schedule) -> Costs:
         raise ValueError(
             f"{flag_of(next(iter(given)))} and --profile both give costs: leave one of them out"
         )
-    text = read_text(options.profile)
+    text = text_of_file(options.profile)
     try:
         return costs_from_json(text)
     except (ValueError, TypeError) as error:

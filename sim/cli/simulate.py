@@ -72,9 +72,9 @@ def simulate(
     if as_json:
         _print_json(found)
     else:
-        from ..show.table import show, simulated
+        from ..show.table import print_table, schedule_table
 
-        show(simulated(found, unit=options.unit or ""))
+        print_table(schedule_table(found, unit=options.unit or ""))
 
 
 @with_pipeline_options
@@ -99,9 +99,9 @@ def compare(
     if as_json:
         _print_json([found for found, _ in rows])
     else:
-        from ..show.table import compared, show
+        from ..show.table import comparison_table, print_table
 
-        show(compared([found for found, _ in rows], unit=options.unit or ""))
+        print_table(comparison_table([found for found, _ in rows], unit=options.unit or ""))
     if not good:
         raise ValueError(f"none of {len(rows)} schedules could be played: {rows[0][0]['error']}")
 

@@ -15,7 +15,7 @@ from .palette import KIND_NAMES
 if TYPE_CHECKING:
     import pandas as pd
 
-LABEL_SIZE, LETTER = 10, 6
+LABEL_SIZE, DIGIT_WIDTH = 10, 6
 """Height of a label, and width of one of its digits, in pixels."""
 
 
@@ -61,7 +61,7 @@ def bars(trace: Trace, window: tuple[Number, Number] | None = None) -> pd.DataFr
     )
 
 
-def fitted(rows: pd.DataFrame, pixels: float) -> Any:
+def fitting_labels(rows: pd.DataFrame, pixels: float) -> Any:
     """What to write on each bar at `pixels` per unit of time; shape `(n,)`.
 
     The label; where a slice is too narrow for it, its microbatch alone; "" where neither fits.
@@ -69,7 +69,7 @@ def fitted(rows: pd.DataFrame, pixels: float) -> Any:
     wide = rows["length"].to_numpy() * pixels if np.isfinite(pixels) else np.inf
     label, short = (rows[name].to_numpy() for name in ("label", "short"))
     fits, short_fits = (
-        rows[name].astype(str).str.len().to_numpy() * LETTER + 1 <= wide
+        rows[name].astype(str).str.len().to_numpy() * DIGIT_WIDTH + 1 <= wide
         for name in ("label", "short")
     )
     return np.where(fits, label, np.where(short_fits, short, ""))

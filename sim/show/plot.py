@@ -18,7 +18,7 @@ from plotly.offline import get_plotlyjs
 from ..base.numbers import Number, checked_type, checked_whole
 from ..engine.trace import Trace, checked_trace
 from ..schedule.ir import KINDS
-from .bars import LABEL_SIZE, bars, fitted
+from .bars import LABEL_SIZE, bars, fitting_labels
 from .palette import IDLE_TONES, KIND_NAMES, device_tones, shade
 from .style import (
     ALARM,
@@ -60,7 +60,7 @@ def gantt(
     rows, schedule = bars(trace, window), trace.schedule
     low, high = window or (0, (trace.ops["end"].max() if len(trace.ops) else 0) or 1)
     per_unit = (width - 110) / max(float(high) - float(low), 1e-300) if width else math.inf
-    rows = rows.assign(text=fitted(rows, per_unit))
+    rows = rows.assign(text=fitting_labels(rows, per_unit))
     n_chunks = max((len(stages) for stages in schedule.stages_of), default=1)
     edge = 0.5 if len(rows) < 200 * schedule.n_devices else 0
     figure = go.Figure(layout=layout(title, height=rows_height(schedule.n_devices)))

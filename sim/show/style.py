@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
-GREY, LINE, ALARM, ACCENT = "#66707c", "rgba(128,138,150,0.28)", "#cf4a3c", "#b5367c"
+GREY, GRID, ALARM, ACCENT = "#66707c", "rgba(128,138,150,0.28)", "#cf4a3c", "#b5367c"
 CLOCK_NAMES = {"makespan": "makespan", "longest_stage": "longest stage"}
 USUAL_WIDTH = 1000
 """Pixels for which legends are laid out where nobody says more."""
@@ -18,7 +18,7 @@ USUAL_WIDTH = 1000
 def layout(title: str, *, height: int) -> dict[str, Any]:
     """What every figure starts from: no background of its own, the legend above the plot."""
     axis = {
-        "gridcolor": LINE, "linecolor": LINE, "zerolinecolor": LINE, "automargin": True,
+        "gridcolor": GRID, "linecolor": GRID, "zerolinecolor": GRID, "automargin": True,
         "exponentformat": "none", "separatethousands": True,
         "title": {"font": {"size": 12}, "standoff": 8},
     }  # fmt: skip

@@ -17,7 +17,7 @@ Curve = tuple[Sequence[Any], Sequence[Any]]
 APART = ("#dd7711", "#1450ff", "#009977", "#bb66ee", "#885522", "#6b5a8c")
 """Colours of a few curves, which everybody can tell apart on light and on dark paper; of more,
 neighbours look alike."""
-BOTTOM, RIGHT, LINE = 44, 26, 18
+BOTTOM, RIGHT, LINE_HEIGHT = 44, 26, 18
 
 
 def chart_svg(
@@ -53,7 +53,7 @@ def chart_svg(
     y_ticks = _ticks(min([*ys, 0.0] if curves else ys), max(ys), 6)
     left = 34 + 7 * max(len(_text(tick)) for tick in y_ticks)
     rows = _legend_rows(list(curves), width - left - RIGHT)
-    top = 10 + (22 if title else 0) + LINE * len(rows)
+    top = 10 + (22 if title else 0) + LINE_HEIGHT * len(rows)
     wide, high = width - left - RIGHT, height - top - BOTTOM
 
     def at(a: Any, b: Any) -> tuple[float, float]:
@@ -65,7 +65,7 @@ def chart_svg(
     parts = [f"<text x='{left}' y='20' class='t'>{escape(title)}</text>"] if title else []
     few = len(curves) <= len(APART)
     tones = dict(zip(curves, APART if few else device_tones(len(curves)), strict=False))
-    parts += _legend(rows, tones, left, top - LINE * len(rows) + 6)
+    parts += _legend(rows, tones, left, top - LINE_HEIGHT * len(rows) + 6)
     for tick in x_ticks:
         a, _ = at(tick, y_ticks[0])
         parts.append(
@@ -138,9 +138,10 @@ def _legend(
     rows: Sequence[Sequence[tuple[str, float]]], tones: Mapping[str, str], left: int, top: int
 ) -> list[str]:
     return [
-        f"<path d='M{left + a:.0f} {top + LINE * n}h14' class='c' fill='none' "
+        f"<path d='M{left + a:.0f} {top + LINE_HEIGHT * n}h14' class='c' fill='none' "
         f"stroke='{tones[name]}'/>"
-        f"<text x='{left + a + 19:.0f}' y='{top + LINE * n + 4}' class='l'>{escape(name)}</text>"
+        f"<text x='{left + a + 19:.0f}' y='{top + LINE_HEIGHT * n + 4}' class='l'>"
+        f"{escape(name)}</text>"
         for n, row in enumerate(rows)
         for name, a in row
     ]

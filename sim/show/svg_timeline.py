@@ -7,10 +7,10 @@ from html import escape
 
 from ..base.numbers import checked_type
 from ..engine.trace import Trace, checked_trace
-from .bars import bars, fitted
+from .bars import bars, fitting_labels
 from .palette import DARK_PAPER, GREY, KIND_NAMES, PALE_GREY, PAPER, shade
 
-LEFT, TOP, ROW, GAP, LETTER = 20, 8, 20, 3, 11
+LEFT, TOP, ROW, GAP, LABEL_SIZE = 20, 8, 20, 3, 11
 FONT = "font-family='system-ui,-apple-system,Segoe UI,Roboto,Helvetica,Arial,sans-serif'"
 
 
@@ -18,7 +18,7 @@ def gantt_svg(traces: Mapping[str, Trace], *, width: int = 960) -> str:
     """Time lines below each other on one axis of time, with the title of each as its key.
 
     A row per device, a bar per pass, labelled with its microbatch where the label fits; colours as
-    in `gantt`. The picture has paper of its own, dark for those who read dark pages.
+    in `gantt`. The picture has its own background, dark for readers who prefer dark pages.
     """
     if not checked_type(traces, Mapping, "write {title: trace}"):  # type: ignore[type-abstract]
         raise ValueError("no trace to draw")
@@ -42,13 +42,14 @@ def gantt_svg(traces: Mapping[str, Trace], *, width: int = 960) -> str:
 def svg(content: str, width: int, height: int) -> str:
     """A picture of words (class t: title, l: label, b: on a bar) and shapes.
 
-    A browser tells pictures which pages its reader likes, not on which one they stand: so the paper
-    is drawn too. Light colours are attributes, which stay where a page takes styles away.
+    A browser tells a picture whether its reader prefers dark pages, not which page it is on: so the
+    background is part of the picture. Light colours are attributes, which remain where a page
+    removes styles.
     """
     return (
         f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width} {height}' width='{width}' "
         f"height='{height}' {FONT} font-size='11' fill='{GREY}' role='img'><style>"
-        f".t{{font-size:13px;font-weight:600}}.b{{font-size:{LETTER}px;text-anchor:middle}}"
+        f".t{{font-size:13px;font-weight:600}}.b{{font-size:{LABEL_SIZE}px;text-anchor:middle}}"
         ".c{fill:none;stroke-width:1.8}.g{stroke:#8a949e;stroke-opacity:.25}"
         f"@media(prefers-color-scheme:dark){{.p{{fill:{DARK_PAPER}}}.t,.l{{fill:{PALE_GREY}}}}}"
         f"</style><rect width='{width}' height='{height}' rx='6' fill='{PAPER}' class='p'/>"
@@ -59,7 +60,7 @@ def svg(content: str, width: int, height: int) -> str:
 def _panel(trace: Trace, top: float, scale: float) -> str:
     """One time line: a pale ground for the idle time, and the bars on it."""
     rows = bars(trace)
-    rows = rows.assign(text=fitted(rows, scale))
+    rows = rows.assign(text=fitting_labels(rows, scale))
     n_chunks = max((len(stages) for stages in trace.schedule.stages_of), default=1)
     end = float(trace.ops["end"].max()) * scale if len(trace.ops) else 0
     found = []
@@ -79,7 +80,7 @@ def _panel(trace: Trace, top: float, scale: float) -> str:
             f"<rect x='{x:.2f}' y='{y:.1f}' width='{max(wide - 0.4, 0.1):.2f}' "
             f"height='{high:.1f}' fill='{fill}'/>"
         )
-        if bar.text and high >= LETTER:
+        if bar.text and high >= LABEL_SIZE:
             found.append(
                 f"<text x='{x + wide / 2:.2f}' y='{y + high / 2 + 4:.1f}' class='b' "
                 f"fill='{ink}'>{bar.text!s}</text>"

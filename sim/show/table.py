@@ -13,17 +13,17 @@ from rich.text import Text
 from ..base.text import number_text, plural
 from .style import byte_unit, with_unit
 
-Found = Mapping[str, Any]
-"""An outcome, as `outcome` gives it, or `schedule` and `error`."""
+Summary = Mapping[str, Any]
+"""What `sim.metrics.summary.outcome` gives of one play, or `schedule` and `error`."""
 
 
-def show(picture: RenderableType) -> None:
-    """Print on stdout; as wide as the terminal, or as the table where there is none."""
+def print_table(table: RenderableType) -> None:
+    """Print on stdout; as wide as the terminal, or as the table where there is no terminal."""
     # No markup: a schedule's name may hold [brackets].
-    Console(highlight=False, markup=False, emoji=False, width=_columns()).print(picture)
+    Console(highlight=False, markup=False, emoji=False, width=_columns()).print(table)
 
 
-def simulated(found: Found, *, unit: str = "") -> RenderableType:
+def schedule_table(found: Summary, *, unit: str = "") -> RenderableType:
     """One schedule: both clocks, both bubbles, the bound, and a row per device."""
     head = Text(
         f"{found['schedule']}: {plural(found['devices'], 'device')}, "
@@ -47,7 +47,7 @@ def simulated(found: Found, *, unit: str = "") -> RenderableType:
     return Group(head, facts, _devices(found, unit))
 
 
-def compared(rows: Sequence[Found], *, unit: str = "") -> RenderableType:
+def comparison_table(rows: Sequence[Summary], *, unit: str = "") -> RenderableType:
     """Many schedules, the fastest on the chosen clock first; and why others failed."""
     good = [row for row in rows if "error" not in row]
     clock = good[0]["clock"] if good else "makespan"
@@ -83,7 +83,7 @@ def compared(rows: Sequence[Found], *, unit: str = "") -> RenderableType:
     return Group(*parts, *([failed] if failed.row_count else []))
 
 
-def listed(rows: Iterable[Found]) -> RenderableType:
+def families_table(rows: Iterable[Summary]) -> RenderableType:
     """The families: a row each; where a row would be too narrow, a paragraph each."""
     if _columns() < 150:
         return Group(*(_paragraph(row) for row in rows))
@@ -95,7 +95,7 @@ def listed(rows: Iterable[Found]) -> RenderableType:
     return table
 
 
-def _paragraph(row: Found) -> RenderableType:
+def _paragraph(row: Summary) -> RenderableType:
     facts = Table.grid(padding=(0, 2, 0, 0))
     for name, text in _claims(row).items():
         facts.add_row(f"  {name}", Text(text, overflow="fold"))
@@ -103,7 +103,7 @@ def _paragraph(row: Found) -> RenderableType:
     return Group(head, facts, "")
 
 
-def _claims(row: Found) -> dict[str, str]:
+def _claims(row: Summary) -> dict[str, str]:
     """What a family's source claims, by the head of its column."""
     bubble = row["bubble"] + ("" if row["clock"] == "makespan" else " on the longest stage")
     return {
@@ -115,7 +115,7 @@ def _claims(row: Found) -> dict[str, str]:
     }
 
 
-def _devices(found: Found, unit: str) -> Table:
+def _devices(found: Summary, unit: str) -> Table:
     largest = max(found["peak_bytes"])
     bytes_name, scale = byte_unit(largest)
     reasons = [name for name in found["idle"][0] if name not in ("device", "busy", "idle")]
@@ -151,7 +151,7 @@ def _table(*heads: str) -> Table:
 
 
 def _columns() -> int:
-    """Letters in a line of the terminal; plenty where there is none."""
+    """Characters in a line of the terminal; many where there is no terminal."""
     usual = Console()
     return usual.width if usual.is_terminal else max(usual.width, 150)
 
@@ -165,5 +165,5 @@ def _timed(value: Any, unit: str) -> str:
     return f"{number_text(value)} {unit}".rstrip()
 
 
-def _clock(found: Found) -> str:
+def _clock(found: Summary) -> str:
     return str(found["clock"]).replace("_", " ")

@@ -143,7 +143,7 @@ def _bubble(work: float, clock: Number) -> float:
 def _show(found: dict[str, Any]) -> None:
     from rich.table import Table
 
-    from ...show.table import show
+    from ...show.table import print_table
 
     table = Table(title=found["schedule"], show_header=False)
     clock = found["clock"].replace("_", " ")
@@ -159,4 +159,4 @@ def _show(found: dict[str, Any]) -> None:
         "seconds": f"{found['seconds']:.1f}",
     }.items():
         table.add_row(name, text)
-    show(table)
+    print_table(table)

@@ -93,7 +93,7 @@ def pareto_command(
 def _show_rows(rows: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
-    from ...show.table import show
+    from ...show.table import print_table
 
     table = Table()
     heads = (
@@ -121,4 +121,4 @@ def _show_rows(rows: list[dict[str, Any]]) -> None:
             "" if row["interval"] is None else f"{row['interval']:g}",
             row["method"],
         )
-    show(table)
+    print_table(table)

@@ -29,7 +29,7 @@ def facts_html(now: Played, pinned: Played | None = None) -> str:
 
 
 def message_html(sentence: str) -> str:
-    """One sentence that cannot be overlooked; nothing for nothing."""
+    """A sentence in the colour of a warning; "" where there is none."""
     return rendered("explorer/message.html", sentence=sentence)
 
 

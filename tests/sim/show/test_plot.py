@@ -17,7 +17,7 @@ import sim
 import sim.search
 from sim.base.text import number_text
 from sim.metrics.pareto import pareto_front
-from sim.show.bars import LETTER, bars, fitted
+from sim.show.bars import DIGIT_WIDTH, bars, fitting_labels
 from sim.show.labels import PLACES, axis_range, label_places
 from sim.show.palette import DARK_PAPER, PAPER, TONES, contrast, shade
 from sim.show.svg_chart import APART
@@ -137,7 +137,7 @@ def test_a_window_leaves_out_what_lies_outside() -> None:
 def test_a_still_picture_shows_only_labels_that_fit() -> None:
     trace = played("zb-h1", 8, 24)
     rows, figure = bars(trace), sim.gantt(trace, width=1000)
-    fitting = fitted(rows, (1000 - 110) / float(trace.ops["end"].max()))
+    fitting = fitting_labels(rows, (1000 - 110) / float(trace.ops["end"].max()))
     shown = sorted(text for part in figure.data for text in part.text if text)
     assert 0 < len(shown) < len(rows)
     assert shown == sorted(text for text in fitting if text)
@@ -147,12 +147,17 @@ def test_a_slice_too_narrow_for_both_numbers_shows_its_microbatch() -> None:
     rows = bars(played("seq1f1b", 4, 8))
     lengths = sorted(set(rows["length"]))
     for length, digits, text in ((lengths[0], 3, "0.1"), (lengths[0], 1, "0"), (lengths[0], 0, "")):
-        pixels = (digits * LETTER + 1) / length
+        pixels = (digits * DIGIT_WIDTH + 1) / length
         mine = (rows["length"] == length) & (rows["label"] == "0.1")
-        assert set(fitted(rows, pixels)[mine]) == {text}
-    assert set(fitted(rows, math.inf)) == set(rows["label"])
+        assert set(fitting_labels(rows, pixels)[mine]) == {text}
+    assert set(fitting_labels(rows, math.inf)) == set(rows["label"])
     merged = bars(played("2bp-gpipe", 3, 4))
-    assert "0" not in fitted(merged, 2 * LETTER / merged["length"].max())[merged["kind"] == "W"]
+    assert (
+        "0"
+        not in fitting_labels(merged, 2 * DIGIT_WIDTH / merged["length"].max())[
+            merged["kind"] == "W"
+        ]
+    )
     for k, m in ((2, 8), (4, 6)):
         schedule = sim.FAMILIES["seq1f1b"](4, m, slices=k)
         figure = sim.gantt(sim.simulate(schedule, sim.Costs.uniform(schedule)), width=1000)
