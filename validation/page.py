@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from sim import Trace, gantt
+from sim.base.text import plural
 from sim.show.pages import Cell, chart_page, share
 from sim.show.style import layout
 
@@ -78,7 +79,7 @@ def _summary(summary: Mapping[str, Any]) -> list[str]:
 
 
 def _ranked(pairs: int, wrong: Sequence[str]) -> str:
-    answer = f"of {pairs} pairs {len(wrong) or 'none'} came out the other way"
+    answer = f"of {plural(pairs, 'pair')} {len(wrong) or 'none'} came out the other way"
     return answer + (f": {'; '.join(wrong)}." if wrong else ".")
 
 
@@ -97,7 +98,7 @@ def _table_row(row: Any) -> dict[str, Cell]:
 
 def _profiles(found: Experiment) -> list[str]:
     return [
-        f"{stages} stages, {slices} slice{'s' * (slices > 1)}: a transfer takes "
+        f"{plural(stages, 'stage')}, {plural(slices, 'slice')}: a transfer takes "
         f"{p.latency * 1e6:,.0f} us + bytes at {p.bandwidth / 1e9:,.1f} GB/s; "
         f"{p.overhead * 1e6:,.0f} us between two passes; a pass takes "
         f"{p.neighbour_slowdown:.2f} times as long with busy neighbours as alone."

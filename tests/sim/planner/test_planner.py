@@ -21,7 +21,6 @@ from hypothesis import strategies as st
 
 import sim
 from sim import Op
-from sim.base.interrupts import children_ignore_sigint, deferred_sigint
 from sim.planner import (
     DEFAULT_SCHEDULES,
     Orders,
@@ -251,33 +250,6 @@ def test_ctrl_c_in_a_terminal_keeps_what_is_done(tmp_path: Path, jobs: str) -> N
     kept = path.read_text().splitlines()[1:]
     counts = found["counts"]
     assert counts.get("simulated", 0) + counts.get("memory", 0) >= len(kept) > 10
-
-
-def test_ctrl_c_waits_where_it_is_deferred_and_ends_what_it_may() -> None:
-    seen = []
-    with deferred_sigint() as outer:
-        os.kill(os.getpid(), signal.SIGINT)
-        assert outer.came
-        with deferred_sigint() as inner:
-            try:
-                with inner.let_through():
-                    os.kill(os.getpid(), signal.SIGINT)
-                    time.sleep(1)
-            except KeyboardInterrupt:
-                seen.append("let through")
-            os.kill(os.getpid(), signal.SIGINT)
-        assert inner.came
-    assert seen == ["let through"]
-
-
-def test_children_go_on_ignoring_ctrl_c() -> None:
-    wait = [sys.executable, "-c", "input(); print('still here')"]
-    with children_ignore_sigint():
-        child = subprocess.Popen(
-            wait, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
-        )
-    os.killpg(child.pid, signal.SIGINT)
-    assert child.communicate("\n", timeout=60)[0] == "still here\n"
 
 
 def test_other_processes_give_the_same_plan(table: pd.DataFrame) -> None:

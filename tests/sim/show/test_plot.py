@@ -10,15 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import sim
 import sim.search
-from sim.base.text import number_text
-from sim.metrics.pareto import pareto_front
 from sim.show.bars import DIGIT_WIDTH, bars, fitting_labels
-from sim.show.labels import PLACES, axis_range, label_places
 from sim.show.palette import DARK_PAPER, PAPER, TONES, contrast, shade
 from sim.show.svg_chart import APART
 
@@ -217,38 +212,6 @@ def test_the_comparison_marks_the_front_on_the_clock_asked_for() -> None:
         assert clock.replace("_", " ") in figure.layout.yaxis.title.text
 
 
-@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=12))
-@settings(max_examples=60, deadline=None)
-def test_a_point_is_on_the_front_exactly_if_none_beats_it(points: list[tuple[int, int]]) -> None:
-    x, y = zip(*points, strict=True)
-    expected = [
-        not any(a <= u and b <= v and (a, b) != (u, v) for a, b in points) for u, v in points
-    ]
-    assert pareto_front(x, y).tolist() == expected
-
-
-@given(st.lists(st.tuples(st.integers(0, 500), st.integers(0, 300)), min_size=1, max_size=14))
-@settings(max_examples=60, deadline=None)
-def test_no_label_covers_another(points: list[tuple[int, int]]) -> None:
-    labels = [f"family-{i}" for i in range(len(points))]
-    places = label_places(points, labels, (500, 300))
-    boxes: list[tuple[float, float, float]] = []
-    for (x, y), label, place in zip(points, labels, places, strict=True):
-        if place:
-            widths, aside, up = PLACES[place]
-            wide = 6.4 * len(label) + 4
-            boxes.append((x + widths * wide + aside, y + up, wide))
-    for (left, low, wide), (other_left, other_low, other_wide) in combinations(boxes, 2):
-        beside = left >= other_left + other_wide or other_left >= left + wide
-        assert beside or abs(low - other_low) >= 14
-
-
-def test_the_label_that_matters_most_gets_the_place_that_both_want() -> None:
-    points, labels, narrow = [(30.0, 10.0), (30.0, 10.0)], ["one", "two"], (70, 22)
-    assert label_places(points, labels, narrow) == ["middle right", ""]
-    assert label_places(points, labels, narrow, order=[1, 0]) == ["", "middle right"]
-
-
 def test_a_trade_off_names_coincident_schedules_together_and_writes_no_name_over_another() -> None:
     schedule = sim.FAMILIES["v-half"](4, 8)
     costs = sim.Costs.uniform(schedule, forward=10, backward=12, weight=8, send=1)
@@ -268,12 +231,6 @@ def test_schedules_that_all_coincide_still_get_a_label() -> None:
                           "bubble_longest_stage": 0.0})  # fmt: skip
     texts = [text for part in sim.comparison(frame).data[1:] for text in part.text if text]
     assert texts == [f"{', '.join(names[:3])} and {len(names) - 3} more"]
-
-
-def test_an_axis_does_not_stretch_for_one_value_far_out() -> None:
-    low, high = axis_range([7, 8, 9, 10, 11, 85])
-    assert low < 7
-    assert 11 < high < 15
 
 
 # -- colours ------------------------------------------------------------------------------------
@@ -327,14 +284,6 @@ def test_labels_read_on_every_shade(n_chunks: int) -> None:
     for kind in TONES:
         for chunk in range(n_chunks):
             assert contrast(*shade(kind, chunk, n_chunks)) >= 4.5
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(1234567, "1,234,567"), (0.1, "0.1"), (1194193.5, "1,194,193.5"), (2.0, "2")],
-)
-def test_numbers_are_written_as_people_do(value: float, text: str) -> None:
-    assert number_text(value) == text
 
 
 def test_a_long_curve_is_thinned_without_losing_its_peak() -> None:
