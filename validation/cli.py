@@ -147,9 +147,9 @@ def report_command(
         raise UsageError(f"unknown family {unknown[0]!r}: there are {', '.join(FAMILIES)}")
     streams, parts = None, []
     if device.startswith("cuda"):
-        from backend.threads.sm_groups import partitions
+        from backend.threads.sm_groups import sm_groups
 
-        parts = partitions(devices)
+        parts = sm_groups(devices)
         streams = [part.stream for part in parts]
     found = experiment(
         Workload(layers, width, sequence=sequence, rows=rows, device=device),

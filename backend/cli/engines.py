@@ -83,9 +83,9 @@ def _streams(request: Request) -> Any:
         return None
     if request.device != "cuda":
         raise UsageError("--partitions green divides a GPU: it needs --device cuda")
-    from ..threads.sm_groups import partitions
+    from ..threads.sm_groups import sm_groups
 
-    return [part.stream for part in partitions(request.schedule.n_devices)]
+    return [group.stream for group in sm_groups(request.schedule.n_devices)]
 
 
 def distributed(request: Request) -> Found | None:

@@ -29,11 +29,12 @@ from ..stages.split_backward import defer, restore
 from ..stages.stage import Loss, Stage
 from ..stages.transformer import next_token_loss
 from ..threads.board import Board
-from ..threads.lanes import Boundary, Copied, CpuLane, Lane
-from ..threads.mail import Mail, checked_delay
+from ..threads.job import Job
+from ..threads.lanes import BoundaryTensors, Copied, CpuLane, Lane
+from ..threads.mail import Mailbox, checked_delay
 from ..threads.measured_trace import measured_trace
-from ..threads.records import Purpose, Round
-from ..threads.worker import Job, Worker
+from ..threads.records import IterationRecord, Purpose
+from ..threads.worker import Worker
 from ..torch_private import fake_mode
 from .passes import Passes, alone, pass_table
 
@@ -61,18 +62,18 @@ def estimated_passes(
         raise ValueError(f"flops_per_second is {flops_per_second!r}: it must be more than 0")
     with fake_mode():
         stages, batch, targets = build()
-        rounds = []
+        records = []
         traces: list[Trace] = []
         for kinds in ("BW", "B W"):
             schedule = alone(len(stages), n_slices, kinds)
             bytes_, _ = _played(schedule, stages, (batch, targets), loss_fn, purpose="memory")
             flops, lane = _played(schedule, stages, (batch, targets), loss_fn, purpose="time")
             traces.append(measured_trace(schedule, [flops], [lane], memory=[bytes_]))
-            rounds.append(flops)
+            records.append(flops)
         static = tuple(storage_bytes(static_tensors(module)) for module in stages)
     table = pass_table(traces).rename(columns={"seconds": "flops"})
     table.insert(3, "seconds", table["flops"] / flops_per_second)
-    crossing = rounds[0].boundaries
+    crossing = records[0].boundaries
     return Passes(
         table.assign(spread=0.0, mean=table["seconds"], cpu=float("nan")),
         tuple(
@@ -93,11 +94,11 @@ class FlopLane:
     def active(self) -> AbstractContextManager[Any]:
         return self._counter
 
-    def mark(self) -> int:
+    def timestamp(self) -> int:
         return self._counter.get_total_flops()
 
-    def copied(self, tensors: Boundary) -> Copied:
-        return self._cpu.copied(tensors)._replace(start=self.mark(), end=self.mark())
+    def copied(self, tensors: BoundaryTensors) -> Copied:
+        return self._cpu.copied(tensors)._replace(start=self.timestamp(), end=self.timestamp())
 
     def accept(self, copied: Copied, delay: float) -> None:
         pass
@@ -105,8 +106,8 @@ class FlopLane:
     def finish(self) -> None:
         pass
 
-    def seconds(self, origin: int, mark: int) -> float:
-        return float(mark - origin)
+    def seconds(self, origin: int, moment: int) -> float:
+        return float(moment - origin)
 
 
 def _played(
@@ -116,7 +117,7 @@ def _played(
     loss: Loss,
     *,
     purpose: Purpose,
-) -> tuple[Round, Lane]:
+) -> tuple[IterationRecord, Lane]:
     """One iteration of a schedule for one device, in this thread."""
     lane: Lane = FlopLane() if purpose == "time" else CpuLane()
     origin = [0]
@@ -125,12 +126,12 @@ def _played(
         pieces(*data, n_microbatches=1, n_slices=schedule.n_slices),
         loss,
         delay=checked_delay(None),
-        mails=[Mail()],
+        mailboxes=[Mailbox()],
         board=Board(1),
         purposes=[purpose],
         autocast=nullcontext,
         static=[tensor for tensor in data if tensor is not None],
-        gate=threading.Barrier(1),
+        barrier=threading.Barrier(1),
         origin=origin,
     )
     deferral = defer(*stages)
@@ -152,7 +153,7 @@ def _played(
             raise job.board.failure
     finally:
         restore(deferral)
-    return worker.rounds[0], lane
+    return worker.records[0], lane
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import torch.distributed as dist
 
 from sim import Schedule, Trace, makespan
 
-from ..threads.measured_trace import MEMORY, OPS, TRANSFERS
+from ..threads.measured_trace import MEMORY, OPS, TRANSFERS, activations_made
 from ..threads.result import RunResult
 from .run import RankResult
 
@@ -80,7 +80,7 @@ def _trace(
             )  # fmt: skip
         activations = 0.0
         for p, timed in zip(one.memory, one.steps[step], strict=True):
-            activations += _SHARES.get(p.op.kind, -1) / len(schedule.stages_of[one.rank])
+            activations += activations_made(p.op) / len(schedule.stages_of[one.rank])
             change = p.after - p.before
             time = (timed.start if change > 0 else timed.end) - offset
             memory.append((one.rank, time, change, p.after, activations, str(p.op), p.most))
@@ -92,7 +92,3 @@ def _trace(
         origin="measured",
         notes={"engine": "torch", "hosts": len({one.host for one in ranks})},
     )
-
-
-_SHARES = {"F": 1, "B": 0}
-"""Activations that a pass makes; all others end one."""

@@ -1,4 +1,7 @@
-"""Who runs what and who waits for what: the board every worker writes to, and its watchdog."""
+"""Who runs what and who waits for what: a board that every worker writes to, and that is watched.
+
+A run is given up where a pass fails, or where no pass has begun for too long.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +23,10 @@ class PassFailed(RuntimeError):
 
 
 class Stuck(RuntimeError):
-    """Nothing moved for too long; the message lists who does and waits for what."""
+    """No pass has begun for too long; the message lists who does and waits for what."""
 
 
-class _Doing(NamedTuple):
+class _Status(NamedTuple):
     what: str
     since: float
 
@@ -33,31 +36,31 @@ class Board:
 
     def __init__(self, n_devices: int) -> None:
         self._changed = threading.Condition()
-        self._doing = [_Doing("has not begun", time.monotonic())] * n_devices
-        self._moved = time.monotonic()
+        self._status = [_Status("has not begun", time.monotonic())] * n_devices
+        self._last_move = time.monotonic()
         self._begun = [0] * n_devices
-        self._through = 0
+        self._ended = 0
         self.failure: PassFailed | None = None
 
     def runs(self, device: int, op: Op) -> None:
         """`device` begins `op`."""
-        self._doing[device] = _Doing(f"is in {op}", time.monotonic())
-        self._moved = time.monotonic()
+        self._status[device] = _Status(f"is in {op}", time.monotonic())
+        self._last_move = time.monotonic()
         self._begun[device] += 1
 
     def waits(self, device: int, op: Op, value: Value) -> None:
         """`device` cannot begin `op` before `value` is there."""
-        self._doing[device] = _Doing(f"waits for the {value} before {op}", time.monotonic())
+        self._status[device] = _Status(f"waits for the {value} before {op}", time.monotonic())
 
     def rests(self, device: int, what: str) -> None:
         """`device` is between iterations."""
-        self._doing[device] = _Doing(what, time.monotonic())
-        self._moved = time.monotonic()
+        self._status[device] = _Status(what, time.monotonic())
+        self._last_move = time.monotonic()
 
     def ends(self, device: int) -> None:
         """`device` is through."""
         with self._changed:
-            self._through += 1
+            self._ended += 1
             self.rests(device, "is through")
             self._changed.notify_all()
 
@@ -73,24 +76,24 @@ class Board:
         self,
         timeout: float,
         stop: Callable[[], None],
-        tell: Callable[[float], None] | None = None,
+        progress: Callable[[float], None] | None = None,
     ) -> None:
         """Returns when all devices are through; else calls `stop` and raises PassFailed or Stuck.
 
-        timeout: seconds without any pass beginning that count as stuck. tell: gets the number of
-        passes begun, once a second.
+        timeout: seconds without any pass beginning that count as stuck. progress: gets the number
+        of passes begun, once a second.
         """
-        n_devices = len(self._doing)
-        self._moved = time.monotonic()
+        n_devices = len(self._status)
+        self._last_move = time.monotonic()
         with self._changed:
-            while self._through < n_devices and self.failure is None:
-                idle = time.monotonic() - self._moved
+            while self._ended < n_devices and self.failure is None:
+                idle = time.monotonic() - self._last_move
                 if idle >= timeout:
                     break
                 self._changed.wait(min(timeout - idle, 1.0))
-                if tell:
-                    tell(sum(self._begun))
-            if self._through == n_devices and self.failure is None:
+                if progress:
+                    progress(sum(self._begun))
+            if self._ended == n_devices and self.failure is None:
                 return
         stop()
         raise self.failure or Stuck(
@@ -104,5 +107,5 @@ class Board:
         return ", ".join(
             f"device {device} {what}"
             + ("" if what == "is through" else f" (for {now - since:.1f} s)")
-            for device, (what, since) in enumerate(self._doing)
+            for device, (what, since) in enumerate(self._status)
         )

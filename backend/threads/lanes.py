@@ -10,17 +10,18 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-Boundary = tuple[Tensor | None, ...]
-Mark = Any
+BoundaryTensors = tuple[Tensor | None, ...]
+"""What crosses a stage boundary; None stands for a gradient that there is none of."""
+Timestamp = Any
 """A moment on a lane's clock: seconds on a CPU, an event on a GPU."""
 
 
 class Copied(NamedTuple):
     """Tensors copied for another device, and when the copy began and ended."""
 
-    tensors: Boundary
-    start: Mark
-    end: Mark
+    tensors: BoundaryTensors
+    start: Timestamp
+    end: Timestamp
 
 
 class Lane(Protocol):
@@ -29,10 +30,10 @@ class Lane(Protocol):
     def active(self) -> AbstractContextManager[Any]:
         """The context all passes of the worker run in."""
 
-    def mark(self) -> Mark:
+    def timestamp(self) -> Timestamp:
         """Now, in the order of the passes."""
 
-    def copied(self, tensors: Boundary) -> Copied:
+    def copied(self, tensors: BoundaryTensors) -> Copied:
         """Real copies of `tensors`, for another device."""
 
     def accept(self, copied: Copied, delay: float) -> None:
@@ -41,8 +42,8 @@ class Lane(Protocol):
     def finish(self) -> None:
         """Waits until everything this lane was given to do is done."""
 
-    def seconds(self, origin: Mark, mark: Mark) -> float:
-        """From `origin` to `mark`; after `finish`."""
+    def seconds(self, origin: Timestamp, moment: Timestamp) -> float:
+        """From `origin` to `moment`; after `finish`."""
 
 
 class CpuLane:
@@ -51,10 +52,10 @@ class CpuLane:
     def active(self) -> AbstractContextManager[Any]:
         return nullcontext()
 
-    def mark(self) -> Mark:
+    def timestamp(self) -> Timestamp:
         return time.perf_counter()
 
-    def copied(self, tensors: Boundary) -> Copied:
+    def copied(self, tensors: BoundaryTensors) -> Copied:
         start = time.perf_counter()
         found = tuple(tensor if tensor is None else tensor.clone() for tensor in tensors)
         return Copied(found, start, time.perf_counter())
@@ -66,8 +67,8 @@ class CpuLane:
     def finish(self) -> None:
         pass
 
-    def seconds(self, origin: Mark, mark: Mark) -> float:
-        return float(mark - origin)
+    def seconds(self, origin: Timestamp, moment: Timestamp) -> float:
+        return float(moment - origin)
 
 
 class CudaLane:
@@ -84,12 +85,12 @@ class CudaLane:
     def active(self) -> AbstractContextManager[Any]:
         return torch.cuda.stream(self.stream)
 
-    def mark(self) -> Mark:
+    def timestamp(self) -> Timestamp:
         event = _event()
         event.record(self.stream)
         return event
 
-    def copied(self, tensors: Boundary) -> Copied:
+    def copied(self, tensors: BoundaryTensors) -> Copied:
         self._copies.wait_stream(self.stream)
         start, end = _event(), _event()
         with torch.cuda.stream(self._copies):
@@ -114,14 +115,18 @@ class CudaLane:
         self._copies.synchronize()
         self.stream.synchronize()
 
-    def seconds(self, origin: Mark, mark: Mark) -> float:
-        return float(origin.elapsed_time(mark)) / 1e3
+    def seconds(self, origin: Timestamp, moment: Timestamp) -> float:
+        return float(origin.elapsed_time(moment)) / 1e3
 
 
-def lanes(
+def make_lanes(
     device: str | torch.device, n_devices: int, streams: Sequence[torch.cuda.Stream] | None = None
 ) -> list[Lane]:
-    """One lane per pipeline device, on CPU threads or on streams of one GPU."""
+    """One lane per pipeline device, on CPU threads or on streams of one GPU.
+
+    streams: on cuda, one per pipeline device instead of new ones. Raises ValueError for another
+    number of them, and for a device that is not there.
+    """
     kind = device_kind(device)
     if streams is not None and (kind != "cuda" or len(streams) != n_devices):
         raise ValueError(
@@ -156,11 +161,11 @@ def _event() -> torch.cuda.Event:
     return event
 
 
-SPIN = 3e-4
-"""The last part of a wait is spent asking the clock: sleeping is not exact to that."""
+BUSY_WAIT = 3e-4
+"""Seconds at the end of a wait that are spent asking the clock: sleeping is not exact to that."""
 
 
 def sleep_until(moment: float) -> None:
     """Returns at `moment` on the clock `time.perf_counter`, some microseconds late at most."""
     while (left := moment - time.perf_counter()) > 0:
-        time.sleep(left - SPIN if left > SPIN else 0)
+        time.sleep(left - BUSY_WAIT if left > BUSY_WAIT else 0)

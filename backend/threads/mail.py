@@ -8,24 +8,24 @@ from typing import NamedTuple
 
 from sim import Value
 
-from .lanes import Copied, Mark
+from .lanes import Copied, Timestamp
 
 Delay = float | Callable[[int, int, int], float]
 """Seconds a transfer takes on top of the copy: one number, or a function of (source, destination,
 bytes)."""
 
 
-class Parcel(NamedTuple):
+class Message(NamedTuple):
     """A value that crosses from one pipeline device to another.
 
-    written: when its pass ended.
+    written: when its pass ended. delay: seconds on top of the copy.
     """
 
     value: Value
     source: int
     destination: int
     bytes: int
-    written: Mark
+    written: Timestamp
     copied: Copied
     delay: float
 
@@ -34,48 +34,52 @@ class Stopped(Exception):
     """Another worker failed, or the run was given up."""
 
 
-class Mail:
-    """What has arrived at one device and was not taken yet."""
+class Mailbox:
+    """Messages that have arrived at one device and were not taken yet.
+
+    waiting: bytes that wait for a pass of this device now, messages and values it wrote itself.
+    most_waiting: the most of them since it was last set.
+    """
 
     def __init__(self) -> None:
-        self._there = threading.Condition()
-        self._parcels: dict[Value, Parcel] = {}
+        self._changed = threading.Condition()
+        self._messages: dict[Value, Message] = {}
         self._stopped = False
         self.waiting = self.most_waiting = 0
 
-    def put(self, parcel: Parcel) -> None:
+    def put(self, message: Message) -> None:
         """Called by the sender."""
-        with self._there:
-            self._parcels[parcel.value] = parcel
-            self.count(parcel.bytes)
-            self._there.notify_all()
+        with self._changed:
+            self._messages[message.value] = message
+            self.count(message.bytes)
+            self._changed.notify_all()
 
-    def peek(self, value: Value) -> Parcel:
-        """The parcel of `value`, as soon as it is there; Stopped if the run ends before."""
-        with self._there:
-            self._there.wait_for(lambda: value in self._parcels or self._stopped)
+    def peek(self, value: Value) -> Message:
+        """The message with `value`, as soon as it is here; Stopped if the run ends before."""
+        with self._changed:
+            self._changed.wait_for(lambda: value in self._messages or self._stopped)
             if self._stopped:
                 raise Stopped
-            return self._parcels[value]
+            return self._messages[value]
 
-    def take(self, value: Value) -> Parcel:
-        """Like `peek`, and gone from here."""
-        with self._there:
-            parcel = self._parcels.pop(value)
-            self.count(-parcel.bytes)
-            return parcel
+    def take(self, value: Value) -> Message:
+        """The message with `value`, which is here, and no longer afterwards."""
+        with self._changed:
+            message = self._messages.pop(value)
+            self.count(-message.bytes)
+            return message
 
     def count(self, change: int) -> None:
-        """Enters bytes that begin (or with a minus, end) to wait for a pass of this device."""
-        with self._there:
+        """Bytes begin to wait for a pass of this device, or with a minus, have waited."""
+        with self._changed:
             self.waiting += change
             self.most_waiting = max(self.most_waiting, self.waiting)
 
     def stop(self) -> None:
         """Ends all waiting."""
-        with self._there:
+        with self._changed:
             self._stopped = True
-            self._there.notify_all()
+            self._changed.notify_all()
 
 
 def checked_delay(delay: Delay | None) -> Callable[[int, int, int], float]:

@@ -10,35 +10,41 @@ import torch
 from sim import Op, Value
 
 from ..stages.stage import Unit
-from .lanes import Mark
+from .lanes import Timestamp
 
 Purpose = Literal["memory", "warm-up", "time"]
 """Why an iteration is run: bytes are counted in the first alone, clocks in the last alone."""
 
 
 class PassRecord(NamedTuple):
-    """One pass of one iteration; passes of a fused step share `step`, `start` and `end`."""
+    """One pass of one iteration; passes of a fused step share `step`, `start` and `end`.
+
+    cpu: seconds that the step kept its thread's CPU busy. received: what it waited for.
+    """
 
     device: int
     position: int
     step: int
     op: Op
-    start: Mark
-    end: Mark
+    start: Timestamp
+    end: Timestamp
     cpu: float
-    got: tuple[TransferRecord, ...]
+    received: tuple[TransferRecord, ...]
 
 
 class TransferRecord(NamedTuple):
-    """One value that crossed devices."""
+    """One value that crossed devices: when its pass had written it, and when it was copied.
+
+    delay: seconds from the end of the copy to the arrival.
+    """
 
     value: Value
     source: int
     destination: int
     bytes: int
-    written: Mark
-    start: Mark
-    end: Mark
+    written: Timestamp
+    start: Timestamp
+    end: Timestamp
     delay: float
 
 
@@ -53,8 +59,12 @@ class MemoryRecord(NamedTuple):
 
 
 @dataclass
-class Round:
-    """What one device has written down in one iteration."""
+class IterationRecord:
+    """What one device has written down in one iteration.
+
+    losses: by unit, of the last stage. boundaries: bytes of one activation by (stage, slice).
+    most_waiting: the most bytes that waited for a pass at once. origin: when it began.
+    """
 
     purpose: Purpose
     passes: list[PassRecord] = field(default_factory=list)
@@ -63,4 +73,4 @@ class Round:
     losses: dict[Unit, torch.Tensor] = field(default_factory=dict)
     boundaries: dict[tuple[int, int], int] = field(default_factory=dict)
     most_waiting: int = 0
-    origin: Mark = None
+    origin: Timestamp = None

@@ -9,9 +9,10 @@ from typing import Any
 from sim import Trace, makespan
 
 from ..live_bytes import static_tensors, storage_bytes
+from .job import Job
 from .measured_trace import measured_trace
-from .records import Round
-from .worker import Job, Worker
+from .records import IterationRecord
+from .worker import Worker
 
 
 @dataclass(frozen=True)
@@ -44,19 +45,20 @@ class RunResult:
 
 def run_result(workers: Sequence[Worker], job: Job, notes: dict[str, Any]) -> RunResult:
     """What all workers of the local engine wrote down, put together."""
-    by_iteration = list(zip(*(worker.rounds for worker in workers), strict=True))
-    counted = [rounds for rounds in by_iteration if rounds[0].purpose == "memory"]
-    timed = [rounds for rounds in by_iteration if rounds[0].purpose == "time"]
-    memory: Sequence[Round] = counted[0] if counted else ()
-    tracks = [worker.lane for worker in workers]
+    by_iteration = list(zip(*(worker.records for worker in workers), strict=True))
+    counted = [records for records in by_iteration if records[0].purpose == "memory"]
+    timed = [records for records in by_iteration if records[0].purpose == "time"]
+    memory: Sequence[IterationRecord] = counted[0] if counted else ()
+    lanes = [worker.lane for worker in workers]
     crossing = {key: size for one in timed[0] for key, size in one.boundaries.items()}
     traces = tuple(
-        measured_trace(job.schedule, rounds, tracks, memory=memory, notes=notes) for rounds in timed
+        measured_trace(job.schedule, records, lanes, memory=memory, notes=notes)
+        for records in timed
     )
     loss = sum(
         value.double().item() * job.pieces[unit].share
         for worker in workers
-        for unit, value in sorted(worker.rounds[-1].losses.items())
+        for unit, value in sorted(worker.records[-1].losses.items())
     )
     return RunResult(
         loss,
@@ -65,7 +67,7 @@ def run_result(workers: Sequence[Worker], job: Job, notes: dict[str, Any]) -> Ru
         peak_bytes=tuple(max((r.after for r in one.memory), default=0) for one in memory),
         most_bytes=tuple(max((r.most for r in one.memory), default=0) for one in memory),
         transit_bytes=tuple(
-            max(rounds[device].most_waiting for rounds in timed) for device in range(len(workers))
+            max(records[device].most_waiting for records in timed) for device in range(len(workers))
         ),
         static_bytes=tuple(
             storage_bytes(

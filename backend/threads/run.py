@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import inspect
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,17 +15,19 @@ from sim import Schedule, validate
 from sim.base.progress import bar
 
 from ..stages.batches import pieces
-from ..stages.split_backward import SPLITS, Deferral, Split, defer, restore, unsplit, warn_unsplit
+from ..stages.split_backward import Deferral, Split, defer, restore, unsplit, warn_unsplit
 from ..stages.stage import Loss, Stage
 from ..stages.transformer import next_token_loss
-from ..torch_private import checked_torch
 from .board import Board
-from .lanes import Mark, device_kind, lanes
-from .mail import Delay, Mail, checked_delay
+from .checks import require_counts, require_runnable
+from .interpreter import undisturbed_passes
+from .job import Job
+from .lanes import Timestamp, device_kind, make_lanes
+from .mail import Delay, Mailbox, checked_delay
 from .records import Purpose
 from .result import RunResult, run_result
-from .shared_weights import add_up, separated
-from .worker import Job, Worker
+from .shared_weights import separated, sum_gradients
+from .worker import Worker
 
 
 def run(
@@ -74,9 +74,9 @@ def run(
     nothing moves, and ValueError for arguments that do not fit each other.
     """
     validate(schedule)
-    _check(schedule, stages, split)
-    _check_counts(steps=steps, warmup=warmup, memory=memory, timeout=timeout)
-    tracks = lanes(device, schedule.n_devices, partitions)
+    require_runnable(schedule, stages, split)
+    require_counts(steps=steps, warmup=warmup, memory=memory, timeout=timeout)
+    lanes = make_lanes(device, schedule.n_devices, partitions)
     kind = device_kind(device)
     if kind == "cuda":
         batch, targets = batch.to(device), None if targets is None else targets.to(device)
@@ -92,10 +92,10 @@ def run(
         lengths=slices,
     )
     modules, aliases = separated(stages, schedule.placement)
-    origin: list[Mark] = [None]
+    origin: list[Timestamp] = [None]
 
     def begin() -> None:
-        origin[0] = tracks[0].mark()
+        origin[0] = lanes[0].timestamp()
 
     purposes: list[Purpose] = []
     purposes += ["memory"] * memory
@@ -106,58 +106,25 @@ def run(
         given,
         loss_fn,
         delay=checked_delay(delay),
-        mails=[Mail() for _ in tracks],
+        mailboxes=[Mailbox() for _ in lanes],
         board=Board(schedule.n_devices),
         purposes=purposes,
         autocast=_autocast(kind),
         static=[tensor for tensor in (batch, targets) if tensor is not None],
-        gate=threading.Barrier(schedule.n_devices, action=begin),
+        barrier=threading.Barrier(schedule.n_devices, action=begin),
         origin=origin,
     )
     with _deferrals(schedule, modules, split) as deferrals:
         workers = [
             Worker(job, number, stages=_stages(schedule, modules, deferrals, number), lane=lane)
-            for number, lane in enumerate(tracks)
+            for number, lane in enumerate(lanes)
         ]
         _play(workers, job, timeout, progress=progress)
-    add_up(aliases)
+    sum_gradients(aliases)
     notes: dict[str, Any] = {"engine": "local", "device": str(device), "split": split}
     if kind == "cuda":  # of the whole GPU: all pipeline devices share one allocator
         notes["allocator_peak_bytes"] = torch.cuda.max_memory_allocated(device)
     return run_result(workers, job, notes)
-
-
-def _check(schedule: Schedule, stages: Sequence[nn.Module], split: str) -> None:
-    """ValueError if `stages` cannot run `schedule` this way."""
-    if len(stages) != schedule.n_stages:
-        raise ValueError(
-            f"got {len(stages)} stages, but {schedule.name} has {schedule.n_stages}: give a module "
-            "for each"
-        )
-    if split not in SPLITS:
-        raise ValueError(f"split is {split!r}: use one of {', '.join(SPLITS)}")
-    if split == "native":
-        checked_torch()
-    if schedule.n_slices == 1:
-        return
-    if split == "native":
-        raise ValueError("torch's own split knows no slices: use split 'deferred'")
-    for number, module in enumerate(stages):
-        if "cache" not in inspect.signature(module.forward).parameters:
-            raise ValueError(
-                f"stage {number} ({type(module).__name__}) takes no cache: with slices, attention "
-                "must see the keys and values of earlier ones, so forward needs an argument 'cache'"
-            )
-
-
-def _check_counts(*, steps: int, warmup: int, memory: int, timeout: float) -> None:
-    for name, number, least in (("steps", steps, 1), ("warmup", warmup, 0), ("memory", memory, 0)):
-        if isinstance(number, bool) or not isinstance(number, int) or number < least:
-            raise ValueError(f"{name} is {number!r}: it must be a whole number >= {least}")
-    if memory > 1:
-        raise ValueError(f"memory is {memory}: bytes are exact, one iteration is enough")
-    if not timeout > 0:
-        raise ValueError(f"timeout is {timeout!r}: give seconds > 0")
 
 
 def _autocast(kind: str) -> Callable[[], AbstractContextManager[Any]]:
@@ -215,16 +182,19 @@ def _play(workers: Sequence[Worker], job: Job, timeout: float, *, progress: bool
     ]
 
     def stop() -> None:
-        job.gate.abort()
-        for mail in job.mails:
-            mail.stop()
+        job.barrier.abort()
+        for mailbox in job.mailboxes:
+            mailbox.stop()
 
     total = job.schedule.n_ops * len(job.purposes)
-    with _quiet(), bar(f"running {job.schedule.name}", total, shown=progress, alone=True) as tell:
+    with (
+        undisturbed_passes(),
+        bar(f"running {job.schedule.name}", total, shown=progress, alone=True) as report,
+    ):
         for thread in threads:
             thread.start()
         try:
-            job.board.watch(timeout, stop, tell)
+            job.board.watch(timeout, stop, report)
         except BaseException:
             stop()
             deadline = time.monotonic() + 0.5  # whoever is inside a pass ends after it
@@ -233,36 +203,3 @@ def _play(workers: Sequence[Worker], job: Job, timeout: float, *, progress: bool
             raise
         for thread in threads:
             thread.join()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """One torch thread per worker, and no garbage collection in the middle of a pass, until the
-    last of several runs at the same time has ended."""
-    with _BUSY.lock:
-        if not _BUSY.runs:
-            _BUSY.before = torch.get_num_threads(), gc.isenabled()
-            gc.disable()
-        _BUSY.runs += 1
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        with _BUSY.lock:
-            _BUSY.runs -= 1
-            threads, collects = _BUSY.before
-            if collects and not _BUSY.runs:
-                gc.enable()
-        torch.set_num_threads(threads)
-
-
-class _Busy:
-    """How many runs there are in this process, and how it was before the first."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.runs = 0
-        self.before = (1, True)
-
-
-_BUSY = _Busy()

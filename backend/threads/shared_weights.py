@@ -16,16 +16,16 @@ from torch import nn
 
 
 class Alias(NamedTuple):
-    """A parameter and the stand-in that another device uses for it."""
+    """A parameter, and the one with the same memory that another device uses in its place."""
 
     original: nn.Parameter
-    stand_in: nn.Parameter
+    alias: nn.Parameter
 
 
 def separated(
     stages: Sequence[nn.Module], placement: Sequence[int]
 ) -> tuple[list[nn.Module], list[Alias]]:
-    """The stages such that no two devices share a parameter object, and the stand-ins in them.
+    """The stages such that no two devices share a parameter object, and the aliases in them.
 
     Stages that share nothing come back as they are; the others as copies whose parameters and
     buffers use the same memory. A copy's forward hooks are copies too.
@@ -35,14 +35,14 @@ def separated(
         for parameter in module.parameters():
             owner.setdefault(id(parameter), device)
     found: list[nn.Module] = []
-    stand_ins: dict[tuple[int, int], Alias] = {}
+    aliases: dict[tuple[int, int], Alias] = {}
     for module, device in zip(stages, placement, strict=True):
         shared = [p for p in module.parameters() if owner[id(p)] != device]
         for parameter in shared:
             key = device, id(parameter)
-            if key not in stand_ins:
-                twin = nn.Parameter(parameter.detach(), requires_grad=parameter.requires_grad)
-                stand_ins[key] = Alias(parameter, twin)
+            if key not in aliases:
+                alias = nn.Parameter(parameter.detach(), requires_grad=parameter.requires_grad)
+                aliases[key] = Alias(parameter, alias)
         if not shared:
             found.append(module)
             continue
@@ -51,17 +51,17 @@ def separated(
             memo[id(parameter)] = (
                 parameter
                 if owner[id(parameter)] == device
-                else stand_ins[device, id(parameter)].stand_in
+                else aliases[device, id(parameter)].alias
             )
         found.append(copy.deepcopy(module, memo))
-    return found, list(stand_ins.values())
+    return found, list(aliases.values())
 
 
 @torch.no_grad()
-def add_up(aliases: Sequence[Alias]) -> None:
-    """Adds the gradients of the stand-ins to those of the originals."""
-    for original, stand_in in aliases:
-        if stand_in.grad is not None:
+def sum_gradients(aliases: Sequence[Alias]) -> None:
+    """Adds the gradients of the aliases to those of the originals."""
+    for original, alias in aliases:
+        if alias.grad is not None:
             if original.grad is None:
                 original.grad = torch.zeros_like(original)
-            original.grad += stand_in.grad
+            original.grad += alias.grad

@@ -1,8 +1,8 @@
 """One GPU as several pipeline devices: disjoint groups of its multiprocessors (SMs).
 
-    132 SMs, 4 devices ──one split──► 32 | 32 | 32 | 32 | 4 left over
+    132 SMs, 4 devices ──one call──► 32 | 32 | 32 | 32 | 4 left over
 
-Each group is a green context with a stream of its own. All groups come from **one** split: contexts
+Each group is a green context with a stream of its own. All groups come from **one** call: contexts
 that are made one after the other get overlapping SMs. Disjointness is not taken on trust:
 `multiprocessors` reads where a kernel really ran, and `neighbour_slowdown` measures what the groups
 still share (caches, memory bandwidth, clocks).
@@ -23,11 +23,11 @@ import torch
 from ..torch_private import cuda_kernel
 from .lanes import device_kind, new_stream
 
-GRAIN = 8
+SM_MULTIPLE = 8
 """On Hopper a group is a multiple of 8 SMs, and at least 8."""
 
 
-class Partition(NamedTuple):
+class SMGroup(NamedTuple):
     """A stream for one pipeline device.
 
     multiprocessors: SMs it may use. green: whether nobody else may; False on a plain stream.
@@ -40,14 +40,15 @@ class Partition(NamedTuple):
     context: Any = None
 
 
-def partitions(n_devices: int, *, gpu: int = 0) -> list[Partition]:
-    """`n_devices` disjoint parts of one GPU; plain streams, with a warning, where that is refused.
+def sm_groups(n_devices: int, *, gpu: int = 0) -> list[SMGroup]:
+    """`n_devices` disjoint groups of one GPU; ordinary streams, with a warning, where the driver
+    refuses.
 
     ValueError if there is no GPU or not 8 SMs for each.
     """
     device_kind("cuda")
     total = torch.cuda.get_device_properties(gpu).multi_processor_count
-    size = group_size(total, n_devices)
+    size = sms_per_group(total, n_devices)
     try:
         return _green(n_devices, size, gpu)
     except (ImportError, AttributeError, RuntimeError) as error:
@@ -56,42 +57,42 @@ def partitions(n_devices: int, *, gpu: int = 0) -> list[Partition]:
             "devices compete for the same multiprocessors and pass times depend on each other",
             stacklevel=2,
         )
-        return [Partition(new_stream(f"cuda:{gpu}"), total, green=False) for _ in range(n_devices)]
+        return [SMGroup(new_stream(f"cuda:{gpu}"), total, green=False) for _ in range(n_devices)]
 
 
-def group_size(total: int, n_devices: int) -> int:
+def sms_per_group(total: int, n_devices: int) -> int:
     """SMs in each of `n_devices` equal groups out of `total`; ValueError if they are too few."""
     if n_devices < 1:
         raise ValueError(f"a GPU is divided into at least 1 part, got {n_devices}")
-    size = total // n_devices // GRAIN * GRAIN
+    size = total // n_devices // SM_MULTIPLE * SM_MULTIPLE
     if not size:
         raise ValueError(
             f"{n_devices} parts of a GPU with {total} multiprocessors would have fewer than "
-            f"{GRAIN} each: use at most {total // GRAIN}"
+            f"{SM_MULTIPLE} each: use at most {total // SM_MULTIPLE}"
         )
     return size
 
 
-def multiprocessors(partition: Partition) -> frozenset[int]:
-    """The numbers of the SMs on which a wide kernel on this partition really ran."""
-    device = partition.stream.device
+def multiprocessors(group: SMGroup) -> frozenset[int]:
+    """The numbers of the SMs on which a wide kernel on this group really ran."""
+    device = group.stream.device
     seen = torch.zeros(1024, dtype=torch.int32, device=device)
     torch.cuda.synchronize(device)
     kernel = cuda_kernel(_WHERE, "where")
-    with torch.cuda.stream(partition.stream):
+    with torch.cuda.stream(group.stream):
         kernel(grid=(4096, 1, 1), block=(64, 1, 1), args=[seen])
-    partition.stream.synchronize()
+    group.stream.synchronize()
     return frozenset(seen.nonzero().flatten().tolist())
 
 
-def disjoint(parts: Sequence[Partition]) -> bool:
-    """Whether no two partitions ran on a common SM."""
-    found = [multiprocessors(part) for part in parts]
+def disjoint(groups: Sequence[SMGroup]) -> bool:
+    """Whether no two groups ran on a common SM."""
+    found = [multiprocessors(group) for group in groups]
     return sum(map(len, found)) == len(frozenset().union(*found))
 
 
-def neighbour_slowdown(parts: Sequence[Partition], *, size: int = 4096) -> dict[str, list[float]]:
-    """Time of the same work with all partitions busy over the time alone, per partition.
+def neighbour_slowdown(groups: Sequence[SMGroup], *, size: int = 4096) -> dict[str, list[float]]:
+    """Time of the same work with all groups busy over the time alone, per group.
 
     Keys: "product" (half-precision matrix product) and "copy" (memory-bound addition).
     """
@@ -101,52 +102,53 @@ def neighbour_slowdown(parts: Sequence[Partition], *, size: int = 4096) -> dict[
     }
     data = [
         tuple(
-            torch.randn(size, size, device=part.stream.device, dtype=torch.bfloat16)
+            torch.randn(size, size, device=group.stream.device, dtype=torch.bfloat16)
             for _ in range(3)
         )
-        for part in parts
+        for group in groups
     ]
     found = {}
     for name, run in work.items():
         alone = [
-            _milliseconds([part], [given], run)[0] for part, given in zip(parts, data, strict=True)
+            _milliseconds([group], [given], run)[0]
+            for group, given in zip(groups, data, strict=True)
         ]
-        together = _milliseconds(parts, data, run)
+        together = _milliseconds(groups, data, run)
         found[name] = [busy / quiet for busy, quiet in zip(together, alone, strict=True)]
     return found
 
 
 def _milliseconds(
-    parts: Sequence[Partition],
+    groups: Sequence[SMGroup],
     data: Sequence[tuple[torch.Tensor, ...]],
     run: Callable[[tuple[torch.Tensor, ...]], Any],
     *,
     repeats: int = 20,
 ) -> list[float]:
-    """Median time of `run` on each partition, all of them at once, after one round to warm up."""
+    """Median time of `run` on each group, all of them at once, after one round to warm up."""
     torch.cuda.synchronize()
     marks: list[list[torch.cuda.Event]] = []
-    for part, given in zip(parts, data, strict=True):
-        with torch.cuda.stream(part.stream):
+    for group, given in zip(groups, data, strict=True):
+        with torch.cuda.stream(group.stream):
             run(given)
     torch.cuda.synchronize()
-    for part in parts:
+    for group in groups:
         events = [
             torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
             for _ in range(repeats + 1)
         ]
-        events[0].record(part.stream)
+        events[0].record(group.stream)
         marks.append(events)
     for step in range(repeats):
-        for part, given, events in zip(parts, data, marks, strict=True):
-            with torch.cuda.stream(part.stream):
+        for group, given, events in zip(groups, data, marks, strict=True):
+            with torch.cuda.stream(group.stream):
                 run(given)
-            events[step + 1].record(part.stream)
+            events[step + 1].record(group.stream)
     torch.cuda.synchronize()
     return [statistics.median(a.elapsed_time(b) for a, b in pairwise(events)) for events in marks]
 
 
-def _green(n_devices: int, size: int, gpu: int) -> list[Partition]:
+def _green(n_devices: int, size: int, gpu: int) -> list[SMGroup]:
     from cuda.bindings import driver
 
     torch.zeros(1, device=f"cuda:{gpu}")  # the primary context must exist first
@@ -165,7 +167,7 @@ def _green(n_devices: int, size: int, gpu: int) -> list[Partition]:
         non_blocking = driver.CUstream_flags.CU_STREAM_NON_BLOCKING
         stream = _done(driver.cuGreenCtxStreamCreate(context, int(non_blocking), 0))
         outside: Any = torch.cuda.ExternalStream
-        found.append(Partition(outside(int(stream), device=gpu), int(count), True, context))
+        found.append(SMGroup(outside(int(stream), device=gpu), int(count), True, context))
     return found
 
 

@@ -10,8 +10,8 @@ import sys
 import time
 import types
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ from backend.stages.reference import gradient_error, gradients_of, plain_backwar
 from backend.stages.transformer import Model, tokens, transformer_stages
 from backend.threads import lanes
 from backend.threads import run as local
-from backend.threads import sm_groups as partition
+from backend.threads.sm_groups import sm_groups
 
 
 class Event:
@@ -58,11 +58,23 @@ class Stream:
         self.log.append(("synchronize", None))
 
 
+class Seen(NamedTuple):
+    """made: streams that the code under test made. kept: tensors, and the other stream that each
+    was told of."""
+
+    made: list[Stream]
+    kept: list[tuple[torch.Tensor, Stream]]
+
+
 @pytest.fixture
-def cuda(monkeypatch: pytest.MonkeyPatch) -> list[tuple[torch.Tensor, Stream]]:
-    """torch.cuda on stand-ins; the tensors that were told which other stream uses them."""
-    kept: list[tuple[torch.Tensor, Stream]] = []
+def cuda(monkeypatch: pytest.MonkeyPatch) -> Seen:
+    """torch.cuda on stand-ins."""
+    seen = Seen([], [])
     current: list[Stream] = []
+
+    def new_stream(device: Any = None) -> Stream:
+        seen.made.append(Stream(device))
+        return seen.made[-1]
 
     @contextmanager
     def stream(chosen: Stream) -> Iterator[None]:
@@ -70,35 +82,37 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> list[tuple[torch.Tensor, Stream]]:
         yield
         current.pop()
 
-    monkeypatch.setattr(torch.cuda, "Stream", Stream)
+    monkeypatch.setattr(torch.cuda, "Stream", new_stream)
     monkeypatch.setattr(torch.cuda, "Event", Event)
     monkeypatch.setattr(torch.cuda, "stream", stream)
     monkeypatch.setattr(
-        torch.Tensor, "record_stream", lambda tensor, on: kept.append((tensor, on)), raising=False
+        torch.Tensor,
+        "record_stream",
+        lambda tensor, on: seen.kept.append((tensor, on)),
+        raising=False,
     )
-    return kept
+    return seen
 
 
-def test_a_copy_waits_for_its_pass_and_its_reader_for_the_copy(cuda: Any) -> None:
-    sender, reader = lanes.CudaLane(Stream()), lanes.CudaLane(Stream())  # type: ignore[arg-type]
+def test_a_copy_waits_for_its_pass_and_its_reader_for_the_copy(cuda: Seen) -> None:
+    sender, reader = lanes.CudaLane(Stream()), lanes.CudaLane(Stream())
+    copies = cuda.made[0]
     made = torch.ones(3)
     copied = sender.copied((made, None))
     assert copied.tensors[1] is None
     assert copied.tensors[0] is not made
-    assert [what for what, _ in sender._copies.log] == ["wait", "record", "record"]  # type: ignore[attr-defined]
-    assert sender._copies.log[0] == ("wait", sender.stream)  # type: ignore[attr-defined]
+    assert [what for what, _ in copies.log] == ["wait", "record", "record"]
+    assert copies.log[0] == ("wait", sender.stream)
     reader.accept(copied, 0.0)
-    assert reader.stream.log == [("wait", copied.end)]  # type: ignore[attr-defined]
-    told = {(id(tensor), id(stream)) for tensor, stream in cuda}
-    assert told == {
-        (id(made), id(sender._copies)), (id(copied.tensors[0]), id(reader.stream))
-    }  # fmt: skip
-    assert 0 <= sender.seconds(copied.start, copied.end) < 1
+    assert reader.stream.log == [("wait", copied.end)]
+    kept = {(id(tensor), id(stream)) for tensor, stream in cuda.kept}
+    assert kept == {(id(made), id(copies)), (id(copied.tensors[0]), id(reader.stream))}
+    assert sender.seconds(copied.start, copied.end) >= 0
 
 
 @pytest.mark.parametrize("name", ["v-half", "interleaved", "seq1f1b", "2bp-1f1b-2"])
 def test_the_engine_runs_on_streams_as_it_does_on_threads(
-    name: str, cuda: Any, monkeypatch: pytest.MonkeyPatch
+    name: str, cuda: Seen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[lanes.CudaLane] = []
 
@@ -106,7 +120,7 @@ def test_the_engine_runs_on_streams_as_it_does_on_threads(
         made.extend(lanes.CudaLane(Stream(device)) for _ in range(n))  # type: ignore[arg-type]
         return made
 
-    monkeypatch.setattr(local, "lanes", on_streams)
+    monkeypatch.setattr(local, "make_lanes", on_streams)
     schedule = sim.FAMILIES[name](2, 4)
     model = Model(
         (1,) * schedule.n_stages, width=16, heads=2, vocabulary=17, sequence=8, dtype=torch.float64
@@ -123,15 +137,15 @@ def test_the_engine_runs_on_streams_as_it_does_on_threads(
     assert waited == 3 * len(result.trace.transfers)  # bytes once, times twice
 
 
-def test_one_split_makes_all_groups_and_every_group_its_own_stream(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def driver_of(monkeypatch: pytest.MonkeyPatch, *, refused: int = 0) -> list[tuple[str, Any]]:
+    """A GPU of 132 multiprocessors whose driver answers, or refuses groups with an error code; the
+    calls it gets."""
     calls: list[tuple[str, Any]] = []
 
-    def answers(name: str, *found: Any) -> Any:
+    def answers(name: str, *found: Any, error: int = 0) -> Any:
         def call(*given: Any) -> tuple[Any, ...]:
             calls.append((name, given))
-            return (0, *found)
+            return (error, *found)
 
         return call
 
@@ -142,7 +156,9 @@ def test_one_split_makes_all_groups_and_every_group_its_own_stream(
         CUstream_flags=types.SimpleNamespace(CU_STREAM_NON_BLOCKING=1),
         cuDeviceGet=answers("device", "gpu 0"),
         cuDeviceGetDevResource=answers("resource", "all"),
-        cuDevSmResourceSplitByCount=answers("split", ["a", "b", "c", "d"], 4, "rest"),
+        cuDevSmResourceSplitByCount=answers(
+            "split", ["a", "b", "c", "d"], 4, "rest", error=refused
+        ),
         cuDevResourceGenerateDesc=answers("describe", "description"),
         cuGreenCtxCreate=answers("create", "context"),
         cuGreenCtxGetDevResource=answers("count", resource),
@@ -152,40 +168,37 @@ def test_one_split_makes_all_groups_and_every_group_its_own_stream(
     bindings.driver = driver  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "cuda", types.ModuleType("cuda"))
     monkeypatch.setitem(sys.modules, "cuda.bindings", bindings)
-    monkeypatch.setattr(partition, "device_kind", lambda device: "cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch, "zeros", lambda *_, **__: None)
     monkeypatch.setattr(
         torch.cuda, "get_device_properties",
         lambda gpu: types.SimpleNamespace(multi_processor_count=132),
     )  # fmt: skip
     monkeypatch.setattr(torch.cuda, "ExternalStream", lambda pointer, device: (pointer, device))
-    found = partition.partitions(4)
+    return calls
+
+
+def test_one_call_makes_all_groups_and_every_group_gets_its_own_stream(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls = driver_of(monkeypatch)
+    found = sm_groups(4)
     names = [name for name, _ in calls]
     assert names.count("split") == 1
     assert dict(calls)["split"] == (4, "all", 0, 32)
     assert [given for name, given in calls if name == "describe"] == [
         ([group], 1) for group in "abcd"
     ]
-    assert [part[:3] for part in found] == [((77, 0), 32, True)] * 4
-    assert all(part.context == "context" for part in found)
+    assert [group[:3] for group in found] == [((77, 0), 32, True)] * 4
+    assert all(group.context == "context" for group in found)
 
 
-def test_a_driver_that_refuses_gives_plain_streams_and_says_why(
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_driver_that_refuses_gives_ordinary_streams_and_says_why(
+    cuda: Seen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(partition, "device_kind", lambda device: "cuda")
-    monkeypatch.setattr(torch.cuda, "Stream", Stream)
-    monkeypatch.setattr(torch.cuda, "stream", nullcontext)
-    monkeypatch.setattr(
-        torch.cuda, "get_device_properties",
-        lambda gpu: types.SimpleNamespace(multi_processor_count=132),
-    )  # fmt: skip
-
-    def refuses(n: int, size: int, gpu: int) -> None:
-        raise RuntimeError("the CUDA driver said 801")
-
-    monkeypatch.setattr(partition, "_green", refuses)
+    driver_of(monkeypatch, refused=801)
     with pytest.warns(UserWarning, match="cannot be partitioned .the CUDA driver said 801"):
-        found = partition.partitions(4)
-    assert [part.green for part in found] == [False] * 4
-    assert len({id(part.stream) for part in found}) == 4
+        found = sm_groups(4)
+    assert [group.green for group in found] == [False] * 4
+    assert [group.stream for group in found] == cuda.made
+    assert len(cuda.made) == 4

@@ -21,8 +21,9 @@ from backend.measure.estimate import estimated_passes
 from backend.stages.reference import gradient_error, gradients_of, plain_backward
 from backend.stages.transformer import Model, even_layers, grouped, tokens, transformer_stages
 from backend.threads.board import PassFailed, Stuck
+from backend.threads.interpreter import undisturbed_passes
 from backend.threads.result import RunResult
-from backend.threads.run import _quiet, run
+from backend.threads.run import run
 
 SMALL: dict[str, Any] = {"width": 16, "heads": 2, "vocabulary": 17, "sequence": 8}
 
@@ -380,7 +381,7 @@ def test_streams_of_one_gpu_give_the_same_gradients(name: str) -> None:
 
 
 def test_garbage_waits_until_the_last_of_two_runs_at_the_same_time() -> None:
-    first, second = _quiet(), _quiet()
+    first, second = undisturbed_passes(), undisturbed_passes()
     assert gc.isenabled()
     first.__enter__()
     second.__enter__()
