@@ -7,8 +7,6 @@ import cmath
 import json
 import math
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,8 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
 import typer  # noqa: E402
+from forked import in_a_process  # noqa: E402
+from memory_growth import conversion_growth  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
 from torch import Tensor  # noqa: E402
 from typer.testing import CliRunner  # noqa: E402
@@ -344,36 +344,17 @@ def test_a_tied_head_that_is_stored_all_the_same_is_left_out_if_it_is_the_same(
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's own account")
 def test_conversion_holds_no_more_than_a_layer_and_the_embedding(tmp_path: Path) -> None:
-    """In a process of its own, and with a file per tensor, and with one file for all."""
+    """With one file for all tensors, and with a file for each."""
     wide = {"hidden_size": 256, "intermediate_size": 4096, "vocab_size": 2000, "head_dim": None}
     config = config_of(**wide, num_hidden_layers=8, num_attention_heads=8)
     weights = weights_of(config)
-    script = """
-import sys
-from backend.pipeload.checkpoints.convert import convert_checkpoint
-
-def most():
-    with open("/proc/self/status") as status:
-        return 1024 * int(next(line for line in status if line.startswith("VmHWM")).split()[1])
-
-small, source, directory = sys.argv[1:]
-convert_checkpoint(small, directory + "-small")
-before = most()
-convert_checkpoint(source, directory)
-print(most() - before)
-"""
     small = checkpoint(tmp_path / "small", config_of(), weights_of(config_of()))
-    for shards in (1, 30):
-        where = checkpoint(tmp_path / f"{shards}", config, weights, shards=shards)
-        arguments = [str(small), str(where), str(tmp_path / f"stored-{shards}")]
-        grown = int(
-            subprocess.run(
-                [sys.executable, "-c", script, *arguments],
-                capture_output=True, text=True, check=True,
-            ).stdout
-        )  # fmt: skip
-        layer = sum(t.nbytes for name, t in weights.items() if ".layers.0." in name)
-        embedding = weights["model.embed_tokens.weight"].nbytes
+    sources = [
+        checkpoint(tmp_path / f"{shards}", config, weights, shards=shards) for shards in (1, 30)
+    ]
+    layer = sum(t.nbytes for name, t in weights.items() if ".layers.0." in name)
+    embedding = weights["model.embed_tokens.weight"].nbytes
+    for grown in in_a_process(conversion_growth, small, sources, tmp_path / "stored"):
         # 15 MB of 110: a quarter more for what the allocator rounds up.
         assert grown < 1.25 * (layer + embedding)
 

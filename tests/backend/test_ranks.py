@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 import sim
 
 torch = pytest.importorskip("torch")
-from torch_ranks import found  # noqa: E402
+from forked import Failure  # noqa: E402
+from torch_ranks import answers, found  # noqa: E402
 
 from backend.ranks.checks import require_runnable  # noqa: E402
 from backend.ranks.gather import receive_buffers  # noqa: E402
 
-ROOT = Path(__file__).parents[2]
 FOR_TORCHTITAN = ("v-half", "v-min", "v-zb", "zb-h1", "interleaved")
 WHOLE = [name for name, family in sim.FAMILIES.items() if family(2, 6).n_slices == 1]
 
@@ -41,16 +36,11 @@ def test_the_torch_engine_runs_every_family_without_slices_with_exact_gradients(
         assert all(size > 0 for size in case["peak_bytes"])
 
 
-@pytest.mark.slow
-def test_a_process_that_dies_takes_the_job_down_with_a_reason() -> None:
-    run = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
-         str(ROOT / "tests" / "helpers" / "torch_ranks.py"), "1f1b:die"],
-        capture_output=True, text=True, timeout=240, cwd=ROOT, check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    assert run.returncode != 0
-    assert "this process was told to die" in run.stderr
+def test_a_rank_that_dies_takes_the_others_with_it() -> None:
+    left, died = answers(2, "1f1b:die")
+    assert isinstance(left, Failure)  # its neighbour has closed the connection: no wait of a minute
+    assert "imeout" not in left.traceback.splitlines()[-1]
+    assert died.traceback.splitlines()[-1] == "RuntimeError: this process was told to die"
 
 
 def test_receive_buffers_are_one_per_microbatch_and_direction_between_ranks() -> None:

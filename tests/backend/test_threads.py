@@ -17,7 +17,7 @@ from torch import nn
 
 import backend
 import sim
-from backend.measure.estimate import estimated_passes
+from backend.measure.passes import measured_passes
 from backend.stages.reference import gradient_error, gradients_of, plain_backward
 from backend.stages.transformer import Model, even_layers, grouped, tokens, transformer_stages
 from backend.threads.board import PassFailed, Stuck
@@ -70,7 +70,7 @@ def test_any_schedule_runs_and_keeps_what_the_simulator_says(schedule: sim.Sched
     stages, (batch, targets) = transformer_stages(model), tokens(model, schedule.n_microbatches)
     result = run(schedule, stages, batch, targets=targets)
     assert max(errors(stages, batch, targets, result)) < 1e-12
-    costs = estimated_costs(schedule.n_stages, schedule.n_slices)
+    costs = measured_costs(schedule.n_stages, schedule.n_slices)
     predicted = sim.peak_bytes(sim.simulate(schedule, costs))
     for guess, real in zip(predicted, result.peak_bytes, strict=True):
         # passes of a fused step run one after the other here: a backward first makes room
@@ -79,10 +79,11 @@ def test_any_schedule_runs_and_keeps_what_the_simulator_says(schedule: sim.Sched
 
 
 @functools.cache
-def estimated_costs(n_stages: int, n_slices: int) -> sim.Costs:
+def measured_costs(n_stages: int, n_slices: int) -> sim.Costs:
     model = Model(layers=(1,) * n_stages, dtype=torch.float64, **SMALL)
-    found = estimated_passes(
-        lambda: (transformer_stages(model), *tokens(model, 1)), n_slices=n_slices
+    stages, (batch, targets) = transformer_stages(model), tokens(model, 1)
+    found = measured_passes(
+        stages, batch, targets=targets, n_slices=n_slices, steps=1, warmup=0, grouped=False
     )
     return found.costs()
 

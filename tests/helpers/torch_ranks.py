@@ -1,30 +1,20 @@
-"""Some processes that play schedules through torch's runtime and compare gradients.
+"""Ranks that play schedules through torch's runtime and compare gradients.
 
 A case is written FAMILY:HOW. HOW is csv (torch's runtime reads our file), deferred or native (our
-engine, either split), or die (the last process raises in the middle of a pass).
-
-`found` runs cases in processes forked from one that has imported torch already. Under torchrun,
-
-    torchrun --nproc-per-node 2 tests/helpers/torch_ranks.py FAMILY:HOW ...
-
-prints one JSON object per case.
+engine, either split), or die (the last rank raises in the middle of a pass).
 """
 
 from __future__ import annotations
 
-import json
-import multiprocessing
 import os
 import socket
-import sys
 import tempfile
-import traceback
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from forked import Failure, in_processes
 from torch.distributed.pipelining import PipelineStage
 
 import backend
@@ -36,43 +26,29 @@ from backend.ranks.run import run_rank
 from backend.torch_private import checked_torch
 
 ROWS = 2
-PRELOADED = ["pandas", "torch", "torch.distributed.pipelining"]
 
 
 def found(p: int, *cases: str) -> list[dict[str, Any]]:
-    """What each case gave on `p` processes; AssertionError with the traceback of a failed one."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    ends, ranks = [], []
-    for rank in range(p):
-        end, theirs = context.Pipe(duplex=False)
-        ends.append(end)
-        arguments = rank, p, port, cases, theirs
-        ranks.append(context.Process(target=_rank, args=arguments, daemon=True))
-        ranks[-1].start()
-        theirs.close()
-    told = [end.recv() for end in ends]
-    for process in ranks:
-        process.join()
-    assert not any(isinstance(one, str) for one in told), told
-    results: list[dict[str, Any]] = told[0]
+    """What each case gave on `p` ranks; AssertionError with what one of them raised."""
+    ranks = answers(p, *cases)
+    failed = [answer.traceback for answer in ranks if isinstance(answer, Failure)]
+    assert not failed, failed
+    results: list[dict[str, Any]] = ranks[0]
     return results
 
 
-def _rank(rank: int, p: int, port: int, cases: tuple[str, ...], end: Connection) -> None:
+def answers(p: int, *cases: str) -> list[Any]:
+    """What each of `p` ranks found in all cases, or its Failure."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    return in_processes(_rank, *((rank, p, port, cases) for rank in range(p)))
+
+
+def _rank(rank: int, p: int, port: int, cases: tuple[str, ...]) -> list[dict[str, Any]]:
     """One process, as torchrun would have started it."""
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(p)}
     os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
-    try:
-        end.send(_played(cases))
-    except BaseException:
-        end.send(traceback.format_exc())
-
-
-def _played(cases: tuple[str, ...]) -> list[dict[str, Any]]:
     checked_torch()
     torch.set_num_threads(1)
     with process_group("cpu", timeout=60):
@@ -158,9 +134,3 @@ def from_csv(schedule: sim.Schedule, stages: Any, batch: Any, targets: Any) -> f
     mean = torch.stack(losses).mean().detach() if losses else torch.zeros((), dtype=torch.float64)
     dist.broadcast(mean, src=schedule.placement[-1])
     return mean.item()
-
-
-if __name__ == "__main__":
-    results = _played(tuple(sys.argv[1:]))
-    if os.environ["RANK"] == "0":
-        print(*map(json.dumps, results), sep="\n", flush=True)
