@@ -95,7 +95,7 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> Seen:
 
 
 def test_a_copy_waits_for_its_pass_and_its_reader_for_the_copy(cuda: Seen) -> None:
-    sender, reader = lanes.CudaLane(Stream()), lanes.CudaLane(Stream())
+    sender, reader = (lanes.CudaLane(Stream()) for _ in range(2))  # type: ignore[arg-type]
     copies = cuda.made[0]
     made = torch.ones(3)
     copied = sender.copied((made, None))
@@ -104,7 +104,7 @@ def test_a_copy_waits_for_its_pass_and_its_reader_for_the_copy(cuda: Seen) -> No
     assert [what for what, _ in copies.log] == ["wait", "record", "record"]
     assert copies.log[0] == ("wait", sender.stream)
     reader.accept(copied, 0.0)
-    assert reader.stream.log == [("wait", copied.end)]
+    assert reader.stream.log == [("wait", copied.end)]  # type: ignore[attr-defined]
     kept = {(id(tensor), id(stream)) for tensor, stream in cuda.kept}
     assert kept == {(id(made), id(copies)), (id(copied.tensors[0]), id(reader.stream))}
     assert sender.seconds(copied.start, copied.end) >= 0
