@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
+
+
+class Move(Protocol):
+    """Moves a bar to so much of its total, perhaps under another label."""
+
+    def __call__(self, done: float, label: str | None = None, /) -> None: ...
 
 
 @contextmanager
-def bar(
-    label: str, total: float, *, shown: bool, alone: bool = False
-) -> Iterator[Callable[[float], None] | None]:
+def bar(label: str, total: float, *, shown: bool, alone: bool = False) -> Iterator[Move | None]:
     """A function that moves the bar to a number of `total`, or None where there is no bar.
 
     alone: draw only when moved, not from a thread, which would be in the way of what is timed.
@@ -25,4 +30,8 @@ def bar(
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, auto_refresh=not alone) as progress:
         line = progress.add_task(label, total=total)
-        yield lambda done: progress.update(line, completed=done, refresh=alone)
+
+        def move(done: float, label: str | None = None) -> None:
+            progress.update(line, completed=done, description=label, refresh=alone)
+
+        yield move

@@ -31,6 +31,12 @@ def compiled(function: Function) -> Function:
 
 
 @compiled
+def below(rng: np.random.Generator, n: Any) -> int:
+    """One of the numbers 0 to n - 1, all equally likely (faster here than `rng.integers`)."""
+    return int(rng.random() * n)
+
+
+@compiled
 def writers(kind: Ints, stage: Ints, microbatch: Ints, part: Ints, shape: Ints) -> Ints:
     """Which pass writes what each pass reads, shape `(n_ops, 3)`: an index, -1 none, -2 missing.
 

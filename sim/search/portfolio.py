@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -18,21 +17,22 @@ from fractions import Fraction
 from typing import TypedDict
 
 from ..base.numbers import Number, checked, checked_whole, exact, plain
+from ..base.progress import bar
 from ..bounds.lower_bound import lower_bound, steady_interval
 from ..engine.costs import Costs
 from ..schedule.clock import Clock
 from ..schedule.ir import Op, Schedule
 from ..schedule.validate import validate
+from . import budget
 from .effort import PASSES_PER_SECOND, Effort
 from .evaluation import evaluate
 from .methods import left_out
-from .orders.problem import Problem, problem
-from .phases import Contest, ProgressLine
+from .orders.pool import Pool
+from .orders.problem import OrderProblem, order_problem
+from .phases import Phases
 from .placement import Placement, stages_on
-from .starts import How, computed_block
-
-_BLOCK_SECONDS = 2.0
-"""What the smallest interval may still take once the order itself is proven optimal."""
+from .run_options import RunOptions
+from .starts import computed_block
 
 
 @dataclass(frozen=True)
@@ -96,33 +96,37 @@ def search(
     began = time.monotonic()
     effort, seconds = _budget(time_limit, moves)
     until = effort.now() + seconds
-    how = How(effort, seed, workers, left_out(without))
+    run = RunOptions(effort, seed, workers, left_out(without))
     place = _place(n_devices, n_microbatches, costs, placement)
     if clock not in ("makespan", "longest_stage"):
         raise ValueError(f"clock is {clock!r}: it must be 'makespan' or 'longest_stage'")
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise ValueError(f"workers is {workers!r}: it must be a whole number >= 1")
     limits = _Limits(memory_limit=memory_limit, memory_bytes=memory_bytes)
-    given = problem(place, n_microbatches, costs, clock=clock, **limits)
+    problem = order_problem(place, n_microbatches, costs, clock=clock, **limits)
     plain_order = _one_by_one(place, n_microbatches)
     known = lower_bound(plain_order, costs, clock=clock, **limits)
-    contest = Contest(
-        given,
-        plain_order,
-        _in_ticks(given, known),
-        until,
-        how,
-        ProgressLine(progress and sys.stderr.isatty(), given),
-    )
     interrupted = False
-    try:
-        contest.everything(placement)
-        if contest.block is None:
-            contest.block = computed_block(given, seconds=_BLOCK_SECONDS, how=how)
-    except KeyboardInterrupt:
-        interrupted = True
-    contest.line.done()
-    return replace(_result(contest, known, limits, began), interrupted=interrupted)
+    with bar("search", seconds, shown=progress, alone=True) as move:
+
+        def tell(pool: Pool) -> None:
+            if move is not None and pool.entries:
+                move(seconds - until + effort.now(), _how_far(pool))
+
+        phases = Phases(problem, plain_order, _in_ticks(problem, known), until, run, tell)
+        try:
+            phases.everything(placement)
+            if phases.block is None:
+                phases.block = computed_block(problem, seconds=budget.BLOCK_AFTERWARDS, run=run)
+        except KeyboardInterrupt:
+            interrupted = True
+    return replace(_result(phases, known, limits, began), interrupted=interrupted)
+
+
+def _how_far(pool: Pool) -> str:
+    best, bound = (float(pool.problem.in_units(x)) for x in (pool.best.value, pool.bound))
+    gap = 100 * (best / bound - 1) if bound else 0.0
+    return f"search: best {best:g}, bound {bound:g}, gap {gap:.1f} %"
 
 
 def _budget(time_limit: float, moves: int | None) -> tuple[Effort, float]:
@@ -137,22 +141,22 @@ class _Limits(TypedDict):
     memory_bytes: Number | Sequence[Number] | None
 
 
-def _result(contest: Contest, known: Number, limits: _Limits, began: float) -> SearchResult:
+def _result(phases: Phases, known: Number, limits: _Limits, began: float) -> SearchResult:
     """The best order, judged with the costs themselves and played once by the engine."""
     from ..engine.simulate import simulate
     from ..metrics.metrics import longest_stage, makespan
 
-    q, best = contest.problem, contest.pool.best
-    schedule = q.schedule(best.letters, f"search ({best.method})")
+    q, best = phases.problem, phases.pool.best
+    schedule = q.schedule(best.order, f"search ({best.method})")
     validate(schedule)
     found = evaluate(schedule, q.costs)
     trace = simulate(schedule, q.costs)
     if (makespan(trace), longest_stage(trace)) != (found.makespan, found.longest_stage):
         raise AssertionError(f"engine and evaluator differ on {schedule.name}")
     value = found.makespan if q.clock == "makespan" else found.longest_stage
-    solver = q.in_units(contest.pool.bound) if q.ticks.per_unit else 0
+    solver = q.in_units(phases.pool.bound) if q.ticks.per_unit else 0
     bound = min(max(known, solver), value)
-    interval, floor = _interval(contest, found.longest_stage, limits)
+    interval, floor = _interval(phases, found.longest_stage, limits)
     return SearchResult(
         schedule=schedule,
         clock=q.clock,
@@ -170,14 +174,14 @@ def _result(contest: Contest, known: Number, limits: _Limits, began: float) -> S
     )
 
 
-def _interval(contest: Contest, longest_stage: Number, limits: _Limits) -> tuple[Number, Number]:
+def _interval(phases: Phases, longest_stage: Number, limits: _Limits) -> tuple[Number, Number]:
     """The smallest interval known, and what none can be below.
 
     The whole schedule, repeated as soon as its busiest device is done with it, is a block too.
     """
-    whole = plain(exact(longest_stage) / contest.problem.n_microbatches)
-    floor = steady_interval(contest.one_by_one, contest.problem.costs, **limits)
-    block = contest.block
+    whole = plain(exact(longest_stage) / phases.problem.n_microbatches)
+    floor = steady_interval(phases.one_by_one, phases.problem.costs, **limits)
+    block = phases.block
     if block is None or whole < block.interval:
         known = floor if block is None else block.floor
         return (float(whole) if isinstance(whole, Fraction) else whole), min(known, whole)
@@ -212,6 +216,6 @@ def _one_by_one(place: tuple[int, ...], m: int) -> Schedule:
     return Schedule(place, tuple(map(tuple, orders)), m, name="one by one")
 
 
-def _in_ticks(given: Problem, bound: Number) -> int:
+def _in_ticks(problem: OrderProblem, bound: Number) -> int:
     """A bound in ticks of the problem, rounded so that it stays one; 0 where ticks are rounded."""
-    return math.floor(float(bound) * given.scale + 1e-6) if given.ticks.per_unit else 0
+    return math.floor(float(bound) * problem.scale + 1e-6) if problem.ticks.per_unit else 0

@@ -18,7 +18,7 @@ placement as well; warm-up and cool-down are found by dispatching with the real 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Literal
 
@@ -28,18 +28,20 @@ from ...base.numbers import Number
 from ...engine.costs import Costs
 from ...schedule.clock import Clock
 from ...schedule.ir import Kind, Op, Schedule
+from .. import budget
 from ..compiled import Ints
 from ..effort import Effort
 from ..periodic.problem import Problem, problem_of, work_bound
 from ..periodic.squeeze import advanced
 from ..periodic.unit_blocks import UnitBlock, blocks, freed, repeated_rows, warmed, within
-from .improve import HEATS, Pool, annealed
-from .problem import Problem as OrderProblem
-from .problem import problem as order_problem
+from ..run_options import RunOptions
+from .improve import HEATS, annealed
+from .pool import Pool
+from .problem import OrderProblem, order_problem
 
 _KINDS: tuple[Kind, ...] = ("F", "B", "W")
-PASSES_LOOKED_AT = 8
-"""How many passes of its window a device looks at in the time in which one is played."""
+SHORT_ROUND = 0.2
+"""Seconds of annealing after which the next round gets no more moves."""
 
 
 def adaptive(
@@ -52,20 +54,18 @@ def adaptive(
     memory_bytes: Number | Sequence[Number] | None = None,
     clock: Clock = "longest_stage",
     time_limit: float = 5.0,
-    seed: int = 0,
-    effort: Effort | None = None,
-    without: Collection[str] = (),
+    run: RunOptions | None = None,
 ) -> Schedule:
     """The fastest schedule on `clock` that comes from a unit block and keeps the memory limit.
 
     memory_limit: shares of a device's whole activation; or memory_bytes, static bytes included.
-    time_limit: seconds of `effort`; the enumeration itself is always finished for the shortest
-        interval. without: methods not to use ("annealing").
+    time_limit: seconds; the enumeration itself is always finished for the shortest interval.
     Raises ValueError for a limit that not even one microbatch meets.
     """
     stages = _stages(n_devices, placement)
     problem, _ = problem_of(stages, costs, memory_limit=memory_limit, memory_bytes=memory_bytes)
-    effort = effort or Effort()
+    run = run or RunOptions()
+    effort = run.effort
     m, until = n_microbatches, effort.now() + time_limit
     if isinstance(m, bool) or not isinstance(m, int) or m < 1:
         raise ValueError(f"n_microbatches is {m!r}: it must be a whole number >= 1")
@@ -88,17 +88,12 @@ def adaptive(
         found = [(player.played(rows, zone)[0], 0, rows, zone) for zone in player.zones()][:1]
     found.sort(key=lambda entry: entry[:2])
     best = player.schedule(found[0][2])
-    if found[0][0] <= work_bound(problem) * m or "annealing" in without:
+    if found[0][0] <= work_bound(problem) * m or not run.use("annealing"):
         return best
-    shares = memory_limit if not isinstance(memory_limit, Sequence) else None
     orders = order_problem(
-        stages, m, costs, clock=clock, memory_limit=shares, memory_bytes=memory_bytes
+        stages, m, costs, clock=clock, memory_limit=memory_limit, memory_bytes=memory_bytes
     )
-    if isinstance(memory_limit, Sequence):
-        orders.limits[0] = np.array(problem.limit, np.int64)
-    return _improved(
-        [player.schedule(line) for _, _, line, _ in found[:12]], orders, until, seed, effort
-    )
+    return _improved([player.schedule(line) for _, _, line, _ in found[:12]], orders, until, run)
 
 
 class _Player:
@@ -153,7 +148,7 @@ class _Player:
     def played(self, rows: Ints, zone: Ints) -> tuple[int, Ints]:
         """The clock of an order in ticks (-1 if it cannot run), and the order it was played in."""
         line, makespan, longest = advanced(rows, self.first, *self.arrays, zone)
-        self.effort.played((2 + int(zone[0]) // PASSES_LOOKED_AT) * len(rows))
+        self.effort.played((2 + int(zone[0]) // budget.LOOKS_PER_PLAY) * len(rows))
         return (longest if self.longest and makespan >= 0 else makespan), line
 
     def schedule(self, line: Ints) -> Schedule:
@@ -180,28 +175,28 @@ class _Player:
 
 
 def _improved(
-    starts: list[Schedule], orders: OrderProblem, until: float, seed: int, effort: Effort
+    starts: list[Schedule], orders: OrderProblem, until: float, run: RunOptions
 ) -> Schedule:
     """The best that annealing makes of the orders in turn, until the time is up."""
-    work = orders.duration.reshape(-1, 3).sum(axis=1)
-    busiest = max(int(work[stages].sum()) for stages in orders.stages_of)
-    pool = Pool(orders, bound=busiest * orders.n_microbatches, effort=effort)
+    work = orders.tables.duration.reshape(-1, 3).sum(axis=1)
+    busiest = int(work[orders.tables.stages_of].sum(axis=1).max())
+    pool = Pool(orders, bound=busiest * orders.n_microbatches)
     for start in starts:
-        letters = orders.letters(start)
-        if letters is not None:
-            pool.add(letters, start.name)
-    moves, turn = 200, 0
-    while not pool.closed and effort.now() < until:
-        began = effort.now()
+        order = orders.order(start)
+        if order is not None:
+            pool.add(order, start.name)
+    moves, turn, now = 200, 0, run.effort.now
+    while not pool.closed and now() < until:
+        began = now()
         entry = pool.entries[turn % len(pool.entries)]
         heat = HEATS[turn % len(HEATS)]
-        found, played = annealed(pool, entry.letters, moves=moves, heat=heat, seed=seed + turn)
-        effort.played(played)
-        pool.add(found, "")
+        order, passes = annealed(pool, entry.order, moves=moves, heat=heat, seed=run.seed + turn)
+        run.effort.played(passes)
+        pool.add(order, "")
         turn += 1
-        if effort.now() - began < 0.2:
+        if now() - began < SHORT_ROUND:
             moves *= 2
-    return orders.schedule(pool.best.letters, "adaptive")
+    return orders.schedule(pool.best.order, "adaptive")
 
 
 def _stages(p: int, placement: str) -> tuple[int, ...]:

@@ -2,73 +2,162 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..compiled import Ints, compiled
-from .problem import Letters
-from .replay import BROKEN, fits_memory
+from ..compiled import Ints, below, compiled
+from .problem import Order, OrderTables
+from .replay import BROKEN, first_moments, fits_memory, last_before, play_on
+
+MOMENTS = 33
+"""How many moments of the best play are kept, so that a trial need not begin at the beginning."""
+SUM_WEIGHT = 20
+"""Thousandths of a tick that a tick of the mean last end counts beside one of the clock."""
+
+
+class Cooling(NamedTuple):
+    """moves: how many to try. hot, cold: first and last temperature, in thousandths of a tick.
+    target: ticks to stop at."""
+
+    moves: int
+    hot: int
+    cold: int
+    target: int
 
 
 @compiled
-def _random(state: Ints) -> Any:
-    """The next of 2**31 equally likely numbers (xorshift; numba's own generator is per thread)."""
-    z = state[0]
-    z ^= (z << 13) & 0x7FFFFFFFFFFFFFFF
-    z ^= z >> 7
-    z ^= (z << 17) & 0x7FFFFFFFFFFFFFFF
-    state[0] = z
-    return (z >> 20) & 0x7FFFFFFF
+def anneal(
+    start: Order, longest: bool, tables: OrderTables, low: Ints, high: Ints, cooling: Cooling,
+    rng: np.random.Generator,
+) -> tuple[Order, Any]:  # fmt: skip
+    """The best order found from `start`, and how many passes were played on the way.
+
+    low, high: positions on each device between which the order stays, and which no move crosses. A
+    move takes a pass, mostly one on the critical path, a few places ahead or back; often it is
+    repeated at the same spot of the following rounds, as orders are nearly periodic.
+    """
+    n_devices, length = start.shape
+    row_step = 3 * tables.stages_of.shape[1]  # passes of a device for one microbatch
+    m = length // row_step
+    order, best = start.copy(), start.copy()
+    end = np.zeros((tables.duration.size, m), np.int64)
+    trial, place = np.zeros_like(end), np.zeros_like(end)
+    spots = np.zeros((n_devices * length + 1, 2), np.int64)
+    moments = first_moments(order, tables, MOMENTS)
+    least: Any = np.int64(0)  # of what the sum of last ends adds to the cost of any order
+    for d in range(n_devices):
+        for code in order[d]:
+            least += tables.duration[code]
+    least = least * SUM_WEIGHT // n_devices
+    value, total, work = play_on(order, longest, tables, end, place, moments, 0, True, BROKEN)
+    if value == BROKEN:
+        return best, work
+    cost = value * 1000 + total * SUM_WEIGHT // n_devices
+    best_value, best_cost = value, cost
+    n_spots: Any = 0  # on the critical path; 0 if it has to be followed anew
+    hot, tried = float(cooling.hot), 0
+    ratio = max(cooling.cold, 1) / max(cooling.hot, 1) if cooling.hot > 0 else 1.0
+    heat = hot
+    while tried < cooling.moves and best_value > cooling.target:
+        tried += 1
+        if tried % 64 == 0:
+            heat = hot * ratio ** (tried / cooling.moves)
+        if n_spots == 0:
+            last = _deciding(order, longest, tables.duration, end, rng)
+            n_spots = _critical_path(order, tables, end, place, last, spots)
+
+        # choose a pass and where it goes
+        if below(rng, 8) > 0:
+            spot = below(rng, n_spots)
+            d, x = spots[spot, 0], spots[spot, 1]
+        else:
+            d, x = below(rng, n_devices), below(rng, length)
+        to = x + _step(row_step, rng)
+        if to < 0 or to >= length or order[d, to] == order[d, x]:
+            continue
+
+        # move it, and mostly nothing else; a third of the time its like in the next rounds too
+        saved = order[d].copy()
+        times = 1 + below(rng, m) if below(rng, 3) == 0 else 1
+        period = 2 * row_step if below(rng, 4) == 0 else row_step
+        if not _moved(order[d], saved, x, to, period, times, low[d], high[d]):
+            continue
+        if not fits_memory(order[d], tables, d):
+            order[d] = saved
+            continue
+
+        # play it from where it differs, no longer than it may still be taken
+        worst = cost - np.int64(heat * np.log(1.0 - rng.random()))
+        k = last_before(moments, n_devices, d, min(x, to))
+        trial[:] = end
+        value, total, n = play_on(
+            order, longest, tables, trial, place, moments, k, False, (worst - least) // 1000
+        )
+        work += n
+        new = value * 1000 + total * SUM_WEIGHT // n_devices if value < BROKEN else BROKEN
+        if new > worst:
+            order[d] = saved
+            continue
+        cost, n_spots = new, 0
+        work += play_on(order, longest, tables, end, place, moments, k, True, BROKEN)[2]
+        if value < best_value or (value == best_value and new < best_cost):
+            best_value, best_cost = value, new
+            best[:] = order
+    return best, work
 
 
 @compiled
-def _trace(
-    order: Letters, duration: Ints, wait_on: Ints, delay: Ints, end: Ints, place: Ints,
-    device_of: Ints, d: int, spots: Ints,
-) -> int:  # fmt: skip
-    """The critical path back from the last pass of device d, as (device, position); its length."""
-    x = order.shape[1] - 1
+def _deciding(
+    order: Order, longest: bool, duration: Ints, end: Ints, rng: np.random.Generator
+) -> int:
+    """The device that decides the clock; any of them where several do."""
+    most, device = np.int64(-1), 0
+    for d in range(order.shape[0]):
+        time = end[order[d, -1], -1]
+        if longest:
+            time -= end[order[d, 0], 0] - duration[order[d, 0]]
+        if time > most or (time == most and below(rng, 2) == 0):
+            most, device = time, d
+    return device
+
+
+@compiled
+def _critical_path(
+    order: Order, tables: OrderTables, end: Ints, place: Ints, d: Any, spots: Ints
+) -> int:
+    """Back from the last pass of device d through what each pass waited for; how many they are.
+
+    spots: takes their (device, position).
+    """
+    x, i = order.shape[1] - 1, end.shape[1] - 1
+    code = np.int64(order[d, x])
     n = 0
-    letter = np.int64(order[d, x])
-    i = end.shape[1] - 1
     while True:
         spots[n, 0], spots[n, 1] = d, x
         n += 1
-        start = end[letter, i] - duration[letter]
-        source = wait_on[letter]
-        if (
-            source >= 0
-            and end[source, i] + delay[letter] == start
-            and (x == 0 or end[source, i] + delay[letter] > 0)
-        ):
-            before = -1
-            if x > 0:
-                other = np.int64(order[d, x - 1])
-                j = _which(place, other, x - 1)
-                if end[other, j] == start:
-                    before = j
-            if before < 0:
-                letter = source
-                d = device_of[letter // 3]
-                x = place[letter, i]
-                continue
-            letter, i, x = np.int64(order[d, x - 1]), before, x - 1
-            continue
-        if x == 0:
+        start = end[code, i] - tables.duration[code]
+        before = np.int64(order[d, x - 1]) if x > 0 else np.int64(-1)
+        j = _which(place, before, x - 1) if x > 0 else 0
+        source = tables.wait_on[code]
+        arrival = end[source, i] + tables.delay[code] if source >= 0 else np.int64(-1)
+        if arrival == start and (x == 0 or (arrival > 0 and end[before, j] < start)):
+            code = source  # it came just then from another device
+            d = tables.device_of[code // 3]
+            x = place[code, i]
+        elif x > 0:
+            code, i, x = before, j, x - 1
+        else:
             return n
-        letter = np.int64(order[d, x - 1])
-        i = _which(place, letter, x - 1)
-        x -= 1
 
 
 @compiled
-def _which(place: Ints, letter: Any, x: Any) -> int:
-    """Which occurrence of a letter stands at position x: its places ascend."""
+def _which(place: Ints, code: Any, x: Any) -> int:
+    """Which run of a pass code stands at position x: its places ascend."""
     low, high = 0, place.shape[1] - 1
     while low < high:
         middle = (low + high) // 2
-        if place[letter, middle] < x:
+        if place[code, middle] < x:
             low = middle + 1
         else:
             high = middle
@@ -76,222 +165,32 @@ def _which(place: Ints, letter: Any, x: Any) -> int:
 
 
 @compiled
-def _resumed(
-    order: Letters, longest: bool, duration: Ints, wait_on: Ints, delay: Ints, near: Ints,
-    end: Ints, place: Ints, states: Ints, k: int, record: bool, worst: Any,
-) -> tuple[Any, Any]:  # fmt: skip
-    """Value and sum of the last ends of an order; BROKEN if it cannot run or is above `worst`.
+def _step(row_step: Any, rng: np.random.Generator) -> int:
+    """How far a pass moves, ahead or back: mostly a little, sometimes some rounds."""
+    reach = 1
+    while below(rng, 2) == 0 and reach < 4 * row_step:
+        reach += 1 + below(rng, 2)
+    return reach if below(rng, 2) == 0 else -reach
 
-    states: one row per moment of the play at which it can go on: passes done, devices to look at,
-    how many; then per device its position, when it is free, when it began and its work left; then
-    per letter how many have run and which device waits for it. It goes on from row k, which must
-    come before anything that changed; `end` holds what ran before. record: write `end`, `place` and
-    the rows after k anew. A device that could not make it within `worst` even if it never waited
-    again ends the play.
+
+@compiled
+def _moved(
+    row: Order, before: Order, x: Any, to: Any, period: Any, times: Any, low: Any, high: Any
+) -> bool:
+    """Whether the pass at x could move to position `to`, others making room, without a fence
+    between. That is repeated, `times` in all, as long as the order `before` repeats with `period`.
     """
-    n_devices, length = order.shape
-    n_letters = duration.size
-    per = 5 * n_devices + 2
-    state = states[k].copy()
-    position, free = (
-        state[2 + n_devices : 2 + 2 * n_devices],
-        state[2 + 2 * n_devices : per - 2 * n_devices],
-    )
-    first, rest = state[per - 2 * n_devices : per - n_devices], state[per - n_devices : per]
-    todo = state[2 : 2 + n_devices]
-    count, waiting = state[per : per + n_letters], state[per + n_letters :]
-    done, n_todo = state[0], state[1]
-    every = n_devices * length // (states.shape[0] - 1) + 1
-    row = k
-    while n_todo > 0:
-        if record and done >= (row + 1) * every:
-            row += 1
-            while row + 1 < states.shape[0] and done >= (row + 1) * every:
-                states[row] = states[row - 1]
-                row += 1
-            state[0], state[1] = done, n_todo
-            states[row] = state
-        n_todo -= 1
-        d = todo[n_todo]
-        now, x = free[d], position[d]
-        while x < length:
-            letter = order[d, x]
-            i = count[letter]
-            a, b = near[letter, 0], near[letter, 1]
-            if (a >= 0 and count[a] <= i) or (b >= 0 and count[b] <= i):
-                return BROKEN, BROKEN
-            source = wait_on[letter]
-            if source >= 0:
-                if count[source] <= i:
-                    waiting[source] = d
-                    break
-                now = max(now, end[source, i] + delay[letter])
-            if x == 0:
-                first[d] = now
-            now += duration[letter]
-            rest[d] -= duration[letter]
-            end[letter, i] = now
-            if record:
-                place[letter, i] = x
-            count[letter] = i + 1
-            x += 1
-            done += 1
-            if waiting[letter] >= 0:
-                todo[n_todo] = waiting[letter]
-                n_todo += 1
-                waiting[letter] = -1
-        free[d], position[d] = now, x
-        if now + rest[d] - (first[d] if longest else 0) > worst:
-            return BROKEN, BROKEN
-    if done < n_devices * length:
-        return BROKEN, BROKEN
-    if record:
-        for later in range(row + 1, states.shape[0]):
-            states[later] = states[row]
-    value, total = np.int64(0), np.int64(0)
-    for d in range(n_devices):
-        value = max(value, free[d] - (first[d] if longest else 0))
-        total += free[d]
-    return value, total
-
-
-@compiled
-def _before(states: Ints, n_devices: int, d: int, x: int) -> int:
-    """The last row of `states` at which device d has not come past position x."""
-    low, high = 0, states.shape[0] - 1
-    while low < high:
-        middle = (low + high + 1) // 2
-        if states[middle, 2 + n_devices + d] <= x:
-            low = middle
-        else:
-            high = middle - 1
-    return low
-
-
-@compiled
-def _shift(row: Letters, x: int, to: int) -> None:
-    """Move the entry at x to position `to`; those between make room."""
-    letter = row[x]
-    step = 1 if to > x else -1
-    while x != to:
-        row[x] = row[x + step]
-        x += step
-    row[to] = letter
-
-
-@compiled
-def anneal(
-    start: Letters, m: int, longest: bool, device_of: Ints, duration: Ints, wait_on: Ints,
-    delay: Ints, near: Ints, takes: Ints, frees: Ints, limits: Ints, low: Ints, high: Ints,
-    plan: Ints, state: Ints,
-) -> tuple[Letters, Any, int]:  # fmt: skip
-    """The best order found from `start`, its value, and how many moves were tried.
-
-    low, high: positions on each device between which the order stays, and which no move crosses.
-    plan: (moves to try, hottest and coldest temperature in thousandths of a tick, value to stop
-    at). A move takes a pass, mostly one on the critical path, a few places ahead or back; often it
-    is repeated at the same spot of the following rounds, as orders are nearly periodic.
-    """
-    n_devices, length = start.shape
-    row_step = length // m
-    order = start.copy()
-    best = start.copy()
-    end = np.zeros((duration.size, m), np.int64)
-    trial = np.zeros((duration.size, m), np.int64)
-    place = np.zeros((duration.size, m), np.int64)
-    spots = np.zeros((n_devices * length + 1, 2), np.int64)
-    saved = np.zeros(length, order.dtype)
-    states = np.zeros((33, 2 + 5 * n_devices + 2 * duration.size), np.int64)
-    states[0, 1] = n_devices
-    states[0, 2 + 5 * n_devices + duration.size :] = -1
-    least = np.int64(0)
-    for d in range(n_devices):
-        states[0, 2 + d] = n_devices - 1 - d
-        work = np.int64(0)
-        for letter in order[d]:
-            work += duration[letter]
-        states[0, 2 + 4 * n_devices + d] = work
-        least += work
-    least = least * 20 // n_devices
-    tries, hot, cold, target = plan[0], plan[1], plan[2], plan[3]
-    value, total = _resumed(
-        order, longest, duration, wait_on, delay, near, end, place, states, 0, True, BROKEN
-    )
-    if value == BROKEN:
-        return best, BROKEN, 0
-    cost = value * 1000 + total * 20 // n_devices
-    best_value, best_cost = value, cost
-    n_spots = 0
-    fresh = False
-    tried = 0
-    ratio = (max(cold, 1) / max(hot, 1)) if hot > 0 else 1.0
-    heat = float(hot)
-    while tried < tries and best_value > target:
-        tried += 1
-        if tried % 64 == 0:
-            heat = hot * ratio ** (tried / tries)
-        if not fresh:
-            # trace from the device that decides the clock
-            top, which = np.int64(-1), 0
-            for d in range(n_devices):
-                last = end[order[d, length - 1], m - 1]
-                if longest:
-                    opening = order[d, 0]
-                    last -= end[opening, 0] - duration[opening]
-                if last > top or (last == top and _random(state) % 2 == 0):
-                    top, which = last, d
-            n_spots = _trace(order, duration, wait_on, delay, end, place, device_of, which, spots)
-            fresh = True
-        if _random(state) % 8 > 0:
-            spot = _random(state) % n_spots
-            d, x = spots[spot, 0], spots[spot, 1]
-        else:
-            d, x = _random(state) % n_devices, _random(state) % length
-        reach = 1
-        while _random(state) % 2 == 0 and reach < 4 * row_step:
-            reach += 1 + _random(state) % 2
-        to = x + reach if _random(state) % 2 == 0 else x - reach
-        if to < 0 or to >= length or order[d, to] == order[d, x]:
-            continue
-        saved[:] = order[d]
-        times = 1
-        if _random(state) % 3 == 0:
-            times = 1 + _random(state) % m
-        period = row_step * (1 + (_random(state) % 4 == 0))
-        moved, onto = order[d, x], order[d, to]
-        y, goal = x, to
-        while times > 0 and y < length and goal < length:
-            if saved[y] != moved or saved[goal] != onto:
-                break
-            if max(y, goal) >= low[d] and min(y, goal) < high[d]:
-                break
-            _shift(order[d], y, goal)
-            y += period
-            goal += period
-            times -= 1
-        if y == x:
-            continue
-        if not fits_memory(order[d], takes, frees, limits, d):
-            order[d] = saved
-            continue
-        chance = (_random(state) + 1) / 2147483648.0
-        worst = cost - np.int64(heat * np.log(chance))
-        k = _before(states, n_devices, d, min(x, to))
-        trial[:] = end
-        value, total = _resumed(
-            order, longest, duration, wait_on, delay, near, trial, place, states, k, False,
-            (worst - least) // 1000,
-        )  # fmt: skip
-        new = value * 1000 + total * 20 // n_devices if value < BROKEN else BROKEN
-        if new > worst:
-            order[d] = saved
-            continue
-        cost = new
-        fresh = False
-        _resumed(
-            order, longest, duration, wait_on, delay, near, end, place, states, k, True, BROKEN
-        )
-        if value < best_value or (value == best_value and new < best_cost):
-            best_value, best_cost = value, new
-            best[:] = order
-    return best, best_value, tried
+    shift = to - x
+    y = x
+    for _ in range(times):
+        goal = y + shift
+        if max(y, goal) >= row.size or before[y] != before[x] or before[goal] != before[to]:
+            break
+        if max(y, goal) >= low and min(y, goal) < high:
+            break
+        code, step = row[y], 1 if shift > 0 else -1
+        for z in range(y, goal, step):
+            row[z] = row[z + step]
+        row[goal] = code
+        y += period
+    return bool(y > x)

@@ -14,30 +14,29 @@ from typing import NamedTuple
 import numpy as np
 
 from ..compiled import Ints
-from .problem import Letters, Problem
-from .replay import clocks
+from .problem import Fence, Order, OrderProblem
+from .replay import played
 
 
 @dataclass(frozen=True, eq=False)
 class Shortened:
     """An order without its middle.
 
-    problem: with as many microbatches as are left. low, high: positions on each device between
-        which the order must stay as it is, so that the middle fits in again at `cut`, shape `(p,)`.
+    problem: with as many microbatches as are left. fence: what must stay as it is, so that the
+        middle fits in again at `cut`, shape `(p,)`.
     middle: what was taken out, shape `(p, any)`.
     """
 
-    problem: Problem
-    letters: Letters
-    low: Ints
-    high: Ints
+    problem: OrderProblem
+    order: Order
+    fence: Fence
     cut: Ints
-    middle: Letters
+    middle: Order
 
 
-def without_middle(problem: Problem, letters: Letters, keep: int) -> Shortened | None:
+def without_middle(problem: OrderProblem, order: Order, keep: int) -> Shortened | None:
     """The order with about `keep` microbatches before and after; None if it is not periodic."""
-    begun, _ = _begun(problem, letters)
+    begun, _ = _begun(problem, order)
     m = problem.n_microbatches
     inner = np.flatnonzero((begun.max(axis=1) >= keep) & (m - begun.min(axis=1) >= keep))
     groups = [inner[cuts] for cuts in _alike(begun[inner]).values() if len(cuts) >= 4]
@@ -51,23 +50,22 @@ def without_middle(problem: Problem, letters: Letters, keep: int) -> Shortened |
     at = [_positions(problem, begun[cut]) for cut in (a, b, c, d)]
     rows = [
         (np.concatenate([row[:y], row[z:]]), row[y:z])
-        for row, y, z in zip(letters, at[1], at[2], strict=True)
+        for row, y, z in zip(order, at[1], at[2], strict=True)
     ]
     return Shortened(
         problem.with_microbatches(m - gone),
         np.array([short for short, _ in rows], np.int32),
-        low=at[0],
-        high=at[1] + at[3] - at[2],
+        Fence(at[0], at[1] + at[3] - at[2]),
         cut=at[1],
         middle=np.array([middle for _, middle in rows], np.int32),
     )
 
 
-def with_middle(short: Shortened, letters: Letters) -> Letters:
+def with_middle(short: Shortened, order: Order) -> Order:
     """The order with the middle back in; it may have changed elsewhere."""
     rows = [
         np.concatenate([row[:x], middle, row[x:]])
-        for row, x, middle in zip(letters, short.cut, short.middle, strict=True)
+        for row, x, middle in zip(order, short.cut, short.middle, strict=True)
     ]
     return np.array(rows, np.int32)
 
@@ -81,45 +79,40 @@ class Stretch(NamedTuple):
     last: int
 
 
-def longer(problem: Problem, letters: Letters, n_microbatches: int) -> Letters | None:
-    """The order for more microbatches, by the cheapest stretches of `letters`; None if none fit."""
-    begun, moments = _begun(problem, letters)
+def longer(problem: OrderProblem, order: Order, n_microbatches: int) -> Order | None:
+    """The order for more microbatches, by the cheapest stretches of `order`; None if none fit."""
+    begun, moments = _begun(problem, order)
     missing = n_microbatches - problem.n_microbatches
     chosen = _cheapest(_stretches(begun, moments), missing)
     if chosen is None:
         return None
-    rows: list[list[Letters]] = [[] for _ in letters]
+    rows: list[list[Order]] = [[] for _ in order]
     done = np.zeros(problem.n_devices, np.int64)
     for stretch in sorted(chosen, key=lambda stretch: stretch.last):
         first, last = (
             _positions(problem, begun[stretch.first]),
             _positions(problem, begun[stretch.last]),
         )
-        for device, row in enumerate(letters):
+        for device, row in enumerate(order):
             rows[device].append(row[done[device] : last[device]])
             rows[device].append(row[first[device] : last[device]])
         done = last
-    for device, row in enumerate(letters):
+    for device, row in enumerate(order):
         rows[device].append(row[done[device] :])
     return np.array([np.concatenate(pieces) for pieces in rows], np.int32)
 
 
-def _begun(problem: Problem, letters: Letters) -> tuple[Ints, Ints]:
-    """How often each letter has begun before each moment at which a pass begins; the moments."""
-    q = problem
-    end = np.zeros((q.duration.size, q.n_microbatches), np.int64)
-    clocks(
-        letters, q.n_microbatches, q.duration, q.wait_on, q.delay, q.near, end, np.zeros_like(end)
-    )
-    start = end - q.duration[:, None]
+def _begun(problem: OrderProblem, order: Order) -> tuple[Ints, Ints]:
+    """How often each pass code has begun before each moment at which a pass begins; the moments."""
+    start = played(problem, order).end - problem.tables.duration[:, None]
     moments = np.unique(start)
     return np.stack([np.searchsorted(row, moments) for row in start], axis=1), moments
 
 
-def _positions(problem: Problem, begun: Ints) -> Ints:
+def _positions(problem: OrderProblem, begun: Ints) -> Ints:
     """How many passes each device has begun."""
     per_stage = begun.reshape(-1, 3).sum(axis=1)
-    return np.array([per_stage[stages].sum() for stages in problem.stages_of], np.int64)
+    return np.array([per_stage[stages].sum() for stages in problem.tables.stages_of], np.int64)
 
 
 def _alike(begun: Ints) -> dict[bytes, list[int]]:

@@ -7,234 +7,177 @@ so changing one number moves the whole steady state.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
-from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 
-from ..compiled import Ints
-from ..effort import Effort
-from .problem import Letters, Problem
-from .replay import clocks, list_order
-from .warm_up import fitting_warm_ups
+from .. import budget
+from ..compiled import compiled
+from ..run_options import RunOptions
+from .problem import Order, OrderProblem, OrderTables
+from .replay import played
+from .rules import Rules, mutated, sweep
 
-LOOKS_PER_PASS = 3
-"""Work of choosing a pass by rules, in played passes."""
-
-
-@dataclass(frozen=True, eq=False)
-class Rules:
-    """What `list_order` goes by; see there: numbers per phase and device.
-
-    Shapes `(3, p, 2 * chunks)`, `(3, p, 2 * chunks)`, `(3, p, 3)`.
-    """
-
-    caps: Ints
-    rank: Ints
-    look: Ints
+KEPT = 8
+"""How many orders the hill climb goes on from."""
+NEVER = 2**61
+LAST_RANK = 2**30
 
 
-@dataclass(frozen=True, eq=False)
-class Found:
-    """An order, its value in ticks of the problem, what made it, and the sum of all ends."""
+class Listed(NamedTuple):
+    """What rules make: an order, its value in ticks, and the sum of the ends of all its passes."""
 
-    letters: Letters
+    order: Order
+    rules: Rules
     value: int
-    method: str
-    rules: Rules | None = None
-    ends: int = 0
+    ends: int
+
+    @property
+    def score(self) -> tuple[int, int]:
+        return self.value, self.ends
 
 
-def listed(problem: Problem, rules: Rules) -> Found | None:
+def listed(problem: OrderProblem, rules: Rules) -> Listed | None:
     """The order that `rules` make, or None if they get stuck."""
-    q = problem
-    order = np.zeros((q.n_devices, 3 * q.chunks * q.n_microbatches), np.int32)
-    arrays = q.stages_of, np.array(q.placement, np.int64), q.duration, q.wait_on, q.delay
-    if not list_order(
-        q.n_microbatches,
-        *arrays,
-        q.takes,
-        q.frees,
-        q.limits,
-        rules.caps,
-        rules.rank,
-        rules.look,
-        order,
-    ):
+    order = np.zeros((problem.n_devices, problem.n_ops // problem.n_devices), np.int32)
+    if not list_order(problem.tables, rules, order):
         return None
-    clock, ends = _played(q, order)
-    return Found(order, clock, "greedy", rules, ends)
+    found = played(problem, order)
+    return Listed(order, rules, found.value, int(found.end.sum()))
 
 
-def value(problem: Problem, letters: Letters) -> int:
-    """The clock of an order in ticks of the problem."""
-    return _played(problem, letters)[0]
-
-
-def _played(problem: Problem, letters: Letters) -> tuple[int, int]:
-    """The clock of an order, and the sum of the ends of all its passes."""
-    q = problem
-    end = np.zeros((q.duration.size, q.n_microbatches), np.int64)
-    both = clocks(
-        letters, q.n_microbatches, q.duration, q.wait_on, q.delay, q.near, end, np.zeros_like(end)
-    )
-    return int(both[q.clock == "longest_stage"]), int(end.sum())
-
-
-def greedy(
-    problem: Problem,
-    *,
-    seconds: float,
-    seed: int = 0,
-    target: int = 0,
-    effort: Effort | None = None,
-    without: Collection[str] = (),
-) -> list[Found]:
+def list_scheduled(
+    problem: OrderProblem, *, seconds: float, target: int = 0, run: RunOptions | None = None
+) -> list[Listed]:
     """Good orders found by a sweep over simple rules and a hill climb on the best of them.
 
-    Best first; empty if no rules get through. Stops early at `target` (a lower bound). effort: what
-    `seconds` are counted by. without: methods not to use ("warm-ups").
+    Best first; empty if no rules get through. Stops early at `target` (a lower bound).
     """
-    effort = effort or Effort()
+    run = run or RunOptions()
+    effort, rng = run.effort, np.random.default_rng(run.seed)
+    climb_at = effort.now() + budget.SWEEP * seconds
     until = effort.now() + seconds
-    work = LOOKS_PER_PASS * 3 * problem.n_stages * problem.n_microbatches
-    rng = np.random.default_rng(seed)
-    pool: list[tuple[tuple[int, int], Rules, Found]] = []
-    for rules in sweep(problem, without):
+    work = budget.PLAYS_PER_RULED_PASS * problem.n_ops + budget.PLAYS_PER_RULES
+    best: list[Listed] = []
+    for rules in sweep(problem, run.without):
         effort.played(work)
         if found := listed(problem, rules):
-            pool.append(((found.value, found.ends), rules, found))
+            best.append(found)
             if found.value <= target:
                 break
-        if effort.now() > until - seconds / 2 and pool:
+        if effort.now() > climb_at and best:
             break
-    pool.sort(key=lambda entry: entry[0])
-    pool = pool[:8]
-    if not pool:
-        return []
-    while effort.now() < until and pool[0][0][0] > target:
-        which = min(int(rng.exponential(2)), len(pool) - 1)
-        score, rules, _ = pool[which]
-        changed = mutated(rules, rng, problem)
+    best = sorted(best, key=lambda found: found.score)[:KEPT]
+    while best and effort.now() < until and best[0].value > target:
+        which = min(int(rng.exponential(2)), len(best) - 1)
+        changed = mutated(best[which].rules, rng)
         effort.played(work)
-        found = listed(problem, changed)
-        if found and (new := (found.value, found.ends)) <= score:
-            pool[which] = (new, changed, found)
-            pool.sort(key=lambda entry: entry[0])
-    return [entry[2] for entry in pool]
+        new = listed(problem, changed)
+        if new and new.score <= best[which].score:
+            best[which] = new
+            best.sort(key=lambda found: found.score)
+    return best
 
 
-def sweep(problem: Problem, without: Collection[str] = ()) -> Iterator[Rules]:
-    """Rule sets in which the caps change linearly from device 0 to the last one.
+@compiled
+def list_order(tables: OrderTables, rules: Rules, order: Order) -> bool:
+    """Fill `order` in order of time by fixed rules; False if they get stuck."""
+    device_of, stages_of, duration, wait_on, delay, near, takes, frees, limits = tables
+    alive, ahead, rank, patience, courtesy, backlog = rules
+    (p, length), chunks, n_codes = order.shape, stages_of.shape[1], duration.size
+    m = length // (3 * chunks)
+    reader = np.full(n_codes, -1)  # the code on another device that reads a code
+    for code in range(n_codes):
+        if wait_on[code] >= 0:
+            reader[wait_on[code]] = code
+    runs, end = np.zeros(n_codes, np.int64), np.full((n_codes, m), -1)
+    position, live = np.zeros(p, np.int64), np.zeros((2, p), np.int64)
+    free, wake = np.zeros(p, np.int64), np.zeros(p, np.int64)  # when done, when to look again
+    due = np.zeros((p, chunks * m), np.int64)  # W of each device, in the order of their B
+    n_due, n_done = np.zeros(p, np.int64), np.zeros(p, np.int64)
+    left = p * length
+    while left > 0:
+        # the device that looks first, and its phase
+        d, now = -1, np.int64(NEVER)
+        for e in range(p):
+            if wake[e] < now:
+                d, now = e, wake[e]
+        if d < 0:
+            return False
+        g = 1
+        if runs[3 * stages_of[d, 0]] >= m:
+            g = 2
+        elif runs[3 * stages_of[d, chunks - 1] + 1] == 0:
+            g = 0
 
-    First a coarse choice of all, then the finer ones; each for all phases, and for the warm-up
-    alone with nothing but the limit afterwards. Straight pipelines with much memory have their own
-    rules before that.
-    """
-    p, chunks, m = problem.n_devices, problem.chunks, problem.n_microbatches
-    room = _room(problem)
-    top = int(room.max())
-    if "warm-ups" not in without:
-        yield from _ample(problem, room)
-    looks = ((1000, 0, 9999), (0, 0, 9999), (1000, 1000, 9999), (1000, 500, 2), (1000, 1000, 1))
-    coarse = {1, 2, 3, top // 4, top // 3, top // 2, 2 * top // 3, top - 1, top}
-    line = np.linspace(0, 1, p)
-    done: set[tuple[int, int]] = set()
-    for ends in (coarse, range(1, min(top, 24) + 1)):
-        levels = sorted(level for level in set(ends) if 1 <= level <= top)
-        pairs = [(a, b) for a in levels for b in levels if (a, b) not in done]
-        done.update(pairs)
-        for look in looks:
-            for rank in _ranks(chunks):
-                for low, high in pairs:
-                    last = np.clip(np.round(low + (high - low) * line).astype(np.int64), 1, room)
-                    caps = last[:, None]
-                    if chunks > 1:
-                        last = np.minimum(last, np.maximum(1, room - (chunks - 1)))
-                        rest = np.maximum(1, (room - last) // (chunks - 1))
-                        caps = np.repeat(rest[:, None], chunks, 1)
-                        caps[:, -1] = last
-                    free = np.repeat(np.maximum(1, room - (chunks - 1))[:, None], chunks, 1)
-                    any_number = np.full_like(caps, m)
-                    ranks = np.array([[rank] * p] * 3)
-                    looks_of = np.array([[look] * p] * 3)
-                    for later in (caps, free):
-                        both = np.array([caps, later, later])
-                        yield Rules(
-                            np.concatenate([both, np.array([any_number] * 3)], 2), ranks, looks_of
-                        )
-                    if chunks == 1:  # late devices put off W, so that what they send comes early
-                        ahead = np.array([np.concatenate([any_number, caps], 1)] * 3)
-                        yield Rules(ahead, ranks, looks_of)
+        # of all F and B the best that is ready and the soonest that is on its way, and whether one
+        # is ready that must not run, for its memory
+        best, best_rank = np.int64(-1), np.int64(LAST_RANK)
+        soon, soon_rank, soon_at = np.int64(-1), np.int64(LAST_RANK), np.int64(NEVER)
+        starved = False
+        for c in range(chunks):
+            for kind in range(2):
+                code = 3 * stages_of[d, c] + kind
+                i = runs[code]
+                if i >= m:
+                    continue
+                a, b, source, at = near[code, 0], near[code, 1], wait_on[code], np.int64(0)
+                if (a >= 0 and runs[a] <= i) or (b >= 0 and runs[b] <= i):
+                    continue
+                if source >= 0:
+                    if runs[source] <= i:
+                        continue
+                    at = end[source, i] + delay[code]
+                if kind == 0 and i - runs[code + 1] >= ahead[g, d, c]:
+                    continue
+                if (
+                    (kind == 0 and i - runs[code + 2] >= alive[g, d, c])
+                    or live[0, d] + takes[0, code] > limits[0, d]
+                    or live[1, d] + takes[1, code] > limits[1, d]
+                ):
+                    starved = starved or bool(at <= now)
+                    continue
+                r = rank[g, d, 2 * c + kind]
+                if at <= now:
+                    if r < best_rank:
+                        best, best_rank = code, r
+                elif at < soon_at or (at == soon_at and r < soon_rank):
+                    soon, soon_rank, soon_at = code, r, at
 
+        # the best gives way to a better one that comes soon; W fills what would be idle time, or
+        # runs at once if too many are due
+        wait = 1000 * (soon_at - now) if soon >= 0 else np.int64(NEVER)
+        if best >= 0 and soon_rank < best_rank and wait < courtesy[g, d] * duration[best]:
+            best = np.int64(-1)
+        pending = n_due[d] - n_done[d]
+        if pending > 0:
+            w = due[d, n_done[d]]
+            idle = best < 0 and (starved or wait >= patience[g, d] * duration[w])
+            if idle or pending >= backlog[g, d]:
+                best = w
+        if best < 0:
+            wake[d] = soon_at
+            continue
 
-def _ample(problem: Problem, room: Ints) -> Iterator[Rules]:
-    """Rules with a warm-up that (almost) never idles, and then fewer microbatches under way.
-
-    W runs when nothing else can, so that device after device keeps some back for the cool-down.
-    """
-    p, m, top = problem.n_devices, problem.n_microbatches, int(room.max())
-    line = np.linspace(0, 1, p)
-    levels = sorted({1, 2, 3, *(top * part // 12 for part in (3, 4, 6, 8)), top - 1, top} - {0})
-    any_number = np.full(p, m)
-    warm_ups = fitting_warm_ups(problem, room)
-    for patience, rank in product((0, 500, 1000), _ranks(1)):
-        for low, high, warm in product(levels, levels, warm_ups):
-            later = np.round(low + (high - low) * line).astype(np.int64)
-            caps = [np.stack([any_number, number], 1) for number in (warm, later, later)]
-            ranks, looks = [[rank] * p] * 3, [[(patience, 0, 9999)] * p] * 3
-            yield Rules(np.array(caps), np.array(ranks), np.array(looks))
-
-
-def _room(problem: Problem) -> Ints:
-    """How many pieces each device can hold at most, by number and by bytes."""
-    m, chunks = problem.n_microbatches, problem.chunks
-    smallest = np.array(
-        [min(max(int(problem.takes[1, 3 * s]), 1) for s in row) for row in problem.stages_of]
-    )
-    room = np.minimum(problem.limits[0], problem.limits[1] // smallest)
-    return np.array(np.clip(room, 1, chunks * m), np.int64)
-
-
-def _ranks(chunks: int) -> list[tuple[int, ...]]:
-    """Which pass goes first, by (chunk, kind): backwards, then late chunks, and variants."""
-    if chunks == 1:
-        return [(1, 0), (0, 1)]
-    late_first = tuple(2 * (chunks - 1 - c) + 0 for c in range(chunks))
-    backward = [late_first[c] // 2 for c in range(chunks)]
-    return [
-        tuple(x for c in range(chunks) for x in (chunks + backward[c], backward[c])),
-        tuple(x for c in range(chunks) for x in (2 * backward[c] + 1, 2 * backward[c])),
-        tuple(x for c in range(chunks) for x in (chunks + chunks - 1 - backward[c], backward[c])),
-    ]
-
-
-def mutated(rules: Rules, rng: np.random.Generator, problem: Problem) -> Rules:
-    """The rules with one to three numbers changed, in one phase or in all."""
-    caps, rank, look = rules.caps.copy(), rules.rank.copy(), rules.look.copy()
-    p, chunks = caps.shape[1], caps.shape[2] // 2
-    for _ in range(rng.integers(1, 4)):
-        kind, d, c, g = (int(rng.integers(n)) for n in (8, p, chunks, 5))
-        phases = slice(None) if g > 2 else slice(g, g + 1)
-        last = d + 1 if rng.integers(2) else min(p, d + int(rng.integers(1, p + 1)))
-        many = slice(d, last)
-        if kind < 5:
-            step = int(rng.choice([-1, 1]))
-            if rng.integers(3) == 0 and (chunks == 1 or rng.integers(4) == 0):
-                ahead = np.minimum(caps[phases, many, chunks + c], caps[phases, many, c] + 1)
-                caps[phases, many, chunks + c] = np.maximum(1, ahead + step)
-                continue
-            caps[phases, many, c] = np.maximum(1, caps[phases, many, c] + step)
-            if chunks > 1 and rng.integers(2):
-                other = int(rng.integers(chunks))
-                if other != c:
-                    caps[phases, many, other] = np.maximum(1, caps[phases, many, other] - step)
-        elif kind == 5:
-            rank[phases, many] = rng.permutation(2 * chunks)
-        else:
-            which = int(rng.integers(3))
-            choices = ((0, 200, 500, 800, 1000, 1200), (0, 0, 200, 500, 1000, 1500),
-                       (1, 2, 3, 4, 9999, 9999))[which]  # fmt: skip
-            look[phases, many, which] = int(rng.choice(choices))
-    return replace(rules, caps=caps, rank=rank, look=look)
+        # it runs, and the device that gets the result looks when that arrives
+        finish = now + duration[best]
+        end[best, runs[best]] = finish
+        runs[best] += 1
+        order[d, position[d]] = best
+        position[d] += 1
+        left -= 1
+        free[d] = finish
+        wake[d] = finish if position[d] < length else NEVER
+        for measure in range(2):
+            live[measure, d] += takes[measure, best] + frees[measure, best]
+        if best % 3 == 1:
+            due[d, n_due[d]] = best + 1
+            n_due[d] += 1
+        elif best % 3 == 2:
+            n_done[d] += 1
+        into = reader[best]
+        if into >= 0:
+            e = device_of[into // 3]
+            if position[e] < length:
+                wake[e] = min(wake[e], max(finish + delay[into], free[e]))
+    return True

@@ -1,232 +1,187 @@
-"""Compiled loops over orders kept as letters: play them, build them, improve them."""
+"""Compiled: play an order as early as possible, from its beginning or from a later moment."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..compiled import Ints, compiled
-from .problem import Letters
+from .problem import Order, OrderProblem, OrderTables
 
 BROKEN = 2**62
+"""The value of an order that cannot run."""
+
+
+class Played(NamedTuple):
+    """What an order takes on the clock of its problem, and when its passes end: `end[code, i]`."""
+
+    value: int
+    end: Ints
+
+
+def played(problem: OrderProblem, order: Order) -> Played:
+    """The order played in ticks of the problem; its value is BROKEN if it cannot run."""
+    tables = problem.tables
+    end = np.zeros((tables.duration.size, problem.n_microbatches), np.int64)
+    moments = first_moments(order, tables, 2)
+    value, _, _ = play_on(order, problem.longest, tables, end, end, moments, 0, False, BROKEN)
+    return Played(value, end)
+
+
+def within(problem: OrderProblem, order: Order) -> bool:
+    """Whether every device stays within its limits."""
+    return all(fits_memory(row, problem.tables, device) for device, row in enumerate(order))
 
 
 @compiled
-def clocks(
-    order: Letters,
-    m: int,
-    duration: Ints,
-    wait_on: Ints,
-    delay: Ints,
-    near: Ints,
-    end: Ints,
-    place: Ints,
-) -> tuple[Any, Any]:
-    """Makespan and longest stage of an order; BROKEN if it cannot run.
-
-    Fills `end[letter, i]` and `place[letter, i]`: when the i-th of a letter ends, and its position.
-    """
-    n_devices, length = order.shape
-    n_letters = duration.size
-    position = np.zeros(n_devices, np.int64)
-    free = np.zeros(n_devices, np.int64)
-    first = np.zeros(n_devices, np.int64)
-    count = np.zeros(n_letters, np.int64)
-    waiting = np.full(n_letters, -1, np.int64)
-    todo = np.empty(n_devices, np.int64)
-    for d in range(n_devices):
-        todo[d] = n_devices - 1 - d
-    n_todo, done = n_devices, 0
-    while n_todo > 0:
-        n_todo -= 1
-        d = int(todo[n_todo])
-        now, x = free[d], position[d]
-        while x < length:
-            letter = order[d, x]
-            i = count[letter]
-            a, b = near[letter, 0], near[letter, 1]
-            if (a >= 0 and count[a] <= i) or (b >= 0 and count[b] <= i):
-                return BROKEN, BROKEN
-            source = wait_on[letter]
-            if source >= 0:
-                if count[source] <= i:
-                    waiting[source] = d
-                    break
-                now = max(now, end[source, i] + delay[letter])
-            if x == 0:
-                first[d] = now
-            now += duration[letter]
-            end[letter, i] = now
-            place[letter, i] = x
-            count[letter] = i + 1
-            x += 1
-            done += 1
-            if waiting[letter] >= 0:
-                todo[n_todo] = waiting[letter]
-                n_todo += 1
-                waiting[letter] = -1
-        free[d], position[d] = now, x
-    if done < n_devices * length:
-        return BROKEN, BROKEN
-    makespan, longest = np.int64(0), np.int64(0)
-    for d in range(n_devices):
-        makespan = max(makespan, free[d])
-        longest = max(longest, free[d] - first[d])
-    return makespan, longest
-
-
-@compiled
-def fits_memory(row: Letters, takes: Ints, frees: Ints, limits: Ints, device: int) -> bool:
+def fits_memory(row: Order, tables: OrderTables, device: int) -> bool:
     """Whether the order of one device stays within both of its limits."""
+    takes, frees, limits = tables.takes, tables.frees, tables.limits
     pieces, size = np.int64(0), np.int64(0)
-    for letter in row:
-        pieces += takes[0, letter]
-        size += takes[1, letter]
+    for code in row:
+        pieces += takes[0, code]
+        size += takes[1, code]
         if pieces > limits[0, device] or size > limits[1, device]:
             return False
-        pieces += frees[0, letter]
-        size += frees[1, letter]
+        pieces += frees[0, code]
+        size += frees[1, code]
     return True
+
+
+class Moment(NamedTuple):
+    """How far a play has come.
+
+    totals: passes done, and how many devices are on the stack `todo` of those to look at.
+    position, free, first, rest: of each device, passes done, when it is free, when it began, and
+        the work that is left. runs, waiting: of each pass code, how often it has run, and which
+        device waits for its next run, or -1.
+    """
+
+    totals: Ints
+    todo: Ints
+    position: Ints
+    free: Ints
+    first: Ints
+    rest: Ints
+    runs: Ints
+    waiting: Ints
 
 
 @compiled
-def list_order(
-    m: int,
-    stages_of: Ints,
-    device_of: Ints,
-    duration: Ints,
-    wait_on: Ints,
-    delay: Ints,
-    takes: Ints,
-    frees: Ints,
-    limits: Ints,
-    caps: Ints,
-    rank: Ints,
-    look: Ints,
-    order: Letters,
-) -> bool:
-    """List scheduling in time order by fixed rules; False if the rules got stuck.
+def moment(row: Ints, p: int) -> Moment:
+    """A row of numbers seen as a moment of a play on p devices."""
+    codes = 2 + 5 * p
+    n = (row.size - codes) // 2
+    return Moment(
+        row[:2],
+        row[2 : 2 + p],
+        row[2 + p : 2 + 2 * p],
+        row[2 + 2 * p : 2 + 3 * p],
+        row[2 + 3 * p : 2 + 4 * p],
+        row[2 + 4 * p : codes],
+        row[codes : codes + n],
+        row[codes + n :],
+    )
 
-    The rules of a device may differ by phase g: 0 before its first B, 2 once its first chunk has
-    run every F, 1 between. caps[g, d, c]: how many microbatches chunk c of device d may have
-    between F and the end of W; caps[g, d, chunks + c]: between F and B. rank[g, d, 2 * c + kind]:
-    which of the ready passes F (0) or B (1) of chunk c goes first (small).
-    look[g, d]: in thousandths: W runs if nothing better comes within look[., 0] of its time; a pass
-    gives way to a better one that comes within look[., 1] of its own time; W runs at once when
-    look[., 2] (a number) are pending.
+
+@compiled
+def first_moments(order: Order, tables: OrderTables, how_many: int) -> Ints:
+    """Room for so many moments, one a row, of which the first is the beginning."""
+    p = order.shape[0]
+    rows = np.zeros((how_many, 2 + 5 * p + 2 * tables.duration.size), np.int64)
+    begin = moment(rows[0], p)
+    begin.totals[1] = p
+    begin.waiting[:] = -1
+    for d in range(p):
+        begin.todo[d] = p - 1 - d
+        for code in order[d]:
+            begin.rest[d] += tables.duration[code]
+    return rows
+
+
+@compiled
+def play_on(
+    order: Order, longest: bool, tables: OrderTables, end: Ints, place: Ints, moments: Ints, k: int,
+    record: bool, worst: Any,
+) -> tuple[Any, Any, Any]:  # fmt: skip
+    """Value of an order, sum of the last ends, and passes played; BROKEN if it cannot run or is
+    above `worst`: a device that could not make it even if it never waited again ends the play.
+
+    It goes on from row k of `moments`, which must come before anything that changed; `end[code, i]`
+    holds when what ran before has ended. record: write the positions of passes to `place[code, i]`
+    and the rows after k anew.
     """
-    n_devices, chunks = stages_of.shape
-    n_stages = device_of.size
-    length = 3 * chunks * m
-    never = np.int64(2**61)
-    end = np.full((3 * n_stages, m), -1, np.int64)
-    count = np.zeros(3 * n_stages, np.int64)
-    free = np.zeros(n_devices, np.int64)
-    wake = np.zeros(n_devices, np.int64)
-    x = np.zeros(n_devices, np.int64)
-    live = np.zeros((2, n_devices), np.int64)
-    pending = np.zeros((n_devices, chunks * m), np.int64)
-    head = np.zeros(n_devices, np.int64)
-    tail = np.zeros(n_devices, np.int64)
-    left = n_devices * length
-    while left > 0:
-        d, now = -1, never
-        for e in range(n_devices):
-            if wake[e] < now:
-                d, now = e, wake[e]
-        if d < 0:
-            return False
-        best, best_rank = -1, np.int64(1000000)
-        soon, soon_rank, soon_at = -1, np.int64(1000000), never
-        starved = False
-        g = 1
-        if count[3 * stages_of[d, 0]] >= m:
-            g = 2
-        elif count[3 * stages_of[d, chunks - 1] + 1] == 0:
-            g = 0
-        for c in range(chunks):
-            s = stages_of[d, c]
-            for kind in range(2):
-                letter = 3 * s + kind
-                i = count[letter]
-                if i >= m:
-                    continue
-                source, at = wait_on[letter], np.int64(0)
-                if source >= 0:
-                    if count[source] <= i:
-                        continue
-                    at = end[source, i] + delay[letter]
-                elif kind == 0 and s > 0:
-                    if count[3 * (s - 1)] <= i:
-                        continue
-                elif kind == 1 and s < n_stages - 1 and count[letter + 3] <= i:
-                    continue
-                if kind == 1 and count[3 * s] <= i:
-                    continue
-                allowed = (
-                    live[0, d] + takes[0, letter] <= limits[0, d]
-                    and live[1, d] + takes[1, letter] <= limits[1, d]
-                )
-                if kind == 0 and i - count[3 * s + 1] >= caps[g, d, chunks + c]:
-                    continue
-                if kind == 0 and i - count[3 * s + 2] >= caps[g, d, c]:
-                    if at <= now:
-                        starved = True
-                    continue
-                if not allowed:
-                    if at <= now:
-                        starved = True
-                    continue
-                r = rank[g, d, 2 * c + kind]
-                if at <= now:
-                    if r < best_rank:
-                        best, best_rank = letter, r
-                elif at < soon_at or (at == soon_at and r < soon_rank):
-                    soon, soon_rank, soon_at = letter, r, at
-        n_pending = tail[d] - head[d]
-        choice = best
-        if (
-            best >= 0
-            and soon >= 0
-            and soon_rank < best_rank
-            and (soon_at - now) * 1000 < look[g, d, 1] * duration[best]
-        ):
-            choice = -1
-        if n_pending > 0:
-            w = 3 * pending[d, head[d]] + 2
-            if n_pending >= look[g, d, 2] or (
-                choice < 0
-                and (starved or soon < 0 or (soon_at - now) * 1000 >= look[g, d, 0] * duration[w])
-            ):
-                choice = w
-        if choice < 0:
-            wake[d] = soon_at if soon >= 0 else never
-            continue
-        i = count[choice]
-        finish = now + duration[choice]
-        end[choice, i] = finish
-        count[choice] = i + 1
-        order[d, x[d]] = choice
-        x[d] += 1
-        left -= 1
-        free[d] = finish
-        wake[d] = finish if x[d] < length else never
-        live[0, d] += takes[0, choice] + frees[0, choice]
-        live[1, d] += takes[1, choice] + frees[1, choice]
-        kind, s = choice % 3, choice // 3
-        if kind == 1:
-            pending[d, tail[d]] = s
-            tail[d] += 1
-        elif kind == 2:
-            head[d] += 1
-        reader = -1
-        if kind == 0 and s + 1 < n_stages:
-            reader = device_of[s + 1]
-        elif kind == 1 and s > 0:
-            reader = device_of[s - 1]
-        if reader >= 0 and reader != d and x[reader] < length:
-            into = choice + 3 if kind == 0 else choice - 3
-            at = max(finish + delay[into], free[reader])
-            wake[reader] = min(wake[reader], at)
-    return True
+    duration, wait_on, delay, near = tables.duration, tables.wait_on, tables.delay, tables.near
+    n_devices, length = order.shape
+    row = moments[k].copy()
+    now_at = moment(row, n_devices)
+    position, free, first, rest = now_at.position, now_at.free, now_at.first, now_at.rest
+    todo, runs, waiting = now_at.todo, now_at.runs, now_at.waiting
+    done, n_todo = row[0], row[1]
+    before = done
+    every = n_devices * length // (len(moments) - 1) + 1  # passes from one moment to the next
+    while n_todo > 0:
+        if record and done >= (k + 1) * every:
+            k += 1
+            while k + 1 < len(moments) and done >= (k + 1) * every:
+                moments[k] = moments[k - 1]
+                k += 1
+            row[0], row[1] = done, n_todo
+            moments[k] = row
+        # one device runs until it is done or waits for a pass that has not run yet
+        n_todo -= 1
+        d = todo[n_todo]
+        now, x = free[d], position[d]
+        while x < length:
+            code = order[d, x]
+            i = runs[code]
+            a, b = near[code, 0], near[code, 1]
+            if (a >= 0 and runs[a] <= i) or (b >= 0 and runs[b] <= i):
+                return BROKEN, BROKEN, done - before
+            source = wait_on[code]
+            if source >= 0:
+                if runs[source] <= i:
+                    waiting[source] = d
+                    break
+                now = max(now, end[source, i] + delay[code])
+            if x == 0:
+                first[d] = now
+            now += duration[code]
+            rest[d] -= duration[code]
+            end[code, i] = now
+            if record:
+                place[code, i] = x
+            runs[code] = i + 1
+            x += 1
+            done += 1
+            if waiting[code] >= 0:
+                todo[n_todo] = waiting[code]
+                n_todo += 1
+                waiting[code] = -1
+        free[d], position[d] = now, x
+        if now + rest[d] - (first[d] if longest else 0) > worst:
+            return BROKEN, BROKEN, done - before
+    if done < n_devices * length:
+        return BROKEN, BROKEN, done - before
+    if record:
+        for later in range(k + 1, len(moments)):
+            moments[later] = moments[k]
+    value, total = np.int64(0), np.int64(0)
+    for d in range(n_devices):
+        value = max(value, free[d] - (first[d] if longest else 0))
+        total += free[d]
+    return value, total, done - before
+
+
+@compiled
+def last_before(moments: Ints, n_devices: int, d: int, x: int) -> int:
+    """The last row of `moments` at which device d has not come past position x."""
+    low, high = 0, len(moments) - 1
+    while low < high:
+        middle = (low + high + 1) // 2
+        if moment(moments[middle], n_devices).position[d] <= x:
+            low = middle
+        else:
+            high = middle - 1
+    return low

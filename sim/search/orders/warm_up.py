@@ -15,14 +15,11 @@ later fill the waits of the cool-down.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..compiled import Ints
-
-if TYPE_CHECKING:
-    from .problem import Problem
+from .problem import OrderProblem
 
 
 def warm_ups(forward: Ints, backward: Ints, down: Ints, up: Ints) -> Iterator[Ints]:
@@ -47,11 +44,10 @@ def warm_ups(forward: Ints, backward: Ints, down: Ints, up: Ints) -> Iterator[In
                 yield np.array(number, np.int64)
 
 
-def fitting_warm_ups(problem: Problem, room: Ints) -> list[Ints]:
+def fitting_warm_ups(problem: OrderProblem, room: Ints) -> list[Ints]:
     """The warm-ups of a straight pipeline that are within `room` microbatches per device."""
-    q = problem
-    if q.chunks > 1 or not (q.duration[::3] > 0).all():
+    duration, delay = problem.tables.duration, problem.tables.delay
+    if problem.chunks > 1 or not (duration[::3] > 0).all():
         return []
-    down, up = q.delay[3::3], q.delay[1:-3:3]
-    found = warm_ups(q.duration[::3], q.duration[1::3], down, up)
+    found = warm_ups(duration[::3], duration[1::3], delay[3::3], delay[1:-3:3])
     return [number for number in found if (number <= room).all()]

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from ...base.numbers import Number, exact, plain
+from ...base.progress import bar
 from ...engine.costs import Costs
 from ...families import FAMILIES
 from ...schedule.clock import Clock
-from ..evaluation import evaluate
+from ...schedule.ir import Schedule
+from ..evaluation import Evaluation, evaluate
 from ..placement import Placement, stages_on
 from ..portfolio import SearchResult, search
 
@@ -60,26 +62,24 @@ def pareto(
     until = time.monotonic() + time_limit
     best: SearchResult | None = None
     interrupted = False
-    shown = progress and sys.stderr.isatty()
-    for position, limit in enumerate(sorted(chosen)):
-        if shown:
-            print(f"\rmemory limit {float(limit):g} ({position + 1} of {len(chosen)})",
-                  end="   ", file=sys.stderr, flush=True)  # fmt: skip
-        share = max(until - time.monotonic(), 0.0) / (len(chosen) - position)
-        found = search(
-            n_devices, n_microbatches, costs, placement=placement, memory_limit=limit, clock=clock,
-            time_limit=share, moves=None if moves is None else moves // len(chosen),
-            without=without, seed=seed, workers=workers, progress=False,
-        )  # fmt: skip
-        rows.append(_row(limit, found, best, costs))
-        if len(rows) > 1:  # a block that needs less memory serves here as well
-            rows[-1]["interval"] = min(rows[-1]["interval"], rows[-2]["interval"])
-            rows[-1]["interval_bound"] = min(rows[-1]["interval"], rows[-1]["interval_bound"])
-        best = found if best is None or found.value <= best.value else best
-        if interrupted := found.interrupted:
-            break
-    if shown:
-        print(file=sys.stderr)
+    each = None if moves is None else moves // len(chosen)
+    with bar("memory limits", len(chosen), shown=progress, alone=True) as move:
+        for done, limit in enumerate(sorted(chosen)):
+            if move is not None:
+                move(done, f"memory limit {float(limit):g} ({done + 1} of {len(chosen)})")
+            share = max(until - time.monotonic(), 0.0) / (len(chosen) - done)
+            found = search(
+                n_devices, n_microbatches, costs, placement=placement, memory_limit=limit,
+                clock=clock, time_limit=share, moves=each, without=without, seed=seed,
+                workers=workers, progress=False,
+            )  # fmt: skip
+            rows.append(_row(limit, found, best, costs))
+            if len(rows) > 1:  # a block that needs less memory serves here as well
+                rows[-1]["interval"] = min(rows[-1]["interval"], rows[-2]["interval"])
+                rows[-1]["interval_bound"] = min(rows[-1]["interval"], rows[-1]["interval_bound"])
+            best = found if best is None or found.value <= best.value else best
+            if interrupted := found.interrupted:
+                break
     rows += _families(n_devices, n_microbatches, costs, placement)
     frame = _frame(rows)
     frame.attrs["interrupted"] = interrupted
@@ -101,14 +101,9 @@ def _row(
 ) -> dict[str, Any]:
     """What a limit gives; with more memory never worse than with less."""
     best = before if before is not None and before.value < found.value else found
-    work = _work(best, costs)
     return {
         "limit": limit,
-        "peak": best.peak,
-        "makespan": best.makespan,
-        "longest_stage": best.longest_stage,
-        "bubble_makespan": 1 - work / float(best.makespan) if best.makespan else 0.0,
-        "bubble_longest_stage": 1 - work / float(best.longest_stage) if best.longest_stage else 0.0,
+        **_times(best, best.peak, best.schedule, costs),
         "lower_bound": min(found.lower_bound, best.value),
         "gap": float(best.value / found.lower_bound - 1) if found.lower_bound else 0.0,
         "interval": min(best.interval, found.interval),
@@ -126,37 +121,26 @@ def _families(p: int, m: int, costs: Costs, placement: Placement) -> list[dict[s
         if family.placement.lower() != placement:
             continue
         options = {"v": costs.n_stages // p} if "v" in family.options else {}
-        try:
+        with suppress(ValueError):
             schedule = family(p, m, **options)
             found = evaluate(schedule, costs)
-        except ValueError:
-            continue
-        work = _mean_work(costs, p) * m
-        rows.append(
-            {
-                "limit": None,
-                "peak": max(found.peak_activations),
-                "makespan": found.makespan,
-                "longest_stage": found.longest_stage,
-                "bubble_makespan": 1 - work / float(found.makespan) if found.makespan else 0.0,
-                "bubble_longest_stage": (
-                    1 - work / float(found.longest_stage) if found.longest_stage else 0.0
-                ),
-                "method": family.name,
-                "family": True,
-            }
-        )
+            times = _times(found, max(found.peak_activations), schedule, costs)
+            rows.append({"limit": None, **times, "method": family.name, "family": True})
     return rows
 
 
-def _work(found: SearchResult, costs: Costs) -> float:
-    return _mean_work(costs, found.schedule.n_devices) * found.schedule.n_microbatches
-
-
-def _mean_work(costs: Costs, p: int) -> float:
-    """Time of all passes of one microbatch, on average over the devices."""
-    tables = (costs.forward, costs.backward, costs.weight)
-    return float(sum((exact(row[0]) for table in tables for row in table), Fraction(0)) / p)
+def _times(
+    found: SearchResult | Evaluation, peak: Number, schedule: Schedule, costs: Costs
+) -> dict[str, Any]:
+    """The peak, both clocks, and the share of each in which a device idles on average."""
+    passes = (costs.forward, costs.backward, costs.weight)
+    work = sum((exact(row[0]) for table in passes for row in table), Fraction(0))
+    busy = float(work / schedule.n_devices) * schedule.n_microbatches
+    clocks = {"makespan": found.makespan, "longest_stage": found.longest_stage}
+    bubbles = {
+        f"bubble_{name}": 1 - busy / float(time) if time else 0.0 for name, time in clocks.items()
+    }
+    return {"peak": peak, **clocks, **bubbles}
 
 
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:

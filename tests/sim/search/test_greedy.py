@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from counted import greedy
+from counted import list_scheduled
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sim import Costs, Op, Schedule, simulate
-from sim.search.orders.problem import problem
+from sim.search.orders.problem import order_problem
 from sim.search.orders.warm_up import warm_ups
 from validation.published_searches import TOLERANCE, Instance, instances
 
@@ -72,17 +72,18 @@ def test_equal_passes_take_two_or_three_forwards_more_per_device() -> None:
 
 @pytest.mark.parametrize("row", AMPLE[::4], ids=lambda row: f"{row.m}-{row.times[0]}-{row.limit:g}")
 def test_rules_reach_the_published_curve_where_memory_is_ample(row: Instance) -> None:
-    given_problem = problem(
+    given_problem = order_problem(
         tuple(range(row.p)), row.m, row.costs(), clock="longest_stage",
         **{"memory_limit": None, "memory_bytes": None} | row.limits(),
     )  # fmt: skip
     known = row.bubble(row.reference) + TOLERANCE
     target = row.m * sum(row.times[:3]) / (1 - known) * float(given_problem.scale)
-    assert greedy(given_problem, seconds=6, target=int(target))[0].value <= target
+    found = list_scheduled(given_problem, seconds=6, target=int(target))
+    assert found[0].value <= target
 
 
 def test_three_forwards_more_per_device_leave_no_idle_time_at_all() -> None:
     p, m = 4, 24
     costs = Costs.of(p, forward=30, backward=29, weight=19, send=1)
-    straight = problem(tuple(range(p)), m, costs, clock="longest_stage", memory_limit=13)
-    assert greedy(straight, seconds=10, target=m * 78)[0].value == m * 78
+    straight = order_problem(tuple(range(p)), m, costs, clock="longest_stage", memory_limit=13)
+    assert list_scheduled(straight, seconds=10, target=m * 78)[0].value == m * 78

@@ -17,11 +17,11 @@ from sim.metrics.metrics import longest_stage, makespan, peak_activations, peak_
 from sim.schedule.json_form import from_json
 from sim.search import lower_bound, pareto, pareto_figure, search
 from sim.search.effort import Effort
-from sim.search.orders.problem import problem
-from sim.search.phases import Contest, ProgressLine
+from sim.search.orders.problem import order_problem
+from sim.search.phases import Phases
 from sim.search.placement import Placement, stages_on
 from sim.search.portfolio import _one_by_one
-from sim.search.starts import How
+from sim.search.run_options import RunOptions
 
 ROOT = Path(__file__).parents[3]
 
@@ -303,16 +303,14 @@ def test_a_search_without_its_libraries_says_what_to_install(missing: str) -> No
 def test_what_becomes_of_a_short_schedule_is_lengthened() -> None:
     """From one microbatch at a time alone, the twin leads to an order of the whole."""
     costs = Costs.of(8, forward=1, backward=1, weight=1)
-    given = problem(stages_on(4, "v"), 32, costs, clock="longest_stage", memory_limit=2.5)
+    given = order_problem(stages_on(4, "v"), 32, costs, clock="longest_stage", memory_limit=2.5)
     bound = 6 * 32 + 6 * 4 - 1 - 3 * 5
     alone = _one_by_one(given.placement, 32)
-    effort = Effort(counted=True)
-    how = How(effort, seed=0, workers=1)
-    contest = Contest(given, alone, bound, 60, how, ProgressLine(False, given))
-    before = contest.pool.best.value
-    contest._twin("v", 4)
-    assert contest.pool.best.method.endswith("lengthened")
-    assert bound <= contest.pool.best.value < before / 2
-    schedule = given.schedule(contest.pool.best.letters, "lengthened")
+    phases = Phases(given, alone, bound, 60, RunOptions(Effort(counted=True), workers=1))
+    before = phases.pool.best.value
+    phases.twin("v", 4)
+    assert phases.pool.best.method.endswith("lengthened")
+    assert bound <= phases.pool.best.value < before / 2
+    schedule = given.schedule(phases.pool.best.order, "lengthened")
     validate(schedule)
     assert max(peak_activations(schedule)) <= 2.5

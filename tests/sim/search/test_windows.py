@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from counted import greedy, window
+from counted import list_scheduled, window
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,12 +13,13 @@ from sim.metrics.metrics import peak_activations
 from sim.schedule.validate import validate
 from sim.search import evaluate, lower_bound
 from sim.search.effort import Effort
-from sim.search.orders.improve import Pool, annealed, improve
+from sim.search.orders.improve import annealed, improve
 from sim.search.orders.lengthen import longer, with_middle, without_middle
-from sim.search.orders.list_scheduling import value
-from sim.search.orders.problem import Letters, Problem, problem
+from sim.search.orders.pool import Pool
+from sim.search.orders.problem import Order, OrderProblem, order_problem
+from sim.search.orders.replay import played, within
 from sim.search.placement import Placement, stages_on
-from sim.search.starts import within
+from sim.search.run_options import RunOptions
 
 
 def uniform(placement: Placement, p: int, *times: int) -> Costs:
@@ -28,18 +29,18 @@ def uniform(placement: Placement, p: int, *times: int) -> Costs:
     return Costs.uniform(bare, **dict(zip(names, times, strict=True)))
 
 
-def checked(given: Problem, letters: Letters) -> Schedule:
+def checked(given: OrderProblem, order: Order) -> Schedule:
     """The order as a schedule that is valid, within the limits and worth what it claims."""
-    schedule = given.schedule(letters, "found")
+    schedule = given.schedule(order, "found")
     validate(schedule)
     found = evaluate(schedule, given.costs)
-    assert getattr(found, given.clock) == given.in_units(value(given, letters))
-    assert within(given, letters)
+    assert getattr(found, given.clock) == given.in_units(played(given, order).value)
+    assert within(given, order)
     return schedule
 
 
 problems = st.builds(
-    lambda placement, p, m, times, limit, clock: problem(
+    lambda placement, p, m, times, limit, clock: order_problem(
         stages_on(p, placement),
         m,
         uniform(placement, p, *times),
@@ -57,46 +58,48 @@ problems = st.builds(
 
 @settings(max_examples=60, deadline=None)
 @given(problems, st.integers(0, 1000))
-def test_annealing_keeps_limits_and_never_loses(given_problem: Problem, seed: int) -> None:
-    for found in greedy(given_problem, seconds=0.02, seed=seed)[:1]:
-        checked(given_problem, found.letters)
+def test_annealing_keeps_limits_and_never_loses(given_problem: OrderProblem, seed: int) -> None:
+    run = RunOptions(Effort(counted=True), seed)
+    for found in list_scheduled(given_problem, seconds=0.02, run=run)[:1]:
+        checked(given_problem, found.order)
         pool = Pool(given_problem)
-        pool.add(found.letters, "greedy")
-        better, _ = annealed(pool, found.letters, moves=300, heat=1.0, seed=seed)
-        assert value(given_problem, better) <= found.value
+        pool.add(found.order, "greedy")
+        better, _ = annealed(pool, found.order, moves=300, heat=1.0, seed=seed)
+        assert played(given_problem, better).value <= found.value
         checked(given_problem, better)
 
 
 @settings(max_examples=25, deadline=None)
 @given(problems, st.floats(0, 1), st.floats(0, 1))
 def test_a_window_keeps_limits_and_never_loses(
-    given_problem: Problem, low: float, high: float
+    given_problem: OrderProblem, low: float, high: float
 ) -> None:
-    for found in greedy(given_problem, seconds=0.02)[:1]:
+    run = RunOptions(Effort(counted=True), workers=1)
+    for found in list_scheduled(given_problem, seconds=0.02, run=run)[:1]:
         low, high = sorted((low * found.value, high * found.value))
         better = window(
-            given_problem, found.letters, low=int(low), high=int(high) + 1, seconds=0.3, workers=1
+            given_problem, found.order, low=int(low), high=int(high) + 1, seconds=0.3, run=run
         )
         assert better.value <= found.value
-        assert better.value == value(given_problem, better.letters)
-        checked(given_problem, better.letters)
+        assert better.value == played(given_problem, better.order).value
+        checked(given_problem, better.order)
 
 
 @pytest.mark.parametrize(("m", "limit", "optimum"), [(8, 3, 31), (8, 2, 41)])
 def test_a_window_over_everything_proves_the_optimum(m: int, limit: int, optimum: int) -> None:
-    given_problem = problem(
+    given_problem = order_problem(
         stages_on(4, "straight"), m, uniform("straight", 4, 1, 1, 1, 0), memory_limit=limit
     )
-    start = greedy(given_problem, seconds=0.2)[0]
-    found = window(given_problem, start.letters, seconds=60)
+    start = list_scheduled(given_problem, seconds=0.2)[0]
+    found = window(given_problem, start.order, seconds=60)
     assert (found.value, found.bound, found.proven) == (optimum, optimum, True)
 
 
 def test_a_repeatable_window_gives_the_same_answer_twice() -> None:
-    given_problem = problem(stages_on(4, "v"), 6, uniform("v", 4, 6, 8, 4, 1), memory_limit=2)
-    start = greedy(given_problem, seconds=0.1)[-1].letters
-    found = [window(given_problem, start, seconds=0.5, seed=3) for _ in range(2)]
-    assert np.array_equal(found[0].letters, found[1].letters)
+    given_problem = order_problem(stages_on(4, "v"), 6, uniform("v", 4, 6, 8, 4, 1), memory_limit=2)
+    start = list_scheduled(given_problem, seconds=0.1)[-1].order
+    found = [window(given_problem, start, seconds=0.5) for _ in range(2)]
+    assert np.array_equal(found[0].order, found[1].order)
 
 
 def test_bytes_that_rise_and_fall_at_b_are_kept_within_the_limit() -> None:
@@ -106,12 +109,13 @@ def test_bytes_that_rise_and_fall_at_b_are_kept_within_the_limit() -> None:
             6, forward=[2, 3, 2, 3, 2, 3], backward=4, weight=2, send=1, activation_bytes=10,
             backward_bytes=[change] * 6, static_bytes=7,
         )  # fmt: skip
-        given_problem = problem(place, 6, costs, memory_bytes=64)
-        start = greedy(given_problem, seconds=0.2)[0]
-        pool = Pool(given_problem, effort=Effort(counted=True))
-        pool.add(start.letters, "greedy")
-        improve(pool, until=1.5, workers=1, seed=0, tell=lambda pool: None)
-        schedule = checked(given_problem, pool.best.letters)
+        given_problem = order_problem(place, 6, costs, memory_bytes=64)
+        run = RunOptions(Effort(counted=True), workers=1)
+        start = list_scheduled(given_problem, seconds=0.2, run=run)[0]
+        pool = Pool(given_problem)
+        pool.add(start.order, "greedy")
+        improve(pool, until=run.effort.now() + 1.5, run=run)
+        schedule = checked(given_problem, pool.best.order)
         assert max(evaluate(schedule, costs).peak_bytes) <= 64
         assert lower_bound(schedule, costs, memory_bytes=64) <= given_problem.in_units(
             pool.best.value
@@ -122,15 +126,15 @@ def test_the_middle_of_a_schedule_can_be_taken_out_put_back_and_repeated() -> No
     costs = uniform("v", 4, 10, 12, 8, 1)
     for name in ("v-half", "zb-v", "v-min"):
         schedule = FAMILIES[name](4, 40)
-        whole = problem(stages_on(4, "v"), 40, costs)
-        letters = whole.letters(schedule)
-        assert letters is not None
-        short = without_middle(whole, letters, 8)
+        whole = order_problem(stages_on(4, "v"), 40, costs)
+        order = whole.order(schedule)
+        assert order is not None
+        short = without_middle(whole, order, 8)
         assert short is not None
         assert short.problem.n_microbatches < 30
-        validate(short.problem.schedule(short.letters, name))
-        assert np.array_equal(with_middle(short, short.letters), letters)
-        extended = longer(whole, letters, 53)
+        validate(short.problem.schedule(short.order, name))
+        assert np.array_equal(with_middle(short, short.order), order)
+        extended = longer(whole, order, 53)
         assert extended is not None
         larger = whole.with_microbatches(53).schedule(extended, name)
         validate(larger)
