@@ -66,6 +66,7 @@ def test_the_evaluator_waits_for_what_passes_read(
     empty = Schedule((0,) * n_stages, ((),), m, n_slices)
     columns = [[KINDS.index(op.kind) for op in ops], *([op[k] for op in ops] for k in (1, 2, 3))]
     shape = np.array((n_stages, m, n_slices), np.int64)
-    found = writers(*(np.array(column, np.int64) for column in columns), shape)
+    kind, stage, microbatch, part = (np.array(column, np.int64) for column in columns)
+    found = writers(kind, stage, microbatch, part, shape)
     for row, op in zip(found.tolist(), ops, strict=True):
         assert set(row) - {-1} == sources(empty, op, ops)
