@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from ...base.numbers import native
 from ...schedule.ir import Kind, Op
-from .reorder import Cells, Row, with_weights
+from .passes import Cells, Passes, Row
+from .squeeze import with_weights
 
 UNIT: Mapping[Kind, int] = {"F": 1, "B": 1, "W": 1, "BW": 2}
 
@@ -59,6 +60,11 @@ class Block:
     def cells(self) -> Cells:
         return Cells(self.lengths, self.placement, self.send)
 
+    def passes(self, n_microbatches: int) -> Passes:
+        """The numbers of its passes, floating W's among them."""
+        kinds: tuple[Kind, ...] = ("F", "BW") if "BW" in self.offsets else ("F", "B", "W")
+        return Passes(self.cells, kinds, n_microbatches)
+
     @property
     def floats(self) -> bool:
         """Whether the weight gradients float."""
@@ -70,34 +76,43 @@ def v_placement(n_devices: int) -> tuple[int, ...]:
     return (*range(n_devices), *reversed(range(n_devices)))
 
 
-def repeated(block: Block, n_microbatches: int) -> list[Row]:
+def repeated(block: Block, n_microbatches: int) -> list[list[tuple[int, Op]]]:
     """The passes given by offset, of every microbatch, by device and time; time starts at 0."""
+    passes = block.passes(n_microbatches)
+    return [
+        [(start, passes.op(number)) for start, number in zip(*row, strict=True)]
+        for row in rows(block, passes, n_microbatches)
+    ]
+
+
+def rows(block: Block, passes: Passes, n_microbatches: int) -> list[Row]:
+    """The same with passes by number; `passes` may have more microbatches."""
     first = min(map(min, block.offsets.values()))
-    rows: list[Row] = [[] for _ in range(block.n_devices)]
+    found: list[list[tuple[int, int]]] = [[] for _ in range(block.n_devices)]
     for kind, starts in block.offsets.items():
         for stage, start in enumerate(starts):
-            rows[block.placement[stage]].extend(
-                (start - first + i * block.interval, Op(kind, stage, i))
-                for i in range(n_microbatches)
+            number = passes.number(Op(kind, stage, 0))
+            found[block.placement[stage]].extend(
+                (start - first + i * block.interval, number + i) for i in range(n_microbatches)
             )
-    return [sorted(row) for row in rows]
+    return [Row(*map(list, zip(*sorted(row), strict=True))) for row in found]
 
 
 def settled_weights(block: Block) -> tuple[int, ...]:
     """The offsets that floating W's settle at when a block without collisions repeats for ever."""
     first = min(map(min, block.offsets.values()))
     reach = (max(map(max, block.offsets.values())) - first) // block.interval + 2
-    starts: dict[tuple[int, int], int] = {}
-    for row in repeated(block, 3 * reach):
-        given = {op: start for start, op in row}
+    passes = block.passes(3 * reach)
+    starts: dict[int, int] = {}
+    for row in rows(block, passes, 3 * reach):
+        given = dict(zip(row.passes, row.starts, strict=True))
         free = 0
-        for op in with_weights(row, block.lengths):
-            start = given.get(op, free)
-            free = start + block.lengths[op.kind]
-            if op.kind == "W":
-                starts[op.stage, op.microbatch] = start
+        for number in with_weights(row, passes):
+            starts[number] = given.get(number, free)
+            free = starts[number] + passes.length[number // passes.n_microbatches]
     shift = first - reach * block.interval
-    return tuple(starts[stage, reach] + shift for stage in range(block.n_stages))
+    weights = (passes.number(Op("W", stage, reach)) for stage in range(block.n_stages))
+    return tuple(starts[number] + shift for number in weights)
 
 
 class Collision(NamedTuple):

@@ -18,13 +18,13 @@ Your own block, here 1F1B on two devices with a split backward:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from ...base.gc_pause import gc_pause
 from ...base.numbers import checked_whole
 from ...schedule.ir import Op, Schedule
-from .block import Block, collision, crowded, repeated, settled_weights, v_placement
-from .reorder import drawn_together, with_weights
+from .block import Block, collision, crowded, rows, settled_weights, v_placement
+from .passes import Passes
+from .reorder import drawn
+from .squeeze import with_weights
 
 __all__ = [
     "Block",
@@ -99,61 +99,68 @@ def schedule(block: Block, n_microbatches: int, *, limit: int | None = None) -> 
     check(block)
     m = checked_whole(n_microbatches, f"{block.name}: m")
     limit = None if limit is None else checked_whole(limit, f"{block.name}: limit")
-    orders = _orders(block, m, limit)
-    return Schedule(block.placement, tuple(map(tuple, orders)), m, name=block.name)
+    passes = block.passes(m)
+    orders = passes.ops(_orders(block, passes, limit))
+    return Schedule(block.placement, tuple(orders), m, name=block.name)
 
 
-def _orders(block: Block, m: int, limit: int | None) -> list[list[Op]]:
+def _orders(block: Block, passes: Passes, limit: int | None) -> list[list[int]]:
     """The order of every device: drawn together for a few microbatches, then made longer.
 
     Between warm-up and cool-down every interval is like the one before, so a schedule for few
     microbatches with two equal intervals in a row gives the one for many: more of the same between
     them. That is as valid as the short one: up to the cut every pass has its inputs before the cut.
     """
+    m = passes.n_microbatches
     first = min(map(min, block.offsets.values()))
     reach = (max(map(max, block.offsets.values())) - first) // block.interval + 1
     few = reach * 5 // 4 + 10
     while few < m:
-        short = _drawn_together(block, few, limit)
+        short = _drawn(block, passes, few, limit)
         cuts = [first + (few - n) * block.interval for n in (6, 5, 4)]
-        long = [_longer(order, block, cuts, m - few) for order in short]
+        long = [_longer(order, passes, cuts=cuts, more=m - few, block=block) for order in short]
         if all(long):
             return long
         few *= 2
-    return _drawn_together(block, m, limit)
+    return _drawn(block, passes, m, limit)
 
 
-def _drawn_together(block: Block, m: int, limit: int | None) -> list[list[Op]]:
-    orders = [with_weights(row, block.lengths) for row in repeated(block, m)]
+def _drawn(block: Block, passes: Passes, m: int, limit: int | None) -> list[list[int]]:
+    """The order of every device for the first `m` microbatches."""
+    orders = [with_weights(row, passes) for row in rows(block, passes, m)]
     try:
-        return drawn_together(orders, block.cells, limit=limit, floating=block.floats)
+        return drawn(orders, passes, limit=limit, floating=block.floats)
     except ValueError as error:
         raise ValueError(f"{block.name}: {error}") from None
 
 
-def _longer(order: list[Op], block: Block, cuts: list[int], more: int) -> list[Op]:
+def _longer(
+    order: list[int], passes: Passes, *, cuts: list[int], more: int, block: Block
+) -> list[int]:
     """`order` with `more` intervals after the second of two; [] if the two are not equal."""
-    clean = [0, 0, 0]
-    for position, op in enumerate(order):
-        if op.kind not in block.offsets:
-            continue
-        time = block.offsets[op.kind][op.stage] + op.microbatch * block.interval
-        late = [time >= cut for cut in cuts]
-        for n, is_late in enumerate(late):
-            if is_late and not clean[n]:
-                clean[n] = position
-            elif clean[n] and not is_late:
-                return []
-    a, b, c = clean
-    if not 0 < a < b < c or _later(order[a:b], 1) != order[b:c]:
+    first = {
+        passes.number(Op(kind, stage, 0)): start
+        for kind, starts in block.offsets.items()
+        for stage, start in enumerate(starts)
+    }
+    times = []  # of the repeated block, of the passes given by offset
+    for position, number in enumerate(order):
+        microbatch = number % passes.n_microbatches
+        if (start := first.get(number - microbatch)) is not None:
+            times.append((position, start + microbatch * block.interval))
+    found = []
+    for cut in cuts:
+        late = [position for position, time in times if time >= cut]
+        early = [position for position, time in times if time < cut]
+        if not late or not early or early[-1] > late[0]:
+            return []
+        found.append(late[0])
+    a, b, c = found
+    interval = order[b:c]
+    if not a < b < c or [number + 1 for number in order[a:b]] != interval:
         return []
-    middle = [op for n in range(1, more + 1) for op in _later(order[b:c], n)]
-    return [*order[:c], *middle, *_later(order[c:], more)]
-
-
-def _later(ops: Sequence[Op], n: int) -> list[Op]:
-    """The same passes of microbatches `n` later."""
-    return [Op(kind, stage, microbatch + n) for kind, stage, microbatch, _ in ops]
+    middle = [number + n for n in range(1, more + 1) for number in interval]
+    return [*order[:c], *middle, *(number + more for number in order[c:])]
 
 
 def _collides(block: Block) -> str:

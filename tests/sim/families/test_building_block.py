@@ -21,7 +21,8 @@ from sim.families.blocks.build import (
     schedule,
     v_placement,
 )
-from sim.families.blocks.reorder import Cells, drawn_together, squeezed
+from sim.families.blocks.passes import Cells
+from sim.families.blocks.reorder import drawn_together
 from sim.families.one_f_one_b_v import one_f_one_b_v_block
 from sim.families.v_half import v_half_block
 from sim.families.v_min import v_min_block
@@ -273,4 +274,4 @@ def test_orders_are_drawn_together_for_real_times_too() -> None:
 def test_orders_that_contradict_each_other_are_refused() -> None:
     rows = [[Op("B", 0, 0), Op("F", 0, 0)], [Op("F", 1, 0), Op("B", 1, 0)]]
     with pytest.raises(ValueError, match="B0@0 waits for ever"):
-        squeezed(rows, Cells({"F": 1, "B": 1, "W": 1}, (0, 1)))
+        drawn_together(rows, Cells({"F": 1, "B": 1, "W": 1}, (0, 1)))
