@@ -130,7 +130,7 @@ def _measured(
     from sim.pipeload import MemoryLimitTooSmall, plans, require_room
 
     from .layer_files import open_model
-    from .profile import Kind, measured_runs, profile_layers, resident_output
+    from .profile import RunOptions, measured_runs, profile_layers, resident_output
     from .recipes import inputs_for, skeletons
     from .run import streamed_model
     from .throttle import Throttle
@@ -174,9 +174,12 @@ def _measured(
             raise ValueError(str(error)) from None
         loaders = int(table["loaders"].iloc[0])
 
-    kinds = {"streamed": Kind(loaders, limit)}
+    kinds = {"streamed": RunOptions(loaders, limit)}
     if compare:
-        kinds |= {"load_all": Kind(strategy="load-all"), "one_loader": Kind(strategy="keep")}
+        kinds |= {
+            "load_all": RunOptions(strategy="load-all"),
+            "one_loader": RunOptions(strategy="keep"),
+        }
     runs = measured_runs(
         stored, modules, inputs, kinds=kinds, disk=profile.disk, repeats=repeats, throttle=slow
     )

@@ -36,7 +36,7 @@ class Profile:
     disk: Disk
 
 
-class Kind(NamedTuple):
+class RunOptions(NamedTuple):
     """How to run a model: see `sim.pipeload.stream`."""
 
     loaders: int = 1
@@ -87,7 +87,7 @@ def measured_runs(
     skeletons: Sequence[nn.Module],
     inputs: Tensor,
     *,
-    kinds: Mapping[str, Kind],
+    kinds: Mapping[str, RunOptions],
     disk: Disk,
     repeats: int = 3,
     throttle: Throttle | None = None,
@@ -135,16 +135,16 @@ class _Job(NamedTuple):
     inputs: Tensor
     throttle: Throttle | None
 
-    def run(self, kind: Kind) -> StreamedRun:
+    def run(self, kind: RunOptions) -> StreamedRun:
         drop_cache(self.stored)
         return run_streamed(
             self.stored, self.skeletons, self.inputs, throttle=self.throttle, **kind._asdict()
         )
 
 
-def _alone(job: _Job) -> Kind:
+def _alone(job: _Job) -> RunOptions:
     """One loader in the memory of one layer."""
-    return Kind(
+    return RunOptions(
         memory_limit=int(streamed_model(job.stored, job.skeletons, job.inputs).smallest_limit)
     )
 
