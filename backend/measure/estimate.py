@@ -36,7 +36,7 @@ from ..threads.measured_trace import measured_trace
 from ..threads.records import IterationRecord, Purpose
 from ..threads.worker import Worker
 from ..torch_private import fake_mode
-from .passes import Passes, alone, pass_table
+from .passes import Passes, one_microbatch, pass_table
 
 Build = Callable[[], tuple[Sequence[nn.Module], Tensor, Tensor | None]]
 """Makes the stages, one microbatch, and its targets or None; it is called under fake tensors."""
@@ -65,9 +65,9 @@ def estimated_passes(
         records = []
         traces: list[Trace] = []
         for kinds in ("BW", "B W"):
-            schedule = alone(len(stages), n_slices, kinds)
-            bytes_, _ = _played(schedule, stages, (batch, targets), loss_fn, purpose="memory")
-            flops, lane = _played(schedule, stages, (batch, targets), loss_fn, purpose="time")
+            schedule = one_microbatch(len(stages), n_slices, kinds)
+            bytes_, _ = _recorded(schedule, stages, (batch, targets), loss_fn, purpose="memory")
+            flops, lane = _recorded(schedule, stages, (batch, targets), loss_fn, purpose="time")
             traces.append(measured_trace(schedule, [flops], [lane], memory=[bytes_]))
             records.append(flops)
         static = tuple(storage_bytes(static_tensors(module)) for module in stages)
@@ -110,7 +110,7 @@ class FlopLane:
         return float(moment - origin)
 
 
-def _played(
+def _recorded(
     schedule: Schedule,
     stages: Sequence[nn.Module],
     data: tuple[Tensor, Tensor | None],

@@ -103,7 +103,7 @@ def measured_passes(
     }
     results = [
         run(
-            alone(len(stages), n_slices, kinds),
+            one_microbatch(len(stages), n_slices, kinds),
             stages,
             batch,
             targets=targets,
@@ -116,8 +116,8 @@ def measured_passes(
     table = pass_table([trace for result in results for trace in result.traces])
     group = 1.0
     if grouped and n_slices == 1:
-        together_run = run(
-            together(len(stages), GROUP),
+        result = run(
+            grouped_weights(len(stages), GROUP),
             stages,
             torch.cat([batch] * (2 * GROUP)),
             targets=None if targets is None else torch.cat([targets] * (2 * GROUP)),
@@ -125,7 +125,7 @@ def measured_passes(
             memory=0,
             **options,
         )
-        group = _group_scale(together_run)
+        group = _group_scale(result)
     crossing = results[0].boundary_bytes
     static = tuple(storage_bytes(static_tensors(module)) for module in stages)
     return Passes(table, crossing, static, group)
@@ -135,7 +135,7 @@ GROUP = 4
 """Microbatches in the grouped weight pass that `group_scale` is measured with."""
 
 
-def alone(n_stages: int, n_slices: int, kinds: str) -> Schedule:
+def one_microbatch(n_stages: int, n_slices: int, kinds: str) -> Schedule:
     """One microbatch through all stages on one device, with "BW" or with "B W"."""
     names: tuple[Kind, ...] = ("BW",) if kinds == "BW" else ("B", "W")
     order = [Op("F", stage, 0, part) for part in range(n_slices) for stage in range(n_stages)]
@@ -145,7 +145,7 @@ def alone(n_stages: int, n_slices: int, kinds: str) -> Schedule:
     return Schedule((0,) * n_stages, (tuple(order),), 1, n_slices, name=f"alone, {kinds}")
 
 
-def together(n_stages: int, size: int) -> Schedule:
+def grouped_weights(n_stages: int, size: int) -> Schedule:
     """`2 * size` microbatches on one device: per stage, W of half of them one by one, and one W
     over the other half, so that both are measured in the same circumstances."""
     each = range(2 * size)

@@ -1,7 +1,7 @@
 """The agents of a streamed run: threads that load, the caller that computes, and what they share.
 
 Memory is granted in layer order, as in `sim.pipeload.play`, so that no order of threads can block.
-Whatever ends a run, all loaders have gone home and no weight is held when `play` returns.
+Whatever ends a run, all loaders have ended and no weight is held when `play` returns.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from sim.pipeload import Compute, MemoryChange, Read, Strategy, StreamedModel
 
 from ..live_bytes import LiveBytes
 from .layer_files import CHUNK, LayerFileError, StoredModel, read_part
-from .throttle import Pacer, Throttle
+from .throttle import RateLimiter, Throttle
 
-PATIENCE = 0.2
-"""Seconds after which a waiting inference agent looks whether its loaders are alive."""
+POLL_SECONDS = 0.2
+"""How often a waiting inference agent checks that its loaders are alive."""
 
 
 class PipeloadError(ValueError):
@@ -30,14 +30,20 @@ class PipeloadError(ValueError):
 
 
 Weight = tuple[torch.Size, torch.dtype]
+"""What must fit of a weight: its shape and type."""
 
 
 class _Stopped(Exception):
-    """The run has ended; a loader that learns it goes home."""
+    """The run has ended, and so does the loader that learns it."""
 
 
 class Agents:
-    """One run: its agents and what they share. `lock` guards everything that changes."""
+    """One run: its agents and what they share. `lock` guards everything that changes.
+
+    free_bytes: of the limit, not reserved for a layer; None without a limit. turn: the layer that
+    gets memory next. loaded: weights of layers that are in memory. resident: weights that stay, by
+    their file, so that tied ones are there once.
+    """
 
     def __init__(
         self,
@@ -49,13 +55,13 @@ class Agents:
         live: LiveBytes,
     ) -> None:
         self.stored, self.strategy, self.live = stored, strategy, live
-        self.pacer = Pacer(throttle) if throttle else None
+        self.limiter = RateLimiter(throttle) if throttle else None
         self.parts = [part for part in stored.parts if not part.resident]
-        self.room = None if limit is None else limit - int(model.resident_bytes)
+        self.free_bytes = None if limit is None else limit - int(model.resident_bytes)
         self.lock = threading.Condition()
         self.turn = 0
         self.loaded: dict[int, dict[str, Tensor]] = {}
-        self.resident: dict[str, dict[str, Tensor]] = {}  # by file: tied weights are there once
+        self.resident: dict[str, dict[str, Tensor]] = {}
         self.failure: str | None = None
         self.stopped = False
         self.threads: list[threading.Thread] = []
@@ -67,6 +73,7 @@ class Agents:
     def play(
         self, skeletons: Sequence[nn.Module], inputs: Tensor, loaders: int
     ) -> tuple[Tensor, float]:
+        """The output for `inputs`, and seconds from the start of the loaders to it."""
         # Before live bytes are counted: reading a module's state makes views of its weights.
         wanted = [weights_of(skeleton) for skeleton in skeletons]
         for position, part in enumerate(self.stored.parts):
@@ -86,13 +93,13 @@ class Agents:
             )
             for agent in range(loaders)
         ]
-        with self.at_work(), torch.inference_mode(), self.live.counting():
+        with self.loading(), torch.inference_mode(), self.live.counting():
             output = self.compute(skeletons, wanted, inputs)
             latency = self.now()
         return output, latency
 
     @contextmanager
-    def at_work(self) -> Iterator[None]:
+    def loading(self) -> Iterator[None]:
         """The loaders run inside, and none of them outside."""
         self.began = perf_counter()
         try:
@@ -108,6 +115,7 @@ class Agents:
                     thread.join()
 
     def now(self) -> float:
+        """Seconds since the loaders were started."""
         return perf_counter() - self.began
 
     def load(self, agent: int, loaders: int) -> None:
@@ -117,7 +125,7 @@ class Agents:
             for i in range(agent, len(self.parts), loaders):
                 at = i
                 asked = self.now()
-                self.take(i)
+                self.reserve(i)
                 start = self.now()
                 tensors = self.read(i)
                 with self.lock:
@@ -136,43 +144,49 @@ class Agents:
     def read(self, i: int) -> dict[str, Tensor]:
         """The weights of layer i; after every chunk it looks whether the run still wants them."""
 
-        def look(n_bytes: int) -> None:
-            hold(n_bytes)
+        def after_chunk(n_bytes: int) -> None:
+            slow_down(n_bytes)
             if self.stopped:
                 raise _Stopped
 
-        pacing = self.pacer.reading() if self.pacer else nullcontext(lambda _: None)
-        chunk = self.pacer.throttle.chunk if self.pacer else CHUNK
-        with pacing as hold:
+        limited = self.limiter.reading() if self.limiter else nullcontext(lambda _: None)
+        chunk = self.limiter.throttle.chunk if self.limiter else CHUNK
+        with limited as slow_down:
             return read_part(
-                self.stored, self.parts[i], allocated=self.live.add, between=look, chunk=chunk
+                self.stored,
+                self.parts[i],
+                allocated=self.live.add,
+                between=after_chunk,
+                chunk=chunk,
             )
 
-    def take(self, i: int) -> None:
-        """Waits until it is this layer's turn and there is room, and takes the room."""
+    def reserve(self, i: int) -> None:
+        """Waits until it is this layer's turn and its bytes are free, and reserves them."""
         size = self.parts[i].bytes
         with self.lock:
             while not self.stopped and (
-                self.turn != i or (self.room is not None and self.room < size)
+                self.turn != i or (self.free_bytes is not None and self.free_bytes < size)
             ):
                 self.lock.wait()
             if self.stopped:
                 raise _Stopped
             self.turn += 1
-            if self.room is not None:
-                self.room -= size
+            if self.free_bytes is not None:
+                self.free_bytes -= size
             self.changes.append(MemoryChange(self.now(), size, f"load {i}"))
             self.lock.notify_all()
 
-    def free(self, i: int) -> None:
+    def release(self, i: int) -> None:
+        """Gives the bytes of a layer that has been computed back."""
         size = self.parts[i].bytes
         with self.lock:
-            if self.room is not None:
-                self.room += size
+            if self.free_bytes is not None:
+                self.free_bytes += size
             self.changes.append(MemoryChange(self.now(), -size, f"F0@{i}"))
             self.lock.notify_all()
 
     def fail(self, sentence: str) -> None:
+        """The first loader that fails says why; the inference agent raises it."""
         with self.lock:
             self.failure = self.failure or sentence
             self.lock.notify_all()
@@ -198,11 +212,12 @@ class Agents:
             self.computes.append(Compute(i, start, self.now()))
             if self.strategy == "pipeload":
                 del tensors, self.loaded[i]
-                self.free(i)
+                self.release(i)
             i += 1
         return x
 
     def wait_for(self, i: int) -> dict[str, Tensor]:
+        """The weights of layer i, once they are there; PipeloadError if they will never be."""
         agent = self.threads[i % len(self.threads)]
         with self.lock:
             while i not in self.loaded:
@@ -210,7 +225,7 @@ class Agents:
                     raise PipeloadError(self.failure)
                 if not agent.is_alive():
                     raise PipeloadError(f"{agent.name} ended before it had loaded layer {i}")
-                self.lock.wait(PATIENCE)
+                self.lock.wait(POLL_SECONDS)
             return self.loaded[i]
 
     def forget(self) -> None:
@@ -228,11 +243,11 @@ def _require_fit(tensors: dict[str, Tensor], wanted: dict[str, Weight], where: s
     found = {name: (t.shape, t.dtype) for name, t in tensors.items()}
     if wanted != found:
         odd = min(name for name in wanted | found if wanted.get(name) != found.get(name))
-        there, here = (_told(weights.get(odd)) for weights in (found, wanted))
+        there, here = (_described(weights.get(odd)) for weights in (found, wanted))
         raise LayerFileError(
             f"{where} does not fit its module: {odd!r} is {there} in the file, {here} in the module"
         )
 
 
-def _told(weight: Weight | None) -> str:
+def _described(weight: Weight | None) -> str:
     return f"{weight[1]} of shape {tuple(weight[0])}" if weight else "missing"

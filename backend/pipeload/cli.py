@@ -174,14 +174,14 @@ def _measured(
             raise ValueError(str(error)) from None
         loaders = int(table["loaders"].iloc[0])
 
-    kinds = {"streamed": RunOptions(loaders, limit)}
+    options = {"streamed": RunOptions(loaders, limit)}
     if compare:
-        kinds |= {
+        options |= {
             "load_all": RunOptions(strategy="load-all"),
             "one_loader": RunOptions(strategy="keep"),
         }
     runs = measured_runs(
-        stored, modules, inputs, kinds=kinds, disk=profile.disk, repeats=repeats, throttle=slow
+        stored, modules, inputs, options=options, disk=profile.disk, repeats=repeats, throttle=slow
     )
     streamed = runs.pop("streamed")
     found = about | {

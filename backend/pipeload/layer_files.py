@@ -28,7 +28,7 @@ __all__ = [
     "LayerFileError",
     "Part",
     "StoredModel",
-    "drop_cache",
+    "drop_page_cache",
     "open_model",
     "read_part",
     "store_model",
@@ -134,7 +134,7 @@ def read_part(
     }
 
 
-def drop_cache(model: StoredModel) -> None:
+def drop_page_cache(model: StoredModel) -> None:
     """Asks the system to forget the files, so that the next read comes from the disk itself."""
     for part in model.parts:
         descriptor = os.open(model.directory / part.file, os.O_RDONLY)

@@ -20,12 +20,12 @@ from torch import Tensor, nn
 
 from sim.pipeload import Disk, Layer, Strategy, StreamedModel, latency, stream
 
-from .layer_files import CHUNK, StoredModel, drop_cache, open_model, read_part
+from .layer_files import CHUNK, StoredModel, drop_page_cache, open_model, read_part
 from .run import StreamedRun, run_streamed, streamed_model
-from .throttle import Pacer, Throttle
+from .throttle import RateLimiter, Throttle
 
-LINEAR = 0.95
-"""From this part of ideal on, more readers count as not disturbing each other."""
+UNSATURATED = 0.95
+"""From this part of the ideal gain on, readers count as not disturbing each other."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class RunOptions(NamedTuple):
 
 @dataclass(frozen=True)
 class Measured:
-    """A kind of run: latency in seconds of the fastest repeat, what the simulator says, the most
-    bytes of any repeat, and the fastest run itself."""
+    """Runs with the same options: latency in seconds of the fastest, what the simulator says of it,
+    the most bytes of any, and the fastest run itself."""
 
     latency: float
     simulated: float
@@ -72,14 +72,14 @@ def profile_layers(
     memory_limit: of the run to come; there are never more readers at once than have room in it.
     """
     stored = directory if isinstance(directory, StoredModel) else open_model(directory)
-    job = _Job(stored, skeletons, inputs, throttle)
+    setting = _Setting(stored, skeletons, inputs, throttle)
     if memory_limit is not None:
         model = streamed_model(stored, skeletons, inputs)
         largest = model.smallest_limit - model.resident_bytes
         readers = min(readers, int((memory_limit - model.resident_bytes) // max(largest, 1)))
     disk = Disk(_saturation(stored, max(readers, 1), throttle))
-    alone = _alone(job)
-    return Profile(_timed([job.run(alone) for _ in range(max(repeats, 1))]), disk)
+    apart = _one_layer_at_a_time(setting)
+    return Profile(_timed([setting.run(apart) for _ in range(max(repeats, 1))]), disk)
 
 
 def measured_runs(
@@ -87,30 +87,30 @@ def measured_runs(
     skeletons: Sequence[nn.Module],
     inputs: Tensor,
     *,
-    kinds: Mapping[str, RunOptions],
+    options: Mapping[str, RunOptions],
     disk: Disk,
     repeats: int = 3,
     throttle: Throttle | None = None,
 ) -> dict[str, Measured]:
-    """Every kind of run from a cold cache, and what the simulator says of it on such a `disk`.
+    """Every run of `options` from a cold cache, and what the simulator says of it on such a `disk`.
 
-    The kinds and a profile take turns, `repeats` times, so that what else the machine is doing
+    They and a profile take turns, `repeats` times, so that what else the machine is doing
     meets all of them alike; of each the fastest counts.
     """
     stored = directory if isinstance(directory, StoredModel) else open_model(directory)
-    job = _Job(stored, skeletons, inputs, throttle)
-    alone = _alone(job)
+    setting = _Setting(stored, skeletons, inputs, throttle)
+    apart = _one_layer_at_a_time(setting)
     profiles: list[StreamedRun] = []
-    runs: dict[str, list[StreamedRun]] = {name: [] for name in kinds}
+    runs: dict[str, list[StreamedRun]] = {name: [] for name in options}
     for _ in range(max(repeats, 1)):
-        profiles.append(job.run(alone))
-        for name, kind in kinds.items():
-            runs[name].append(job.run(kind))
+        profiles.append(setting.run(apart))
+        for name, chosen in options.items():
+            runs[name].append(setting.run(chosen))
     model = _timed(profiles)
     found = {}
-    for name, kind in kinds.items():
+    for name, chosen in options.items():
         best = min(runs[name], key=_latency)
-        simulated = float(latency(stream(model, disk=disk, **kind._asdict())))
+        simulated = float(latency(stream(model, disk=disk, **chosen._asdict())))
         peak = max(run.peak_bytes for run in runs[name])
         found[name] = Measured(best.latency, simulated, peak, best)
     return found
@@ -129,23 +129,25 @@ def resident_output(
     return x
 
 
-class _Job(NamedTuple):
+class _Setting(NamedTuple):
     stored: StoredModel
     skeletons: Sequence[nn.Module]
     inputs: Tensor
     throttle: Throttle | None
 
-    def run(self, kind: RunOptions) -> StreamedRun:
-        drop_cache(self.stored)
+    def run(self, options: RunOptions) -> StreamedRun:
+        drop_page_cache(self.stored)
         return run_streamed(
-            self.stored, self.skeletons, self.inputs, throttle=self.throttle, **kind._asdict()
+            self.stored, self.skeletons, self.inputs, throttle=self.throttle, **options._asdict()
         )
 
 
-def _alone(job: _Job) -> RunOptions:
+def _one_layer_at_a_time(setting: _Setting) -> RunOptions:
     """One loader in the memory of one layer."""
     return RunOptions(
-        memory_limit=int(streamed_model(job.stored, job.skeletons, job.inputs).smallest_limit)
+        memory_limit=int(
+            streamed_model(setting.stored, setting.skeletons, setting.inputs).smallest_limit
+        )
     )
 
 
@@ -188,7 +190,7 @@ def _saturation(stored: StoredModel, readers: int, throttle: Throttle | None) ->
         # An uneven last round is no loss of the disk's.
         rounds = math.ceil(len(parts) / n) * n / len(parts)
         gained = alone / _reading_seconds(stored, n, throttle) * rounds
-        if n == readers and gained >= LINEAR * n:
+        if n == readers and gained >= UNSATURATED * n:
             return math.inf
         best = max(best, gained)
     return best
@@ -197,20 +199,20 @@ def _saturation(stored: StoredModel, readers: int, throttle: Throttle | None) ->
 def _reading_seconds(stored: StoredModel, readers: int, throttle: Throttle | None) -> float:
     """Seconds to read all layers with that many readers, from a cold cache, and keep nothing."""
     parts = [part for part in stored.parts if not part.resident]
-    pacer = Pacer(throttle) if throttle else None
+    limiter = RateLimiter(throttle) if throttle else None
     chunk = throttle.chunk if throttle else CHUNK
     failures: list[BaseException] = []
 
     def read(agent: int) -> None:
         try:
             for part in parts[agent::readers]:
-                pacing = pacer.reading() if pacer else nullcontext(lambda _: None)
-                with pacing as hold:
-                    read_part(stored, part, between=hold, chunk=chunk)
+                limited = limiter.reading() if limiter else nullcontext(lambda _: None)
+                with limited as slow_down:
+                    read_part(stored, part, between=slow_down, chunk=chunk)
         except BaseException as error:
             failures.append(error)
 
-    drop_cache(stored)
+    drop_page_cache(stored)
     began = perf_counter()
     threads = [threading.Thread(target=read, args=(agent,)) for agent in range(readers)]
     for thread in threads:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from . import demo as pipeload_demo
+from . import demo
 from .checkpoints.llama import Llama, llama_modules, llama_of
 from .layer_files import LayerFileError, StoredModel
 
@@ -13,7 +13,7 @@ from .layer_files import LayerFileError, StoredModel
 def skeletons(stored: StoredModel) -> list[nn.Module]:
     """The modules of a stored demo or of a converted checkpoint, without weights."""
     if "kind" not in stored.recipe:
-        return pipeload_demo.skeletons(stored)
+        return demo.skeletons(stored)
     llama = _llama(stored)
     try:
         with torch.device("meta"):
@@ -27,7 +27,7 @@ def inputs_for(
 ) -> Tensor:
     """Random tokens for it, shape `(batch, sequence)`; a demo has a sequence of its own."""
     if "kind" not in stored.recipe:
-        return pipeload_demo.demo_inputs(stored, batch=batch, seed=seed)
+        return demo.demo_inputs(stored, batch=batch, seed=seed)
     if sequence < 1:
         raise ValueError(f"sequence is {sequence}: it must be at least 1")
     generator = torch.Generator().manual_seed(seed)

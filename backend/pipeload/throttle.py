@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-TICK = 0.004
-"""Seconds that one chunk of a read takes at full speed: how finely readers share."""
+CHUNK_SECONDS = 0.004
+"""What one chunk of a read takes at full speed: how finely readers share."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class Throttle:
 
     @property
     def chunk(self) -> int:
-        """Bytes after which a reader should look at the clock."""
-        return max(int(min(self.per_reader, self.bandwidth) * TICK), 4096)
+        """Bytes after which a reader waits until they are due."""
+        return max(int(min(self.per_reader, self.bandwidth) * CHUNK_SECONDS), 4096)
 
 
-class Pacer:
-    """Holds back the readers of one run."""
+class RateLimiter:
+    """Holds back the readers of one run to the rates of a throttle."""
 
     def __init__(self, throttle: Throttle) -> None:
         self.throttle = throttle
@@ -49,13 +49,13 @@ class Pacer:
             self._readers += 1
         due = time.perf_counter()
 
-        def hold(n_bytes: int) -> None:
+        def wait(n_bytes: int) -> None:
             nonlocal due
             due += n_bytes / min(self.throttle.per_reader, self.throttle.bandwidth / self._readers)
             time.sleep(max(due - time.perf_counter(), 0))
 
         try:
-            yield hold
+            yield wait
         finally:
             with self._lock:
                 self._readers -= 1

@@ -21,8 +21,8 @@ from .layers import (
 )
 from .plans import best_plan, plans
 from .play import STRATEGIES, Strategy, stream
-from .record import Compute, MemoryChange, Read, latency, streaming_trace, waiting_peak
 from .shapes import SHAPES, equal_layers, shaped
+from .trace import Compute, MemoryChange, Read, latency, streaming_trace, waiting_peak
 
 __all__ = [
     "SHAPES",

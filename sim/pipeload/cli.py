@@ -16,9 +16,9 @@ from .disk import Disk
 from .layers import StreamedModel, model_from_json
 from .plans import plans
 from .play import stream
-from .record import latency
 from .shapes import SHAPES, shaped
 from .sizes import typed_bytes
+from .trace import latency
 
 
 def pipeload_command(

@@ -14,7 +14,7 @@ from ..metrics.metrics import peak_bytes
 from .disk import PRIVATE, Disk
 from .layers import MemoryLimitTooSmall, StreamedModel
 from .play import stream
-from .record import latency
+from .trace import latency
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,7 +17,7 @@ from ..base.numbers import Number, exact
 from ..engine.trace import Trace
 from .disk import PRIVATE, Disk, SharedReads, wait
 from .layers import StreamedModel, require_room
-from .record import Compute, MemoryChange, Read, streaming_trace
+from .trace import Compute, MemoryChange, Read, streaming_trace
 
 Strategy = Literal["pipeload", "keep", "load-all"]
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
@@ -110,8 +110,8 @@ class _Run:
     def daemon(self) -> Generator[Any, Any, None]:
         turn, asked = 0, set()
         while turn < len(self.layers):
-            word, i = yield self.inbox.get()
-            if word == "ask":
+            request, i = yield self.inbox.get()
+            if request == "ask":
                 asked.add(i)
             else:
                 self.room += exact(self.layers[i].bytes)

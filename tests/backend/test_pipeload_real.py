@@ -454,7 +454,7 @@ def test_a_throttled_disk_is_no_faster_than_it_is_said_to_be(tmp_path: Path) -> 
         stored,
         modules,
         x,
-        kinds={
+        options={
             "streamed": RunOptions(loaders=4),
             "kept": RunOptions(strategy="keep"),
             "everything": RunOptions(strategy="load-all"),

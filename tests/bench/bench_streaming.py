@@ -36,7 +36,7 @@ def main() -> None:
             stored,
             modules,
             inputs,
-            kinds={
+            options={
                 f"streamed, {args.readers} loaders": RunOptions(loaders=args.readers),
                 "one loader, all kept": RunOptions(strategy="keep"),
                 "all loaded first": RunOptions(strategy="load-all"),

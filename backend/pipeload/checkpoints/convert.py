@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from ..layer_store import StoredModel, store_parts
-from .files import CheckpointError, Stored, mapped_tensors, stored_tensors
+from .files import CheckpointError, StoredTensor, mapped_tensors, stored_tensors
 from .llama import Llama, llama_modules
 from .llama_config import read_llama
 
@@ -87,7 +87,7 @@ def convert_checkpoint(
     )
 
 
-def _dtype(found: Mapping[str, Stored], source: Path) -> str:
+def _dtype(found: Mapping[str, StoredTensor], source: Path) -> str:
     """The one type of all weights."""
     if EMBEDDING not in found:
         raise CheckpointError(
@@ -123,7 +123,10 @@ def _theirs(position: int, name: str, last: int) -> str:
 
 
 def _require(
-    found: Mapping[str, Stored], wanted: Mapping[str, tuple[int, ...]], llama: Llama, source: Path
+    found: Mapping[str, StoredTensor],
+    wanted: Mapping[str, tuple[int, ...]],
+    llama: Llama,
+    source: Path,
 ) -> None:
     extra = [name for name in found if name not in wanted and not _kept(name)]
     if missing := [name for name in wanted if name not in found]:

@@ -18,7 +18,7 @@ class CheckpointError(ValueError):
     """A checkpoint that is not whole, or not what its config says."""
 
 
-class Stored(NamedTuple):
+class StoredTensor(NamedTuple):
     """Where a tensor of a checkpoint lies, and its shape and type as the file tells them."""
 
     file: Path
@@ -26,7 +26,7 @@ class Stored(NamedTuple):
     dtype: str
 
 
-def stored_tensors(source: Path) -> dict[str, Stored]:
+def stored_tensors(source: Path) -> dict[str, StoredTensor]:
     """Every tensor of a checkpoint by its name, from the heads of its files."""
     listed: Mapping[str, str] = {}
     if (source / ONE).exists():
@@ -43,7 +43,7 @@ def stored_tensors(source: Path) -> dict[str, Stored]:
                 if listed.get(name, file) != file:
                     continue  # the index prefers it elsewhere
                 part = shard.get_slice(name)
-                found[name] = Stored(source / file, tuple(part.get_shape()), part.get_dtype())
+                found[name] = StoredTensor(source / file, tuple(part.get_shape()), part.get_dtype())
     for name, file in listed.items():
         if name not in found:
             raise CheckpointError(
@@ -53,7 +53,9 @@ def stored_tensors(source: Path) -> dict[str, Stored]:
     return found
 
 
-def mapped_tensors(found: Mapping[str, Stored], names: Mapping[str, str]) -> dict[str, Tensor]:
+def mapped_tensors(
+    found: Mapping[str, StoredTensor], names: Mapping[str, str]
+) -> dict[str, Tensor]:
     """Tensors under our names, mapped from the files and not yet in memory."""
     tensors = {}
     for file in sorted({found[theirs].file for theirs in names.values()}):

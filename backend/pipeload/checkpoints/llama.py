@@ -29,9 +29,9 @@ class Rope:
     """Rotary positions (Su et al. 2021, arXiv 2104.09864): pair i of a head turns by
     `theta ** (-2i / head_width)` radians per token.
 
-    factor: all turn slower by this. blend: (low, high, length): only pairs that turn less than
-    `low` times in `length` tokens do, those above `high` keep their pace, and between them it is
-    mixed (Llama 3.1).
+    factor: all frequencies are divided by it. blend: (low, high, length): only those of pairs that
+    turn less than `low` times in `length` tokens are, those above `high` are kept, and between them
+    the two are mixed (Llama 3.1).
     """
 
     theta: float = 10_000.0
@@ -128,9 +128,9 @@ class Block(nn.Module):
     def _attended(self, x: Tensor) -> Tensor:
         shape = *x.shape[:2], -1, self.llama.head_width
         query, key, value = (each(x).view(shape) for each in (self.query, self.key, self.value))
-        cos, sin = turns(self.llama, x)
-        query = turned(self.query_norm(query).transpose(1, 2), cos, sin)
-        key = turned(self.key_norm(key).transpose(1, 2), cos, sin)
+        cos, sin = rotations(self.llama, x)
+        query = rotated(self.query_norm(query).transpose(1, 2), cos, sin)
+        key = rotated(self.key_norm(key).transpose(1, 2), cos, sin)
         mask = None
         if 0 < self.window < x.shape[1]:
             seen = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device)
@@ -145,24 +145,24 @@ class Block(nn.Module):
         return f"window={self.window}"  # blocks that compute alike are told by their text
 
 
-def turns(llama: Llama, x: Tensor) -> tuple[Tensor, Tensor]:
+def rotations(llama: Llama, x: Tensor) -> tuple[Tensor, Tensor]:
     """Cosine and sine of the angle of every position and pair, each `(length, head_width)`: the
     pairs of a head are dimension i and i + head_width / 2. Computed anew in every layer, which is
     little beside its products, so that nothing but `x` goes from one part to the next."""
     half = torch.arange(0, llama.head_width, 2, dtype=torch.float32, device=x.device)
-    pace = 1.0 / llama.rope.theta ** (half / llama.head_width)
+    frequencies = 1.0 / llama.rope.theta ** (half / llama.head_width)
     if llama.rope.blend is None:
-        pace = pace / llama.rope.factor
+        frequencies = frequencies / llama.rope.factor
     else:
         low, high, length = llama.rope.blend
-        kept = ((length * pace / (2 * math.pi) - low) / (high - low)).clamp(0, 1)
-        pace = (1 - kept) * pace / llama.rope.factor + kept * pace
-    places = torch.arange(x.shape[1], dtype=torch.float32, device=x.device)
-    angles = torch.outer(places, pace).repeat(1, 2)
+        kept = ((length * frequencies / (2 * math.pi) - low) / (high - low)).clamp(0, 1)
+        frequencies = (1 - kept) * frequencies / llama.rope.factor + kept * frequencies
+    positions = torch.arange(x.shape[1], dtype=torch.float32, device=x.device)
+    angles = torch.outer(positions, frequencies).repeat(1, 2)
     return angles.cos().to(x.dtype), angles.sin().to(x.dtype)
 
 
-def turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+def rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """`x`, shape `(batch, heads, length, head_width)`, every pair turned by its angle."""
     first, second = x.chunk(2, dim=-1)
     return x * cos + torch.cat([-second, first], -1) * sin

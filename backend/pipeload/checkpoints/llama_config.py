@@ -12,7 +12,7 @@ from sim.planner.models import model_from_config
 from .llama import Llama, Rope
 
 
-class Kind(NamedTuple):
+class ModelType(NamedTuple):
     """What a `model_type` says, and what it assumes where the file is silent: biases of queries,
     keys and values (None: `attention_bias` decides, also for the output's), norms of heads, width
     of a head (0: width / heads), and the window of all layers or of those past
@@ -24,21 +24,21 @@ class Kind(NamedTuple):
     windows: str = "none"
 
 
-KINDS = {
-    "llama": Kind(),
-    "mistral": Kind(biases=False, windows="all"),
-    "qwen2": Kind(biases=True, windows="upper"),
-    "qwen3": Kind(head_norms=True, head_width=128, windows="upper"),
+MODEL_TYPES = {
+    "llama": ModelType(),
+    "mistral": ModelType(biases=False, windows="all"),
+    "qwen2": ModelType(biases=True, windows="upper"),
+    "qwen3": ModelType(head_norms=True, head_width=128, windows="upper"),
 }
-"""By `model_type`."""
+"""What is known of each `model_type`."""
 
-_PLAIN: Mapping[str, tuple[Any, ...]] = {
+_KNOWN_VALUES: Mapping[str, tuple[Any, ...]] = {
     "hidden_act": ("silu", "swish"),
     "partial_rotary_factor": (1,),
     "quantization_config": (),
     "compression_config": (),
 }
-"""Keys with the only values that are known; None is always meant as absent."""
+"""Keys with the only values that can be converted; None is always meant as absent."""
 
 
 def read_llama(source: Path) -> Llama:
@@ -46,13 +46,14 @@ def read_llama(source: Path) -> Llama:
     something that our blocks do not compute. The type of the weights is left to their files."""
     path = source / "config.json"
     config = object_in(path, "a config.json")
-    kind = KINDS.get(str(config.get("model_type")))
+    kind = MODEL_TYPES.get(str(config.get("model_type")))
     if kind is None:
         raise ValueError(
             f"model_type in {path} is {config.get('model_type')!r}: models that can be converted "
-            f"are {', '.join(KINDS)}; store others with backend.pipeload.layer_files.store_model"
+            f"are {', '.join(MODEL_TYPES)}; store others with "
+            "backend.pipeload.layer_files.store_model"
         )
-    for key, known in _PLAIN.items():
+    for key, known in _KNOWN_VALUES.items():
         if (value := config.get(key)) is not None and value not in known:
             fix = f"only {known[0]!r} is known here" if known else "quantized weights are not known"
             raise ValueError(f"{key} in {path} is {_short(value)}: {fix}")
@@ -117,7 +118,9 @@ def _rope(config: Mapping[str, Any], path: Path) -> Rope:
     return Rope(theta, _positive(found, "factor", path), (low, high, length))
 
 
-def _windows(config: Mapping[str, Any], kind: Kind, layers: int, path: Path) -> tuple[int, ...]:
+def _windows(
+    config: Mapping[str, Any], kind: ModelType, layers: int, path: Path
+) -> tuple[int, ...]:
     size = config.get("sliding_window", 4096)
     used = kind.windows == "all" or (kind.windows == "upper" and config.get("use_sliding_window"))
     if not used or size is None:
