@@ -1,7 +1,7 @@
 # `make demo` and `make test` set up everything they need in .venv, on a fresh machine too.
 PYTHON ?= python3
 BIN := .venv/bin
-ALL := search,torch,plan,notebooks,docs,dev
+ALL := search,torch,plan,validation,notebooks,docs,dev
 
 .PHONY: demo test quick check fix hunt bench bench-record gallery api explore lab notebooks docs lock clean
 
