@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .evaluation import Evaluation, evaluate
     from .pareto_front.figure import pareto_figure
     from .pareto_front.front import pareto
+    from .periodic.block_schedule import block_schedule
     from .periodic.smallest_interval import ComputedBlock, smallest_interval
     from .portfolio import SearchResult, search
 
@@ -20,6 +21,7 @@ _HOME = {
     "ComputedBlock": "sim.search.periodic.smallest_interval",
     "Evaluation": "sim.search.evaluation",
     "SearchResult": "sim.search.portfolio",
+    "block_schedule": "sim.search.periodic.block_schedule",
     "evaluate": "sim.search.evaluation",
     "lower_bound": "sim.bounds.lower_bound",
     "pareto": "sim.search.pareto_front.front",
@@ -33,6 +35,7 @@ __all__ = [
     "ComputedBlock",
     "Evaluation",
     "SearchResult",
+    "block_schedule",
     "evaluate",
     "lower_bound",
     "pareto",

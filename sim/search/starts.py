@@ -132,17 +132,8 @@ def computed_block(
 
 def from_block(problem: OrderProblem, block: ComputedBlock) -> Order | None:
     """The block repeated, in order of time; None if that breaks the limits."""
-    n = block.n_microbatches
-    tables = np.array([block.forward, block.backward, block.weight], dtype=float)
-    rounds = np.arange(problem.n_microbatches)
-    rows = []
-    for stages in problem.tables.stages_of.tolist():
-        codes = [3 * stage + kind for stage in stages for kind in range(3)]
-        times = [
-            tables[code % 3, rounds % n, code // 3] + float(block.period) * (rounds // n)
-            for code in codes
-        ]
-        turns = np.argsort(np.concatenate(times), kind="stable")
-        rows.append(np.repeat(codes, rounds.size)[turns])
-    order = np.array(rows, np.int32)
-    return order if within(problem, order) else None
+    from .periodic.block_schedule import unrolled_block
+
+    kind, stage, _ = unrolled_block(block, problem.costs, problem.n_microbatches).passes.T
+    found = (3 * stage + kind).astype(np.int32).reshape(problem.n_devices, -1)
+    return found if within(problem, found) else None

@@ -12,7 +12,7 @@ from sim.search.effort import Effort
 from sim.search.orders.adaptive import adaptive as _adaptive
 from sim.search.orders.list_scheduling import list_scheduled as _list_scheduled
 from sim.search.orders.windows import window as _window
-from sim.search.periodic.decide_any import solved as _solved
+from sim.search.periodic.decide_any import solver_layout as _solver_layout
 from sim.search.run_options import RunOptions
 
 P = ParamSpec("P")
@@ -38,5 +38,5 @@ def counted(call: Callable[P, R]) -> Callable[P, R]:
 adaptive = counted(_adaptive)
 list_scheduled = counted(_list_scheduled)
 smallest_interval = counted(_smallest_interval)
-solved = counted(_solved)
+solver_layout = counted(_solver_layout)
 window = counted(_window)

@@ -19,7 +19,6 @@ placement as well; warm-up and cool-down are found by dispatching with the real 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -27,19 +26,25 @@ import numpy as np
 from ...base.numbers import Number
 from ...engine.costs import Costs
 from ...schedule.clock import Clock
-from ...schedule.ir import Kind, Op, Schedule
-from .. import budget
-from ..compiled import Ints
+from ...schedule.ir import Schedule
 from ..effort import Effort
-from ..periodic.problem import Problem, problem_of, work_bound
-from ..periodic.squeeze import advanced
-from ..periodic.unit_blocks import UnitBlock, blocks, freed, repeated_rows, warmed, within
+from ..periodic.floors import work_bound
+from ..periodic.problem import BlockProblem, problem_of
+from ..periodic.squeeze import Moves, as_they_are, squeezed
+from ..periodic.tables import pass_tables, peaks
+from ..periodic.unit_blocks import (
+    UnitBlock,
+    blocks,
+    rounds_of_block,
+    with_early_weights,
+    with_more_forwards,
+)
+from ..periodic.unroll import DeviceOrders, unrolled_orders
 from ..run_options import RunOptions
 from .improve import HEATS, annealed
 from .pool import Pool
 from .problem import OrderProblem, order_problem
 
-_KINDS: tuple[Kind, ...] = ("F", "B", "W")
 SHORT_ROUND = 0.2
 """Seconds of annealing after which the next round gets no more moves."""
 
@@ -70,22 +75,22 @@ def adaptive(
     if isinstance(m, bool) or not isinstance(m, int) or m < 1:
         raise ValueError(f"n_microbatches is {m!r}: it must be a whole number >= 1")
     player = _Player(problem, m, clock, effort)
-    found: list[tuple[int, int, Ints, Ints]] = []
+    found: list[tuple[int, int, DeviceOrders]] = []
     shortest = 3 * len(stages) // n_devices
     for interval in range(shortest, 3 * shortest):
         for block in blocks(n_devices, placement, interval):
             for order in player.orders(block):
-                for zone in player.zones():
-                    value, line = player.played(order, zone)
+                for moves in player.ways():
+                    value, played = player.played(order, moves)
                     if value >= 0:
-                        found.append((value, len(found), line, zone))
+                        found.append((value, len(found), played))
             if len(found) > 200:  # keep the best few only
                 found = sorted(found, key=lambda entry: entry[:2])[:40]
         if found or effort.now() > until + time_limit:
             break
     if not found:
-        rows = player.one_by_one()
-        found = [(player.played(rows, zone)[0], 0, rows, zone) for zone in player.zones()][:1]
+        alone = player.one_by_one()
+        found = [(player.played(alone, as_they_are(m))[0], 0, alone)]
     found.sort(key=lambda entry: entry[:2])
     best = player.schedule(found[0][2])
     if found[0][0] <= work_bound(problem) * m or not run.use("annealing"):
@@ -93,85 +98,67 @@ def adaptive(
     orders = order_problem(
         stages, m, costs, clock=clock, memory_limit=memory_limit, memory_bytes=memory_bytes
     )
-    return _improved([player.schedule(line) for _, _, line, _ in found[:12]], orders, until, run)
+    return _improved([player.schedule(played) for _, _, played in found[:12]], orders, until, run)
 
 
 class _Player:
-    """Plays orders of one problem; holds its arrays."""
+    """Plays orders of one problem. chunks: how many each device has room for."""
 
-    def __init__(self, problem: Problem, m: int, clock: Clock, effort: Effort) -> None:
-        self.problem, self.m, self.longest = problem, m, int(clock == "longest_stage")
-        self.effort = effort
-        p, n = problem.n_devices, len(problem.placement)
-        self.first = np.cumsum([0, *(3 * m * len(stages) for stages in problem.stages_of)])
-        limit = problem.limit or tuple(10**9 for _ in range(p))
-        self.units = np.array([problem.kept, problem.change], np.int64)
-        self.limit = np.array(limit, np.int64)
-        self.arrays = (
-            np.array([problem.forward, problem.backward, problem.weight], np.int64),
-            np.array([*problem.send, 0], np.int64),
-            np.array(problem.placement, np.int64),
-            self.units,
-            self.limit,
-        )
+    def __init__(self, problem: BlockProblem, m: int, clock: Clock, effort: Effort) -> None:
+        self.problem, self.m, self.clock, self.effort = problem, m, clock, effort
+        self.tables = pass_tables(problem)
         largest = [max(problem.kept[s] for s in stages) or 1 for stages in problem.stages_of]
-        chunks = [min(a // b, 2 * n) for a, b in zip(limit, largest, strict=True)]
-        self.chunks = np.array(chunks, np.int64)
+        chunks = self.tables.limit // np.array(largest, np.int64)
+        self.chunks = np.minimum(chunks, 2 * problem.n_stages)
 
-    def orders(self, block: UnitBlock) -> Iterator[Ints]:
+    def orders(self, block: UnitBlock) -> Iterator[DeviceOrders]:
         """The block repeated where that keeps the limit: as it is, with early W, with more F."""
-        self.effort.played(int(self.first[-1]))
-        rows = repeated_rows(block.cells, block.interval, self.m, self.arrays[2], self.first)
-        if not within(rows, self.first, self.units, self.limit):
+        rounds = rounds_of_block(block, self.tables.device[::3])
+        repeated = unrolled_orders(rounds, 1, self.m)
+        self.effort.played(len(repeated.passes))
+        if not self.fits(repeated):
             return
-        yield rows
+        yield repeated
         for many in (1, 2, 3, 2 * self.problem.n_devices):
-            yield freed(rows, self.first, many)
-        if len(self.problem.placement) == 2 * self.problem.n_devices:
+            yield with_early_weights(repeated, many)
+        if self.problem.n_stages == 2 * self.problem.n_devices:
             for turns in range(3):
-                fuller = warmed(rows, self.first, self.chunks, self.m, turns)
-                if within(fuller, self.first, self.units, self.limit):
+                fuller = with_more_forwards(repeated, self.chunks, self.m, turns)
+                if self.fits(fuller):
                     yield fuller
 
-    def zones(self) -> tuple[Ints, ...]:
-        """How to play: see `advanced`."""
+    def fits(self, orders: DeviceOrders) -> bool:
+        return bool((peaks(orders, self.tables) <= self.tables.limit).all())
+
+    def ways(self) -> tuple[Moves, ...]:
+        """How to play."""
         p, m = self.problem.n_devices, self.m
-        return tuple(
-            np.array(zone, np.int64)
-            for zone in (
-                (1, 0, m, 0, 0),
-                (12 * p, 2 * p, max(m - 2 * p, 0), 0, 1),
-                (12 * p, 0, max(m - p, 0), 0, 0),
-            )
+        return (
+            as_they_are(m),
+            Moves(12 * p, 2 * p, max(m - 2 * p, 0), eager=1),
+            Moves(12 * p, 0, max(m - p, 0)),
         )
 
-    def played(self, rows: Ints, zone: Ints) -> tuple[int, Ints]:
+    def played(self, orders: DeviceOrders, moves: Moves) -> tuple[int, DeviceOrders]:
         """The clock of an order in ticks (-1 if it cannot run), and the order it was played in."""
-        line, makespan, longest = advanced(rows, self.first, *self.arrays, zone)
-        self.effort.played((2 + int(zone[0]) // budget.LOOKS_PER_PLAY) * len(rows))
-        return (longest if self.longest and makespan >= 0 else makespan), line
+        found = squeezed(orders, self.tables, moves)
+        self.effort.played(found.work)
+        return found.makespan if self.clock == "makespan" else found.longest_stage, found.orders
 
-    def schedule(self, line: Ints) -> Schedule:
-        """The rows of an order as a schedule."""
-        return Schedule(
-            self.problem.placement,
-            tuple(
-                tuple(Op(_KINDS[kind], s, i) for kind, s, i in line[a:b].tolist())
-                for a, b in pairwise(self.first)
-            ),
-            self.m,
-            name="adaptive",
-        )
+    def schedule(self, orders: DeviceOrders) -> Schedule:
+        return orders.schedule(self.problem.placement, self.m, "adaptive")
 
-    def one_by_one(self) -> Ints:
+    def one_by_one(self) -> DeviceOrders:
         """One microbatch after the other: the order that holds the least memory."""
-        rows = [
-            (kind, s, i)
+        return DeviceOrders.of(
+            [
+                op._replace(microbatch=i)
+                for i in range(self.m)
+                for op in self.problem.passes
+                if op.stage in stages
+            ]
             for stages in self.problem.stages_of
-            for i in range(self.m)
-            for kind, s in [(0, s) for s in stages] + [(k, s) for s in stages[::-1] for k in (1, 2)]
-        ]
-        return np.array(rows, np.int64)
+        )
 
 
 def _improved(

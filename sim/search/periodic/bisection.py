@@ -3,43 +3,50 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from ..effort import Effort
-from .layout import Broken, Turn, checked_layout, rounds, tightened
-from .problem import Answer, Layout, Problem, alone, chain_length, rescaled
+from . import budget
+from .fastest import fastest_layout
+from .floors import chain_length
+from .layout import Answer, Layout, NoLayout, check_layout, one_at_a_time, order_of
+from .problem import BlockProblem, rescaled
+from .unroll import PeriodicOrder
 
 FINE = 400
 """Ticks per period beyond which the first looks are taken in coarser ticks."""
-PER_OFFERED_PASS = 100
-"""Work of taking an order, in played passes for each pass of its period."""
+
+Decide = Callable[[BlockProblem, int], Answer]
+"""Is there a layout of this period (in ticks of the problem)?"""
 
 
 @dataclass
-class Search:
-    """The state of one search: the best layout so far (in ticks / scale) and the proven bound.
+class Bracket:
+    """What is known about the smallest interval: the best layout so far, and the proven bound.
 
-    best, bound: ticks per microbatch. deadline: a moment of `effort`.
+    floor: what no order can beat; where `bound` starts. bound, best: ticks per microbatch. layout:
+    in ticks / scale. deadline: a moment of `effort`.
     """
 
-    problem: Problem
-    bound: Fraction
+    problem: BlockProblem
+    floor: Fraction
     deadline: float
     workers: int = 1
     seed: int = 0
     effort: Effort = field(default_factory=Effort)
-    floor: Fraction = field(init=False)
+    bound: Fraction = field(init=False)
     layout: Layout = field(init=False)
-    scale: int = 1
+    scale: int = field(init=False, default=1)
     best: Fraction = field(init=False)
-    method: str = "one microbatch at a time"
+    method: str = field(init=False, default="one microbatch at a time")
 
     def __post_init__(self) -> None:
-        self.floor = self.bound
-        self.layout = alone(self.problem)
+        self.bound = self.floor
+        self.layout = one_at_a_time(self.problem)
         self.best = Fraction(self.layout.period)
 
     @property
@@ -47,108 +54,125 @@ class Search:
         """Seconds until the deadline."""
         return self.deadline - self.effort.now()
 
+    def after(self, share: float) -> float:
+        """The moment at which this share of the time left is used."""
+        return self.effort.now() + share * max(self.left, 0)
+
     @property
     def open(self) -> bool:
         """Whether there is something left to find or prove, and time for it."""
         return self.best > self.bound and self.left > 0
 
-    def offer(self, layout: Layout, problem: Problem, method: str) -> None:
-        """Take the order of a layout of `problem`: the same problem in other ticks."""
-        self.offer_lines(rounds(problem, layout), layout.n, method)
+    @property
+    def order(self) -> PeriodicOrder:
+        """The order of the best layout."""
+        return order_of(self.problem, self.layout, self.scale)
 
-    def offer_lines(self, lines: list[list[Turn]], n: int, method: str) -> None:
-        """Take the order of these rounds, run as fast as it can, if that beats the best.
+    def with_deadline(self, deadline: float) -> Bracket:
+        """A new one for the same problem, of which nothing is known."""
+        return replace(self, deadline=deadline)
+
+    def offer(self, layout: Layout, problem: BlockProblem, method: str) -> None:
+        """Take the order of a layout of `problem`: the same problem in other ticks."""
+        self.offer_order(order_of(problem, layout), method)
+
+    def offer_order(self, order: PeriodicOrder, method: str) -> None:
+        """Take this order, run as fast as it can, if that beats the best.
 
         Not if passes without length then share an instant where the oldest microbatch cannot go
-        first, as it does in `rounds`: it may keep memory that another one frees there.
+        first, as it does in `order_of`: it may keep memory that another one frees there. Nor if the
+        devices do not repeat together.
         """
-        self.effort.played(PER_OFFERED_PASS * sum(map(len, lines)))
-        with suppress(Broken):
-            found, scale = tightened(self.problem, lines, n)
-            pace = Fraction(found.period, scale * n)
-            if pace < self.best:
-                checked_layout(self.problem, found, scale)
-                self.layout, self.scale, self.best, self.method = found, scale, pace, method
+        self.effort.played(budget.PLAYS_PER_OFFER * sum(map(len, order.rounds)))
+        with suppress(NoLayout):
+            layout, scale = fastest_layout(self.problem, order)
+            interval = Fraction(layout.period, scale * layout.n)
+            if interval < self.best:
+                check_layout(self.problem, layout, scale)
+                self.layout, self.scale = layout, scale
+                self.best, self.method = interval, method
+
+    def take(self, other: Bracket) -> None:
+        """Take what another one has found, if it is better."""
+        if other.best < self.best:
+            self.layout, self.scale = other.layout, other.scale
+            self.best, self.method = other.best, other.method
 
     def exclude(self, period: Fraction, n: int) -> None:
         """No layout of n microbatches has this period or a smaller one."""
         self.bound = max(self.bound, period / n)
 
 
-Decide = Callable[[Problem, int], Answer]
-"""Is there a layout of this period (in ticks of the problem)?"""
-
-
-def narrowed(search: Search, decide: Decide, n: int, method: str, *, coarse: bool = True) -> None:
+def narrow(bracket: Bracket, decide: Decide, n: int, method: str, *, coarse: bool = True) -> None:
     """Bisect on the period of `n` microbatches until it is proven or the time is up.
 
     coarse: whether long periods (in ticks) are too much for `decide`, so that it is asked in
     coarser ticks, ever finer ones as long as there is time.
     """
     size = 32
-    while coarse and search.open and size < search.bound * n / 2 and search.bound * n > FINE:
+    while coarse and bracket.open and size < bracket.bound * n / 2 and bracket.bound * n > FINE:
         for up in (False, True):
-            scale = _good_scale(search, n, size, up=up)
-            _level(search, decide, n, scale, method, up=up)
+            scale = _good_scale(bracket, n, size, up=up)
+            _level(bracket, decide, n, scale, method, up=up)
         size *= 2
-    if not coarse or search.bound * n <= FINE:
-        _level(search, decide, n, Fraction(1), method, up=False)
-        last_digit(search, decide, n, method)
+    if not coarse or bracket.bound * n <= FINE:
+        _level(bracket, decide, n, Fraction(1), method, up=False)
+        last_digit(bracket, decide, n, method)
 
 
 def _level(
-    search: Search, decide: Decide, n: int, scale: Fraction, method: str, *, up: bool
+    bracket: Bracket, decide: Decide, n: int, scale: Fraction, method: str, *, up: bool
 ) -> None:
     """The smallest possible period in ticks x scale: gallop up from the bound, then bisect.
 
     Layouts of rounded times give orders that are good for the true ones as well. Impossible periods
     are excluded only where times were rounded down (or are exact).
     """
-    problem = rescaled(search.problem, scale.numerator, scale.denominator, up=up)
+    problem = rescaled(bracket.problem, scale.numerator, scale.denominator, up=up)
     exact = scale.denominator == 1
-    if search.layout.n == n > 1:
-        _descend(search, decide, n, problem, scale, method)
+    if bracket.layout.n == n > 1:
+        _descend(bracket, decide, n, problem, scale, method)
         return
-    low = max(math.ceil(search.bound * n * scale), 1)
-    high = math.ceil(search.best * n * scale)
+    low = max(math.ceil(bracket.bound * n * scale), 1)
+    high = math.ceil(bracket.best * n * scale)
     failed, step, galloping = low - 1, 1, True
-    while failed + 1 < high and search.left > 0:
+    while failed + 1 < high and bracket.left > 0:
         period = min(failed + step, high - 1) if galloping else (failed + high) // 2
         layout, proven = decide(problem, period)
         if layout is not None:
-            search.offer(layout, problem, method)
+            bracket.offer(layout, problem, method)
             high, galloping = period, False
             if exact:
-                high = min(high, math.ceil(search.best * n * scale))
+                high = min(high, math.ceil(bracket.best * n * scale))
         else:
             if proven and (exact or not up):
-                search.exclude(period / scale if exact else Fraction(period // scale), n)
+                bracket.exclude(period / scale if exact else Fraction(period // scale), n)
             failed, step = period, step * 2
 
 
 def _descend(
-    search: Search, decide: Decide, n: int, problem: Problem, scale: Fraction, method: str
+    bracket: Bracket, decide: Decide, n: int, problem: BlockProblem, scale: Fraction, method: str
 ) -> None:
     """From the best period down in growing steps; back in smaller ones where that fails."""
     exact, step = scale.denominator == 1, 1
-    low = max(math.ceil(search.bound * n * scale), 1)
-    while search.left > 0 and step > 0:
-        high = math.ceil(search.best * n * scale)
+    low = max(math.ceil(bracket.bound * n * scale), 1)
+    while bracket.left > 0 and step > 0:
+        high = math.ceil(bracket.best * n * scale)
         period = max(high - step, low)
         if period >= high:
             return
         layout, proven = decide(problem, period)
         if layout is not None:
-            search.offer(layout, problem, method)
-            step = step * 2 if math.ceil(search.best * n * scale) < high else step // 2
+            bracket.offer(layout, problem, method)
+            step = step * 2 if math.ceil(bracket.best * n * scale) < high else step // 2
         else:
             if proven and exact:
-                search.exclude(period / scale if exact else Fraction(period // scale), n)
+                bracket.exclude(period / scale, n)
                 low = period + 1
             step = step // 2
 
 
-def last_digit(search: Search, decide: Decide, n: int, method: str) -> None:
+def last_digit(bracket: Bracket, decide: Decide, n: int, method: str) -> None:
     """Close the gap between an excluded whole period and the best one, which may be a fraction.
 
     The smallest period is length / height of a cycle that meets every pass at most once, so its
@@ -156,41 +180,39 @@ def last_digit(search: Search, decide: Decide, n: int, method: str) -> None:
     proven bound. Only finitely many fractions have so small a denominator: if the next one below
     the best is impossible, the best is the smallest.
     """
-    total = n * chain_length(search.problem)
-    while search.open:
-        best, low = search.best * n, search.bound * n
+    total = n * chain_length(bracket.problem)
+    while bracket.open:
+        best, low = bracket.best * n, bracket.bound * n
         height = max(math.floor(total / low), 1) if low else 1
         below = [Fraction(math.ceil(best * h) - 1, h) for h in range(1, height + 1)]
         below = [period for period in below if period > low]
         if not below:
-            search.bound = search.best
+            bracket.bound = bracket.best
             return
         target = max(below)
         steps = [period for period in below if period.denominator in (2, 4, 8) and period < target]
         for period in (*steps, target):
-            problem = rescaled(search.problem, period.denominator, 1)
+            problem = rescaled(bracket.problem, period.denominator, 1)
             layout, proven = decide(problem, period.numerator)
             if layout is not None:
-                search.offer(layout, problem, method)
-                if search.best * n > period:
+                bracket.offer(layout, problem, method)
+                if bracket.best * n > period:
                     return  # possible, but not with the oldest first
                 break
             if not proven:
                 return
-            search.exclude(period, n)
+            bracket.exclude(period, n)
             if period == target:
-                search.bound = search.best
+                bracket.bound = bracket.best
                 return
 
 
-def _good_scale(search: Search, n: int, size: int, *, up: bool) -> Fraction:
+def _good_scale(bracket: Bracket, n: int, size: int, *, up: bool) -> Fraction:
     """Near `size` ticks per period, the scale at which rounding changes the times the least."""
-    period = search.bound * n
-    problem = search.problem
-    weights: dict[int, int] = {}
-    for times in (problem.forward, problem.backward, problem.weight, problem.send, problem.send):
-        for value in times:
-            weights[value] = weights.get(value, 0) + 1
+    period = bracket.bound * n
+    problem = bracket.problem
+    send = problem.send * 2  # each is on the way twice
+    weights = Counter((*problem.forward, *problem.backward, *problem.weight, *send))
 
     def loss(ticks: int) -> Fraction:
         scale = Fraction(ticks) / period

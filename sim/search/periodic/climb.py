@@ -1,307 +1,293 @@
-"""Compiled: a hill climb on periodic orders that swaps neighbours on the critical cycle."""
+"""Compiled: a hill climb on periodic orders that exchanges neighbours on the critical cycle.
+
+The period of an order is the length / height of its **critical cycle** (see `cycle_ratio`). Nothing
+makes it shorter but a change to that cycle, so neighbours there are exchanged; where the new order
+can keep the old period, it is taken:
+
+    round of a device     F5 B3 W3 | F6 B4 W4 | ...        exchange B3, W3:  F5 W2 B3 | F6 W3 B4
+                          the first pass of a round and the last of the one before are neighbours
+                          too: exchanged, one becomes a period later, the other a period earlier
+"""
 
 from __future__ import annotations
 
+from itertools import pairwise
+from typing import NamedTuple
+
 import numpy as np
 
+from ...schedule.ir import KINDS, Op
 from ..compiled import Ints, compiled
+from .cycle_ratio import too_long
+from .problem import BlockProblem
+from .tables import PassTables, in_copies, pass_tables
+from .unroll import DeviceOrders, PeriodicOrder
 
-BROKEN = -1
-OFTEN = 4
+SETTLES = 4
 """A start that has to be put off more often than this is taken for one that never settles."""
+SWAPS = 3
+"""At most so many pairs are exchanged at once."""
 
 
-@compiled
-def next_random(state: Ints) -> int:
-    """The next number below 2**31 (xorshift)."""
-    x = state[0]
-    x ^= (x << 13) & 0x7FFFFFFF
-    x ^= x >> 17
-    x ^= (x << 5) & 0x7FFFFFFF
-    state[0] = x & 0x7FFFFFFF
-    return int(state[0])
+class Rounds(NamedTuple):
+    """One period of all devices. Nodes are passes, numbered as in `in_copies`.
 
-
-@compiled
-def critical(
-    order: Ints, later: Ints, first: Ints, length: Ints, inputs: Ints, ratio: Ints, starts: Ints
-) -> tuple[int, int, Ints]:
-    """The smallest period of a periodic order as a fraction, and the nodes of a critical cycle that
-    are followed on it by the next pass of their device; (BROKEN, 1, -) if it cannot run.
-
-    order: nodes of the rounds, device after device, device d from first[d] on. later: how many
-    periods later the microbatch of a node is. length: ticks per node. inputs: rows (from, to,
-    ticks) of the dependencies. ratio: a period to start from, as (ticks, periods). starts: work
-    space, one per node.
+    order: nodes, device after device, device d from first[d] on. lag: of each node, how many
+    periods later than the first its microbatch is. place: of each node, its index in `order`.
     """
-    n, n_devices = length.size, first.size - 1
-    n_edges = n + inputs.shape[0]
-    a, b = np.empty(n_edges, np.int64), np.empty(n_edges, np.int64)
-    ticks, height = np.empty(n_edges, np.int64), np.empty(n_edges, np.int64)
-    e = 0
-    for d in range(n_devices):
-        for i in range(first[d], first[d + 1]):
-            last = i == first[d + 1] - 1
-            a[e], b[e] = order[i], order[first[d] if last else i + 1]
-            ticks[e], height[e] = length[order[i]], 1 if last else 0
-            e += 1
-    for i in range(inputs.shape[0]):
-        a[e], b[e] = inputs[i, 0], inputs[i, 1]
-        ticks[e], height[e] = inputs[i, 2], later[a[e]] - later[b[e]]
-        e += 1
-    num, den = ratio[0], ratio[1]
-    into = np.empty(n, np.int64)
-    mark = np.empty(n, np.int64)
-    best = np.zeros(0, np.int64)
-    while True:
-        starts[:] = 0
-        into[:] = -1
-        found = -1
-        for sweep in range(4 * n):
-            changed = False
-            for e in range(n_edges):
-                at = starts[a[e]] + ticks[e] * den - height[e] * num
-                if at > starts[b[e]]:
-                    starts[b[e]] = at
-                    into[b[e]] = e
-                    changed = True
-            if not changed:
-                break
-            if sweep % 3 == 2:
-                mark[:] = 0
-                for node in range(n):
-                    at = node
-                    while at >= 0 and mark[at] == 0:
-                        mark[at] = node + 1
-                        at = a[into[at]] if into[at] >= 0 else -1
-                    if at >= 0 and mark[at] == node + 1:
-                        found = at
-                        break
-                if found >= 0:
-                    break
-        if found < 0:
-            return num, den, best
-        cycle, total, rounds = [into[found]], ticks[into[found]], height[into[found]]
-        at = a[into[found]]
-        while at != found:
-            cycle.append(into[at])
-            total += ticks[into[at]]
-            rounds += height[into[at]]
-            at = a[into[at]]
-        if rounds <= 0:
-            return BROKEN, 1, best
-        num, den = total, rounds
-        best = np.array([a[e] for e in cycle if e < n])
+
+    order: Ints
+    lag: Ints
+    place: Ints
+    first: Ints
+
+
+class Climb(NamedTuple):
+    """The best order of a climb, its period as a fraction, and how many moves were tried."""
+
+    rounds: Rounds
+    ticks: int
+    periods: int
+    moves: int
+
+
+def climb_tables(problem: BlockProblem, n: int) -> PassTables:
+    """The tables of the nodes of `rounds_of`."""
+    return in_copies(pass_tables(problem), n)
+
+
+def rounds_of(order: PeriodicOrder, n_stages: int) -> Rounds:
+    """A periodic order in nodes."""
+    passes, first = DeviceOrders.of([op for (op,) in steps] for steps in order.rounds)
+    kind, stage, microbatch = passes.T
+    nodes = 3 * (microbatch % order.n * n_stages + stage) + kind
+    lag, place = np.empty_like(nodes), np.empty_like(nodes)
+    lag[nodes], place[nodes] = microbatch // order.n, np.arange(nodes.size)
+    return Rounds(nodes, lag, place, first)
+
+
+def order_of_rounds(rounds: Rounds, n: int) -> PeriodicOrder:
+    """The inverse of `rounds_of`."""
+    n_stages = rounds.order.size // (3 * n)
+    steps = []
+    for node in rounds.order.tolist():
+        copy, number = divmod(node, 3 * n_stages)
+        microbatch = copy + n * int(rounds.lag[node])
+        steps.append((Op(KINDS[number % 3], number // 3, microbatch),))
+    return PeriodicOrder(tuple(tuple(steps[a:b]) for a, b in pairwise(rounds.first)), n)
 
 
 @compiled
-def suits(
-    order: Ints, later: Ints, low: int, high: int, slot: Ints, units: Ints, limit: int
-) -> bool:
-    """Whether a device with the rounds order[low:high] keeps its limit.
+def climbed(
+    given: Rounds,
+    tables: PassTables,
+    moves: int,
+    heat: float,
+    target: float,
+    rng: np.random.Generator,
+) -> Climb:
+    """The best order of a random walk of so many moves, or up to a period of `target` ticks.
 
-    slot: (kind, stage) of every node; nodes of F, B and W of one stage and copy follow each other.
+    Each move exchanges one to three neighbouring pairs, mostly on the critical cycle, and is kept
+    if the period does not grow by more than a random amount of about `heat` (a share of it).
+    """
+    rounds = Rounds(given.order.copy(), given.lag.copy(), given.place.copy(), given.first)
+    n = rounds.order.size
+    starts, new_starts = np.zeros(n, np.int64), np.zeros(n, np.int64)
+    floor = busiest(rounds, tables)
+    num, den, cycle = critical(rounds, tables, floor, starts)
+    best = Climb(given, num, den, 0)
+    if den == 0:
+        return best
+    on_cycle = np.zeros(n, np.bool_)
+    on_cycle[cycle] = True
+    swapped = np.empty(SWAPS, np.int64)  # the positions whose pair was exchanged
+    changed = np.empty(2 * SWAPS, np.int64)  # the nodes of these pairs
+    move = 0
+    while move < moves and best.ticks > target * best.periods:
+        move += 1
+        # exchange pairs, as long as devices keep their limits
+        n_swaps, fits, at_cycle = 0, True, False
+        for _ in range(1 + below(SWAPS, rng)):
+            if cycle.size > 0 and below(8, rng) > 0:
+                node = cycle[below(cycle.size, rng)]
+            else:
+                node = rounds.order[below(n, rng)]
+            d = tables.device[node]
+            low, high = rounds.first[d], rounds.first[d + 1]
+            if high - low == 1:
+                continue
+            i = rounds.place[node]
+            if below(4, rng) == 0:  # with the one before
+                i = i - 1 if i > low else high - 1
+            j = swap(rounds, low, high, i)
+            swapped[n_swaps] = i
+            changed[2 * n_swaps], changed[2 * n_swaps + 1] = rounds.order[i], rounds.order[j]
+            at_cycle = at_cycle or on_cycle[rounds.order[i]] or on_cycle[rounds.order[j]]
+            n_swaps += 1
+            if not keeps_limit(rounds, tables, d):
+                fits = False
+                break
+        # find its period: at most the old one if starts settle, and that if the cycle is untouched
+        allowed = heat * rng.random() if heat > 0.0 and below(2, rng) == 0 else 0.0
+        if fits and allowed == 0.0:
+            new_starts[:] = starts
+            fits = settles(rounds, tables, changed[: 2 * n_swaps], (num, den), new_starts)
+        new_num, new_den, new_cycle = num, den, cycle
+        if fits and (at_cycle or allowed > 0.0):
+            new_num, new_den, new_cycle = critical(rounds, tables, floor, new_starts)
+            fits = new_den > 0 and new_num / new_den <= num / den * (1.0 + allowed)
+        # take it back, or keep it
+        if not fits:
+            for k in range(n_swaps - 1, -1, -1):
+                d = tables.device[rounds.order[swapped[k]]]
+                swap(rounds, rounds.first[d], rounds.first[d + 1], swapped[k])
+            continue
+        starts[:] = new_starts
+        on_cycle[cycle] = False
+        num, den, cycle = new_num, new_den, new_cycle
+        on_cycle[cycle] = True
+        if num * best.periods < best.ticks * den:
+            kept = Rounds(rounds.order.copy(), rounds.lag.copy(), rounds.place.copy(), given.first)
+            best = Climb(kept, num, den, 0)
+    return Climb(best.rounds, best.ticks, best.periods, move)
+
+
+@compiled
+def below(n: int, rng: np.random.Generator) -> int:
+    """A random whole number from 0 to n - 1: faster here than `rng.integers`."""
+    return int(rng.random() * n)
+
+
+@compiled
+def busiest(rounds: Rounds, tables: PassTables) -> int:
+    """The work of the busiest device, which no period is below; at least 1."""
+    most = 1
+    for d in range(rounds.first.size - 1):
+        most = max(most, tables.duration[rounds.order[rounds.first[d] : rounds.first[d + 1]]].sum())
+    return most
+
+
+@compiled
+def swap(rounds: Rounds, low: int, high: int, i: int) -> int:
+    """Exchange the pass at i and the next one, of a device from low to high; where that one is.
+
+    The next of the last pass is the first one, of the period after. Done twice, nothing changes.
+    """
+    j = i + 1 if i < high - 1 else low
+    a, b = rounds.order[i], rounds.order[j]
+    rounds.order[i], rounds.order[j] = b, a
+    rounds.place[b], rounds.place[a] = i, j
+    if j == low:
+        rounds.lag[b] += 1
+        rounds.lag[a] -= 1
+    return j
+
+
+@compiled
+def keeps_limit(rounds: Rounds, tables: PassTables, d: int) -> bool:
+    """Whether a device keeps its limit.
+
+    When a round begins, what is alive is what passes of microbatches before it have left: a pass
+    whose microbatch is k periods later has run k times more often than one of the first.
     """
     alive = 0
-    for i in range(low, high):
-        node = order[i]
-        if slot[node, 0] == 0:
-            s = slot[node, 1]
-            alive += units[0, s] * (later[node] - later[node + 2])
-            alive += units[1, s] * (later[node + 1] - later[node + 2])
-    for i in range(low, high):
-        kind, s = slot[order[i], 0], slot[order[i], 1]
-        rise = units[0, s] if kind == 0 else max(units[1, s], 0) if kind == 1 else 0
-        if alive + rise > limit:
+    nodes = rounds.order[rounds.first[d] : rounds.first[d + 1]]
+    for node in nodes:
+        alive += tables.net[node] * rounds.lag[node]
+    for node in nodes:
+        if alive + tables.rise[node] > tables.limit[d]:
             return False
-        if kind == 0:
-            alive += units[0, s]
-        elif kind == 1:
-            alive += units[1, s]
-        else:
-            alive -= units[0, s] + units[1, s]
+        alive += tables.net[node]
     return True
 
 
 @compiled
-def swap(order: Ints, later: Ints, low: int, high: int, i: int) -> None:
-    """Exchange the passes at i and behind it; at the end, with the next round's first."""
-    if i < high - 1:
-        order[i], order[i + 1] = order[i + 1], order[i]
-    else:
-        a, b = order[i], order[low]
-        order[i], order[low] = b, a
-        later[b] += 1
-        later[a] -= 1
+def critical(rounds: Rounds, tables: PassTables, floor: int, starts: Ints) -> tuple[int, int, Ints]:
+    """The smallest period of the order as a fraction, and the nodes of a critical cycle that are
+    followed on it by the next pass of their device; (-1, 0, -) if it cannot run.
+
+    floor: ticks that no period is below; if it is `floor`, no cycle is given. starts: becomes the
+    earliest starts, in ticks x denominator. Newton's method, as in `cycle_ratio`.
+    """
+    order, lag, _, first = rounds
+    n = order.size
+    edges = np.empty((4, 2 * n), np.int64)
+    source, target, length, height = edges
+    for d in range(first.size - 1):  # edge i leaves the pass at i
+        low, high = first[d], first[d + 1]
+        for i in range(low, high):
+            last = i == high - 1
+            source[i], target[i] = order[i], order[low if last else i + 1]
+            length[i], height[i] = tables.duration[order[i]], 1 if last else 0
+    e = n
+    for node in range(n):
+        writer = tables.writer[node]
+        if writer >= 0:
+            source[e], target[e] = writer, node
+            length[e] = tables.duration[writer] + tables.delay[node]
+            height[e] = lag[writer] - lag[node]
+            e += 1
+    edges = edges[:, :e]
+    num, den = floor, 1
+    nodes = np.zeros(0, np.int64)
+    while True:
+        cycle = too_long(edges, num, den, starts)
+        if cycle.size == 0:
+            return num, den, nodes
+        num, den = length[cycle].sum(), height[cycle].sum()
+        if den <= 0:
+            return -1, 0, nodes
+        nodes = source[cycle[cycle < n]]
 
 
 @compiled
-def holds(
-    order: Ints,
-    later: Ints,
-    place: Ints,
-    first: Ints,
-    device_of: Ints,
-    length: Ints,
-    readers: Ints,
-    writers: Ints,
-    changed: Ints,
-    ratio: Ints,
-    starts: Ints,
+def settles(
+    rounds: Rounds, tables: PassTables, changed: Ints, period: tuple[int, int], starts: Ints
 ) -> bool:
-    """Whether an order can repeat with the period ratio[0] / ratio[1], known from `starts` of one
-    that differs around the nodes `changed` only; then `starts` are those of this order.
+    """Whether an order can repeat with a period (ticks, periods), known from `starts` of one that
+    differs around the nodes `changed` only; then `starts` become those of this order.
 
-    place: position of each node. readers, writers: rows of up to two (node, ticks) per node, -1 for
-    none. A no may be wrong, a yes is not.
+    A no may be wrong, a yes is not: starts are put off until every pass waits for its inputs and
+    its device, which never ends if the period is too short.
     """
-    n, num, den = length.size, ratio[0], ratio[1]
-    queue, waits = np.empty(n, np.int64), np.zeros(n, np.bool_)
-    raised = np.zeros(n, np.int64)
+    n, (num, den) = rounds.order.size, period
+    queue, queued = np.empty(n, np.int64), np.zeros(n, np.bool_)
+    put_off = np.zeros(n, np.int64)
     head, size = 0, 0
+    # begin with the changed passes and those that they wait for
     for node in changed:
-        d = device_of[node]
-        low, high = first[d], first[d + 1]
-        i = place[node]
-        before = order[i - 1 if i > low else high - 1]
-        for other in (node, before, writers[node, 0], writers[node, 2]):
-            if other >= 0 and not waits[other]:
-                queue[(head + size) % n] = other
+        d, i = tables.device[node], rounds.place[node]
+        before = rounds.order[(i if i > rounds.first[d] else rounds.first[d + 1]) - 1]
+        for source in (node, before, tables.writer[node]):
+            if source >= 0 and not queued[source]:
+                queue[(head + size) % n] = source
                 size += 1
-                waits[other] = True
+                queued[source] = True
     while size > 0:
         node = queue[head]
         head, size = (head + 1) % n, size - 1
-        waits[node] = False
-        d = device_of[node]
-        i = place[node]
-        last = i == first[d + 1] - 1
-        for turn in range(3):
-            if turn == 0:
-                other, at = order[first[d] if last else i + 1], length[node] * den
-                at += starts[node] - (num if last else 0)
+        queued[node] = False
+        d, i = tables.device[node], rounds.place[node]
+        last = i == rounds.first[d + 1] - 1
+        end = starts[node] + tables.duration[node] * den
+        for k in range(3):  # the next pass of the device, then what reads from this one
+            if k == 0:
+                follower = rounds.order[rounds.first[d] if last else i + 1]
+                ready = end - (num if last else 0)
             else:
-                other = readers[node, 2 * turn - 2]
-                if other < 0:
+                follower = tables.readers[node, k - 1]
+                if follower < 0:
                     continue
-                at = starts[node] + readers[node, 2 * turn - 1] * den
-                at -= (later[node] - later[other]) * num
-            if at > starts[other]:
-                starts[other] = at
-                raised[other] += 1
-                if raised[other] > OFTEN:
+                ready = end + tables.delay[follower] * den
+                ready -= (rounds.lag[node] - rounds.lag[follower]) * num
+            if ready > starts[follower]:
+                starts[follower] = ready
+                put_off[follower] += 1
+                if put_off[follower] > SETTLES:
                     return False
-                if not waits[other]:
-                    queue[(head + size) % n] = other
+                if not queued[follower]:
+                    queue[(head + size) % n] = follower
                     size += 1
-                    waits[other] = True
+                    queued[follower] = True
     return True
-
-
-@compiled
-def polished(
-    order: Ints,
-    later: Ints,
-    first: Ints,
-    length: Ints,
-    inputs: Ints,
-    slot: Ints,
-    units: Ints,
-    limit: Ints,
-    tries: int,
-    heat: float,
-    seed: int,
-    target: float,
-) -> tuple[Ints, Ints, int, int]:
-    """The best periodic order of a random walk, and its period as a fraction.
-
-    Each try exchanges one to three neighbouring pairs, mostly on the critical cycle, and is kept if
-    the period does not grow by more than a random amount of about `heat` (a share of the period).
-    """
-    state = np.array([seed * 2654435 + 88172645, 0])
-    n, n_devices = length.size, first.size - 1
-    device_of, place = np.empty(n, np.int64), np.empty(n, np.int64)
-    most = 1
-    for d in range(n_devices):
-        total = 0
-        for i in range(first[d], first[d + 1]):
-            device_of[order[i]], place[order[i]] = d, i
-            total += length[order[i]]
-        most = max(most, total)
-    readers, writers = np.full((n, 4), -1), np.full((n, 4), -1)
-    for e in range(inputs.shape[0]):
-        a, b = inputs[e, 0], inputs[e, 1]
-        free = 0 if readers[a, 0] < 0 else 2
-        readers[a, free], readers[a, free + 1] = b, inputs[e, 2]
-        free = 0 if writers[b, 0] < 0 else 2
-        writers[b, free], writers[b, free + 1] = a, inputs[e, 2]
-    floor, starts = np.array([most, 1]), np.zeros(n, np.int64)
-    num, den, cycle = critical(order, later, first, length, inputs, floor, starts)
-    if num == BROKEN:
-        return order, later, num, den
-    ratio = np.array([num, den])
-    best_order, best_later, best_num, best_den = order.copy(), later.copy(), num, den
-    new_order, new_later, new_place = order.copy(), later.copy(), place.copy()
-    new_starts = starts.copy()
-    tight = np.zeros(n, np.bool_)
-    tight[cycle] = True
-    changed = np.empty(6, np.int64)
-    for _ in range(tries):
-        if best_num <= target * best_den:
-            break
-        swaps, fine, touched = 0, True, False
-        for _ in range(1 + next_random(state) % 3):
-            if cycle.size and next_random(state) % 8:
-                node = cycle[next_random(state) % cycle.size]
-            else:
-                node = order[next_random(state) % n]
-            d = device_of[node]
-            low, high = first[d], first[d + 1]
-            i = new_place[node]
-            if next_random(state) % 4 == 0:
-                i = i - 1 if i > low else high - 1
-            if high - low > 1:
-                j = i + 1 if i < high - 1 else low
-                swap(new_order, new_later, low, high, i)
-                new_place[new_order[i]], new_place[new_order[j]] = i, j
-                changed[2 * swaps], changed[2 * swaps + 1] = new_order[i], new_order[j]
-                touched = touched or tight[new_order[i]] or tight[new_order[j]]
-                swaps += 1
-            if not suits(new_order, new_later, low, high, slot, units, limit[d]):
-                fine = False
-                break
-        allowed = heat * (next_random(state) % 1024) / 1024.0 * (next_random(state) % 2)
-        got, of, ring = num, den, cycle
-        if fine and allowed == 0.0:
-            new_starts[:] = starts
-            fine = holds(
-                new_order, new_later, new_place, first, device_of, length, readers, writers,
-                changed[: 2 * swaps], ratio, new_starts,
-            )  # fmt: skip
-        else:
-            touched = True
-        if fine and touched:
-            got, of, ring = critical(new_order, new_later, first, length, inputs, floor, new_starts)
-            fine = got != BROKEN and got / of <= num / den * (1.0 + allowed)
-        if not fine:
-            for k in range(2 * swaps):  # take it back
-                d = device_of[changed[k]]
-                low, high = first[d], first[d + 1]
-                for i in range(low, high):
-                    new_order[i], new_later[order[i]] = order[i], later[order[i]]
-                    new_place[order[i]] = i
-            continue
-        for k in range(2 * swaps):
-            d = device_of[changed[k]]
-            for i in range(first[d], first[d + 1]):
-                order[i], later[new_order[i]] = new_order[i], new_later[new_order[i]]
-        starts[:] = new_starts
-        if touched:
-            num, den, cycle = got, of, ring
-            ratio[0], ratio[1] = num, den
-            tight[:] = False
-            tight[cycle] = True
-        if num * best_den < best_num * den:
-            best_order[:], best_later[:] = order, later
-            best_num, best_den = num, den
-    return best_order, best_later, best_num, best_den

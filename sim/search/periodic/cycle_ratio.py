@@ -15,6 +15,8 @@ from ..compiled import Ints, compiled
 
 Edge = tuple[int, int, int, int]
 """From, to, length in ticks, height in periods."""
+SWEEPS_PER_LOOK = 3
+"""A look for a cycle costs about as much as a sweep over the edges."""
 
 
 def cycle_ratio(n_nodes: int, edges: Sequence[Edge]) -> tuple[Fraction, Ints] | None:
@@ -24,49 +26,60 @@ def cycle_ratio(n_nodes: int, edges: Sequence[Edge]) -> tuple[Fraction, Ints] | 
     length has no height: then nothing can run. Newton's method: raise the period to the ratio of
     any cycle that breaks it, until none does.
     """
-    table = np.array(edges, np.int64).reshape(-1, 4)
+    table = np.array(edges, np.int64).reshape(-1, 4).T.copy()
+    _, _, lengths, heights = table
+    starts = np.zeros(n_nodes, np.int64)
     ratio = Fraction(0)
     while True:
-        size = int(abs(table[:, 2]).sum()) * ratio.denominator
-        size += int(abs(table[:, 3]).sum()) * abs(ratio.numerator)
+        size = int(abs(lengths).sum()) * ratio.denominator
+        size += int(abs(heights).sum()) * abs(ratio.numerator)
         if size >= 1 << 62:
             raise OverflowError("times have too many digits for whole-number arithmetic")
-        starts, cycle = _longest(n_nodes, table, ratio.numerator, ratio.denominator)
+        cycle = too_long(table, ratio.numerator, ratio.denominator, starts)
         if not cycle.size:
             return ratio, starts
-        length, height = int(table[cycle, 2].sum()), int(table[cycle, 3].sum())
+        length, height = int(lengths[cycle].sum()), int(heights[cycle].sum())
         if height <= 0:
             return None
         ratio = Fraction(length, height)
 
 
 @compiled
-def _longest(n: int, table: Ints, num: int, den: int) -> tuple[Ints, Ints]:
-    """Longest paths under period num/den, or the edges of a cycle that is too long for it."""
-    starts = np.zeros(n, np.int64)
+def too_long(table: Ints, num: int, den: int, starts: Ints) -> Ints:
+    """The edges of a cycle that is too long for the period num / den; none, and then `starts` are
+    the longest paths from time 0 on, in ticks x den.
+
+    table: a column for each edge, shape `(4, any)`. Bellman-Ford: every sweep over the edges makes
+    paths right that are one edge longer. Each node knows the edge that improved it last; where
+    these run in a circle, that cycle improves for ever.
+    """
+    source, target, length, height = table
+    n = starts.size
     into = np.full(n, -1, np.int64)
-    mark = np.zeros(n, np.int64)
+    seen_from = np.empty(n, np.int64)
+    starts[:] = 0
+    sweep = 0
     while True:
         changed = False
-        for e in range(table.shape[0]):
-            a, b = table[e, 0], table[e, 1]
-            at = starts[a] + table[e, 2] * den - table[e, 3] * num
-            if at > starts[b]:
-                starts[b] = at
-                into[b] = e
+        for e in range(source.size):
+            at = starts[source[e]] + length[e] * den - height[e] * num
+            if at > starts[target[e]]:
+                starts[target[e]] = at
+                into[target[e]] = e
                 changed = True
         if not changed:
-            return starts, np.zeros(0, np.int64)
-        mark[:] = 0
-        for first in range(n):  # a cycle of last improvements is too long
+            return np.zeros(0, np.int64)
+        sweep += 1
+        if sweep % SWEEPS_PER_LOOK:
+            continue
+        seen_from[:] = -1
+        for first in range(n):  # walk back from every node that no other walk has met
             node = first
-            while node >= 0 and mark[node] == 0:
-                mark[node] = first + 1
-                node = table[into[node], 0] if into[node] >= 0 else -1
-            if node >= 0 and mark[node] == first + 1:
+            while node >= 0 and seen_from[node] < 0:
+                seen_from[node] = first
+                node = source[into[node]] if into[node] >= 0 else -1
+            if node >= 0 and seen_from[node] == first:
                 cycle = [into[node]]
-                at = table[into[node], 0]
-                while at != node:
-                    cycle.append(into[at])
-                    at = table[into[at], 0]
-                return starts, np.array(cycle)
+                while source[cycle[-1]] != node:
+                    cycle.append(into[source[cycle[-1]]])
+                return np.array(cycle)

@@ -10,23 +10,22 @@ phase comes first; with these, what is alive at the start of an F is a linear ex
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 from ortools.sat.python import cp_model
 
+from ...schedule.ir import Op
 from ..cp_sat import new_solver, solve
 from ..effort import Effort
-from .problem import Answer, Layout, Problem
+from .layout import Answer, Layout
+from .problem import BlockProblem, dependencies
 
 Expr = Any
 """A variable, a number or a linear expression of them, as CP-SAT takes it."""
-Key = tuple[str, int, int]
-"""Kind, stage, microbatch of the period."""
 
 
-def solved(
-    problem: Problem,
+def solver_layout(
+    problem: BlockProblem,
     period: int,
     n: int,
     *,
@@ -40,155 +39,143 @@ def solved(
 
     time_limit: seconds of `effort`. hint: a layout (of any period) whose order to try first.
     """
-    model = cp_model.CpModel()
-    built = _Model(problem, period, n, model)
-    built.steps()
-    built.devices()
+    model = _Model(problem, period, n)
+    model.steps()
+    model.devices()
     if problem.limit is not None:
-        built.memory()
+        model.memory()
     if hint is not None:
-        built.follow(hint)
+        model.follow(hint)
     effort = effort or Effort()
     solver = new_solver(seconds=time_limit, workers=workers, seed=seed, effort=effort)
-    status = solve(solver, model, effort)
+    status = solve(solver, model.model, effort)
     if status in (cp_model.OPTIMAL, cp_model.FEASIBLE):
-        return Answer(built.layout(solver), True)
+        return Answer(model.layout(solver), True)
     return Answer(None, status == cp_model.INFEASIBLE)
 
 
 class _Model:
-    def __init__(self, problem: Problem, period: int, n: int, model: cp_model.CpModel) -> None:
-        self.problem, self.T, self.n, self.model = problem, period, n, model
-        self.n_stages = len(problem.placement)
-        self.keys: list[Key] = [
-            (kind, s, j) for j in range(n) for s in range(self.n_stages) for kind in "FBW"
-        ]
-        self.phase = {key: model.new_int_var(0, period - 1, "") for key in self.keys}
-        self.round: dict[Key, Expr] = {}
-        self.first: dict[tuple[Key, Key], Expr] = {}
-        self.spot: dict[Key, Expr] = {}
+    """The constraint model of one question; passes are those of microbatches 0 to n - 1.
+
+    phase, period: r and K of each pass. first[a, b]: whether the phase of a comes before that of b,
+    passes of one device. rank: phases of passes that take no time, with their order at one instant.
+    """
+
+    def __init__(self, problem: BlockProblem, T: int, n: int) -> None:
+        self.problem, self.T, self.n, self.model = problem, T, n, cp_model.CpModel()
+        self.passes = [op._replace(microbatch=i) for i in range(n) for op in problem.passes]
+        self.phase = {op: self.model.new_int_var(0, T - 1, "") for op in self.passes}
+        self.period: dict[Op, Expr] = {}
+        self.first: dict[tuple[Op, Op], Expr] = {}
+        self.rank: dict[Op, Expr] = {}
 
     def steps(self) -> None:
         """Phases and periods along the way of each microbatch."""
-        for j in range(self.n):
-            start: Key = ("F", 0, j)
-            self.round[start] = 0
-            way: list[Key] = [("F", s, j) for s in range(self.n_stages)]
-            way += [("B", s, j) for s in reversed(range(self.n_stages))]
-            for a, b in pairwise(way):
-                self._after(a, b, self._gap(a, b))
-            for s in range(self.n_stages):
-                self._after(("B", s, j), ("W", s, j), 0)
-        self.model.add(self.phase["F", 0, 0] == 0)
-        for j in range(1, self.n):
-            self.model.add(self.phase["F", 0, j - 1] <= self.phase["F", 0, j])
+        start = self.problem.passes[0]
+        for i in range(self.n):
+            self.period[start._replace(microbatch=i)] = 0
+            for writer, reader, send in dependencies(self.problem):
+                self._after(writer._replace(microbatch=i), reader._replace(microbatch=i), send)
+        self.model.add(self.phase[start] == 0)
+        for i in range(1, self.n):
+            before, after = start._replace(microbatch=i - 1), start._replace(microbatch=i)
+            self.model.add(self.phase[before] <= self.phase[after])
 
-    def _gap(self, a: Key, b: Key) -> int:
-        return self.problem.send[min(a[1], b[1])] if a[1] != b[1] else 0
-
-    def _after(self, a: Key, b: Key, gap: int) -> None:
-        whole, part = divmod(self.problem.durations(a[0])[a[1]] + gap, self.T)
+    def _after(self, a: Op, b: Op, send: int) -> None:
+        whole, part = divmod(self.problem.duration(a) + send, self.T)
         wraps = self.model.new_bool_var("")
         self.model.add(self.phase[b] + self.T * wraps >= self.phase[a] + part)
         self.model.add(self.phase[b] + self.T * wraps <= self.phase[a] + part + self.T - 1)
-        period = self.model.new_int_var(0, 4 * self.n_stages * (whole + 1), "")
-        self.model.add(period == self.round[a] + wraps + whole)
-        self.round[b] = period
+        period = self.model.new_int_var(0, 4 * self.problem.n_stages * (whole + 1), "")
+        self.model.add(period == self.period[a] + wraps + whole)
+        self.period[b] = period
 
     def devices(self) -> None:
         """No two passes of a device overlap modulo the period."""
         for stages in self.problem.stages_of:
-            here = [key for key in self.keys if key[1] in stages]
-            self._rank([key for key in here if not self.problem.durations(key[0])[key[1]]])
+            here = [op for op in self.passes if op.stage in stages]
+            self._rank([op for op in here if not self.problem.duration(op)])
             for i, a in enumerate(here):
                 for b in here[i + 1 :]:
                     self._apart(a, b)
-                    if a[2] == b[2]:
-                        self._in_turn(*sorted((a, b), key=self._place))
+                    if a.microbatch == b.microbatch and a.kind != "W":
+                        self._in_turn(a, b)
 
-    def _rank(self, here: list[Key]) -> None:
+    def _rank(self, here: list[Op]) -> None:
         """Passes of a device that take no time are in one order, also those of the same phase."""
-        for key in here:
+        for op in here:
             rank = self.model.new_int_var(0, len(here) - 1, "")
-            self.spot[key] = self.phase[key] * len(here) + rank
+            self.rank[op] = self.phase[op] * len(here) + rank
 
-    def _apart(self, a: Key, b: Key) -> None:
+    def _apart(self, a: Op, b: Op) -> None:
         model, T = self.model, self.T
-        x = model.new_bool_var("")
-        long_a, long_b = self.problem.durations(a[0])[a[1]], self.problem.durations(b[0])[b[1]]
-        model.add(self.phase[b] >= self.phase[a] + long_a).only_enforce_if(x)
-        model.add(self.phase[a] + T >= self.phase[b] + long_b).only_enforce_if(x)
-        model.add(self.phase[a] >= self.phase[b] + long_b).only_enforce_if(~x)
-        model.add(self.phase[b] + T >= self.phase[a] + long_a).only_enforce_if(~x)
-        if a in self.spot and b in self.spot:
-            model.add(self.spot[b] > self.spot[a]).only_enforce_if(x)
-            model.add(self.spot[a] > self.spot[b]).only_enforce_if(~x)
-        self.first[a, b], self.first[b, a] = x, 1 - x
+        a_first = model.new_bool_var("")
+        long_a, long_b = self.problem.duration(a), self.problem.duration(b)
+        model.add(self.phase[b] >= self.phase[a] + long_a).only_enforce_if(a_first)
+        model.add(self.phase[a] + T >= self.phase[b] + long_b).only_enforce_if(a_first)
+        model.add(self.phase[a] >= self.phase[b] + long_b).only_enforce_if(~a_first)
+        model.add(self.phase[b] + T >= self.phase[a] + long_a).only_enforce_if(~a_first)
+        if a in self.rank and b in self.rank:
+            model.add(self.rank[b] > self.rank[a]).only_enforce_if(a_first)
+            model.add(self.rank[a] > self.rank[b]).only_enforce_if(~a_first)
+        self.first[a, b], self.first[b, a] = a_first, 1 - a_first
 
-    def _place(self, key: Key) -> int:
-        """Where a pass stands on the way of its microbatch."""
-        kind, s, _ = key
-        return s if kind == "F" else 3 * self.n_stages - 2 * s + (kind == "W")
-
-    def _in_turn(self, a: Key, b: Key) -> None:
+    def _in_turn(self, a: Op, b: Op) -> None:
         """In one period the earlier of two passes of a microbatch comes first, even if neither
         takes time. The W of a stage is not on the way to those below it."""
-        if a[0] != "W":
-            self.model.add(self.first[a, b] + self.round[b] - self.round[a] >= 1)
+        self.model.add(self.first[a, b] + self.period[b] - self.period[a] >= 1)
 
     def memory(self) -> None:
         """What is alive just after every rise fits the device."""
-        problem, T = self.problem, self.T
+        problem = self.problem
         assert problem.limit is not None
-        for device, stages in enumerate(problem.stages_of):
-            here = [(s, j) for s in stages for j in range(self.n)]
-            limit = problem.limit[device]
-            events: list[Key] = [("F", s, j) for s, j in here]
-            events += [("B", s, j) for s, j in here if problem.change[s] > 0]
+        for stages, limit in zip(problem.stages_of, problem.limit, strict=True):
+            here = [Op("W", s, i) for s in stages for i in range(self.n)]
+            events = [self._of(w, "F") for w in here]
+            events += [self._of(w, "B") for w in here if problem.change[w.stage] > 0]
             for event in events:
-                held: list[Expr] = []
-                for s, j in here:
-                    f, b, w = ("F", s, j), ("B", s, j), ("W", s, j)
-                    ended = self.round[w] - self._before(w, event)
-                    held.append(problem.kept[s] * (ended - self.round[f] + self._before(f, event)))
-                    if problem.change[s]:
-                        turned = ended - self.round[b] + self._before(b, event)
-                        held.append(problem.change[s] * turned)
-                self.model.add(sum(held) <= limit)
-            self.model.add(
-                sum(self._area(s, j) for s, j in here) <= limit * T
-            )  # implied by the rest, but it speaks about times and so prunes early
+                self.model.add(sum(self._alive(w, event) for w in here) <= limit)
+            # implied by the rest, but it speaks about times and so prunes early
+            self.model.add(sum(map(self._area, here)) <= limit * self.T)
 
-    def _before(self, a: Key, event: Key) -> Expr:
-        return 1 if a == event else self.first[a, event]
+    def _alive(self, w: Op, event: Op) -> Expr:
+        """Units of a stage and microbatch alive at the start of `event`, which takes its own."""
+        f, b = self._of(w, "F"), self._of(w, "B")
+        ended = self.period[w] - self._begun(w, event)
+        alive = self.problem.kept[w.stage] * (ended - self.period[f] + self._begun(f, event))
+        if change := self.problem.change[w.stage]:
+            alive += change * (ended - self.period[b] + self._begun(b, event))
+        return alive
 
-    def _area(self, s: int, j: int) -> Expr:
+    def _begun(self, op: Op, event: Op) -> Expr:
+        return 1 if op == event else self.first[op, event]
+
+    def _area(self, w: Op) -> Expr:
+        """Units x ticks that a stage and microbatch occupy."""
         problem, T = self.problem, self.T
-        f, b, w = ("F", s, j), ("B", s, j), ("W", s, j)
-        change = problem.change[s]
+        kept, change = problem.kept[w.stage], problem.change[w.stage]
 
-        def at(key: Key) -> Expr:
-            return self.round[key] * T + self.phase[key]
+        def at(op: Op) -> Expr:
+            return self.period[op] * T + self.phase[op]
 
-        turn = at(b) + (problem.backward[s] if change < 0 else 0)
-        end = at(w) + problem.weight[s]
-        return problem.kept[s] * (end - at(f)) + change * (end - turn)
+        f, b = self._of(w, "F"), self._of(w, "B")
+        turn = at(b) + (problem.duration(b) if change < 0 else 0)
+        end = at(w) + problem.duration(w)
+        return kept * (end - at(f)) + change * (end - turn)
+
+    def _of(self, w: Op, kind: Any) -> Op:
+        """The pass of this kind of the same stage and microbatch."""
+        return w._replace(kind=kind)
 
     def follow(self, hint: Layout) -> None:
         """Try the phases of the hint first, stretched to this period."""
-        for kind, s, j in self.keys:
-            at = hint.starts(kind)[j][s] % hint.period
-            self.model.add_hint(self.phase[kind, s, j], at * self.T // hint.period)
+        for op, phase in self.phase.items():
+            self.model.add_hint(phase, hint.start[op] % hint.period * self.T // hint.period)
 
     def layout(self, solver: cp_model.CpSolver) -> Layout:
-        def row(kind: str) -> tuple[tuple[int, ...], ...]:
-            return tuple(
-                tuple(
-                    solver.value(self.round[kind, s, j]) * self.T
-                    + solver.value(self.phase[kind, s, j])
-                    for s in range(self.n_stages)
-                )
-                for j in range(self.n)
-            )
-
-        return Layout(self.T, row("F"), row("B"), row("W"))
+        """What the solver has found."""
+        start = {
+            op: solver.value(self.period[op]) * self.T + solver.value(phase)
+            for op, phase in self.phase.items()
+        }
+        return Layout(self.T, self.n, start)

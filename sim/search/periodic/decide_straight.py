@@ -13,15 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .problem import Layout, Problem
+from ...schedule.ir import Op
+from .layout import Layout
+from .problem import BlockProblem
 
 
-def is_straight(problem: Problem) -> bool:
-    """Whether stage s is alone on its device, for every s."""
-    return len(problem.placement) == problem.n_devices
-
-
-def straight_layout(problem: Problem, period: int) -> Layout | None:
+def straight_layout(problem: BlockProblem, period: int) -> Layout | None:
     """A layout of that period; None is a proof that there is none."""
     T, last = period, len(problem.placement) - 1
     loops, waits = [0] * (last + 1), [0] * (last + 1)
@@ -35,15 +32,16 @@ def straight_layout(problem: Problem, period: int) -> Layout | None:
             least = (
                 loops[s] + problem.forward[s - 1] + problem.backward[s] + 2 * problem.send[s - 1]
             )
-    forward = [0]
-    for s in range(last):
-        forward.append(forward[-1] + problem.forward[s] + problem.send[s])
-    backward = [f + loop for f, loop in zip(forward, loops, strict=True)]
-    weight = [b + d + wait for b, d, wait in zip(backward, problem.backward, waits, strict=True)]
-    return Layout(T, (tuple(forward),), (tuple(backward),), (tuple(weight),))
+    start, now = dict[Op, int](), 0
+    for s in range(last + 1):
+        start[Op("F", s, 0)] = now
+        start[Op("B", s, 0)] = now + loops[s]
+        start[Op("W", s, 0)] = now + loops[s] + problem.backward[s] + waits[s]
+        now += problem.forward[s] + (problem.send[s] if s < last else 0)
+    return Layout(T, 1, start)
 
 
-def _smallest_loop(problem: Problem, T: int, s: int, least: int) -> tuple[int, int] | None:
+def _smallest_loop(problem: BlockProblem, T: int, s: int, least: int) -> tuple[int, int] | None:
     """The smallest loop >= `least` of a stage, and how long its W waits; None if nothing fits."""
     if problem.forward[s] + problem.backward[s] + problem.weight[s] > T:
         return None
@@ -53,7 +51,9 @@ def _smallest_loop(problem: Problem, T: int, s: int, least: int) -> tuple[int, i
     return loop, wait
 
 
-def _candidates(problem: Problem, T: int, s: int, least: int) -> Iterator[tuple[int, int, int]]:
+def _candidates(
+    problem: BlockProblem, T: int, s: int, least: int
+) -> Iterator[tuple[int, int, int]]:
     """The smallest loops >= least with B at a phase in [f, T-b-w], its W behind it, and in
     [f+w, T-b], its W behind the next F; with the most units alive and the wait of W. A B without
     length may sit at T, before the next F."""

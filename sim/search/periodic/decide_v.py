@@ -20,145 +20,103 @@ Time and space grow with p T^2 G, where G is the slack that the memory limit lea
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from itertools import count
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...schedule.ir import Op
 from ..effort import Effort
-from .decide_v_moves import NEVER, closing, first, move_a, move_b, move_c, move_e, struck, weights
-from .problem import Answer, Layout, Problem, area_of, least_loop
+from . import budget
+from .decide_v_moves import (
+    NEVER,
+    DeviceMemory,
+    DeviceTimes,
+    closing,
+    first,
+    move_a,
+    move_b,
+    move_c,
+    move_e,
+    struck,
+    weights,
+)
+from .floors import area_of, least_loop
+from .layout import Answer, Layout
+from .problem import BlockProblem
 
 LARGEST_TABLE = 120_000_000
-SECONDS_PER_STATE = 1.5e-8
-"""What a state of one device takes, about, on one core."""
+StateTable = NDArray[np.uint8]
 
 
-def is_nested(problem: Problem) -> bool:
-    """Whether the placement is a V: every device holds stages s and 2p-1-s."""
-    placement = problem.placement
-    return len(placement) == 2 * problem.n_devices and placement == placement[::-1]
+class State(NamedTuple):
+    """b - a modulo T, the outer loop, and how much longer than its least the inner loop is."""
+
+    u: int
+    outer: int
+    extra: int
 
 
-def nested_layout(
-    problem: Problem, period: int, *, largest: int = LARGEST_TABLE, effort: Effort | None = None
-) -> Answer | None:
-    """The answer for a V placement; None if its tables would exceed `largest` bytes.
+class Steps(NamedTuple):
+    """By how much b, c, e, a move from one device to the next, in the order of `MOVES`."""
+
+    b: int
+    c: int
+    e: int
+    a: int
+
+
+MOVES = (move_b, move_c, move_e, move_a)
+
+
+class VDevice(NamedTuple):
+    """What one device brings into the tables; `least` are the least steps to it."""
+
+    times: DeviceTimes
+    memory: DeviceMemory
+    least: Steps
+    least_inner: int
+
+
+def v_layout(problem: BlockProblem, period: int, *, effort: Effort | None = None) -> Answer | None:
+    """The answer for a V placement; None if its tables would exceed `LARGEST_TABLE` bytes.
 
     effort: where the work on the tables is reported.
     """
-    effort = effort or Effort()
-    p, T = problem.n_devices, period
-    tables = _tables(problem)
+    T, effort = period, effort or Effort()
     slack = _slack(problem, T)
     if min(slack) < 0:
         return Answer(None, True)
     G = max(slack)
     # a layout that waits longer than this anywhere is not worth looking for, but not excluded
     cap = 2 * T if G > 3 * T else G
-    if (cap + 1) * T * T > largest:
+    if (cap + 1) * T * T > LARGEST_TABLE:
         return None
-    keep = p * (cap + 1) * T * T <= 2 * largest
-    verdict = _search(problem, T, cap, np.minimum(slack, cap), tables, keep, effort)
-    if verdict.layout is None and cap < G:
-        if largest < (G + 1) * T * T:
+    devices = [_device(problem, d) for d in range(problem.n_devices)]
+    answer = _search(problem, T, [min(s, cap) for s in slack], devices, effort)
+    if answer.layout is None and cap < G:
+        if (G + 1) * T * T > LARGEST_TABLE:
             return Answer(None, False)
-        verdict = _search(
-            problem, T, G, np.array(slack), tables, p * (G + 1) * T * T <= 2 * largest, effort
-        )
-    if verdict.layout is None and tables.units[:-1, 5:].any():
-        free = tables.units.copy()
-        free[:-1, 5:] = 0  # allows also what would run a microbatch backwards
-        loose = _search(problem, T, G, np.array(slack), replace(tables, units=free), keep, effort)
-        return Answer(None, loose.layout is None)
-    return verdict
+        answer = _search(problem, T, slack, devices, effort)
+    if answer.layout is None:
+        # what is excluded only because a microbatch would run backwards in an instant is not sure
+        loose = [device._replace(memory=device.memory.without_ties()) for device in devices[:-1]]
+        if loose != devices[:-1]:
+            found = _search(problem, T, slack, [*loose, devices[-1]], effort)
+            return Answer(None, found.layout is None)
+    return answer
 
 
-def states(problem: Problem, period: int) -> int:
-    """How much work a verdict on `period` takes, in states x devices."""
+def n_states(problem: BlockProblem, period: int) -> int:
+    """How much work an answer for `period` takes, in states x devices."""
     slack = _slack(problem, period)
     return (max(slack) + 1) * period * period * problem.n_devices if min(slack) >= 0 else 0
 
 
-def _search(
-    problem: Problem,
-    T: int,
-    G: int,
-    slack: NDArray[np.int64],
-    tables: _Tables,
-    keep: bool,
-    effort: Effort,
-) -> Answer:
-    p = problem.n_devices
-    table = np.empty((G + 1, T, T), np.uint8)
-    kept = []
-    first(table, T, tables.times[0, 1])
-    for d in range(p):
-        if d:
-            _advance(table, T, tables, d - 1)
-        effort.worked(SECONDS_PER_STATE * table.size)
-        alive = struck(
-            table, T, int(tables.inner[d]), int(slack[d]), tables.times[d], tables.units[d]
-        )
-        if not alive:
-            return Answer(None, True)
-        if keep:
-            kept.append(table.copy())
-    i, o, u = closing(table, T, int(tables.inner[p - 1]), tables.times[p - 1])
-    if i < 0:
-        return Answer(None, True)
-    if not keep:
-        effort.worked(SECONDS_PER_STATE * table.size * p)
-        kept = _replayed(T, G, slack, tables, p)
-    return Answer(_traced(problem, T, tables, kept, (i, o, u)), True)
-
-
-@dataclass(frozen=True)
-class _Tables:
-    """times[d] = F0 F1 B1 B0 W1 W0; units[d] = kept0 kept1 change0 change1 limit, then whether F0
-    and F1, and B1 and B0, may be of one microbatch if they fall on one instant, and so keep their
-    order; down, up: sends of the boundaries between d and d+1 in chunk 0 and chunk 1; inner, outer:
-    least loops."""
-
-    times: NDArray[np.int64]
-    units: NDArray[np.int64]
-    down: NDArray[np.int64]
-    up: NDArray[np.int64]
-    inner: NDArray[np.int64]
-    outer: NDArray[np.int64]
-
-
-def _tables(problem: Problem) -> _Tables:
-    p = problem.n_devices
-    last = 2 * p - 1
-    f, b, w = problem.forward, problem.backward, problem.weight
-    limits = problem.limit or (0,) * p
-    order = [problem.placement[d] for d in range(p)]
-    times = [[f[d], f[last - d], b[last - d], b[d], w[last - d], w[d]] for d in range(p)]
-    units = [
-        [problem.kept[d], problem.kept[last - d], problem.change[d], problem.change[last - d],
-         limits[order[d]], _at_once(problem, f, d), _at_once(problem, b, d)]
-        for d in range(p)
-    ]  # fmt: skip
-    return _Tables(
-        np.array(times, np.int64),
-        np.array(units, np.int64),
-        np.array([problem.send[d] for d in range(p - 1)], np.int64),
-        np.array([problem.send[last - 1 - d] for d in range(p - 1)], np.int64),
-        np.array([least_loop(problem, d) for d in range(p)], np.int64),
-        np.array([least_loop(problem, last - d) for d in range(p)], np.int64),
-    )
-
-
-def _at_once(problem: Problem, times: tuple[int, ...], d: int) -> bool:
-    """Whether no time passes from the first to the last pass of this kind on device d."""
-    last = len(problem.placement) - 1 - d
-    return not any(times[d : last + 1]) and not any(problem.send[d:last])
-
-
-def _slack(problem: Problem, T: int) -> list[int]:
+def _slack(problem: BlockProblem, T: int) -> list[int]:
     """How much longer than its least the inner loop of each device may be under the limit."""
-    p, last, found = problem.n_devices, len(problem.placement) - 1, []
+    p, last, found = problem.n_devices, problem.n_stages - 1, list[int]()
     assert problem.limit is not None
     for d in range(p):
         area = sum(area_of(problem, s, least_loop(problem, s)) for s in (d, last - d))
@@ -171,110 +129,123 @@ def _slack(problem: Problem, T: int) -> list[int]:
     return found
 
 
-def _advance(table: NDArray[np.uint8], T: int, tables: _Tables, d: int) -> None:
-    """Carry the table from device d to d+1: the four moves in turn."""
-    for move in range(4):
-        _move(table, T, tables, d, move)
+def _device(problem: BlockProblem, d: int) -> VDevice:
+    """Device d, counted from the ends of the V to its tip."""
+    other = problem.n_stages - 1 - d
+    f, b, w, send = problem.forward, problem.backward, problem.weight, problem.send
+    assert problem.limit is not None
+    least = Steps(0, 0, 0, 0)
+    if d:
+        down, up = send[d - 1], send[other]
+        least = Steps(f[other] + up, b[other + 1] + up, b[d] + down, f[d - 1] + down)
+    return VDevice(
+        DeviceTimes(f[d], f[other], b[other], b[d], w[other], w[d]),
+        DeviceMemory(
+            problem.kept[d], problem.kept[other], problem.change[d], problem.change[other],
+            problem.limit[problem.placement[d]],
+            int(_at_once(problem, f, d)), int(_at_once(problem, b, d)),
+        ),
+        least,
+        least_loop(problem, d),
+    )  # fmt: skip
 
 
-def _move(table: NDArray[np.uint8], T: int, tables: _Tables, d: int, move: int) -> None:
-    times = tables.times
-    if move == 0:
-        move_b(table, T, int(times[d + 1, 1] + tables.up[d]))
-    elif move == 1:
-        move_c(table, T, int(times[d, 2] + tables.up[d]))
-    elif move == 2:
-        move_e(table, T)
-    else:
-        move_a(table, T, int(times[d, 0] + tables.down[d]))
+def _at_once(problem: BlockProblem, times: tuple[int, ...], d: int) -> bool:
+    """Whether no time passes from the first to the last pass of this kind on device d."""
+    last = problem.n_stages - 1 - d
+    return not any(times[d : last + 1]) and not any(problem.send[d:last])
 
 
-def _replayed(
-    T: int, G: int, slack: NDArray[np.int64], tables: _Tables, p: int
-) -> list[NDArray[np.uint8]]:
-    """The filtered tables of all devices once more, this time kept (on disk-sized problems)."""
-    table, kept = np.empty((G + 1, T, T), np.uint8), []
-    first(table, T, tables.times[0, 1])
-    for d in range(p):
+def _search(
+    problem: BlockProblem, T: int, slack: list[int], devices: list[VDevice], effort: Effort
+) -> Answer:
+    """The answer with inner loops that are at most so much longer than their least."""
+    keep = len(devices) * (max(slack) + 1) * T * T <= 2 * LARGEST_TABLE
+    kept = _carried(T, slack, devices, keep, effort)
+    if not kept:
+        return Answer(None, True)
+    extra, o, u = closing(kept[-1], T, devices[-1].least_inner, devices[-1].times)
+    if extra < 0:
+        return Answer(None, True)
+    if not keep:
+        kept = _carried(T, slack, devices, True, effort)
+    state = State(u, int(kept[-1][extra, o, u]) * T + o, extra)
+    steps = _traced(T, devices, kept, state)
+    return Answer(_layout(problem, T, devices, state, steps), True)
+
+
+def _carried(
+    T: int, slack: list[int], devices: list[VDevice], keep: bool, effort: Effort
+) -> list[StateTable]:
+    """The filtered tables of all devices, or only the last one; none if a device has no state."""
+    table: StateTable = np.empty((max(slack) + 1, T, T), np.uint8)
+    kept = []
+    first(table, T, devices[0].times.f1)
+    for d, device in enumerate(devices):
         if d:
-            _advance(table, T, tables, d - 1)
-        struck(table, T, int(tables.inner[d]), int(slack[d]), tables.times[d], tables.units[d])
-        kept.append(table.copy())
-    return kept
+            for move, least in zip(MOVES, device.least, strict=True):
+                move(table, T, least)
+        effort.worked(budget.SECONDS_PER_STATE * table.size)
+        if not struck(table, T, device.least_inner, slack[d], device.times, device.memory):
+            return []
+        if keep:
+            kept.append(table.copy())
+    return kept or [table]
 
 
-def _traced(
-    problem: Problem,
-    T: int,
-    tables: _Tables,
-    kept: list[NDArray[np.uint8]],
-    end: tuple[int, int, int],
-) -> Layout:
-    """Walk back through the kept tables and write down the start of every pass."""
-    p, last = problem.n_devices, len(problem.placement) - 1
-    i, o, u = end
-    waits = np.zeros((p, 4), np.int64)  # between d and d+1: of a, b, c, e
-    states = [(0, 0, 0, 0)] * p  # b - a modulo T, outer, inner, index of i
-    outer = int(kept[p - 1][i, o, u]) * T + o
-    states[p - 1] = (u, outer, int(tables.inner[p - 1]) + i, i)
-    for d in range(p - 2, -1, -1):
-        tablets = [kept[d].copy()]
-        for move in range(3):
-            tablets.append(tablets[-1].copy())
-            _move(tablets[-1], T, tables, d, move)
-        ya = int(tables.times[d, 0] + tables.down[d])
-        yb = int(tables.times[d + 1, 1] + tables.up[d])
-        yc = int(tables.times[d, 2] + tables.up[d])
-        ye = int(tables.times[d + 1, 3] + tables.down[d])
-        # undo a: u and inner grow together
-        x = next(
-            x for x in range(tablets[3].shape[0] - i)
-            if _value(tablets[3], T, i + x, outer % T, (u + ya + x) % T) <= outer
-        )  # fmt: skip
-        i, u, waits[d, 0] = i + x, (u + ya + x) % T, ya + x
-        x = next(
-            x
-            for x in range(tablets[2].shape[0] - i)
-            if _value(tablets[2], T, i + x, outer % T, u) <= outer
-        )
-        i, waits[d, 3] = i + x, ye + x
-        x = next(
-            x
-            for x in range(T)
-            if _value(tablets[1], T, i, (outer - yc - x) % T, u) <= outer - yc - x
-        )
-        outer, waits[d, 2] = outer - yc - x, yc + x
-        x = next(
+def _traced(T: int, devices: list[VDevice], kept: list[StateTable], state: State) -> list[Steps]:
+    """Walk back from a state of the last device to where it can come from on the first one: the
+    steps to each device, from the last to the second."""
+    u, outer, extra = state
+    steps = []
+    for d in range(len(devices) - 1, 0, -1):
+        least = devices[d].least
+        tables = [kept[d - 1]]  # before each move
+        for move, by in zip(MOVES[:3], least, strict=False):
+            tables.append(tables[-1].copy())
+            move(tables[-1], T, by)
+        # undo a: b - a and the inner loop were longer by as much
+        a = next(x for x in count() if _in(tables[3], T, u + least.a + x, outer, extra + x))
+        u, extra = (u + least.a + a) % T, extra + a
+        # undo e: the inner loop was longer
+        e = next(x for x in count() if _in(tables[2], T, u, outer, extra + x))
+        extra += e
+        # undo c: the outer loop was shorter
+        c = next(x for x in range(T) if _in(tables[1], T, u, outer - least.c - x, extra))
+        outer -= least.c + c
+        # undo b: the outer loop was shorter, and b - a longer by as much
+        b = next(
             x for x in range(T)
-            if _value(tablets[0], T, i, (outer - yb - x) % T, (u + yb + x) % T) <= outer - yb - x
+            if _in(tables[0], T, u + least.b + x, outer - least.b - x, extra)
         )  # fmt: skip
-        outer, u, waits[d, 1] = outer - yb - x, (u + yb + x) % T, yb + x
-        states[d] = (u, outer, int(tables.inner[d]) + i, i)
-    a = np.concatenate([[0], np.cumsum(waits[:-1, 0])]).astype(np.int64)
-    u, outer, inner, _ = states[p - 1]
-    f0 = int(tables.times[p - 1, 0])
-    b = np.empty(p, np.int64)
-    c, e = b.copy(), b.copy()
-    b[p - 1] = a[p - 1] + f0 + (u - f0) % T
-    c[p - 1], e[p - 1] = b[p - 1] + outer, a[p - 1] + inner
-    for d in range(p - 2, -1, -1):
-        b[d] = b[d + 1] + waits[d, 1]
-        c[d] = c[d + 1] - waits[d, 2]
-        e[d] = e[d + 1] + waits[d, 3]
-    forward, backward, weight = [0] * (last + 1), [0] * (last + 1), [0] * (last + 1)
-    for d in range(p):
-        t = tables.times[d]
-        w1, w0 = weights(
-            T, int(b[d] - a[d]) % T, int(c[d] - b[d]), int(e[d] - a[d]), t, tables.units[d]
-        )
+        u, outer = (u + least.b + b) % T, outer - least.b - b
+        steps.append(Steps(least.b + b, least.c + c, least.e + e, least.a + a))
+    return steps
+
+
+def _layout(
+    problem: BlockProblem, T: int, devices: list[VDevice], state: State, steps: list[Steps]
+) -> Layout:
+    """The start of every pass, from the tip of the V to its ends."""
+    start: dict[Op, int] = {}
+    tip = devices[-1]
+    a = sum(step.a for step in steps)
+    b = a + tip.times.f0 + (state.u - tip.times.f0) % T
+    c, e = b + state.outer, a + tip.least_inner + state.extra
+    for d in reversed(range(len(devices))):
+        times, other = devices[d].times, problem.n_stages - 1 - d
+        w1, w0 = weights(T, (b - a) % T, c - b, e - a, times, devices[d].memory)
         assert w1 >= 0
-        forward[d], forward[last - d] = int(a[d]), int(b[d])
-        backward[d], backward[last - d] = int(e[d]), int(c[d])
-        weight[d], weight[last - d] = int(e[d] + t[3] + w0), int(c[d] + t[2] + w1)
-    return Layout(T, (tuple(forward),), (tuple(backward),), (tuple(weight),))
+        start[Op("F", d, 0)], start[Op("F", other, 0)] = a, b
+        start[Op("B", d, 0)], start[Op("B", other, 0)] = e, c
+        start[Op("W", d, 0)], start[Op("W", other, 0)] = e + times.b0 + w0, c + times.b1 + w1
+        if d:
+            step = steps[len(devices) - 1 - d]
+            a, b, c, e = a - step.a, b + step.b, c - step.c, e + step.e
+    return Layout(T, 1, start)
 
 
-def _value(table: NDArray[np.uint8], T: int, i: int, o: int, u: int) -> int:
-    """Smallest outer of a state; the table holds its whole periods."""
-    whole = int(table[i, o, u])
-    return whole * T + o if whole != NEVER else 1 << 60
+def _in(table: StateTable, T: int, u: int, outer: int, extra: int) -> bool:
+    """Whether a table has a state with this outer loop, or a smaller one of the same residue."""
+    periods = int(table[extra, outer % T, u % T])
+    return periods != NEVER and periods * T + outer % T <= outer

@@ -1,14 +1,18 @@
-"""Compiled loops of `nested`: the moves of a table from one device to the next, and its filter.
+"""Compiled loops of `decide_v`: the moves of a table from one device to the next, and its filter.
 
 A table has shape `(slack + 1, T, T)`: [i, o, u] is the smallest number of whole periods of an outer
 loop of residue o, where b - a is u modulo T and the inner loop is i longer than its least; `NEVER`
-if there is none. All three are as in `nested`.
+if there is none. All three, and a, b, c, e, are as in `decide_v`.
+
+A move puts one of the four passes off by x >= 0 more than its least step. A state is reached if one
+that is x back is there: going on by one from each state to the next is a running minimum over x.
+Residues run in a circle, so it goes round twice where what is carried is a loop.
 """
 
 from __future__ import annotations
 
 from itertools import permutations
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +20,39 @@ from ..compiled import compiled
 
 NEVER = 255
 ORDERS = np.array(list(permutations(range(4))), np.int64)
+F0, F1, B1, B0 = range(4)
+"""Positions of a, b, c, e in `DeviceTimes`."""
+
+
+class DeviceTimes(NamedTuple):
+    """Ticks of the passes of a device; chunk 0 is its lower stage."""
+
+    f0: int
+    f1: int
+    b1: int
+    b0: int
+    w1: int
+    w0: int
+
+
+class DeviceMemory(NamedTuple):
+    """Units that F keeps and signed changes at B, by chunk; and how much the device may hold.
+
+    forwards_tied: whether F0 and F1 may be of one microbatch if they fall on one instant, so that
+    F0 goes first there; backwards_tied: the same for B1 and B0.
+    """
+
+    kept0: int
+    kept1: int
+    change0: int
+    change1: int
+    limit: int
+    forwards_tied: int
+    backwards_tied: int
+
+    def without_ties(self) -> DeviceMemory:
+        """Any order in an instant."""
+        return self._replace(forwards_tied=0, backwards_tied=0)
 
 
 @compiled
@@ -27,8 +64,12 @@ def first(table: Any, T: int, f1: int) -> None:
 
 
 @compiled
-def closing(table: Any, T: int, least: int, t: Any) -> tuple[int, int, int]:
-    """A state of the last device whose loops close: F0 before F1 and B1 before B0; -1s if none."""
+def closing(table: Any, T: int, least: int, times: DeviceTimes) -> tuple[int, int, int]:
+    """A state of the last device whose loops close: F0 before F1 and B1 before B0; -1s if none.
+
+    From F0 to F1 and from B1 to B0 it takes so long at least, given their phases; the rest of the
+    inner loop must be the outer one, or more.
+    """
     for i in range(table.shape[0]):
         inner = least + i
         for o in range(T):
@@ -36,8 +77,8 @@ def closing(table: Any, T: int, least: int, t: Any) -> tuple[int, int, int]:
                 if table[i, o, u] == NEVER:
                     continue
                 outer = int(table[i, o, u]) * T + o
-                before = t[0] + (u - t[0]) % T
-                after = t[2] + (inner - u - o - t[2]) % T
+                before = times.f0 + (u - times.f0) % T
+                after = times.b1 + (inner - u - o - times.b1) % T
                 if before + after <= inner - outer:
                     return i, o, u
     return -1, -1, -1
@@ -45,6 +86,7 @@ def closing(table: Any, T: int, least: int, t: Any) -> tuple[int, int, int]:
 
 @compiled
 def plus(value: int, carry: int) -> int:
+    """So many periods more; `NEVER` stays so."""
     return int(value) + carry if int(value) + carry < NEVER else NEVER
 
 
@@ -53,10 +95,11 @@ def move_b(table: Any, T: int, y: int) -> None:
     """b goes y + x earlier: outer grows and b - a shrinks by as much."""
     new = np.empty((T, T), np.uint8)
     for i in range(table.shape[0]):
-        for o in range(T):
+        for o in range(T):  # by y
             row, carry = (o + y) % T, (o + y) // T
             for u in range(T):
                 new[row, u] = plus(table[i, o, (u + y) % T], carry)
+        # by one more, along the diagonals (o + 1, u - 1); one more period from T - 1 to 0
         for lap in range(2):
             if lap:
                 for u in range(T):
@@ -74,10 +117,11 @@ def move_c(table: Any, T: int, y: int) -> None:
     """c goes y + x later: outer grows by as much."""
     new = np.empty((T, T), np.uint8)
     for i in range(table.shape[0]):
-        for o in range(T):
+        for o in range(T):  # by y
             row, carry = (o + y) % T, (o + y) // T
             for u in range(T):
                 new[row, u] = plus(table[i, o, u], carry)
+        # by one more, from o to o + 1; one more period from T - 1 to 0
         for lap in range(2):
             if lap:
                 for u in range(T):
@@ -89,7 +133,7 @@ def move_c(table: Any, T: int, y: int) -> None:
 
 
 @compiled
-def move_e(table: Any, T: int) -> None:
+def move_e(table: Any, T: int, y: int) -> None:
     """e goes y + x earlier: inner shrinks; i counts from its least, which shrinks by y itself."""
     for i in range(table.shape[0] - 2, -1, -1):
         for o in range(T):
@@ -102,12 +146,13 @@ def move_a(table: Any, T: int, y: int) -> None:
     """a goes y + x later: b - a and inner shrink."""
     y = y % T
     for i in range(table.shape[0]):
-        for o in range(T):
+        for o in range(T):  # by y; the least inner loop shrinks by as much
             row = table[i, o].copy()
             for u in range(T - y):
                 table[i, o, u] = row[u + y]
             for u in range(T - y, T):
                 table[i, o, u] = row[u + y - T]
+    # by one more: both one less
     for i in range(table.shape[0] - 2, -1, -1):
         for o in range(T):
             for u in range(T - 1):
@@ -126,95 +171,126 @@ def apart(T: int, first: int, second: int) -> Any:
 
 
 @compiled
-def struck(table: Any, T: int, least: int, slack: int, t: Any, units: Any) -> int:
+def struck(
+    table: Any, T: int, least: int, slack: int, times: DeviceTimes, memory: DeviceMemory
+) -> int:
     """Strike out what the device cannot do; how many states are left."""
-    ab, ac, ae = apart(T, t[0], t[1]), apart(T, t[0], t[2]), apart(T, t[0], t[3])
-    bc, be, ce = apart(T, t[1], t[2]), apart(T, t[1], t[3]), apart(T, t[2], t[3])
-    alive = 0
+    ab, ac, ae = (
+        apart(T, times.f0, times.f1), apart(T, times.f0, times.b1), apart(T, times.f0, times.b0)
+    )  # fmt: skip
+    bc, be, ce = (
+        apart(T, times.f1, times.b1), apart(T, times.f1, times.b0), apart(T, times.b1, times.b0)
+    )  # fmt: skip
+    left = 0
     for i in range(table.shape[0]):
         if i > slack:
             table[i] = NEVER
             continue
-        e = (least + i) % T
+        e = (least + i) % T  # phases of the other passes, where that of F0 is 0
         for o in range(T):
             for u in range(T):
                 if table[i, o, u] == NEVER:
                     continue
                 c = u + o if u + o < T else u + o - T
-                fine = (
+                fits = (
                     bc[o] and ab[u] and ac[c] and ae[e]
                     and be[e - u if e >= u else e - u + T] and ce[e - c if e >= c else e - c + T]
                 )  # fmt: skip
-                if fine:
-                    w1, _ = weights(T, u, int(table[i, o, u]) * T + o, least + i, t, units)
-                    fine = w1 >= 0
-                if fine:
-                    alive += 1
+                if fits:
+                    outer = int(table[i, o, u]) * T + o
+                    fits = weights(T, u, outer, least + i, times, memory)[0] >= 0
+                if fits:
+                    left += 1
                 else:
                     table[i, o, u] = NEVER
-    return alive
+    return left
 
 
 @compiled
-def on_its_way(place: Any, phase: Any, outer: int, units: Any) -> bool:
+def on_its_way(place: Any, phase: Any, outer: int, memory: DeviceMemory) -> bool:
     """Whether at one instant a microbatch goes its way: of two passes that may be of the same one
     the earlier comes first."""
-    if outer == 0 and place[1] > place[2]:
+    if outer == 0 and place[F1] > place[B1]:
         return False
-    if units[5] and phase[0] == phase[1] and place[0] > place[1]:
+    if memory.forwards_tied and phase[F0] == phase[F1] and place[F0] > place[F1]:
         return False
-    return not (units[6] and phase[2] == phase[3] and place[2] > place[3])
+    return not (memory.backwards_tied and phase[B1] == phase[B0] and place[B1] > place[B0])
 
 
 @compiled
-def weights(T: int, u: int, outer: int, inner: int, t: Any, units: Any) -> tuple[int, int]:
+def weights(
+    T: int, u: int, outer: int, inner: int, times: DeviceTimes, memory: DeviceMemory
+) -> tuple[int, int]:
     """How long W1 and W0 wait after their B such that memory suffices; (-1, -1) if they cannot.
 
     A W may as well start where its gap between two of the four passes starts, or right after the
     other W there; one without length right after its B. All ways are tried, in every order of the
-    passes: there are several where some have no length and share an instant. As in
-    `constraint_model`, with K the period of a pass, at the start of a pass are
-
-        alive of a chunk = K(W) - K(F) + [F not after] - [W before]
-        of these past their B = K(W) - K(B) + [B not after] - [W before]
+    passes: there are several where some have no length and share an instant.
     """
-    phase = np.empty(4, np.int64)
-    phase[0], phase[1], phase[2], phase[3] = 0, u, (u + outer) % T, inner % T
-    turn1, turn0 = (u + outer) // T, inner // T
-    kept0, kept1, change0, change1, limit = units[0], units[1], units[2], units[3], units[4]
+    phase, length = np.empty(4, np.int64), np.empty(4, np.int64)
+    phase[F0], phase[F1], phase[B1], phase[B0] = 0, u, (u + outer) % T, inner % T
+    length[F0], length[F1], length[B1], length[B0] = times.f0, times.f1, times.b1, times.b0
+    periods1, periods0 = (u + outer) // T, inner // T  # of B1 and B0
     place, gap = np.empty(4, np.int64), np.empty(4, np.int64)
     for way in range(24):
+        # an order of the four passes in one period; behind each is a gap
         order = ORDERS[way]
-        gap[3] = T + phase[order[0]] - phase[order[3]] - t[order[3]]
+        gap[3] = T + phase[order[0]] - phase[order[3]] - length[order[3]]
         for i in range(3):
-            gap[i] = phase[order[i + 1]] - phase[order[i]] - t[order[i]]
+            gap[i] = phase[order[i + 1]] - phase[order[i]] - length[order[i]]
             if gap[i] < 0:
                 break
         if gap[i] < 0:
             continue
         for i in range(4):
             place[order[i]] = i
-        if not on_its_way(place, phase, outer, units):
+        if not on_its_way(place, phase, outer, memory):
             continue
+        # W1 in gap j, W0 in gap k: in the period of its B if that comes before, else in the next
         for j in range(4):
-            if t[4] > gap[j] or (t[4] == 0 and j != place[2]):
+            if times.w1 > gap[j] or (times.w1 == 0 and j != place[B1]):
                 continue
             for k in range(4):
-                if t[5] + (t[4] if j == k else 0) > gap[k] or (t[5] == 0 and k != place[3]):
+                room = gap[k] - (times.w1 if j == k else 0)
+                if times.w0 > room or (times.w0 == 0 and k != place[B0]):
                     continue
-                end1, end0 = turn1 + (j < place[2]), turn0 + (k < place[3])
-                most = 0
-                for event in range(4):
-                    if (event == 2 and change1 <= 0) or (event == 3 and change0 <= 0):
-                        continue
-                    now = place[event]
-                    past1, past0 = end1 - (j < now), end0 - (k < now)
-                    load = kept1 * (past1 + (place[1] <= now)) + kept0 * (past0 + (place[0] <= now))
-                    load += change1 * (past1 - turn1 + (place[2] <= now))
-                    load += change0 * (past0 - turn0 + (place[3] <= now))
-                    most = max(most, load)
-                if most <= limit:
-                    wait1 = (end1 - turn1) * T + phase[order[j]] + t[order[j]] - phase[2] - t[2]
-                    wait0 = (end0 - turn0) * T + phase[order[k]] + t[order[k]] - phase[3] - t[3]
-                    return wait1, wait0 + (t[4] if j == k else 0)
+                end1, end0 = periods1 + (j < place[B1]), periods0 + (k < place[B0])
+                if (
+                    most_alive(place, (j, k), (periods1, periods0), (end1, end0), memory)
+                    <= memory.limit
+                ):
+                    wait1 = (end1 - periods1) * T + phase[order[j]] + length[order[j]]
+                    wait0 = (end0 - periods0) * T + phase[order[k]] + length[order[k]]
+                    wait0 += times.w1 if j == k else 0
+                    return wait1 - phase[B1] - times.b1, wait0 - phase[B0] - times.b0
     return -1, -1
+
+
+@compiled
+def most_alive(
+    place: Any,
+    gaps: tuple[int, int],
+    turns: tuple[int, int],
+    ends: tuple[int, int],
+    memory: DeviceMemory,
+) -> int:
+    """The most units alive at the start of a pass of the device.
+
+    place: of F0 F1 B1 B0 in the period. Of W1 and W0, the gaps they are in; turns and ends: periods
+    of B and W of both chunks, from that of F on. As in `decide_any`, with K the period of a pass:
+
+        alive of a chunk = K(W) - K(F) + [F not after] - [W before]
+        of these past their B = K(W) - K(B) + [B not after] - [W before]
+    """
+    most = 0
+    for event in range(4):
+        if (event == B1 and memory.change1 <= 0) or (event == B0 and memory.change0 <= 0):
+            continue  # nothing rises
+        now = place[event]
+        ended1, ended0 = ends[0] - (gaps[0] < now), ends[1] - (gaps[1] < now)
+        alive = memory.kept1 * (ended1 + (place[F1] <= now))
+        alive += memory.kept0 * (ended0 + (place[F0] <= now))
+        alive += memory.change1 * (ended1 - turns[0] + (place[B1] <= now))
+        alive += memory.change0 * (ended0 - turns[1] + (place[B0] <= now))
+        most = max(most, alive)
+    return most

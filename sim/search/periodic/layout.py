@@ -1,124 +1,115 @@
-"""What a layout says: the order on each device, the fastest period of that order, and a check."""
+"""Layouts: when the passes of one period start, and two that always work."""
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
-from .cycle_ratio import Edge, cycle_ratio
-from .problem import Layout, Problem, Row
+from ...schedule.ir import Op
+from .floors import chain_length, work_bound
+from .problem import BlockProblem, dependencies
+from .unroll import PeriodicOrder, unrolled
 
 
-class Turn(NamedTuple):
-    """One pass in the round of a device: microbatch `copy + n * later` of the layout's."""
+@dataclass(frozen=True)
+class Layout:
+    """The start of every pass of microbatches 0 to n - 1, in ticks.
 
-    phase: int
-    end: int
-    later: int
-    copy: int
-    place: int
-    kind: str
-    stage: int
+    Microbatch i + n does the same one `period` later.
+    """
 
-
-class Broken(ValueError):
-    """A layout that is none: a defect of whoever made it."""
+    period: int
+    n: int
+    start: Mapping[Op, int]
 
 
-def rounds(problem: Problem, layout: Layout, scale: int = 1) -> list[list[Turn]]:
-    """What each device does in one period, in order; ties go to the older microbatch."""
-    found: list[list[Turn]] = [[] for _ in range(problem.n_devices)]
-    n_stages = len(problem.placement)
-    for kind in "FBW":
-        lengths = problem.durations(kind)
-        for copy, row in enumerate(layout.starts(kind)):
-            for stage, start in enumerate(row):
-                whole, phase = divmod(start, layout.period)
-                place = stage if kind == "F" else 3 * n_stages - 2 * stage + (kind == "W")
-                end = phase + lengths[stage] * scale
-                turn = Turn(phase, end, -whole, copy, place, kind, stage)
-                found[problem.placement[stage]].append(turn)
-    return [sorted(turns) for turns in found]
+class Answer(NamedTuple):
+    """A layout, or None; then `proven` says whether that excludes the period (and all below)."""
+
+    layout: Layout | None
+    proven: bool
 
 
-def tightened(problem: Problem, lines: list[list[Turn]], n: int) -> tuple[Layout, int]:
-    """The order of `rounds` with the smallest period: a layout in ticks / scale, and the scale."""
-    nodes: dict[tuple[str, int, int], tuple[int, int]] = {}
-    edges: list[Edge] = []
-    for turns in lines:
-        for turn in turns:
-            nodes[turn.kind, turn.stage, turn.copy] = (len(nodes), turn.later)
-    for turns in lines:
-        ring = [nodes[turn.kind, turn.stage, turn.copy][0] for turn in turns]
-        for i, turn in enumerate(turns):
-            length = problem.durations(turn.kind)[turn.stage]
-            last = i == len(turns) - 1
-            edges.append((ring[i], ring[0 if last else i + 1], length, int(last)))
-    for copy in range(n):
-        for (kind, stage), (after, behind), gap in inputs(problem):
-            source, late = nodes[kind, stage, copy]
-            target, later = nodes[after, behind, copy]
-            edges.append((source, target, problem.durations(kind)[stage] + gap, late - later))
-    found = cycle_ratio(len(nodes), edges)
-    if found is None:
-        raise Broken("the order of the layout deadlocks")
-    ratio, starts = found
-
-    def row(kind: str) -> tuple[Row, ...]:
-        return tuple(
-            tuple(
-                int(starts[node]) - later * ratio.numerator
-                for node, later in (nodes[kind, s, copy] for s in range(len(problem.placement)))
-            )
-            for copy in range(n)
-        )
-
-    return Layout(ratio.numerator, row("F"), row("B"), row("W")), ratio.denominator
+class NoLayout(ValueError):
+    """Starts that are no layout, or an order that has none."""
 
 
-def checked_layout(problem: Problem, layout: Layout, scale: int = 1) -> None:
-    """Broken unless the layout (in ticks / scale) is what it claims, played out microbatch by
+def one_at_a_time(problem: BlockProblem) -> Layout:
+    """One microbatch from its first F to its last W, then the next; holds the least memory."""
+    start: dict[Op, int] = {}
+    before, now = problem.passes[0], 0
+    for op in problem.passes:
+        if op.stage != before.stage:
+            now += problem.send[min(op.stage, before.stage)]
+        start[op] = now
+        before, now = op, now + problem.duration(op)
+    return Layout(chain_length(problem), 1, start)
+
+
+def device_by_device(problem: BlockProblem) -> Layout:
+    """Every device does its passes in one go, over and over: the smallest period if memory is no
+    object, since a pass may wait for as many periods as it likes."""
+    period, phase = work_bound(problem), {}
+    for stages in problem.stages_of:
+        now = 0
+        for op in (op for op in problem.passes if op.stage in stages):
+            phase[op], now = now, now + problem.duration(op)
+    start = {problem.passes[0]: phase[problem.passes[0]]}
+    for writer, reader, send in dependencies(problem):
+        ready = start[writer] + problem.duration(writer) + send
+        start[reader] = ready + (phase[reader] - ready) % period
+    return Layout(period, 1, start)
+
+
+def order_of(problem: BlockProblem, layout: Layout, scale: int = 1) -> PeriodicOrder:
+    """What each device does from 0 to the period of a layout (in ticks / scale).
+
+    Of passes at one instant those without length come first, and ties go to the older microbatch:
+    that order keeps the limit.
+    """
+    rounds: list[list[tuple[int, int, int, int, Op]]] = [[] for _ in range(problem.n_devices)]
+    place = {op: position for position, op in enumerate(problem.passes)}
+    for op, start in layout.start.items():
+        periods, phase = divmod(start, layout.period) if layout.period else (0, start)
+        i = op.microbatch - layout.n * periods
+        key = phase, problem.duration(op) * scale, i, place[op._replace(microbatch=0)]
+        rounds[problem.placement[op.stage]].append((*key, op._replace(microbatch=i)))
+    return PeriodicOrder(tuple(tuple((op,) for *_, op in sorted(row)) for row in rounds), layout.n)
+
+
+def check_layout(problem: BlockProblem, layout: Layout, scale: int = 1) -> None:
+    """NoLayout unless the layout (in ticks / scale) is what it claims, played out microbatch by
     microbatch: inputs in time, one pass at a time on a device, never more alive than the limit."""
-    for copy in range(layout.n):
-        for (kind, stage), (after, behind), gap in inputs(problem):
-            ready = layout.starts(kind)[copy][stage]
-            ready += (problem.durations(kind)[stage] + gap) * scale
-            if layout.starts(after)[copy][behind] < ready:
-                raise Broken(f"{after} of stage {behind} starts before its input has arrived")
+    for i in range(layout.n):
+        for writer, reader, send in dependencies(problem):
+            ready = layout.start[_of(writer, i)] + (problem.duration(writer) + send) * scale
+            if layout.start[_of(reader, i)] < ready:
+                raise NoLayout(f"{reader} starts before its input has arrived")
     if layout.period <= 0:
         return  # nothing takes any time
-    starts = [start for kind in "FBW" for row in layout.starts(kind) for start in row]
+    starts = layout.start.values()
     periods = (max(starts) - min(starts)) // layout.period + 3
-    for device, turns in enumerate(rounds(problem, layout, scale)):
-        played = sorted(
-            (turn.phase + i * layout.period, turn.end + i * layout.period,
-             turn.copy + layout.n * (turn.later + i), turn.place, turn.kind, turn.stage)
-            for turn in turns for i in range(-turn.later, periods - turn.later)
-        )  # fmt: skip
-        for a, b in pairwise(played):
-            if b[0] < a[1]:
-                raise Broken(f"{a[4]}@{a[5]} and {b[4]}@{b[5]} overlap on device {device}")
-        alive = 0
-        for *_, kind, s in played:
-            change = problem.change[s]
-            rise = {"F": problem.kept[s], "B": max(change, 0), "W": 0}[kind]
-            fall = {"F": 0, "B": min(change, 0), "W": -problem.kept[s] - change}[kind]
-            if problem.limit is not None and alive + rise > problem.limit[device]:
-                raise Broken(f"device {device} holds more than its limit")
-            alive += rise + fall
+    orders = unrolled(order_of(problem, layout, scale), layout.n * periods)
+    for device, order in enumerate(orders.ops()):
+        _check_device(problem, layout, scale, device, order)
 
 
-Named = tuple[str, int]
+def _check_device(
+    problem: BlockProblem, layout: Layout, scale: int, device: int, order: Iterable[Op]
+) -> None:
+    busy_until = alive = 0
+    before = None
+    for op in order:
+        period, i = divmod(op.microbatch, layout.n)
+        start = layout.start[_of(op, i)] + layout.period * period
+        if before and start < busy_until:
+            raise NoLayout(f"{before} and {op} overlap on device {device}")
+        if problem.limit is not None and alive + problem.rise(op) > problem.limit[device]:
+            raise NoLayout(f"device {device} holds more than its limit")
+        before, busy_until = op, start + problem.duration(op) * scale
+        alive += problem.net(op)
 
 
-def inputs(problem: Problem) -> list[tuple[Named, Named, int]]:
-    """Every dependency of one microbatch: the writer, the reader and the send between."""
-    last = len(problem.placement) - 1
-    found: list[tuple[Named, Named, int]] = []
-    for s in range(last + 1):
-        if s < last:
-            found.append((("F", s), ("F", s + 1), problem.send[s]))
-            found.append((("B", s + 1), ("B", s), problem.send[s]))
-        found.append((("B", s), ("W", s), 0))
-    found.append((("F", last), ("B", last), 0))
-    return found
+def _of(op: Op, microbatch: int) -> Op:
+    return op._replace(microbatch=microbatch)

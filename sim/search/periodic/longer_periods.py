@@ -1,184 +1,100 @@
 """More than one microbatch per period: harder to search than one, and often faster.
 
 Three sources, each of which starts from the best so far: the order that devices fall into when they
-use idle time as it comes (`dispatched`), a hill climb on the critical cycle (`polished`), and
-CP-SAT where it has a chance.
+use idle time as it comes (`dispatch`), a hill climb on the critical cycle (`climb`), and CP-SAT
+where it has a chance.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from fractions import Fraction
-from itertools import pairwise
 
 import numpy as np
 
-from ..compiled import Ints
-from .bisection import Decide, Search, narrowed
-from .climb import polished
-from .dispatch import dispatched, fine
-from .layout import Turn, inputs, rounds
-from .problem import Answer, Problem, chain_length
+from . import budget
+from .bisection import Bracket, Decide, narrow
+from .climb import climb_tables, climbed, order_of_rounds, rounds_of
+from .deciders import by_solver
+from .dispatch import dispatch
+from .floors import chain_length
+from .problem import BlockProblem
+from .unroll import PeriodicOrder, of_several_periods
+
+HEATS = (0.0, 0.0, 0.01, 0.03)
+"""By how much of the period the turns of a climb may get worse."""
 
 
-def several(search: Search, decide: Decide, most: int, without: Collection[str] = ()) -> None:
+def try_longer_periods(
+    bracket: Bracket, decide: Decide, most: int, without: Collection[str] = ()
+) -> None:
     """Look for a block with 2 to `most` microbatches per period that beats the best with one.
 
-    `decide` answers for one microbatch per period. Afterwards the bound of `search` holds for all
+    `decide` answers for one microbatch per period. Afterwards the bound of `bracket` holds for all
     of these. without: names of methods not to use: dispatch, climb, period-solver.
     """
-    sizes = range(2, most + 1)
-    solvable = [n for n in sizes if 3 * len(search.problem.placement) * n <= SOLVABLE]
+    n_passes = len(bracket.problem.passes)
+    solvable = [n for n in range(2, most + 1) if n * n_passes <= budget.SOLVABLE]
     if "period-solver" in without:
         solvable = []
-    now = search.effort.now
     if "dispatch" not in without:
-        dispatched(search, decide, most, now() + 0.4 * search.left)
+        dispatch(bracket, decide, most, until=bracket.after(budget.DISPATCH))
     if "climb" not in without:
-        _climbed(search, most, now() + (0.5 if solvable else 1.0) * search.left)
-    bounds = dict.fromkeys(sizes, search.floor)
+        _hill_climbs(bracket, most, until=bracket.after(budget.CLIMB if solvable else 1.0))
+    bounds = dict.fromkeys(range(2, most + 1), bracket.floor)
     for position, n in enumerate(solvable):
-        if search.best <= search.floor:
+        if bracket.best <= bracket.floor:
             break
-        until = now() + max(search.left, 0) / (len(solvable) - position)
-        other = Search(
-            search.problem, search.floor, until, search.workers, search.seed, search.effort
-        )
-        if n % search.layout.n == 0:
-            lines = rounds(fine(search), search.layout)
-            other.offer_lines(_copied(lines, n // search.layout.n), n, search.method)
-        narrowed(other, Solver(other, n).decide, n, "modulo scheduling with CP-SAT")
-        bounds[n] = other.bound
-        if other.best < search.best:
-            search.layout, search.scale, search.best = other.layout, other.scale, other.best
-            search.method = other.method
-    search.bound = min(search.bound, *bounds.values(), search.best)
+        one = bracket.with_deadline(bracket.after(1 / (len(solvable) - position)))
+        if n % bracket.layout.n == 0:
+            copies = of_several_periods(bracket.order, n // bracket.layout.n)
+            one.offer_order(copies, bracket.method)
+        narrow(one, by_solver(one, n), n, "modulo scheduling with CP-SAT")
+        bounds[n] = one.bound
+        bracket.take(one)
+    bracket.bound = min(bracket.bound, *bounds.values(), bracket.best)
 
 
-SOLVABLE = 160
-"""Passes in a period up to which CP-SAT is asked."""
-PER_MOVED_PASS = 2
-"""Work of a move of the hill climb, in played passes for each pass of the period."""
-
-
-class Solver:
-    """CP-SAT, with a fair part of the time left for each question."""
-
-    def __init__(self, search: Search, n: int) -> None:
-        self.search, self.n = search, n
-
-    def decide(self, problem: Problem, period: int) -> Answer:
-        from .decide_any import solved
-
-        search = self.search
-        hint = search.layout if search.layout.n == self.n else None
-        found = solved(
-            problem,
-            period,
-            self.n,
-            time_limit=max(search.left * 0.4, 0.05),
-            workers=search.workers,
-            seed=search.seed,
-            hint=hint,
-            effort=search.effort,
-        )
-        return Answer(found.layout, found.proven)
-
-
-def _copied(lines: list[list[Turn]], times: int) -> list[list[Turn]]:
-    """Rounds of one period as rounds of `times` periods."""
-    n = 1 + max(turn.copy for turn in lines[0])
-    found = []
-    for turns in lines:
-        line = []
-        for period in range(times):
-            for turn in turns:
-                later, part = divmod(turn.later + period, times)
-                line.append(turn._replace(later=later, copy=turn.copy + n * part))
-        found.append(line)
-    return found
-
-
-def _climbed(search: Search, most: int, until: float) -> None:
+def _hill_climbs(bracket: Bracket, most: int, *, until: float) -> None:
     """Hill climbs from the best block, for every number of its periods that fits in `most`."""
-    problem, seed = search.problem, search.seed
-    walks: dict[int, _Walk] = {}
-    while search.effort.now() < until and search.best > search.floor:
-        for n in range(search.layout.n, most + 1, search.layout.n):
-            if n not in walks or walks[n].best > search.best:
-                copies = _copied(rounds(fine(search), search.layout), n // search.layout.n)
-                walks[n] = _Walk(problem, copies, n)
+    seed = bracket.seed
+    climbs: dict[int, _HillClimb] = {}
+    while bracket.effort.now() < until and bracket.best > bracket.floor:
+        n_before = bracket.layout.n
+        for n in range(n_before, most + 1, n_before):
+            if n not in climbs or climbs[n].best > bracket.best:
+                copies = of_several_periods(bracket.order, n // n_before)
+                climbs[n] = _HillClimb(bracket.problem, copies)
             seed += 1
-            lines = walks[n].on((0.0, 0.0, 0.01, 0.03)[seed % 4], seed, search)
-            if walks[n].best < search.best:
-                search.offer_lines(lines, n, "hill climb on the critical cycle")
-                if walks[n].best < search.best:
+            order = climbs[n].go_on(bracket, seed)
+            if climbs[n].best < bracket.best:
+                bracket.offer_order(order, "hill climb on the critical cycle")
+                if climbs[n].best < bracket.best:
                     return  # an order of passes at one instant that is not realised
                 break  # from the new best, if it has another number of microbatches
-            if search.effort.now() > until:
+            if bracket.effort.now() > until:
                 break
 
 
-class _Walk:
+class _HillClimb:
     """A hill climb under way: where it stands, and the best interval it has met."""
 
-    def __init__(self, problem: Problem, lines: list[list[Turn]], n: int) -> None:
-        self.problem, self.n, self.tries = problem, n, 500
-        self.order, self.later, self.first, *self.fixed = _arrays(problem, lines, n)
+    def __init__(self, problem: BlockProblem, order: PeriodicOrder) -> None:
+        self.n, self.moves = order.n, 500
+        self.tables = climb_tables(problem, order.n)
+        self.rounds = rounds_of(order, problem.n_stages)
         self.best = Fraction(chain_length(problem))
 
-    def on(self, heat: float, seed: int, search: Search) -> list[list[Turn]]:
-        """Walk on for a third of a second or so from the best order, and return that."""
-        start = search.effort.now()
-        length, edges, slot, units, limit = self.fixed
-        self.order, self.later, ticks, periods = polished(
-            self.order, self.later, self.first, length, edges, slot, units, limit,
-            self.tries, heat, seed, float(search.floor * self.n),
+    def go_on(self, bracket: Bracket, seed: int) -> PeriodicOrder:
+        """Climb on from the best order, for one turn, and return what is the best then."""
+        effort = bracket.effort
+        start = effort.now()
+        found = climbed(
+            self.rounds, self.tables, self.moves, HEATS[seed % len(HEATS)],
+            float(bracket.floor * self.n), np.random.default_rng(seed),
         )  # fmt: skip
-        search.effort.played(PER_MOVED_PASS * self.tries * self.order.size)
-        self.best = Fraction(ticks, periods * self.n)
-        if search.effort.now() - start < 0.3:
-            self.tries = min(2 * self.tries, 10**6)
-        return _lines(self.problem, self.order, self.later, self.first, self.n)
-
-
-def _arrays(problem: Problem, lines: list[list[Turn]], n: int) -> tuple[Ints, ...]:
-    """What `polished` takes; node 3 (copy * stages + stage) + kind."""
-    n_stages = len(problem.placement)
-
-    def node(kind: str, stage: int, copy: int) -> int:
-        return 3 * (copy * n_stages + stage) + "FBW".index(kind)
-
-    order = [node(turn.kind, turn.stage, turn.copy) for turns in lines for turn in turns]
-    later = [0] * len(order)
-    for turn, place in zip((turn for turns in lines for turn in turns), order, strict=True):
-        later[place] = turn.later
-    stages = [s for _ in range(n) for s in range(n_stages)]
-    edges = [
-        (node(*a, copy), node(*b, copy), problem.durations(a[0])[a[1]] + gap)
-        for copy in range(n)
-        for a, b, gap in inputs(problem)
-    ]
-    tables = (
-        order,
-        later,
-        np.cumsum([0, *map(len, lines)]),
-        [problem.durations(kind)[s] for s in stages for kind in "FBW"],
-        edges,
-        [(kind, s) for s in stages for kind in range(3)],
-        [problem.kept, problem.change],
-        problem.limit,
-    )
-    return tuple(np.array(table, np.int64) for table in tables)
-
-
-def _lines(problem: Problem, order: Ints, later: Ints, first: Ints, n: int) -> list[list[Turn]]:
-    """The rounds in the arrays of `polished`."""
-    n_stages = len(problem.placement)
-    return [
-        [
-            Turn(i, i, int(later[x]), x // 3 // n_stages, 0, "FBW"[x % 3], x // 3 % n_stages)
-            for i, x in enumerate(order[a:b].tolist())
-        ]
-        for a, b in pairwise(first)
-    ]
+        effort.played(budget.PLAYS_PER_MOVE * found.moves * self.rounds.order.size)
+        self.rounds, self.best = found.rounds, Fraction(found.ticks, found.periods * self.n)
+        if effort.now() - start < budget.CLIMB_TURN:
+            self.moves = min(2 * self.moves, 10**6)
+        return order_of_rounds(self.rounds, self.n)

@@ -6,7 +6,7 @@
     >>> block.interval, block.interval_bound, block.proven  # V-Min's own interval is 21
     (18, 18, True)
 
-How: a period is possible or impossible, exactly (`straight`, `nested` and `constraint_model`, by
+How: a period is possible or impossible, exactly (`decide_straight`, `decide_v` and `decide_any`, by
 placement); possible periods are narrowed down by bisection, first in coarse ticks (times rounded up
 to find, rounded down to exclude: both statements stay true), then in exact ones. The order found is
 then run as fast as it can (`cycle_ratio`). Its critical cycle meets every pass at most once, so its
@@ -23,22 +23,16 @@ from fractions import Fraction
 
 from ...base.numbers import Number, exact, plain
 from ...engine.costs import Costs
+from ...schedule.ir import KINDS, Kind, Op
 from ..effort import Effort
-from .bisection import FINE, Decide, Search, last_digit, narrowed
-from .decide_straight import is_straight, straight_layout
-from .layout import Broken, checked_layout
-from .longer_periods import Solver, several
-from .problem import (
-    Answer,
-    Layout,
-    Problem,
-    chain_length,
-    memory_bound,
-    packed,
-    problem_of,
-    rescaled,
-    work_bound,
-)
+from . import budget
+from .bisection import FINE, Bracket, last_digit, narrow
+from .decide_straight import straight_layout
+from .deciders import METHOD, by_solver, by_table, decider, shape_of
+from .floors import chain_length, memory_bound, work_bound
+from .layout import Layout, NoLayout, check_layout, device_by_device
+from .longer_periods import try_longer_periods
+from .problem import BlockProblem, problem_of, rescaled
 
 Times = tuple[tuple[Number, ...], ...]
 
@@ -116,178 +110,132 @@ def smallest_interval(
     if "longer-periods" in without:
         most = 1
     floor = max(Fraction(work_bound(problem)), memory_bound(problem))
-    _compile(_kind(problem))  # once per machine, not out of the caller's time
+    _compile(problem)  # once per machine, not out of the caller's time
     if chain_length(problem) == 0:
         return _instant(problem)
     effort = effort or Effort()
     until = effort.now() + max(time_limit, 0)
-    search = Search(problem, floor, until, workers, seed, effort)
+    bracket = Bracket(problem, floor, until, workers, seed, effort)
     if warm_start is not None:
-        _offer_block(search, warm_start, tick)
+        _offer_block(bracket, warm_start, tick)
     if problem.limit is None:
-        _without_limit(search)
+        _without_limit(bracket)
     else:
-        kind = _kind(problem)
-        end = search.deadline
-        if most > 1:  # the last digit of one per period is not worth it all
-            search.deadline = effort.now() + 0.15 * search.left
-        narrowed(search, _engine(search), 1, _METHOD[kind], coarse=kind != "straight")
-        search.deadline = end
-        if most == 1 and kind == "nested" and search.open:
-            last_digit(search, Solver(search, 1).decide, 1, _METHOD["any"])
-        if most > 1 and search.best > floor:
-            several(search, _engine(search), most, without)
-    layout, scale = search.layout, search.scale
-    checked_layout(problem, layout, scale)
-    unit = tick / scale
-    interval = plain(search.best * tick)
-    bound = plain(min(search.bound, search.best) * tick)
+        _within_limit(bracket, most, without)
+    check_layout(problem, bracket.layout, bracket.scale)
+    return _block_of(bracket, tick, most)
 
-    def times(rows: tuple[tuple[int, ...], ...]) -> Times:
-        return tuple(tuple(plain(start * unit) for start in row) for row in rows)
+
+def layout_of(block: ComputedBlock, tick: Fraction) -> tuple[Layout, int]:
+    """The layout of a block, in ticks / scale, and the scale."""
+    tables = zip(KINDS, (block.forward, block.backward, block.weight), strict=False)
+    start = {
+        Op(kind, s, i): exact(time) / tick
+        for kind, table in tables
+        for i, row in enumerate(table)
+        for s, time in enumerate(row)
+    }
+    period = exact(block.period) / tick
+    scale = math.lcm(period.denominator, *(time.denominator for time in start.values()))
+    whole = {op: int(time * scale) for op, time in start.items()}
+    return Layout(int(period * scale), block.n_microbatches, whole), scale
+
+
+def _block_of(bracket: Bracket, tick: Fraction, most: int) -> ComputedBlock:
+    layout, unit = bracket.layout, tick / bracket.scale
+    interval = plain(bracket.best * tick)
+    bound = plain(min(bracket.bound, bracket.best) * tick)
+
+    def times(kind: Kind) -> Times:
+        stages = range(bracket.problem.n_stages)
+        return tuple(
+            tuple(plain(layout.start[Op(kind, s, i)] * unit) for s in stages)
+            for i in range(layout.n)
+        )
 
     return ComputedBlock(
-        problem.placement,
-        times(layout.forward),
-        times(layout.backward),
-        times(layout.weight),
+        bracket.problem.placement,
+        times("F"),
+        times("B"),
+        times("W"),
         plain(layout.period * unit),
         interval,
         bound,
-        plain(floor * tick),
+        plain(bracket.floor * tick),
         bound == interval,
-        search.method,
+        bracket.method,
         most,
     )
 
 
-def _held(problem: Problem) -> int:
-    """How many microbatches every device can hold, between 2 and 16; blocks of more per period than
-    that have not been of use."""
+def _held(problem: BlockProblem) -> int:
+    """How many microbatches every device can hold, between 2 and `budget.MOST_PER_PERIOD`."""
     if problem.limit is None:
         return 2
     shares = [
         limit // (sum(problem.kept[s] for s in stages) or limit or 1)
         for limit, stages in zip(problem.limit, problem.stages_of, strict=True)
     ]
-    return min(max(2, min(shares)), 16)
+    return min(max(2, min(shares)), budget.MOST_PER_PERIOD)
 
 
-def _instant(problem: Problem) -> ComputedBlock:
+def _instant(problem: BlockProblem) -> ComputedBlock:
     """Nothing takes any time: everything happens at once."""
-    rows = ((0,) * len(problem.placement),)
+    rows = ((0,) * problem.n_stages,)
     return ComputedBlock(
         problem.placement, rows, rows, rows, 0, 0, 0, 0, True, "no pass takes time"
     )
 
 
-def _without_limit(search: Search) -> None:
+def _within_limit(bracket: Bracket, most: int, without: Collection[str]) -> None:
+    """One microbatch per period first, then up to `most`."""
+    shape, decide = shape_of(bracket.problem), decider(bracket)
+    end = bracket.deadline
+    if most > 1:
+        bracket.deadline = bracket.after(budget.ONE_PER_PERIOD)
+    narrow(bracket, decide, 1, METHOD[shape], coarse=shape != "straight")
+    bracket.deadline = end
+    if most == 1 and shape == "v" and bracket.open:
+        last_digit(bracket, by_solver(bracket, 1), 1, METHOD["any"])
+    if most > 1 and bracket.best > bracket.floor:
+        try_longer_periods(bracket, decide, most, without)
+
+
+def _without_limit(bracket: Bracket) -> None:
     """The busiest device alone decides; take a layout that does not hold more than it must."""
-    problem = search.problem
-    period = work_bound(problem)
+    problem = bracket.problem
+    period, shape = work_bound(problem), shape_of(problem)
     if period == 0:
         return
-    if _kind(problem) == "straight":
+    if shape == "straight":
         layout = straight_layout(problem, period)
         if layout is not None:
-            search.offer(layout, problem, _METHOD["straight"])
-    elif _kind(problem) == "nested" and period <= FINE / 2:
+            bracket.offer(layout, problem, METHOD["straight"])
+    elif shape == "v" and period <= FINE / 2:
         for factor in (1, 2, 4):
-            limit = tuple(2 * factor * problem.n_devices for _ in problem.stages_of)
-            found = _Nested(search).decide(replace(problem, limit=limit), period)
+            limit = (2 * factor * problem.n_devices,) * problem.n_devices
+            found = by_table(bracket)(replace(problem, limit=limit), period)
             if found.layout is not None:
-                search.offer(found.layout, problem, _METHOD["nested"])
+                bracket.offer(found.layout, problem, METHOD["v"])
                 break
-    search.offer(packed(problem), problem, "one round of passes per device")
+    bracket.offer(device_by_device(problem), problem, "one round of passes per device")
 
 
-def _offer_block(search: Search, block: ComputedBlock, tick: Fraction) -> None:
+def _offer_block(bracket: Bracket, block: ComputedBlock, tick: Fraction) -> None:
     """Start from a known block, if it is one of this problem."""
-    if block.placement != search.problem.placement:
+    if block.placement != bracket.problem.placement:
         raise ValueError(
-            f"warm_start is on placement {block.placement}, not {search.problem.placement}"
+            f"warm_start is on placement {block.placement}, not {bracket.problem.placement}"
         )
-    rows = [
-        [exact(t) / tick for t in row] for row in (*block.forward, *block.backward, *block.weight)
-    ]
-    scale = math.lcm(
-        (exact(block.period) / tick).denominator, *(t.denominator for row in rows for t in row)
-    )
-    whole = [tuple(int(t * scale) for t in row) for row in rows]
-    n = block.n_microbatches
-    layout = Layout(
-        int(exact(block.period) / tick * scale),
-        tuple(whole[:n]),
-        tuple(whole[n : 2 * n]),
-        tuple(whole[2 * n :]),
-    )
-    with suppress(Broken):  # another limit or other times: not a block here
-        search.offer(layout, rescaled(search.problem, scale, 1), block.method)
+    layout, scale = layout_of(block, tick)
+    with suppress(NoLayout):  # another limit or other times: not a block here
+        bracket.offer(layout, rescaled(bracket.problem, scale, 1), block.method)
 
 
-def _kind(problem: Problem) -> str:
-    if is_straight(problem):
-        return "straight"
-    return (
-        "nested"
-        if len(problem.placement) == 2 * problem.n_devices
-        and (problem.placement == problem.placement[::-1])
-        else "any"
-    )
-
-
-def _compile(kind: str) -> None:
+def _compile(problem: BlockProblem) -> None:
     """Load (or make, the first time on a machine) the machine code of the tables."""
-    if kind == "nested":
-        from .decide_v import nested_layout
+    if shape_of(problem) == "v":
+        from .decide_v import v_layout
 
         four = (1,) * 4
-        tiny = Problem((0, 1, 1, 0), four, four, four, (1, 0, 1), four, (0,) * 4, (4, 4))
-        nested_layout(tiny, 8)
-
-
-_METHOD = {
-    "straight": "exact recursion over devices",
-    "nested": "exact table over devices",
-    "any": "modulo scheduling with CP-SAT",
-}
-
-
-def _engine(search: Search) -> Decide:
-    """How to decide about one microbatch per period on this placement."""
-    kind = _kind(search.problem)
-    if kind == "straight":
-        return _straight(search)
-    if kind == "nested":
-        return _Nested(search).decide
-    return Solver(search, 1).decide
-
-
-def _straight(search: Search) -> Decide:
-    def decide(problem: Problem, period: int) -> Answer:
-        search.effort.played(3 * len(problem.placement))
-        return Answer(straight_layout(problem, period), True)
-
-    return decide
-
-
-class _Nested:
-    """Tables over devices, as long as they promise to be done in time."""
-
-    def __init__(self, search: Search) -> None:
-        self.search, self.pace = search, 1e-8  # seconds per state and device, measured as we go
-
-    def decide(self, problem: Problem, period: int) -> Answer:
-        from .decide_v import nested_layout, states
-
-        size = states(problem, period)
-        if size * self.pace > self.search.left:
-            return Answer(None, False)
-        effort = self.search.effort
-        start = effort.now()
-        verdict = nested_layout(problem, period, effort=effort)
-        if verdict is None:
-            return Answer(None, False)
-        if size > 1_000_000:
-            self.pace = max((effort.now() - start) / size, 2e-9)
-        return Answer(verdict.layout, verdict.proven)
+        v_layout(BlockProblem((0, 1, 1, 0), four, four, four, (1, 0, 1), four, (0,) * 4, (4, 4)), 8)

@@ -2,143 +2,143 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
-from ..compiled import Ints, compiled
+from ..compiled import compiled
+from .budget import LOOKS_PER_PLAY
+from .tables import PassTables
+from .unroll import DeviceOrders
 
-FAR = 1 << 60
+NEVER = 1 << 60
+
+
+class Moves(NamedTuple):
+    """Which passes may run before the one that a device awaits.
+
+    An idle device takes the first of the next `window` passes that is ready, holds no memory that
+    one before it in the order needs, and would end before the awaited pass is known to be ready.
+    That may be late by `patience` percent of the length of the pass; with `eager` 1 by any time.
+    Only passes of microbatches below `warm` or from `cool` on move. Among these a ready B also goes
+    before a ready W.
+    """
+
+    window: int
+    warm: int
+    cool: int
+    patience: int = 0
+    eager: int = 0
+
+
+def as_they_are(n_microbatches: int) -> Moves:
+    """No pass moves."""
+    return Moves(window=1, warm=0, cool=n_microbatches)
+
+
+class Played(NamedTuple):
+    """The order that was played, its makespan and longest stage in ticks (-1 if it cannot run), and
+    how many passes devices looked at."""
+
+    orders: DeviceOrders
+    makespan: int
+    longest_stage: int
+    looks: int
+
+    @property
+    def work(self) -> int:
+        """How many passes played alone that is worth."""
+        return len(self.orders.passes) + self.looks // LOOKS_PER_PLAY
 
 
 @compiled
-def advanced(
-    lines: Ints,
-    first: Ints,
-    duration: Ints,
-    send: Ints,
-    device_of: Ints,
-    units: Ints,
-    limit: Ints,
-    zone: Ints,
-) -> tuple[Ints, int, int]:
-    """The order played with changes: rows like `lines`, the makespan and the longest stage.
-
-    lines: (kind 0 F 1 B 2 W, stage, microbatch) of every pass, device after device, of which device
-    d has the rows first[d] to first[d+1]. duration: ticks (3, n_stages). units: memory kept by F
-    and signed change at B, (2, n_stages). limit: units per device.
-    zone: window, warm, cool, patience, eager. An idle device takes the first of the next `window`
-    passes that is ready, holds no memory another one needs, and ends before the awaited pass is
-    known to be ready (with `patience` percent of its time to spare; `eager` 1: whatever comes) if
-    its microbatch is below `warm` or at least `cool`. There a ready B also goes before a ready W.
-    """
-    n, n_devices, n_stages = lines.shape[0], first.size - 1, device_of.size
-    n_micro = 0
-    for i in range(n):
-        n_micro = max(n_micro, lines[i, 2] + 1)
-    done = np.full((2, n_stages, n_micro), FAR, np.int64)
+def squeezed(orders: DeviceOrders, tables: PassTables, moves: Moves) -> Played:
+    """The order played as early as it can be, with moves."""
+    # local names throughout: a tuple of arrays costs a call more than it takes to run a pass
+    passes, first = orders
+    device, duration, writer, delay, readers, rise, net, limit = tables
+    window, warm, cool, patience, eager = moves
+    n, n_devices = passes.shape[0], first.size - 1
+    n_micro = passes[:, 2].max() + 1 if n else 0
+    end_of = np.full((duration.size, n_micro), NEVER, np.int64)  # by pass and microbatch
     taken = np.zeros(n, np.bool_)
-    out = np.zeros_like(lines)
-    head = first[:-1].copy()
-    count = np.zeros(n_devices, np.int64)
-    clock = np.zeros(n_devices, np.int64)
-    begin = np.full(n_devices, -1, np.int64)
-    free = np.zeros(n_devices, np.int64)
+    found, n_found = np.zeros_like(passes), first[:-1].copy()
+    # by device: the first row that has not run; when to look again; start of the first and end of
+    # the last pass; units alive
+    head, wake = first[:-1].copy(), np.zeros(n_devices, np.int64)
+    begin, free = np.full(n_devices, -1, np.int64), np.zeros(n_devices, np.int64)
     alive = np.zeros(n_devices, np.int64)
-    window, warm, cool, patience, eager = zone[0], zone[1], zone[2], zone[3], zone[4]
-    placed = 0
+    looks = placed = 0
     while placed < n:
-        d, best = -1, FAR
-        for e in range(n_devices):
-            if clock[e] < best:
-                d, best = e, clock[e]
-        if d < 0:
-            return out, -1, -1
-        now = clock[d]
-        chosen, soonest, awaited = -1, FAR, FAR
-        held, most, seen, at = alive[d], alive[d], 0, head[d]
-        front = -1
-        while at < first[d + 1] and seen < window:
-            if taken[at]:
-                at += 1
+        # the device that wakes first
+        d = 0
+        for e in range(1, n_devices):
+            if wake[e] < wake[d]:
+                d = e
+        now = wake[d]
+        if now >= NEVER:  # all wait for each other
+            return Played(DeviceOrders(found, first), -1, -1, looks)
+
+        # chooses a pass of its window: `held` is what would be alive if all rows up to there had
+        # run, `most` the largest need on the way, which whoever overtakes them adds to
+        chosen, until, awaited = -1, NEVER, NEVER
+        held = most = alive[d]
+        seen, row = 0, head[d]
+        while row < first[d + 1] and seen < window:
+            if taken[row]:
+                row += 1
                 continue
-            kind, s, m = lines[at, 0], lines[at, 1], lines[at, 2]
-            ready = 0
-            if kind == 0:
-                if s > 0:
-                    ready = done[0, s - 1, m] + send[s - 1]
-            elif kind == 1:
-                ready = done[0, s, m]
-                if s < n_stages - 1:
-                    ready = max(ready, done[1, s + 1, m] + send[s])
-            else:
-                ready = done[1, s, m]
-            rise = units[0, s] if kind == 0 else max(units[1, s], 0) if kind == 1 else 0
-            moves = m < warm or m >= cool
+            kind, m = passes[row, 0], passes[row, 2]
+            x = 3 * passes[row, 1] + kind
+            ready = end_of[writer[x], m] + delay[x] if writer[x] >= 0 else 0
+            movable = m < warm or m >= cool
             if seen == 0:
-                front, awaited = at, ready
+                awaited = until = ready
                 if ready <= now:
-                    chosen = at
-                    if kind != 2 or not moves:
-                        break
-            elif moves and most + rise <= limit[d]:
-                if chosen >= 0:  # the front is a ready W: only a ready B may go before it
+                    chosen = row
+                    if kind != 2 or not movable:
+                        break  # only a W may be overtaken although it is ready
+            elif movable and most + rise[x] <= limit[d]:
+                if chosen >= 0:
                     if kind == 1 and ready <= now:
-                        chosen = at
+                        chosen = row
                         break
                 else:
-                    longer = now + duration[kind, s] * (100 - patience) // 100
-                    if ready <= now and (eager or longer <= awaited):
-                        chosen = at
-                        break
-                    if (
-                        ready > now
-                        and ready + duration[kind, s] * (100 - patience) // 100 <= awaited
-                    ) or (ready > now and eager):
-                        soonest = min(soonest, ready)
-            if kind == 0:
-                held += units[0, s]
-            elif kind == 1:
-                most = max(most, held + max(units[1, s], 0))
-                held += units[1, s]
-            else:
-                held -= units[0, s] + units[1, s]
+                    length = duration[x] * (100 - patience) // 100
+                    if eager or max(now, ready) + length <= awaited:
+                        if ready <= now:
+                            chosen = row
+                            break
+                        until = min(until, ready)
+            most = max(most, held + rise[x])
+            held += net[x]
             most = max(most, held)
             seen += 1
-            at += 1
+            row += 1
+        looks += seen
+
+        # runs it, or sleeps until something is ready
         if chosen < 0:
-            soonest = min(soonest, awaited)
-            clock[d] = soonest if soonest > now else FAR
-            if front < 0:
-                clock[d] = FAR
+            wake[d] = until if until > now else NEVER
             continue
-        kind, s, m = lines[chosen, 0], lines[chosen, 1], lines[chosen, 2]
+        x, m = 3 * passes[chosen, 1] + passes[chosen, 0], passes[chosen, 2]
+        end = now + duration[x]
+        if begin[d] < 0:
+            begin[d] = now
+        free[d], wake[d], end_of[x, m] = end, end, end
+        alive[d] += net[x]
         taken[chosen] = True
         while head[d] < first[d + 1] and taken[head[d]]:
             head[d] += 1
-        end = now + duration[kind, s]
-        if begin[d] < 0:
-            begin[d] = now
-        free[d] = end
-        clock[d] = end
-        out[first[d] + count[d]] = lines[chosen]
-        count[d] += 1
+        found[n_found[d]] = passes[chosen]
+        n_found[d] += 1
         placed += 1
-        if kind == 0:
-            alive[d] += units[0, s]
-        elif kind == 1:
-            alive[d] += units[1, s]
-        else:
-            alive[d] -= units[0, s] + units[1, s]
-        if kind < 2:
-            done[kind, s, m] = end
-            other = -1
-            if kind == 0 and s < n_stages - 1:
-                other = device_of[s + 1]
-            elif kind == 1 and s > 0:
-                other = device_of[s - 1]
-            if other >= 0 and other != d:
-                arrival = end + (send[s] if kind == 0 else send[s - 1])
-                clock[other] = min(clock[other], max(arrival, free[other]))
-    longest = 0
-    for e in range(n_devices):
-        longest = max(longest, free[e] - begin[e])
-    return out, free.max() - begin.min(), longest
+
+        # and wakes the devices that wait for it
+        for k in range(2):
+            reader = readers[x, k]
+            if reader >= 0 and device[reader] != d:
+                e = device[reader]
+                wake[e] = min(wake[e], max(end + delay[reader], free[e]))
+    longest = (free - begin).max()
+    return Played(DeviceOrders(found, first), free.max() - begin.min(), longest, looks)

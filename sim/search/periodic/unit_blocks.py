@@ -1,4 +1,11 @@
-"""Compiled: all building blocks of one shape, the unit cells of their passes, and their orders."""
+"""Compiled: all building blocks of the paper's shape in unit passes, and orders made of them.
+
+A block says in which cell of time each pass of microbatch 0 runs; it repeats every `interval`
+cells, so on a device cells must differ modulo the interval. What is enumerated are the cells of
+device 0 and the steps from device to device; W goes to the first free cell after its B.
+
+Source: Qi et al. 2024, arXiv 2405.15362, section on adaptive scheduling.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +16,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from ..compiled import Ints, compiled
+from .unroll import DeviceOrders
+
+F, B, W = range(3)
 
 
 class UnitBlock(NamedTuple):
@@ -21,213 +31,194 @@ class UnitBlock(NamedTuple):
 def blocks(
     n_devices: int, placement: Literal["v", "straight"] = "v", interval: int | None = None
 ) -> Iterator[UnitBlock]:
-    """All collision-free blocks of the adaptive search; `interval` in unit passes."""
+    """All collision-free blocks of the adaptive search; `interval` in unit passes.
+
+    A step between devices is longer over the first few gaps than over the others, or the same.
+    """
     p = n_devices
     if placement == "v":
         T = interval or 6
         for residues in permutations(range(1, T), 3):
-            start = np.array((0, *residues), np.int64)
-            for first in range(1, T):
-                for rest in range(1, first + 1):
-                    for gaps in range(1, p - 1) if rest < first else (p - 1,):
-                        fine, cells = v_block(p, T, start, first, gaps, rest)
-                        if fine:
+            at_first = np.array((0, *residues), np.int64)
+            for step in range(1, T):
+                for other in range(1, step + 1):
+                    for gaps in range(1, p - 1) if other < step else (p - 1,):
+                        free, cells = v_block(p, T, at_first, step, gaps, other)
+                        if free:
                             yield UnitBlock(cells, T)
         return
     T = interval or 3
     steps = [np.array(step, np.int64) for step in product(range(1, T + 2), repeat=2)]
     for turn in range(1, T):
-        for step in steps:
-            for other in steps:
-                for gaps in (p - 1,) if step is other else range(1, p - 1):
-                    fine, cells = straight_block(p, T, turn, step, gaps, other)
-                    if fine:
-                        yield UnitBlock(cells, T)
+        for there, back in product(steps, repeat=2):
+            for gaps in (p - 1,) if there is back else range(1, p - 1):
+                free, cells = straight_block(p, T, turn, there, gaps, back)
+                if free:
+                    yield UnitBlock(cells, T)
 
 
 @compiled
-def v_block(p: int, T: int, residues: Ints, first: int, gaps: int, rest: int) -> tuple[bool, Ints]:
+def v_block(p: int, T: int, at_first: Ints, step: int, gaps: int, other: int) -> tuple[bool, Ints]:
     """Cells of (F, B, W) of every stage, shape (3, 2p), of a V block; False if passes collide.
 
-    residues: cells of F0, F1, B1, B0 of device 0 modulo T. F0 and B1 reach the next device `first`
-    cells later over the first `gaps` gaps and `rest` cells later over the others; F1 and B0 reach
+    at_first: cells of F0, F1, B1, B0 of device 0 modulo T. F0 and B1 reach the next device `step`
+    cells later over the first `gaps` gaps and `other` cells later over the rest; F1 and B0 reach
     the device before one cell later.
     """
-    times = np.zeros((3, 2 * p), np.int64)
+    cells = np.zeros((3, 2 * p), np.int64)
     last = 2 * p - 1
-    down = np.zeros(p, np.int64)
+    down = np.zeros(p, np.int64)  # from device 0 to each
     for d in range(1, p):
-        down[d] = down[d - 1] + (first if d - 1 < gaps else rest)
+        down[d] = down[d - 1] + (step if d - 1 < gaps else other)
+    # F0 down, F1 up again: as soon as it can for its residue on device 0, p - 1 cells later
     for d in range(p):
-        times[0, d] = residues[0] + down[d]
-    # F1 and B0 on device d sit d cells before device 0, modulo T
-    turn = times[0, p - 1] + 1
-    f1 = turn + (residues[1] - (p - 1) - turn) % T
-    b1 = f1 + p
-    b1 = b1 + (residues[2] - b1) % T
+        cells[F, d] = at_first[0] + down[d]
+    f1 = next_at(cells[F, p - 1] + 1, at_first[1] - (p - 1), T)
+    # B1 down after F1 on device 0, B0 up after B1 on device p - 1
+    b1 = next_at(f1 + p, at_first[2], T)
     for d in range(p):
-        times[0, last - d] = f1 + (p - 1 - d)
-        times[1, last - d] = b1 + down[d]
-    turn = times[1, p] + 1
-    b0 = turn + (residues[3] - (p - 1) - turn) % T
+        cells[F, last - d] = f1 + (p - 1 - d)
+        cells[B, last - d] = b1 + down[d]
+    b0 = next_at(cells[B, p] + 1, at_first[3] - (p - 1), T)
     for d in range(p):
-        times[1, d] = b0 + (p - 1 - d)
+        cells[B, d] = b0 + (p - 1 - d)
     taken = np.zeros(T, np.bool_)
     for d in range(p):
         taken[:] = False
         for s in (d, last - d):
-            for kind in range(2):
-                if taken[times[kind, s] % T]:
-                    return False, times
-                taken[times[kind, s] % T] = True
+            for kind in (F, B):
+                if taken[cells[kind, s] % T]:
+                    return False, cells
+                taken[cells[kind, s] % T] = True
         for s in (last - d, d):
-            at = times[1, s] + 1
-            while taken[at % T]:
-                at += 1
-            times[2, s] = at
-            taken[at % T] = True
-    return True, times
+            cells[W, s] = cells[B, s] + 1
+            while taken[cells[W, s] % T]:
+                cells[W, s] += 1
+            taken[cells[W, s] % T] = True
+    return True, cells
+
+
+@compiled
+def next_at(earliest: int, residue: int, T: int) -> int:
+    """The first cell from `earliest` on that has this residue modulo T."""
+    return earliest + (residue - earliest) % T
 
 
 @compiled
 def straight_block(
-    p: int, T: int, turn: int, first: Ints, gaps: int, rest: Ints
+    p: int, T: int, turn: int, step: Ints, gaps: int, other: Ints
 ) -> tuple[bool, Ints]:
-    """The same with one stage per device, shape (3, p): F goes first[0] or rest[0] cells a device,
-    B comes back first[1] or rest[1]; on the last device B starts `turn` cells after F."""
-    times = np.zeros((3, p), np.int64)
+    """The same with one stage per device, shape (3, p): F goes step[0] or other[0] cells a device,
+    B comes back step[1] or other[1]; on the last device B starts `turn` cells after F."""
+    cells = np.zeros((3, p), np.int64)
     for d in range(1, p):
-        times[0, d] = times[0, d - 1] + (first[0] if d - 1 < gaps else rest[0])
-    times[1, p - 1] = times[0, p - 1] + turn
+        cells[F, d] = cells[F, d - 1] + (step[0] if d - 1 < gaps else other[0])
+    cells[B, p - 1] = cells[F, p - 1] + turn
     for d in range(p - 2, -1, -1):
-        times[1, d] = times[1, d + 1] + (first[1] if d < gaps else rest[1])
+        cells[B, d] = cells[B, d + 1] + (step[1] if d < gaps else other[1])
     for d in range(p):
-        f, b = times[0, d] % T, times[1, d] % T
+        f, b = cells[F, d] % T, cells[B, d] % T
         if f == b:
-            return False, times
-        at = times[1, d] + 1
-        while at % T == f or at % T == b:
-            at += 1
-        times[2, d] = at
-    return True, times
+            return False, cells
+        cells[W, d] = cells[B, d] + 1
+        while cells[W, d] % T == f or cells[W, d] % T == b:
+            cells[W, d] += 1
+    return True, cells
 
 
 @compiled
-def repeated_rows(times: Ints, T: int, m: int, device_of: Ints, first: Ints) -> Ints:
-    """(kind, stage, microbatch) of every pass, device after device, in the order of their cells."""
-    n_stages = device_of.size
-    rows = np.zeros((3 * n_stages * m, 3), np.int64)
-    begin, end = times.min(), times.max() + T * (m - 1)
-    stages = np.zeros(n_stages, np.int64)
-    for d in range(first.size - 1):
-        n_here = 0
-        for s in range(n_stages):
-            if device_of[s] == d:
-                stages[n_here] = s
-                n_here += 1
-        at = first[d]
-        for cell in range(begin, end + 1):
-            for j in range(n_here):
-                s = stages[j]
+def rounds_of_block(block: UnitBlock, device_of: Ints) -> DeviceOrders:
+    """What each device does in one interval, by cell; microbatch 0 starts in the first one."""
+    cells, interval = block
+    n_devices = device_of.max() + 1
+    passes, first = np.empty((cells.size, 3), np.int64), np.zeros(n_devices + 1, np.int64)
+    at = 0
+    for d in range(n_devices):
+        for cell in range(interval):
+            for s in range(device_of.size):
                 for kind in range(3):
-                    whole = cell - times[kind, s]
-                    if whole >= 0 and whole % T == 0 and whole // T < m:
-                        rows[at, 0], rows[at, 1], rows[at, 2] = kind, s, whole // T
+                    if device_of[s] == d and cells[kind, s] % interval == cell:
+                        put(passes, at, kind, s, -(cells[kind, s] // interval))
                         at += 1
-    return rows
+        first[d + 1] = at
+    return DeviceOrders(passes, first)
 
 
 @compiled
-def within(rows: Ints, first: Ints, units: Ints, limit: Ints) -> bool:
-    """Whether an order keeps the limit of every device."""
-    for d in range(first.size - 1):
-        alive = 0
-        for i in range(first[d], first[d + 1]):
-            kind, s = rows[i, 0], rows[i, 1]
-            rise = units[0, s] if kind == 0 else max(units[1, s], 0) if kind == 1 else 0
-            if alive + rise > limit[d]:
-                return False
-            if kind == 0:
-                alive += units[0, s]
-            elif kind == 1:
-                alive += units[1, s]
-            else:
-                alive -= units[0, s] + units[1, s]
-    return True
-
-
-@compiled
-def freed(rows: Ints, first: Ints, many: int) -> Ints:
+def with_early_weights(orders: DeviceOrders, many: int) -> DeviceOrders:
     """The order with W right behind its B for the first `many` microbatches."""
-    found = np.empty_like(rows)
-    for d in range(first.size - 1):
-        at = first[d]
-        for i in range(first[d], first[d + 1]):
-            kind, early = rows[i, 0], rows[i, 2] < many
-            if kind == 2 and early:
-                continue
-            found[at] = rows[i]
+    passes, first = orders
+    found = np.empty_like(passes)
+    at = 0
+    for i in range(passes.shape[0]):
+        kind, s, m = passes[i]
+        if kind == W and m < many:
+            continue
+        put(found, at, kind, s, m)
+        at += 1
+        if kind == B and m < many:
+            put(found, at, W, s, m)
             at += 1
-            if kind == 1 and early:
-                found[at] = rows[i]
-                found[at, 0] = 2
-                at += 1
-    return found
+    return DeviceOrders(found, first)
 
 
 @compiled
-def warmed(rows: Ints, first: Ints, k: Ints, m: int, turns: int) -> Ints:
-    """V orders with more forwards before the first backward: on device d min(d+1, k/2) of chunk 1
-    and the rest of k of chunk 0.
+def with_more_forwards(orders: DeviceOrders, room: Ints, m: int, turns: int) -> DeviceOrders:
+    """V orders that fill the room[d] chunks of each device d with forwards before the first
+    backward: min(d+1, room/2) of chunk 1 and the rest of chunk 0.
 
     They are laid as chunk 0 alone, then both in turn: 2 (p-1-d) of chunk 0 first if `turns` is 1,
     as few as leave the last ones in turn if it is 0. With `turns` 2 triples B1, W1, next F follow.
+    The rest is as in `orders`.
     """
+    passes, first = orders
     p = first.size - 1
-    found = np.empty_like(rows)
+    found = np.empty_like(passes)
     for d in range(p):
-        late = min(d + 1, k[d] // 2, m)
-        early = min(k[d] - late, m)
+        at, high = first[d], first[d + 1]
+        chunk1 = 2 * p - 1 - d
+        late = min(d + 1, room[d] // 2, m)
+        early = min(room[d] - late, m)
         late = min(late, early)
         alone = early - late if turns == 0 else min(2 * (p - 1 - d), early)
-        at, done = first[d], 0
+        done = 0
         for i in range(early):
-            found[at, 0], found[at, 1], found[at, 2] = 0, d, i
+            put(found, at, F, d, i)
             at += 1
             if i >= alone and done < late:
-                found[at, 0], found[at, 1], found[at, 2] = 0, 2 * p - 1 - d, done
-                at += 1
-                done += 1
-        while done < late:
-            found[at, 0], found[at, 1], found[at, 2] = 0, 2 * p - 1 - d, done
+                put(found, at, F, chunk1, done)
+                at, done = at + 1, done + 1
+        for i in range(done, late):
+            put(found, at, F, chunk1, i)
             at += 1
-            done += 1
         triples = late if turns == 2 else 0
+        j = first[d]  # forwards before row j are there already
         for i in range(triples):
-            for kind in range(1, 3):
-                found[at, 0], found[at, 1], found[at, 2] = kind, 2 * p - 1 - d, i
+            put(found, at, B, chunk1, i)
+            put(found, at + 1, W, chunk1, i)
+            at += 2
+            while j < high and not lacks(passes[j], d, early, late):
+                j += 1
+            if j < high:
+                found[at] = passes[j]
+                at, j = at + 1, j + 1
+        for i in range(first[d], high):
+            if passes[i, 0] == F:
+                there = i < j or not lacks(passes[i], d, early, late)
+            else:
+                there = passes[i, 1] == chunk1 and passes[i, 2] < triples
+            if not there:
+                found[at] = passes[i]
                 at += 1
-            # the next F of the order that is not there yet
-            skip = i
-            for j in range(first[d], first[d + 1]):
-                gone = rows[j, 2] < (early if rows[j, 1] == d else late)
-                if rows[j, 0] == 0 and not gone:
-                    if skip == 0:
-                        found[at] = rows[j]
-                        at += 1
-                        break
-                    skip -= 1
-        moved = triples
-        for i in range(first[d], first[d + 1]):
-            chunk0 = rows[i, 1] == d
-            if rows[i, 0] == 0:
-                if rows[i, 2] < (early if chunk0 else late):
-                    continue
-                if moved > 0:
-                    moved -= 1
-                    continue
-            elif not chunk0 and rows[i, 2] < triples:
-                continue
-            found[at] = rows[i]
-            at += 1
-    return found
+    return DeviceOrders(found, first)
+
+
+@compiled
+def lacks(row: Ints, d: int, early: int, late: int) -> bool:
+    """Whether a row is a forward that is not among the first ones of its chunk on device d."""
+    return bool(row[0] == F and row[2] >= (early if row[1] == d else late))
+
+
+@compiled
+def put(passes: Ints, row: int, kind: int, stage: int, microbatch: int) -> None:
+    passes[row, 0], passes[row, 1], passes[row, 2] = kind, stage, microbatch

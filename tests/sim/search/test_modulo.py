@@ -8,18 +8,17 @@ from fractions import Fraction
 from itertools import pairwise
 
 import pytest
-from counted import smallest_interval, solved
+from counted import smallest_interval, solver_layout
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim import Costs, validate
 from sim.base.numbers import exact
-from sim.search import ComputedBlock, evaluate
+from sim.search import ComputedBlock, block_schedule, evaluate
 from sim.search.periodic.decide_straight import straight_layout
-from sim.search.periodic.decide_v import nested_layout
-from sim.search.periodic.layout import checked_layout
-from sim.search.periodic.problem import Answer, Layout, Problem, problem_of
-from sim.search.periodic.unroll import block_schedule
+from sim.search.periodic.decide_v import v_layout
+from sim.search.periodic.layout import Answer, Layout, check_layout
+from sim.search.periodic.problem import BlockProblem, problem_of
 
 
 def v(p: int) -> tuple[int, ...]:
@@ -123,7 +122,7 @@ def test_a_loop_is_solved_and_proven() -> None:
 def test_several_microbatches_per_period_can_beat_one() -> None:
     costs = Costs.of(4, forward=1, backward=1, weight=1)
     block = smallest_interval(
-        (0, 1, 2, 3), costs, memory_limit=3, microbatches_per_period=3, time_limit=15
+        (0, 1, 2, 3), costs, memory_limit=3, microbatches_per_period=3, time_limit=2
     )
     assert block.interval < 4
     assert block.interval_bound <= block.interval
@@ -132,7 +131,7 @@ def test_several_microbatches_per_period_can_beat_one() -> None:
 
 def test_long_profiled_times_are_bounded_from_both_sides() -> None:
     costs = shares(4, 18522, 18086, 9337, 601)
-    block = smallest_interval(v(4), costs, memory_limit=2, time_limit=6)
+    block = smallest_interval(v(4), costs, memory_limit=2, time_limit=2)
     assert 45945 <= block.interval_bound <= block.interval < 1.05 * block.interval_bound
     assert_sound(block, costs, [2] * 4)
 
@@ -223,8 +222,8 @@ def test_the_table_and_the_solver_agree_on_every_period(
     problem, _ = problem_of(v(p), costs, **kind)
     low = max(1, *(problem.work(d) for d in range(p)))
     for period in range(low, low + 5):
-        table = nested_layout(problem, period)
-        solver = solved(problem, period, 1, time_limit=20)
+        table = v_layout(problem, period)
+        solver = solver_layout(problem, period, 1, time_limit=20)
         assert table is not None
         assert solver.proven
         # unsure at most where both passes of a kind on a device can be at once, others between them
@@ -253,7 +252,7 @@ def test_a_backward_without_length_counts_what_it_adds() -> None:
     nine, _ = problem_of(range(4), costs, memory_bytes=9)
     for problem, found in ((eight, False), (nine, True)):
         assert (straight_layout(problem, 1) is not None) == found
-        assert (solved(problem, 1, 1, time_limit=20).layout is not None) == found
+        assert (solver_layout(problem, 1, 1, time_limit=20).layout is not None) == found
 
 
 def test_a_backward_counts_what_it_adds_before_its_weight_at_the_same_instant() -> None:
@@ -296,7 +295,7 @@ def test_passes_of_one_instant_run_one_after_the_other() -> None:
         backward_bytes=[1, -4, 3, 1],
     )
     problem, _ = problem_of(v(2), costs, memory_bytes=12)
-    assert solved(problem, 3, 2, time_limit=20) == Answer(None, True)
+    assert solver_layout(problem, 3, 2, time_limit=20) == Answer(None, True)
 
 
 def test_an_order_that_ties_spoil_is_not_taken() -> None:
@@ -335,7 +334,7 @@ def test_a_pass_without_length_leaves_before_one_that_starts_at_its_instant() ->
 def _found(placement: Sequence[int], costs: Costs, limit: int, period: int) -> tuple[bool, bool]:
     """Whether the table and the solver find a layout, both of them sure."""
     problem, _ = problem_of(placement, costs, memory_bytes=limit)
-    table, solver = nested_layout(problem, period), solved(problem, period, 1, time_limit=20)
+    table, solver = v_layout(problem, period), solver_layout(problem, period, 1, time_limit=20)
     assert table is not None
     assert table.proven
     assert solver.proven
@@ -359,19 +358,19 @@ def test_the_recursion_and_the_solver_agree_on_every_period(data: st.DataObject,
     low = max(1, *(problem.work(d) for d in range(p)))
     for period in range(low, low + 8):
         found = straight_layout(problem, period)
-        solver = solved(problem, period, 1, time_limit=20)
+        solver = solver_layout(problem, period, 1, time_limit=20)
         assert solver.proven
         assert (found is None) == (solver.layout is None)
         if found is not None:
-            checked_layout(problem, found)
+            check_layout(problem, found)
         assert_runs(problem, solver.layout)
 
 
-def assert_runs(problem: Problem, layout: Layout | None) -> None:
+def assert_runs(problem: BlockProblem, layout: Layout | None) -> None:
     """A layout is what it claims; where ties may need another order than ours, but for memory."""
     ties = min(*problem.forward, *problem.backward, *problem.weight) == 0
     if layout is not None:
-        checked_layout(replace(problem, limit=None) if ties else problem, layout)
+        check_layout(replace(problem, limit=None) if ties else problem, layout)
 
 
 @settings(max_examples=25, deadline=None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pytest
 from counted import smallest_interval
 from hypothesis import given, settings
@@ -15,14 +16,15 @@ from sim import Costs
 from sim.search import ComputedBlock
 from sim.search.cp_sat import solve
 from sim.search.effort import Effort
-from sim.search.periodic.climb import polished
-from sim.search.periodic.layout import checked_layout, rounds, tightened
-from sim.search.periodic.longer_periods import _arrays, _lines
-from sim.search.periodic.problem import Problem, alone, problem_of, repeated
+from sim.search.periodic.climb import climb_tables, climbed, order_of_rounds, rounds_of
+from sim.search.periodic.fastest import fastest_layout
+from sim.search.periodic.layout import check_layout, one_at_a_time, order_of
+from sim.search.periodic.problem import BlockProblem, problem_of
+from sim.search.periodic.unroll import of_several_periods
 
 
 @st.composite
-def problems(draw: st.DrawFn) -> tuple[Problem, int]:
+def problems(draw: st.DrawFn) -> tuple[BlockProblem, int]:
     """A V or straight pipeline under a limit, and how many microbatches make a period."""
     p = draw(st.integers(1, 3))
     placement = draw(st.sampled_from([tuple(range(p)), (*range(p), *reversed(range(p)))]))
@@ -40,26 +42,26 @@ def problems(draw: st.DrawFn) -> tuple[Problem, int]:
 
 @settings(max_examples=60, deadline=None)
 @given(problems(), st.sampled_from([0.0, 0.05]), st.integers(0, 99))
-def test_the_climb_keeps_its_word(given: tuple[Problem, int], heat: float, seed: int) -> None:
+def test_the_climb_keeps_its_word(given: tuple[BlockProblem, int], heat: float, seed: int) -> None:
     """The period it claims is that of its order, which keeps the limit and is no longer than
     before."""
     problem, n = given
-    start = rounds(problem, repeated(alone(problem), n))
-    order, later, first, length, edges, slot, units, limit = _arrays(problem, start, n)
-    before, scale = tightened(problem, start, n)
-    order, later, ticks, periods = polished(
-        order, later, first, length, edges, slot, units, limit, 60, heat, seed, 0.0
-    )
-    found, of = tightened(problem, _lines(problem, order, later, first, n), n)
-    checked_layout(problem, found, of)
-    assert Fraction(found.period, of) == Fraction(ticks, periods)
+    start = of_several_periods(order_of(problem, one_at_a_time(problem)), n)
+    before, scale = fastest_layout(problem, start)
+    climb = climbed(
+        rounds_of(start, problem.n_stages), climb_tables(problem, n), 60, heat, 0.0,
+        np.random.default_rng(seed),
+    )  # fmt: skip
+    found, of = fastest_layout(problem, order_of_rounds(climb.rounds, n))
+    check_layout(problem, found, of)
+    assert Fraction(found.period, of) == Fraction(climb.ticks, climb.periods)
     assert Fraction(found.period, of) <= Fraction(before.period, scale)
 
 
 def test_one_microbatch_at_a_time_is_left_behind() -> None:
     costs = Costs.of(8, forward=2.5, backward=3.5, weight=1.5, send=1)
     v = (0, 1, 2, 3, 3, 2, 1, 0)
-    block = smallest_interval(v, costs, memory_limit=2, microbatches_per_period=None, time_limit=8)
+    block = smallest_interval(v, costs, memory_limit=2, microbatches_per_period=None, time_limit=2)
     assert block.n_microbatches == block.per_period == 2
     assert block.interval_bound <= block.interval <= 20.5  # one per period: 22, proven
 
