@@ -3,67 +3,36 @@
 How the part for the smallest interval is divided further says `periodic.budget`.
 """
 
-from __future__ import annotations
+# Starts: a share of all time, and parts of that share.
+STARTS = 0.4  # orders to start from
+RULES = 0.4  # list scheduling
+SWEEP = 0.5  # of list scheduling: simple rules, before a hill climb on the best of them
+COMPUTED_BLOCK = 0.3  # the block with the smallest interval
+UNIT_BLOCKS = 0.3  # the blocks of the paper's shape
 
-# Shares of the whole time.
+# A small schedule: shares of what is left.
+BEFORE_EXACT = 0.25  # local search, so that the solver starts from something good
+EXACT = 0.6  # then the solver on the whole schedule
 
-STARTS = 0.4
-"""For orders to start from."""
-RULES = 0.4
-"""Of that, for list scheduling."""
-SWEEP = 0.5
-"""Of that, for a sweep over simple rules; a hill climb on the best of them has the rest."""
-COMPUTED_BLOCK = 0.3
-"""Of the starts, for the block with the smallest interval."""
-UNIT_BLOCKS = 0.3
-"""Of the starts, for the blocks of the paper's shape."""
-
-# Shares of what is left after the starts, for a small schedule.
-
-BEFORE_EXACT = 0.25
-"""For local search, so that the solver starts from something good."""
-EXACT = 0.6
-"""Of what is left then, for the solver on the whole schedule."""
-
-# Shares of what is left after the starts, for a long schedule.
-
-TWIN = 0.3
-"""For a schedule of few microbatches, which is lengthened then."""
-TWIN_START = 0.25
-"""Of that, for a block of the paper's to start from."""
-TIPS = 0.25
-"""For the solver on the first and the last passes."""
-LAST_TIP = 0.7
-"""Of that, for the last passes; the first have the rest."""
-ENDS = 0.3
-"""For warm-up and cool-down without the steady state."""
-ENDS_ROUND = 0.5
-"""Of that, for all of them at first, then for the better half, and so on."""
+# A long schedule: shares of what is left after the starts, and parts of these.
+TWIN = 0.3  # a schedule of few microbatches, lengthened
+TWIN_START = 0.25  # of the twin: a block of the paper's to start from
+TIPS = 0.25  # the solver on the first and the last passes
+LAST_TIP = 0.7  # of the tips: the last passes
+ENDS = 0.3  # warm-up and cool-down without the steady state
+ENDS_ROUND = 0.5  # of the ends: all of them at first, then the better half, and so on
 
 # Seconds, at most.
+WINDOW = 6.0  # one window of local search
+ANNEALING = 1.6  # one round of annealing, as far as moves can be told beforehand
+BLOCK_AFTERWARDS = 2.0  # the smallest interval, where the order was proven optimal before it
+SHORTEST = 0.1  # what has less is left out
 
-WINDOW = 6.0
-"""For one window of local search."""
-ANNEALING = 1.6
-"""For one round of annealing, as far as moves can be told beforehand."""
-SHORTEST = 0.1
-"""A part of a search that has less is left out."""
-BLOCK_AFTERWARDS = 2.0
-"""For the smallest interval, if the order was proven optimal before that was looked for."""
-
-# Work. Measured on one core, to a factor of two.
-
-SECONDS_PER_BLOCK = 3e-5
-"""For trying all blocks of the paper's shape, per device cubed and microbatch."""
-SECONDS_PER_MODELLED_PASS = 1e-5
-"""For writing down the model of a window, per pass of the whole order."""
-PLAYS_PER_RULED_PASS = 2
-"""Played passes that choosing a pass by rules is worth."""
-PLAYS_PER_RULES = 2000
-"""What making rules and setting up is worth, however few passes there are."""
-PLAYS_PER_MOVE = 3
-"""What a move of annealing is worth beside the passes that it plays."""
-PLAYS_PER_ROUND = 10_000
-"""What a round of local search is worth beside what it does."""
-LOOKS_PER_PLAY = 8
-"""Passes that a device can look at, to choose one, in the time in which one is played."""
+# Work, in played passes or seconds. Measured on one core, to a factor of two.
+SECONDS_PER_BLOCK = 3e-5  # all blocks of the paper's shape, per device cubed and microbatch
+SECONDS_PER_MODELLED_PASS = 1e-5  # the model of a window, per pass of the whole order
+PLAYS_PER_RULED_PASS = 2  # choosing a pass by rules
+PLAYS_PER_RULES = 2000  # making rules and setting up, however few passes there are
+PLAYS_PER_MOVE = 3  # a move of annealing, beside the passes that it plays
+PLAYS_PER_ROUND = 10_000  # a round of local search, beside what it does
+LOOKS_PER_PLAY = 8  # passes that a device looks at, to choose one, per pass that is played

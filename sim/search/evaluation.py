@@ -12,6 +12,7 @@ compute. Only the engine knows queues on a wire, stragglers and iterations.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from operator import itemgetter
 from typing import Any, NamedTuple, cast
 
@@ -24,7 +25,6 @@ from ..schedule.ir import Op, Schedule, steps
 from .compiled import Ints, peaks, play, writers
 
 _KIND = {"F": 0, "B": 1, "W": 2, "BW": 3}
-_NAMES = ("F", "B", "W", "BW")
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,14 +50,16 @@ class Evaluation:
 class Tables(NamedTuple):
     """A schedule as arrays, in device order: what stays the same under all costs.
 
-    kind, stage, part: of every pass, shape `(n_ops,)`. reads: see `_compiled.writers`.
+    kind, stage: of every pass, shape `(n_ops,)`. like: microbatch 0's pass of each kind, stage and
+    slice that occurs; which: which of these every pass is like. reads: see `compiled.writers`.
     step_of: the step of every pass. first_op, first_step: where each step and each device begin,
     with the total at the end. whole: no step is a fused one.
     """
 
     kind: Ints
     stage: Ints
-    part: Ints
+    like: list[Op]
+    which: Ints
     reads: Ints
     step_of: Ints
     first_op: Ints
@@ -80,9 +82,7 @@ def evaluate(schedule: Schedule, costs: Costs) -> Evaluation:
     if done < start.size:
         raise _broken(schedule)
     spans = [
-        end[last - 1] - start[first]
-        for first, last in zip(found.first_step, found.first_step[1:], strict=False)
-        if last > first
+        end[last - 1] - start[first] for first, last in pairwise(found.first_step) if last > first
     ]
     makespan = end.max(initial=0) - start.min() if start.size else 0
     begin, finish = _in_units(start, ticks), _in_units(end, ticks)
@@ -117,6 +117,9 @@ def _tables(schedule: Schedule) -> Tables:
     for column, size in zip((stage, microbatch, part), shape, strict=True):
         if len(ops) and (column.min() < 0 or column.max() >= size):
             raise _broken(schedule)
+    code = (kind * schedule.n_stages + stage) * schedule.n_slices + part
+    one = np.full(code.max(initial=-1) + 1, -1)  # a pass of each kind, stage and slice
+    one[code] = np.arange(len(ops))
     if schedule.fused:
         runs = [[len(step) for step in steps(schedule, d)] for d in range(schedule.n_devices)]
         lengths = np.array([length for run in runs for length in run], np.int64)
@@ -127,7 +130,8 @@ def _tables(schedule: Schedule) -> Tables:
     return Tables(
         kind,
         stage,
-        part,
+        like=[ops[i]._replace(microbatch=0) for i in one[one >= 0].tolist()],
+        which=(np.cumsum(one >= 0) - 1)[code],
         reads=writers(kind, stage, microbatch, part, shape),
         step_of=np.repeat(np.arange(lengths.size), lengths),
         first_op=_ends(lengths),
@@ -144,22 +148,14 @@ def _times(
     schedule: Schedule, costs: Costs, found: Tables
 ) -> tuple[Ticks, NDArray[Any], NDArray[Any]]:
     """Ticks, the duration of every step, and what the input of every pass takes to arrive."""
-    n_slices, placement = schedule.n_slices, np.array(schedule.placement, np.int64)
-    code, present, which = _shapes(schedule, found)
-    if found.whole:
-        durations = [
-            costs.duration((_op(entry, schedule.n_stages, n_slices),)) for entry in present
-        ]
-    else:
-        durations, known = [], dict[tuple[int, ...], int]()
-        runs = [code[a:b] for a, b in zip(found.first_op, found.first_op[1:], strict=False)]
-        keys = [tuple(run.tolist()) for run in runs]
-        for key in keys:
-            if key not in known:
-                known[key] = len(durations)
-                step = tuple(_op(entry, schedule.n_stages, n_slices) for entry in key)
-                durations.append(costs.duration(step))
-        which = np.array([known[key] for key in keys], np.int64)
+    placement = np.array(schedule.placement, np.int64)
+    steps_like, which = [(op,) for op in found.like], found.which
+    if not found.whole:
+        runs = [which[a:b].tolist() for a, b in pairwise(found.first_op)]
+        numbers = {key: n for n, key in enumerate(dict.fromkeys(map(tuple, runs)))}
+        steps_like = [tuple(found.like[i] for i in key) for key in numbers]
+        which = np.array([numbers[tuple(run)] for run in runs], np.int64)
+    durations = [costs.duration(step) for step in steps_like]
     crosses = placement[:-1] != placement[1:]
     sends = [send for send, away in zip(costs.send, crosses, strict=True) if away]
     ticks = common_ticks({*durations, *sends, 0}, how_many=2 * schedule.n_ops + 1)
@@ -175,22 +171,6 @@ def _times(
     return ticks, duration, delay.astype(dtype)
 
 
-def _shapes(schedule: Schedule, found: Tables) -> tuple[Ints, list[int], Ints]:
-    """A number for kind, stage and slice of every pass; those that occur; which one each has."""
-    code = (found.kind * schedule.n_stages + found.stage) * schedule.n_slices + found.part
-    counts = np.bincount(code)
-    present = np.flatnonzero(counts)
-    row = np.zeros(counts.size, np.int64)
-    row[present] = np.arange(present.size)
-    return code, present.tolist(), row[code]
-
-
-def _op(code: int, n_stages: int, n_slices: int) -> Op:
-    rest, part = divmod(code, n_slices)
-    kind, stage = divmod(rest, n_stages)
-    return Op(_NAMES[kind], stage, 0, part)  # type: ignore[arg-type]
-
-
 def _peak_activations(schedule: Schedule, found: Tables) -> tuple[Number, ...]:
     takes = (found.kind == _KIND["F"]).astype(np.int64)
     frees = -(found.kind >= _KIND["W"]).astype(np.int64)
@@ -203,13 +183,11 @@ def _peak_activations(schedule: Schedule, found: Tables) -> tuple[Number, ...]:
 
 
 def _peak_bytes(schedule: Schedule, costs: Costs, found: Tables) -> tuple[Number, ...]:
-    _, present, which = _shapes(schedule, found)
-    ops = [_op(entry, schedule.n_stages, schedule.n_slices) for entry in present]
-    changes = [costs.change(op.kind, op.stage, op.slice) for op in ops]
+    changes = [costs.change(op.kind, op.stage, op.slice) for op in found.like]
     sizes: set[Number] = {-change if change < 0 else change for change in changes}
     ticks = common_ticks(sizes, how_many=2 * schedule.n_ops + 1)
     dtype = np.int64 if ticks.per_unit else np.float64
-    change = np.array([ticks.count(size) for size in changes], dtype)[which]
+    change = np.array([ticks.count(size) for size in changes], dtype)[found.which]
     live = peaks(
         found.first_step, found.first_op, np.maximum(change, 0), np.minimum(change, 0)
     ).tolist()

@@ -7,15 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from ...base.numbers import Number
 from ...cli.options import PipelineOptions
 from ...cli.read import read_count, read_natural, read_number, read_word
 from ...cli.setting import costs_of
 from ...engine.costs import Costs
-from ...schedule.clock import Clock
 from ...schedule.ir import Schedule
 from ..methods import left_out
-from ..placement import Placement, stages_on
+from ..placement import stages_on
 
 MOST_PASSES = 2_000_000
 """A search over more would not end."""
@@ -74,31 +72,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout,
 
 @dataclass(frozen=True)
 class Asked:
-    """The options that both commands share, read."""
+    """What both commands ask, read; options: keyword arguments of `search` and `pareto`."""
 
     devices: int
     microbatches: int
     costs: Costs
-    placement: Placement
-    clock: Clock
-    time_limit: float
-    moves: int | None
-    without: tuple[str, ...]
-    seed: int
-    workers: int
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """Keyword arguments of `search` and `pareto`."""
-        return {
-            "placement": self.placement,
-            "clock": self.clock,
-            "time_limit": self.time_limit,
-            "moves": self.moves,
-            "without": self.without,
-            "seed": self.seed,
-            "workers": self.workers,
-        }
+    options: dict[str, Any]
 
 
 def read_asked(given: dict[str, Any], *, default_time: float) -> Asked:
@@ -106,8 +85,8 @@ def read_asked(given: dict[str, Any], *, default_time: float) -> Asked:
     typer.BadParameter for what makes no sense."""
     p = read_count(given["devices"], "-p")
     m = read_count(given["microbatches"], "-m")
-    placement: Placement = read_word("straight", "v", "loop")(given["placement"], "--placement")  # type: ignore[assignment]
-    clock = read_word("makespan", "longest-stage")(given["clock"], "--clock")
+    placement: Any = read_word("straight", "v", "loop")(given["placement"], "--placement")
+    clock: Any = read_word("makespan", "longest-stage")(given["clock"], "--clock")
     chunks = given["stages_per_device"]
     if chunks is not None and placement != "loop":
         raise typer.BadParameter(f"-v is {chunks!r}: only --placement loop takes it")
@@ -118,27 +97,28 @@ def read_asked(given: dict[str, Any], *, default_time: float) -> Asked:
             "fewer microbatches, the steady state stays the same"
         )
     place = stages_on(p, placement, v)
-    numbers: dict[str, Number] = {
+    numbers: dict[str, Any] = {
         name: read_number(given[name], "--" + name.replace("_", "-"))
         for name in ("forward", "backward", "weight", "send", "activation_bytes", "static_bytes")
         if given[name] is not None
     }
-    options = PipelineOptions(profile=given["profile"], **numbers)  # type: ignore[arg-type]
+    options = PipelineOptions(profile=given["profile"], **numbers)
     seconds, moves, without = given["time_limit"], given["moves"], given["without"]
     if seconds is not None and moves is not None:
         raise typer.BadParameter("--moves and --time-limit are two budgets: give one of them")
-    return Asked(
-        p,
-        m,
-        costs_of(options, Schedule(place, ((),) * p, m, name=f"{placement} placement")),
-        placement,
-        "longest_stage" if clock == "longest-stage" else "makespan",
-        default_time if seconds is None else float(read_number(seconds, "--time-limit")),
-        None if moves is None else read_natural(moves, "--moves"),
-        () if without is None else _read_methods(without),
-        read_natural(given["seed"], "--seed"),
-        read_count(given["workers"], "--workers"),
-    )
+    costs = costs_of(options, Schedule(place, ((),) * p, m, name=f"{placement} placement"))
+    chosen = {
+        "placement": placement,
+        "clock": clock.replace("-", "_"),
+        "time_limit": default_time
+        if seconds is None
+        else float(read_number(seconds, "--time-limit")),
+        "moves": None if moves is None else read_natural(moves, "--moves"),
+        "without": () if without is None else _read_methods(without),
+        "seed": read_natural(given["seed"], "--seed"),
+        "workers": read_count(given["workers"], "--workers"),
+    }
+    return Asked(p, m, costs, chosen)
 
 
 def _read_methods(text: str) -> tuple[str, ...]:

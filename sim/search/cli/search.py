@@ -105,7 +105,7 @@ def search_command(
         "devices": schedule.n_devices,
         "microbatches": schedule.n_microbatches,
         "stages": schedule.n_stages,
-        "placement": asked.placement,
+        "placement": asked.options["placement"],
         "clock": found.clock,
         "memory_limit": limit,
         "memory_bytes": size,

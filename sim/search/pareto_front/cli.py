@@ -81,7 +81,9 @@ def pareto_command(
 
         facts = facts_of(given, leave=["html", "as_json"])
         sizes = asked.devices, asked.microbatches
-        page = pareto_page(frame, sizes, clock=asked.clock, facts=facts, command=as_typed())
+        page = pareto_page(
+            frame, sizes, clock=asked.options["clock"], facts=facts, command=as_typed()
+        )
         write_text(html, page)
     rows = plain_numbers(frame.astype(object).where(frame.notna(), None).to_dict("records"))
     if as_json:
