@@ -1,4 +1,4 @@
-"""The engines behind the command `run`: each plays a schedule beside a plain backward."""
+"""The engines behind the command `run`: each runs a schedule beside a plain backward."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sim.cli.command_line import UsageError
 
+from .options import RunOptions
+
 if TYPE_CHECKING:
     from sim import Schedule
 
@@ -15,32 +17,19 @@ if TYPE_CHECKING:
     from ..threads.result import RunResult
 
 
-class Request(NamedTuple):
-    """Everything that was asked for, read and checked."""
+class Comparison(NamedTuple):
+    """A run, and how far it is from a plain backward.
 
-    schedule: Schedule
-    model: Model
-    rows: int
-    seed: int
-    engine: str
-    device: str
-    split: str
-    steps: int
-    warmup: int
-    delay: float | None
-    partitions: str
-    timeout: float
-
-
-class Found(NamedTuple):
-    """What an engine found: the run, and how far it is from a plain backward."""
+    gradient_error: the largest deviation of any gradient entry, relative to the largest entry of
+    its parameter.
+    """
 
     result: RunResult
     reference_loss: float
-    error: float
+    gradient_error: float
 
 
-def local(request: Request) -> Found:
+def local(schedule: Schedule, model: Model, options: RunOptions) -> Comparison:
     """This process, one thread per device."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError("the local engine is one process: start it without torchrun")
@@ -49,52 +38,36 @@ def local(request: Request) -> Found:
     from ..threads.lanes import device_kind
     from ..threads.run import run
 
-    device_kind(request.device)
-    schedule = request.schedule
-    stages = [
-        stage.to(request.device) for stage in transformer_stages(request.model, seed=request.seed)
-    ]
-    batch, targets = tokens(
-        request.model,
-        request.rows * schedule.n_microbatches,
-        seed=request.seed,
-        device=request.device,
-    )
-    plain = plain_backward(stages, batch, targets=targets)
+    device_kind(options.device)
+    stages = [stage.to(options.device) for stage in transformer_stages(model, seed=options.seed)]
+    n_rows = options.rows * schedule.n_microbatches
+    batch, targets = tokens(model, n_rows, seed=options.seed, device=options.device)
+    reference = plain_backward(stages, batch, targets=targets)
     result = run(
         schedule,
         stages,
         batch,
         targets=targets,
-        split=request.split,  # type: ignore[arg-type]
-        device=request.device,
-        steps=request.steps,
-        warmup=request.warmup,
-        delay=request.delay,
-        partitions=_streams(request),
-        timeout=request.timeout,
+        split=options.split,  # type: ignore[arg-type]
+        device=options.device,
+        steps=options.steps,
+        warmup=options.warmup,
+        delay=options.delay,
+        partitions=_streams(schedule, options),
+        timeout=options.timeout,
         progress=True,
     )
-    return Found(result, plain.loss, gradient_error(gradients_of(stages), plain.gradients))
+    error = gradient_error(gradients_of(stages), reference.gradients)
+    return Comparison(result, reference.loss, error)
 
 
-def _streams(request: Request) -> Any:
-    if request.partitions == "streams":
-        return None
-    if request.device != "cuda":
-        raise UsageError("--partitions green divides a GPU: it needs --device cuda")
-    from ..threads.sm_groups import sm_groups
-
-    return [group.stream for group in sm_groups(request.schedule.n_devices)]
-
-
-def distributed(request: Request) -> Found | None:
-    """torch's runtime, one process per device; the result on rank 0, None on the others."""
-    for flag, wrong in (
-        ("--delay", request.delay),
-        ("--partitions", request.partitions == "green"),
+def distributed(schedule: Schedule, model: Model, options: RunOptions) -> Comparison | None:
+    """torch's runtime, one process per device; the comparison on rank 0, None on the others."""
+    for flag, given in (
+        ("--delay", options.delay),
+        ("--partitions", options.partitions == "green"),
     ):
-        if wrong:
+        if given:
             raise UsageError(
                 f"{flag} is of the local engine: torch's runtime has its own transfers"
             )
@@ -107,33 +80,43 @@ def distributed(request: Request) -> Found | None:
     from ..stages.reference import gradient_error, gradients_of, plain_backward
     from ..stages.transformer import next_token_loss, tokens, transformer_stages
 
-    if request.device == "cpu":
+    if options.device == "cpu":
         torch.set_num_threads(1)
-    schedule = request.schedule
-    with process_group(request.device, timeout=request.timeout) as where:
-        stages = [stage.to(where) for stage in transformer_stages(request.model, seed=request.seed)]
-        batch, targets = tokens(
-            request.model, request.rows * schedule.n_microbatches, seed=request.seed, device=where
-        )
-        plain = plain_backward(stages, batch, targets=targets)
+    with process_group(options.device, timeout=options.timeout) as where:
+        stages = [stage.to(where) for stage in transformer_stages(model, seed=options.seed)]
+        n_rows = options.rows * schedule.n_microbatches
+        batch, targets = tokens(model, n_rows, seed=options.seed, device=where)
+        reference = plain_backward(stages, batch, targets=targets)
         mine = run_rank(
             schedule,
             stages,
             batch,
             targets=targets,
             loss_fn=next_token_loss,
-            split=request.split,  # type: ignore[arg-type]
-            warm_up=request.warmup,
-            steps=request.steps,
+            split=options.split,  # type: ignore[arg-type]
+            warm_up=options.warmup,
+            steps=options.steps,
         )
         held = schedule.stages_of[dist.get_rank()]
         error = gradient_error(
-            gradients_of([stages[s] for s in held]), [plain.gradients[s] for s in held]
+            gradients_of([stages[s] for s in held]), [reference.gradients[s] for s in held]
         )
         worst = torch.tensor(error, dtype=torch.float64, device=where)
         dist.all_reduce(worst, dist.ReduceOp.MAX)
         result = gathered(schedule, mine)
-        return None if result is None else Found(result, plain.loss, worst.item())
+        return None if result is None else Comparison(result, reference.loss, worst.item())
 
 
-ENGINES: dict[str, Callable[[Request], Found | None]] = {"local": local, "torch": distributed}
+Engine = Callable[["Schedule", "Model", RunOptions], Comparison | None]
+ENGINES: dict[str, Engine] = {"local": local, "torch": distributed}
+
+
+def _streams(schedule: Schedule, options: RunOptions) -> Any:
+    """One stream per device on disjoint parts of the GPU, where they were asked for."""
+    if options.partitions == "streams":
+        return None
+    if options.device != "cuda":
+        raise UsageError("--partitions green divides a GPU: it needs --device cuda")
+    from ..threads.sm_groups import sm_groups
+
+    return [group.stream for group in sm_groups(schedule.n_devices)]

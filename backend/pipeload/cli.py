@@ -130,7 +130,7 @@ def _measured(
     from sim.pipeload import MemoryLimitTooSmall, plans, require_room
 
     from .layer_files import open_model
-    from .profile import RunOptions, measured_runs, profile_layers, resident_output
+    from .profile import StreamOptions, measured_runs, profile_layers, resident_output
     from .recipes import inputs_for, skeletons
     from .run import streamed_model
     from .throttle import Throttle
@@ -174,11 +174,11 @@ def _measured(
             raise ValueError(str(error)) from None
         loaders = int(table["loaders"].iloc[0])
 
-    options = {"streamed": RunOptions(loaders, limit)}
+    options = {"streamed": StreamOptions(loaders, limit)}
     if compare:
         options |= {
-            "load_all": RunOptions(strategy="load-all"),
-            "one_loader": RunOptions(strategy="keep"),
+            "load_all": StreamOptions(strategy="load-all"),
+            "one_loader": StreamOptions(strategy="keep"),
         }
     runs = measured_runs(
         stored, modules, inputs, options=options, disk=profile.disk, repeats=repeats, throttle=slow

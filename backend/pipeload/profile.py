@@ -36,7 +36,7 @@ class Profile:
     disk: Disk
 
 
-class RunOptions(NamedTuple):
+class StreamOptions(NamedTuple):
     """How to run a model: see `sim.pipeload.stream`."""
 
     loaders: int = 1
@@ -87,7 +87,7 @@ def measured_runs(
     skeletons: Sequence[nn.Module],
     inputs: Tensor,
     *,
-    options: Mapping[str, RunOptions],
+    options: Mapping[str, StreamOptions],
     disk: Disk,
     repeats: int = 3,
     throttle: Throttle | None = None,
@@ -135,16 +135,16 @@ class _Setting(NamedTuple):
     inputs: Tensor
     throttle: Throttle | None
 
-    def run(self, options: RunOptions) -> StreamedRun:
+    def run(self, options: StreamOptions) -> StreamedRun:
         drop_page_cache(self.stored)
         return run_streamed(
             self.stored, self.skeletons, self.inputs, throttle=self.throttle, **options._asdict()
         )
 
 
-def _one_layer_at_a_time(setting: _Setting) -> RunOptions:
+def _one_layer_at_a_time(setting: _Setting) -> StreamOptions:
     """One loader in the memory of one layer."""
-    return RunOptions(
+    return StreamOptions(
         memory_limit=int(
             streamed_model(setting.stored, setting.skeletons, setting.inputs).smallest_limit
         )

@@ -21,7 +21,8 @@ from ..schedule.json_form import from_json
 from ..schedule.torch_csv import from_torch_csv
 from ..schedule.validate import validate
 from .command_line import UsageError
-from .options import PipelineOptions, flag_of
+from .option_table import flag_of
+from .options import PipelineOptions
 
 MOST_PASSES = 5_000_000
 """A play of this many takes about 12 GB; more would not fit in the memory of a usual machine."""

@@ -41,7 +41,7 @@ from backend.pipeload.layer_files import (  # noqa: E402
 )
 from backend.pipeload.layer_store import store_parts  # noqa: E402
 from backend.pipeload.profile import (  # noqa: E402
-    RunOptions,
+    StreamOptions,
     measured_runs,
     profile_layers,
     resident_output,
@@ -455,9 +455,9 @@ def test_a_throttled_disk_is_no_faster_than_it_is_said_to_be(tmp_path: Path) -> 
         modules,
         x,
         options={
-            "streamed": RunOptions(loaders=4),
-            "kept": RunOptions(strategy="keep"),
-            "everything": RunOptions(strategy="load-all"),
+            "streamed": StreamOptions(loaders=4),
+            "kept": StreamOptions(strategy="keep"),
+            "everything": StreamOptions(strategy="load-all"),
         },
         disk=Disk(4),
         repeats=1,

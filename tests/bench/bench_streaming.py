@@ -13,7 +13,7 @@ import tempfile
 import torch
 
 from backend.pipeload.demo import demo_inputs, make_demo, skeletons
-from backend.pipeload.profile import RunOptions, measured_runs, profile_layers
+from backend.pipeload.profile import StreamOptions, measured_runs, profile_layers
 from backend.pipeload.throttle import Throttle
 
 
@@ -37,9 +37,9 @@ def main() -> None:
             modules,
             inputs,
             options={
-                f"streamed, {args.readers} loaders": RunOptions(loaders=args.readers),
-                "one loader, all kept": RunOptions(strategy="keep"),
-                "all loaded first": RunOptions(strategy="load-all"),
+                f"streamed, {args.readers} loaders": StreamOptions(loaders=args.readers),
+                "one loader, all kept": StreamOptions(strategy="keep"),
+                "all loaded first": StreamOptions(strategy="load-all"),
             },
             disk=profile.disk,
             throttle=throttle,

@@ -1,0 +1,65 @@
+"""The options of the command `run`, as one table."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from sim.cli.option_table import option
+from sim.cli.read import read_count, read_natural, read_text, read_word, wrong
+
+DTYPES = ("float32", "float64", "bfloat16")
+
+
+def read_seconds(text: str, flag: str) -> float:
+    """The time in `text`, in seconds."""
+    if not re.fullmatch(r"(\d{1,9}(\.\d{0,18})?|\.\d{1,18})(e[+-]?\d{1,2})?", text.strip(), re.I):
+        raise wrong(text, flag, "it must be a time in seconds such as 0.002")
+    return float(text)
+
+
+def read_counts(text: str, flag: str) -> tuple[int, ...]:
+    """Whole numbers between commas, 0 or more."""
+    return tuple(read_natural(part, flag) for part in text.split(","))
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What the options said, in the order of the help text; None where nothing was said."""
+
+    # fmt: off
+    devices: int | None = option("P", read_count, "Pipeline devices.", short="-p")
+    microbatches: int | None = option("M", read_count, "Microbatches in the batch.", short="-m")
+    stages_per_device: int | None = option("V", read_count,
+        "For families that take it.", short="-v")
+    group_size: int | None = option("N", read_count, "For interleaved families.")
+    slices: int | None = option("K", read_count, "Slices of every sequence.")
+    engine: str = option("NAME", read_word("local", "torch"),
+        "local: one process, a thread per device. torch: torch's own runtime, a process "
+        "per device under torchrun. [default: local]", default="local")
+    device: str = option("NAME", read_word("cpu", "cuda"),
+        "cpu or cuda. [default: cpu]", default="cpu")
+    split: str = option("HOW", read_word("deferred", "native"),
+        "deferred: weight gradients put aside. native: torch's own. [default: deferred]",
+        default="deferred")
+    layers: tuple[int, ...] | None = option("N|a,b,..", read_counts,
+        "Blocks in all, or per stage. [default: 1 per stage]")
+    width: int = option("N", read_count, "[default: 64]", default=64)
+    heads: int = option("N", read_count, "[default: 4]", default=4)
+    vocabulary: int = option("N", read_count, "[default: 128]", default=128)
+    sequence: int = option("N", read_count, "Tokens. [default: 32]", default=32)
+    rows: int = option("N", read_count, "Sequences in a microbatch. [default: 2]", default=2)
+    dtype: str = option("TYPE", read_word(*DTYPES),
+        f"{', '.join(DTYPES)}. [default: float32]", default="float32")
+    checkpoint: bool = option("", read_text, "Blocks recompute their forward in B.")
+    seed: int = option("N", read_natural, "Of weights and data. [default: 0]", default=0)
+    steps: int = option("N", read_count, "Timed iterations. [default: 1]", default=1)
+    warmup: int = option("N", read_natural, "Iterations before them. [default: 1]", default=1)
+    delay: float | None = option("SECONDS", read_seconds,
+        "Added to every transfer (local engine).")
+    partitions: str = option("HOW", read_word("streams", "green"),
+        "On cuda (local engine): streams, or green: disjoint parts of the GPU. "
+        "[default: streams]", default="streams")
+    timeout: float = option("SECONDS", read_seconds,
+        "Without progress: give up. [default: 120]", default=120.0)
+    # fmt: on
