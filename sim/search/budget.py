@@ -35,4 +35,3 @@ PLAYS_PER_RULED_PASS = 2  # choosing a pass by rules
 PLAYS_PER_RULES = 2000  # making rules and setting up, however few passes there are
 PLAYS_PER_MOVE = 3  # a move of annealing, beside the passes that it plays
 PLAYS_PER_ROUND = 10_000  # a round of local search, beside what it does
-LOOKS_PER_PLAY = 8  # passes that a device looks at, to choose one, per pass that is played

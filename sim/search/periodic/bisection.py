@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
-from ..effort import Effort
+from ..run_options import RunOptions
 from . import budget
 from .fastest import fastest_layout
 from .floors import chain_length
@@ -29,15 +29,13 @@ class Bracket:
     """What is known about the smallest interval: the best layout so far, and the proven bound.
 
     floor: what no order can beat; where `bound` starts. bound, best: ticks per microbatch. layout:
-    in ticks / scale. deadline: a moment of `effort`.
+    in ticks / scale. deadline: a moment of the clock of `run`.
     """
 
     problem: BlockProblem
     floor: Fraction
     deadline: float
-    workers: int = 1
-    seed: int = 0
-    effort: Effort = field(default_factory=Effort)
+    run: RunOptions
     bound: Fraction = field(init=False)
     layout: Layout = field(init=False)
     scale: int = field(init=False, default=1)
@@ -52,11 +50,11 @@ class Bracket:
     @property
     def left(self) -> float:
         """Seconds until the deadline."""
-        return self.deadline - self.effort.now()
+        return self.deadline - self.run.effort.now()
 
     def after(self, share: float) -> float:
         """The moment at which this share of the time left is used."""
-        return self.effort.now() + share * max(self.left, 0)
+        return self.run.effort.now() + share * max(self.left, 0)
 
     @property
     def open(self) -> bool:
@@ -83,7 +81,7 @@ class Bracket:
         first, as it does in `order_of`: it may keep memory that another one frees there. Nor if the
         devices do not repeat together.
         """
-        self.effort.played(budget.PLAYS_PER_OFFER * sum(map(len, order.rounds)))
+        self.run.effort.played(budget.PLAYS_PER_OFFER * sum(map(len, order.rounds)))
         with suppress(NoLayout):
             layout, scale = fastest_layout(self.problem, order)
             interval = Fraction(layout.period, scale * layout.n)

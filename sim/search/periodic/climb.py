@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...schedule.ir import KINDS, Op
-from ..compiled import Ints, compiled
+from ..compiled import Ints, below, compiled
 from .cycle_ratio import too_long
 from .problem import BlockProblem
 from .tables import PassTables, in_copies, pass_tables
@@ -108,17 +108,17 @@ def climbed(
         move += 1
         # exchange pairs, as long as devices keep their limits
         n_swaps, fits, at_cycle = 0, True, False
-        for _ in range(1 + below(SWAPS, rng)):
-            if cycle.size > 0 and below(8, rng) > 0:
-                node = cycle[below(cycle.size, rng)]
+        for _ in range(1 + below(rng, SWAPS)):
+            if cycle.size > 0 and below(rng, 8) > 0:
+                node = cycle[below(rng, cycle.size)]
             else:
-                node = rounds.order[below(n, rng)]
+                node = rounds.order[below(rng, n)]
             d = tables.device[node]
             low, high = rounds.first[d], rounds.first[d + 1]
             if high - low == 1:
                 continue
             i = rounds.place[node]
-            if below(4, rng) == 0:  # with the one before
+            if below(rng, 4) == 0:  # with the one before
                 i = i - 1 if i > low else high - 1
             j = swap(rounds, low, high, i)
             swapped[n_swaps] = i
@@ -129,7 +129,7 @@ def climbed(
                 fits = False
                 break
         # find its period: at most the old one if starts settle, and that if the cycle is untouched
-        allowed = heat * rng.random() if heat > 0.0 and below(2, rng) == 0 else 0.0
+        allowed = heat * rng.random() if heat > 0.0 and below(rng, 2) == 0 else 0.0
         if fits and allowed == 0.0:
             new_starts[:] = starts
             fits = settles(rounds, tables, changed[: 2 * n_swaps], (num, den), new_starts)
@@ -151,12 +151,6 @@ def climbed(
             kept = Rounds(rounds.order.copy(), rounds.lag.copy(), rounds.place.copy(), given.first)
             best = Climb(kept, num, den, 0)
     return Climb(best.rounds, best.ticks, best.periods, move)
-
-
-@compiled
-def below(n: int, rng: np.random.Generator) -> int:
-    """A random whole number from 0 to n - 1: faster here than `rng.integers`."""
-    return int(rng.random() * n)
 
 
 @compiled

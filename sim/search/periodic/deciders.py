@@ -10,17 +10,17 @@ from .decide_straight import straight_layout
 from .layout import Answer
 from .problem import BlockProblem
 
-Shape = Literal["straight", "v", "any"]
+DeciderName = Literal["straight", "v", "any"]
 
-METHOD: dict[Shape, str] = {
+METHOD: dict[DeciderName, str] = {
     "straight": "exact recursion over devices",
     "v": "exact table over devices",
     "any": "modulo scheduling with CP-SAT",
 }
 
 
-def shape_of(problem: BlockProblem) -> Shape:
-    """Straight: every stage alone on its device. V: every device holds stages s and 2p-1-s."""
+def decider_name(problem: BlockProblem) -> DeciderName:
+    """Straight if every stage is alone on its device, v if devices hold stages s and 2p-1-s."""
     placement = problem.placement
     if len(placement) == problem.n_devices:
         return "straight"
@@ -30,7 +30,7 @@ def shape_of(problem: BlockProblem) -> Shape:
 
 def decider(bracket: Bracket) -> Decide:
     """How to decide about one microbatch per period on this placement."""
-    by = {"straight": by_recursion, "v": by_table}.get(shape_of(bracket.problem))
+    by = {"straight": by_recursion, "v": by_table}.get(decider_name(bracket.problem))
     return by(bracket) if by else by_solver(bracket, 1)
 
 
@@ -38,7 +38,7 @@ def by_recursion(bracket: Bracket) -> Decide:
     """The recursion over the devices of a straight pipeline; it takes next to no time."""
 
     def decide(problem: BlockProblem, period: int) -> Answer:
-        bracket.effort.played(len(problem.passes))
+        bracket.run.effort.played(len(problem.passes))
         return Answer(straight_layout(problem, period), True)
 
     return decide
@@ -55,12 +55,12 @@ def by_table(bracket: Bracket) -> Decide:
         size = n_states(problem, period)
         if size * seconds_per_state > bracket.left:
             return Answer(None, False)
-        start = bracket.effort.now()
-        answer = v_layout(problem, period, effort=bracket.effort)
+        start = bracket.run.effort.now()
+        answer = v_layout(problem, period, effort=bracket.run.effort)
         if answer is None:
             return Answer(None, False)
         if size > 1_000_000:  # enough to measure it
-            measured = (bracket.effort.now() - start) / size
+            measured = (bracket.run.effort.now() - start) / size
             seconds_per_state = max(measured, budget.LEAST_SECONDS_PER_STATE)
         return answer
 
@@ -78,10 +78,10 @@ def by_solver(bracket: Bracket, n: int) -> Decide:
             period,
             n,
             time_limit=max(bracket.left * budget.QUESTION, budget.SHORTEST_QUESTION),
-            workers=bracket.workers,
-            seed=bracket.seed,
+            workers=bracket.run.workers,
+            seed=bracket.run.seed,
             hint=bracket.layout if bracket.layout.n == n else None,
-            effort=bracket.effort,
+            effort=bracket.run.effort,
         )
 
     return decide

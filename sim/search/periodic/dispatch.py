@@ -52,14 +52,14 @@ _RULES = [
 
 def dispatch(bracket: Bracket, decide: Decide, most: int, *, until: float) -> None:
     """Offer patterns with up to `most` microbatches per period until then."""
-    player = _Player(bracket.problem, most, bracket.effort)
-    now = bracket.effort.now()
+    player = _Player(bracket.problem, most, bracket.run.effort)
+    now = bracket.run.effort.now()
     known = _best_and_longer(bracket, decide, player, until)
     others = _unit_blocks(player, now + budget.UNIT_BLOCKS * (until - now))
-    rng = np.random.default_rng(bracket.seed)
+    rng = np.random.default_rng(bracket.run.seed)
     as_planned = [(start, rule) for rule in _RULES for start in known]
     turn = 0
-    while bracket.effort.now() < until and bracket.best > bracket.floor:
+    while bracket.run.effort.now() < until and bracket.best > bracket.floor:
         # every other turn as planned, with the true times; in between by chance
         if turn < len(as_planned) and turn % 2:
             start, rule, spread = *as_planned[turn // 2], 0
@@ -123,7 +123,7 @@ def _best_and_longer(
     known = [unrolled(bracket.order, player.m)]
     whole = math.ceil(bracket.best)
     for longer in (1, 2, 3) if whole <= FINE and bracket.layout.n == 1 else ():
-        if bracket.effort.now() < until:
+        if bracket.run.effort.now() < until:
             layout = decide(bracket.problem, whole + longer).layout
             if layout is not None:
                 known.append(unrolled(order_of(bracket.problem, layout), player.m))

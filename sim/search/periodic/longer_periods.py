@@ -7,7 +7,6 @@ where it has a chance.
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from fractions import Fraction
 
 import numpy as np
@@ -25,21 +24,19 @@ HEATS = (0.0, 0.0, 0.01, 0.03)
 """By how much of the period the turns of a climb may get worse."""
 
 
-def try_longer_periods(
-    bracket: Bracket, decide: Decide, most: int, without: Collection[str] = ()
-) -> None:
+def try_longer_periods(bracket: Bracket, decide: Decide, most: int) -> None:
     """Look for a block with 2 to `most` microbatches per period that beats the best with one.
 
     `decide` answers for one microbatch per period. Afterwards the bound of `bracket` holds for all
-    of these. without: names of methods not to use: dispatch, climb, period-solver.
+    of these.
     """
     n_passes = len(bracket.problem.passes)
     solvable = [n for n in range(2, most + 1) if n * n_passes <= budget.SOLVABLE]
-    if "period-solver" in without:
+    if not bracket.run.use("period-solver"):
         solvable = []
-    if "dispatch" not in without:
+    if bracket.run.use("dispatch"):
         dispatch(bracket, decide, most, until=bracket.after(budget.DISPATCH))
-    if "climb" not in without:
+    if bracket.run.use("climb"):
         _hill_climbs(bracket, most, until=bracket.after(budget.CLIMB if solvable else 1.0))
     bounds = dict.fromkeys(range(2, most + 1), bracket.floor)
     for position, n in enumerate(solvable):
@@ -57,9 +54,9 @@ def try_longer_periods(
 
 def _hill_climbs(bracket: Bracket, most: int, *, until: float) -> None:
     """Hill climbs from the best block, for every number of its periods that fits in `most`."""
-    seed = bracket.seed
+    seed = bracket.run.seed
     climbs: dict[int, _HillClimb] = {}
-    while bracket.effort.now() < until and bracket.best > bracket.floor:
+    while bracket.run.effort.now() < until and bracket.best > bracket.floor:
         n_before = bracket.layout.n
         for n in range(n_before, most + 1, n_before):
             if n not in climbs or climbs[n].best > bracket.best:
@@ -72,7 +69,7 @@ def _hill_climbs(bracket: Bracket, most: int, *, until: float) -> None:
                 if climbs[n].best < bracket.best:
                     return  # an order of passes at one instant that is not realised
                 break  # from the new best, if it has another number of microbatches
-            if bracket.effort.now() > until:
+            if bracket.run.effort.now() > until:
                 break
 
 
@@ -87,7 +84,7 @@ class _HillClimb:
 
     def go_on(self, bracket: Bracket, seed: int) -> PeriodicOrder:
         """Climb on from the best order, for one turn, and return what is the best then."""
-        effort = bracket.effort
+        effort = bracket.run.effort
         start = effort.now()
         found = climbed(
             self.rounds, self.tables, self.moves, HEATS[seed % len(HEATS)],

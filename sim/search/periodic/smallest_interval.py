@@ -25,10 +25,11 @@ from ...base.numbers import Number, exact, plain
 from ...engine.costs import Costs
 from ...schedule.ir import KINDS, Kind, Op
 from ..effort import Effort
+from ..run_options import RunOptions
 from . import budget
 from .bisection import FINE, Bracket, last_digit, narrow
 from .decide_straight import straight_layout
-from .deciders import METHOD, by_solver, by_table, decider, shape_of
+from .deciders import METHOD, by_solver, by_table, decider, decider_name
 from .floors import chain_length, memory_bound, work_bound
 from .layout import Layout, NoLayout, check_layout, device_by_device
 from .longer_periods import try_longer_periods
@@ -107,21 +108,20 @@ def smallest_interval(
         placement, costs, memory_limit=memory_limit, memory_bytes=memory_bytes
     )
     most = _held(problem) if most is None else most
-    if "longer-periods" in without:
+    run = RunOptions(effort or Effort(), seed, workers, without)
+    if not run.use("longer-periods"):
         most = 1
     floor = max(Fraction(work_bound(problem)), memory_bound(problem))
     _compile(problem)  # once per machine, not out of the caller's time
     if chain_length(problem) == 0:
         return _instant(problem)
-    effort = effort or Effort()
-    until = effort.now() + max(time_limit, 0)
-    bracket = Bracket(problem, floor, until, workers, seed, effort)
+    bracket = Bracket(problem, floor, run.effort.now() + max(time_limit, 0), run)
     if warm_start is not None:
         _offer_block(bracket, warm_start, tick)
     if problem.limit is None:
         _without_limit(bracket)
     else:
-        _within_limit(bracket, most, without)
+        _within_limit(bracket, most)
     check_layout(problem, bracket.layout, bracket.scale)
     return _block_of(bracket, tick, most)
 
@@ -187,31 +187,31 @@ def _instant(problem: BlockProblem) -> ComputedBlock:
     )
 
 
-def _within_limit(bracket: Bracket, most: int, without: Collection[str]) -> None:
+def _within_limit(bracket: Bracket, most: int) -> None:
     """One microbatch per period first, then up to `most`."""
-    shape, decide = shape_of(bracket.problem), decider(bracket)
+    name, decide = decider_name(bracket.problem), decider(bracket)
     end = bracket.deadline
     if most > 1:
         bracket.deadline = bracket.after(budget.ONE_PER_PERIOD)
-    narrow(bracket, decide, 1, METHOD[shape], coarse=shape != "straight")
+    narrow(bracket, decide, 1, METHOD[name], coarse=name != "straight")
     bracket.deadline = end
-    if most == 1 and shape == "v" and bracket.open:
+    if most == 1 and name == "v" and bracket.open:
         last_digit(bracket, by_solver(bracket, 1), 1, METHOD["any"])
     if most > 1 and bracket.best > bracket.floor:
-        try_longer_periods(bracket, decide, most, without)
+        try_longer_periods(bracket, decide, most)
 
 
 def _without_limit(bracket: Bracket) -> None:
     """The busiest device alone decides; take a layout that does not hold more than it must."""
     problem = bracket.problem
-    period, shape = work_bound(problem), shape_of(problem)
+    period, name = work_bound(problem), decider_name(problem)
     if period == 0:
         return
-    if shape == "straight":
+    if name == "straight":
         layout = straight_layout(problem, period)
         if layout is not None:
             bracket.offer(layout, problem, METHOD["straight"])
-    elif shape == "v" and period <= FINE / 2:
+    elif name == "v" and period <= FINE / 2:
         for factor in (1, 2, 4):
             limit = (2 * factor * problem.n_devices,) * problem.n_devices
             found = by_table(bracket)(replace(problem, limit=limit), period)
@@ -234,7 +234,7 @@ def _offer_block(bracket: Bracket, block: ComputedBlock, tick: Fraction) -> None
 
 def _compile(problem: BlockProblem) -> None:
     """Load (or make, the first time on a machine) the machine code of the tables."""
-    if shape_of(problem) == "v":
+    if decider_name(problem) == "v":
         from .decide_v import v_layout
 
         four = (1,) * 4

@@ -1,49 +1,11 @@
-"""The steady state of a schedule: the part of its order that repeats, and how fast that is, exact.
-
->>> from sim import FAMILIES, Costs
->>> schedule = FAMILIES["1f1b"](4, 16)
->>> interval(schedule, Costs.uniform(schedule, forward=10, backward=12, weight=8, send=1))
-31.5
-"""
+"""The steady state of a schedule: the part of its order that repeats."""
 
 from __future__ import annotations
 
-import math
 from itertools import chain
 
-from ...base.numbers import Number, exact, plain
-from ...engine.costs import Costs, fits
 from ...schedule.ir import Op, Schedule, Step, steps
-from .cycle_ratio import cycle_ratio
-from .fastest import events
 from .unroll import PeriodicOrder, later
-
-
-def interval(schedule: Schedule, costs: Costs) -> Number:
-    """Time per microbatch in the steady state of a schedule whose order repeats.
-
-    It is the largest mean over the cycles of the order's event graph (a device's own order, and the
-    values passed between devices): what the order would cost per microbatch with endlessly many of
-    them. `Costs.uniform` with whole-share times gives it in the same unit.
-
-    Raises ValueError for a schedule whose order does not repeat (GPipe, or too few microbatches).
-    """
-    order = repeating(schedule)
-    fits(costs, schedule)
-    all_steps = set(chain(*order.rounds))
-    times = {step: exact(costs.duration(step)) for step in all_steps}
-    sends = [exact(send) for send in costs.send]
-    per_unit = math.lcm(*(time.denominator for time in (*times.values(), *sends)))
-    edges = events(
-        schedule,
-        order,
-        lambda step: int(times[step] * per_unit),
-        [int(send * per_unit) for send in sends],
-    )
-    found = cycle_ratio(sum(map(len, order.rounds)), edges)
-    if found is None:
-        raise ValueError(f"{schedule.name}: the repeating order deadlocks: it is no schedule")
-    return plain(found[0] / per_unit / order.n)
 
 
 def repeating(schedule: Schedule, *, largest: int = 64) -> PeriodicOrder:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
+from event_graph import interval
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim import FAMILIES, Costs, Op, Schedule
 from sim.search import evaluate
-from sim.search.periodic.steady_state import interval, repeating
+from sim.search.periodic.steady_state import repeating
 
 FORMULAS = {
     "1f1b": "F+B+W",
