@@ -28,8 +28,8 @@ Key = tuple[int, int]
 class Case:
     """One family: what was predicted, what happened in every round, and the two compared.
 
-    simulated: a trace per calibration. A machine changes its mood, on each device by itself, and a
-        calibration shows one mood of all devices at once; what is predicted is the mean.
+    simulated: a trace per calibration. The speed of a machine varies, on each device by itself, and
+        a calibration shows how fast all were at one time; what is predicted is the mean.
     measured: a trace per round. replay_errors: of the makespan in every round when it is simulated
         with that round's own pass times: what is left when pass times are those of the run and not
         of the calibration. predicted_bytes, measured_bytes: peak per device without static ones.

@@ -107,9 +107,9 @@ def compare(
 
 
 def played(name: str, options: PipelineOptions, *, strict: bool) -> tuple[dict[str, Any], Any]:
-    """The outcome and the trace of one schedule; ValueError if it cannot be played."""
+    """The summary and the trace of one schedule; ValueError if it cannot be played."""
     from ..engine.simulate import simulate as play
-    from ..metrics.summary import outcome
+    from ..metrics.summary import summary
 
     schedule = schedule_of(name, options, strict=strict)
     costs, cluster = costs_of(options, schedule), cluster_of(options, schedule)
@@ -126,7 +126,7 @@ def played(name: str, options: PipelineOptions, *, strict: bool) -> tuple[dict[s
     )
     clock: Clock = "longest_stage" if options.clock == "longest-stage" else "makespan"
     known = None if options.jitter else costs
-    return outcome(trace, clock=clock, costs=known, slowdown=cluster.slowdown), trace
+    return summary(trace, clock=clock, costs=known, slowdown=cluster.slowdown), trace
 
 
 def _rows(names: Sequence[str], options: PipelineOptions) -> list[tuple[dict[str, Any], Any]]:

@@ -23,7 +23,7 @@ from .metrics import (
 )
 
 
-def outcome(
+def summary(
     trace: Trace,
     *,
     clock: Clock = "makespan",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..base.text import plural
-from ..metrics.summary import outcome
+from ..metrics.summary import summary
 from ..show.pages import facts_of
 from ..show.report import page
 from .problem import Problem
@@ -25,7 +25,7 @@ def row_page(problem: Problem, row: Any, *, command: str = "") -> str:
     whole = configuration_of(row)
     played = shortened(whole, 3 * whole.pipeline)
     trace = timeline(problem, played)
-    found = outcome(trace, clock=problem.clock)
+    found = summary(trace, clock=problem.clock)
     facts = {"model": problem.model.name, "cluster": problem.machine.name}
     facts |= facts_of({WORDS.get(name, name): _written(row[name]) for name in FACTS})
     few = played.n_microbatches

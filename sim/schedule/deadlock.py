@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from .ir import Op, Schedule, Step, Value, reads, steps, writes
-from .written import Row, Rows, marks
+from .written import Row, Rows, written_rows
 
 
 class Wait(NamedTuple):
@@ -63,7 +63,7 @@ def waiting_cycle(schedule: Schedule) -> tuple[Wait, ...]:
 
 def _stuck(schedule: Schedule) -> dict[int, tuple[int, Op, Value]]:
     """For each device that cannot finish: where it stops, at which pass, and the value it lacks."""
-    rows = marks(schedule)
+    rows = written_rows(schedule)
     to_do = [steps(schedule, device) for device in range(schedule.n_devices)]
     now = [next(order, ()) for order in to_do]
     position = [0] * schedule.n_devices

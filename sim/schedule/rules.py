@@ -18,7 +18,7 @@ from typing import Any
 from .deadlock import waiting_cycle
 from .ir import KINDS, Op, Schedule, reads, writes
 from .violations import Violation, first_doubled, first_missing, first_twice, too_early
-from .written import marks
+from .written import written_rows
 
 
 def sizes_positive(schedule: Schedule) -> Violation | None:
@@ -123,7 +123,7 @@ def weight_after_its_backward(schedule: Schedule) -> Violation | None:
 def inputs_before_use(schedule: Schedule) -> Violation | None:
     """What a pass reads from its own device was written there by an earlier pass."""
     for device, order in enumerate(schedule.orders):
-        rows = marks(schedule, device=device)
+        rows = written_rows(schedule, device=device)
         for position, op in enumerate(order):
             kind, stage, microbatch, part = op
             needed, made = rows(kind, stage, part)

@@ -6,7 +6,7 @@ Passes that differ only in their microbatch read and write the same kinds of val
     rows("F", 2, 0)  ->  ([activation of 0@1, of 1@1, ...],), ([saved of 0@2, ...], ...)
 
     >>> from sim import FAMILIES
-    >>> rows = marks(FAMILIES["1f1b"](2, 3))
+    >>> rows = written_rows(FAMILIES["1f1b"](2, 3))
     >>> (activation,), _ = rows("F", 1, 0)
     >>> rows("F", 0, 0)[1][1] is activation, activation
     (True, [0, 0, 0])
@@ -25,7 +25,7 @@ Rows = Callable[[Kind, int, int], tuple[tuple[Row, ...], tuple[Row, ...]]]
 """(kind, stage, slice) of a pass -> the rows of what it reads and of what it writes."""
 
 
-def marks(schedule: Schedule, *, device: int | None = None) -> Rows:
+def written_rows(schedule: Schedule, *, device: int | None = None) -> Rows:
     """A fresh row of zeros for each kind, stage and slice of value that some pass asks for.
 
     device: leaves out what other devices write.

@@ -22,7 +22,7 @@ from .plot import figure_json, gantt, idle, memory_curve
 from .style import CLOCK_NAMES, byte_unit
 
 Summary = Mapping[str, Any]
-"""What `sim.metrics.summary.outcome` gives of one play, or `schedule` and `error`."""
+"""What `sim.metrics.summary.summary` gives of one play, or `schedule` and `error`."""
 MOST_BARS = 12_000
 """Passes in one time line; of a longer one the page shows the beginning, and says so."""
 
@@ -38,7 +38,7 @@ def page(
 ) -> str:
     """The page, as text.
 
-    rows: (outcome, trace) of every schedule; the trace is None, and the outcome holds `error`, for
+    rows: (summary, trace) of every schedule; the trace is None, and the summary holds `error`, for
         one that could not be played. title: instead of one that tells the sizes. facts: what was
         asked, by name. unit: of the times. note: a sentence under the title. command: what makes
         this page again.

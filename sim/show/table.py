@@ -14,7 +14,7 @@ from ..base.text import number_text, plural
 from .style import byte_unit, with_unit
 
 Summary = Mapping[str, Any]
-"""What `sim.metrics.summary.outcome` gives of one play, or `schedule` and `error`."""
+"""What `sim.metrics.summary.summary` gives of one play, or `schedule` and `error`."""
 
 
 def print_table(table: RenderableType) -> None:

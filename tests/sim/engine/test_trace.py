@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import sim
 from sim import Costs, Schedule, Trace
-from sim.metrics.summary import outcome
+from sim.metrics.summary import summary
 from sim.testing import clusters, costs, family_schedules, wild_schedules
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -31,7 +31,7 @@ NUMBERS: tuple[Callable[[Trace], Any], ...] = (
     sim.peak_bytes,
     sim.iteration_times,
     sim.critical_path,
-    outcome,
+    summary,
 )
 
 
@@ -44,11 +44,11 @@ def played(iterations: int = 1) -> Trace:
 def test_clocks_and_the_summary_need_neither_pandas_nor_numpy() -> None:
     code = """
 import sys, sim
-from sim.metrics.summary import outcome
+from sim.metrics.summary import summary
 schedule = sim.FAMILIES["v-half"](4, 8)
 costs = sim.Costs.uniform(schedule, send=1, activation_bytes=8)
 trace = sim.simulate(schedule, costs, sim.Cluster(4, memory=(100,) * 4), iterations=2)
-outcome(trace, costs=costs)
+summary(trace, costs=costs)
 sim.iteration_times(trace)
 print([name for name in ("pandas", "numpy") if name in sys.modules])
 """

@@ -15,7 +15,7 @@ import pytest
 
 import sim
 from sim.cli.commands import main
-from sim.metrics.summary import outcome
+from sim.metrics.summary import summary
 from sim.show.pages import chart_page
 from sim.show.report import page
 
@@ -36,7 +36,7 @@ def rows(*families: str, p: int = 4, m: int = 8, **costs: Any) -> list[tuple[dic
         schedule = sim.FAMILIES[name](p, m)
         given = sim.Costs.uniform(schedule, forward=10, backward=12, weight=8, send=1, **costs)
         trace = sim.simulate(schedule, given)
-        found.append((outcome(trace, costs=given), trace))
+        found.append((summary(trace, costs=given), trace))
     return found
 
 
