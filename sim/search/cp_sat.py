@@ -6,7 +6,7 @@ from typing import Any
 
 from ortools.sat.python import cp_model
 
-from .effort import Effort
+from .settings.effort import Effort
 
 
 def new_solver(*, seconds: float, workers: int, seed: int, effort: Effort) -> cp_model.CpSolver:

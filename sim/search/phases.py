@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ..schedule.ir import Schedule
-from . import budget
 from .orders.improve import improve
 from .orders.lengthen import Shortened, longer, with_middle, without_middle
 from .orders.pool import Candidate, Pool
@@ -19,7 +18,8 @@ from .orders.problem import UNLIMITED, Order, OrderProblem
 from .orders.replay import within
 from .orders.windows import window
 from .placement import Placement
-from .run_options import RunOptions
+from .settings import budget
+from .settings.run_options import RunOptions
 from .starts import starts, unit_block
 
 if TYPE_CHECKING:

@@ -23,15 +23,15 @@ from ..engine.costs import Costs
 from ..schedule.clock import Clock
 from ..schedule.ir import Op, Schedule
 from ..schedule.validate import validate
-from . import budget
-from .effort import PASSES_PER_SECOND, Effort
 from .evaluation import evaluate
-from .methods import left_out
 from .orders.pool import Pool
 from .orders.problem import OrderProblem, order_problem
 from .phases import Phases
 from .placement import Placement, stages_on
-from .run_options import RunOptions
+from .settings import budget
+from .settings.effort import PASSES_PER_SECOND, Effort
+from .settings.methods import left_out
+from .settings.run_options import RunOptions
 from .starts import computed_block
 
 
@@ -85,7 +85,7 @@ def search(
         memory_bytes: bytes it may hold, static ones included, one number or one per device.
     moves: instead of seconds, how much work to do: about so many passes are played, 25 million of
         them for a second. Then equal seeds and workers give equal results on every machine.
-    without: names of methods not to use, see `sim.search.methods`.
+    without: names of methods not to use, see `sim.search.settings.methods`.
     seed, workers: equal ones try the same things in the same order; how far that gets depends on
         the time. progress: a line on stderr, if stderr is a terminal. Ctrl-C ends the search
         early with what it has.

@@ -11,13 +11,13 @@ import numpy as np
 
 from ..base.extras import imported
 from ..families import FAMILIES
-from . import budget
 from .orders.lengthen import longer
 from .orders.list_scheduling import list_scheduled, listed
 from .orders.problem import Order, OrderProblem
 from .orders.replay import within
 from .placement import Placement
-from .run_options import RunOptions
+from .settings import budget
+from .settings.run_options import RunOptions
 
 if TYPE_CHECKING:
     from .periodic.smallest_interval import ComputedBlock

@@ -8,12 +8,12 @@ from inspect import signature
 from typing import ParamSpec, TypeVar
 
 from sim.search import smallest_interval as _smallest_interval
-from sim.search.effort import Effort
 from sim.search.orders.adaptive import adaptive as _adaptive
 from sim.search.orders.list_scheduling import list_scheduled as _list_scheduled
 from sim.search.orders.windows import window as _window
 from sim.search.periodic.decide_any import solver_layout as _solver_layout
-from sim.search.run_options import RunOptions
+from sim.search.settings.effort import Effort
+from sim.search.settings.run_options import RunOptions
 
 P = ParamSpec("P")
 R = TypeVar("R")

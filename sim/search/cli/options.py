@@ -12,8 +12,8 @@ from ...cli.read import read_count, read_natural, read_number, read_word
 from ...cli.setting import costs_of
 from ...engine.costs import Costs
 from ...schedule.ir import Schedule
-from ..methods import left_out
 from ..placement import stages_on
+from ..settings.methods import left_out
 
 MOST_PASSES = 2_000_000
 """A search over more would not end."""

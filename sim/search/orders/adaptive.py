@@ -27,7 +27,6 @@ from ...base.numbers import Number
 from ...engine.costs import Costs
 from ...schedule.clock import Clock
 from ...schedule.ir import Schedule
-from ..effort import Effort
 from ..periodic.floors import work_bound
 from ..periodic.problem import BlockProblem, problem_of
 from ..periodic.squeeze import Moves, as_they_are, squeezed
@@ -40,7 +39,8 @@ from ..periodic.unit_blocks import (
     with_more_forwards,
 )
 from ..periodic.unroll import DeviceOrders, unrolled_orders
-from ..run_options import RunOptions
+from ..settings.effort import Effort
+from ..settings.run_options import RunOptions
 from .improve import HEATS, annealed
 from .pool import Pool
 from .problem import OrderProblem, order_problem

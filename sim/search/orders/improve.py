@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from .. import budget
-from ..effort import PASSES_PER_SECOND
-from ..run_options import RunOptions
+from ..settings import budget
+from ..settings.effort import PASSES_PER_SECOND
+from ..settings.run_options import RunOptions
 from .anneal import Cooling, anneal
 from .pool import Pool
 from .problem import UNLIMITED, Fence, Order

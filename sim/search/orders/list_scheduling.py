@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .. import budget
 from ..compiled import compiled
-from ..run_options import RunOptions
+from ..settings import budget
+from ..settings.run_options import RunOptions
 from .problem import Order, OrderProblem, OrderTables
 from .replay import played
 from .rules import Rules, mutated, sweep

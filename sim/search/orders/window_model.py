@@ -8,7 +8,7 @@ from typing import Any
 from ortools.sat.python import cp_model
 
 from ..cp_sat import new_solver, solve
-from ..run_options import RunOptions
+from ..settings.run_options import RunOptions
 from .problem import UNLIMITED, Order
 from .timed import Pass, Timed, codes_of, in_turn
 

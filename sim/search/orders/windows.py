@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .. import budget
-from ..run_options import RunOptions
+from ..settings import budget
+from ..settings.run_options import RunOptions
 from .problem import UNLIMITED, Fence, Order, OrderProblem
 from .replay import played, within
 from .timed import timed_order

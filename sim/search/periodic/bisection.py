@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
-from ..run_options import RunOptions
+from ..settings.run_options import RunOptions
 from . import budget
 from .fastest import fastest_layout
 from .floors import chain_length

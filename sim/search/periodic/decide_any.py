@@ -16,7 +16,7 @@ from ortools.sat.python import cp_model
 
 from ...schedule.ir import Op
 from ..cp_sat import new_solver, solve
-from ..effort import Effort
+from ..settings.effort import Effort
 from .layout import Answer, Layout
 from .problem import BlockProblem, dependencies
 

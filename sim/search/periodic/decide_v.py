@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...schedule.ir import Op
-from ..effort import Effort
+from ..settings.effort import Effort
 from . import budget
 from .decide_v_moves import (
     NEVER,

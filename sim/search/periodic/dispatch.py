@@ -16,8 +16,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from ..compiled import Ints
-from ..effort import Effort
 from ..placement import stages_on
+from ..settings.effort import Effort
 from . import budget
 from .bisection import FINE, Bracket, Decide
 from .layout import order_of

@@ -24,8 +24,8 @@ from fractions import Fraction
 from ...base.numbers import Number, exact, plain
 from ...engine.costs import Costs
 from ...schedule.ir import KINDS, Kind, Op
-from ..effort import Effort
-from ..run_options import RunOptions
+from ..settings.effort import Effort
+from ..settings.run_options import RunOptions
 from . import budget
 from .bisection import FINE, Bracket, last_digit, narrow
 from .decide_straight import straight_layout

@@ -11,8 +11,8 @@ import pytest
 from sim import Costs
 from sim.cli.commands import main
 from sim.search import search
-from sim.search.methods import METHODS
 from sim.search.placement import Placement
+from sim.search.settings.methods import METHODS
 
 SIZES: list[tuple[Placement, int, int, float]] = [
     ("v", 4, 8, 2.5),  # small: the solver gets it as a whole

@@ -16,12 +16,12 @@ from sim.cli.commands import main
 from sim.metrics.metrics import longest_stage, makespan, peak_activations, peak_bytes
 from sim.schedule.json_form import from_json
 from sim.search import lower_bound, pareto, pareto_figure, search
-from sim.search.effort import Effort
 from sim.search.orders.problem import order_problem
 from sim.search.phases import Phases
 from sim.search.placement import Placement, stages_on
 from sim.search.portfolio import _one_by_one
-from sim.search.run_options import RunOptions
+from sim.search.settings.effort import Effort
+from sim.search.settings.run_options import RunOptions
 
 ROOT = Path(__file__).parents[3]
 

@@ -15,12 +15,12 @@ from ortools.sat.python import cp_model
 from sim import Costs
 from sim.search import ComputedBlock
 from sim.search.cp_sat import solve
-from sim.search.effort import Effort
 from sim.search.periodic.climb import climb_tables, climbed, order_of_rounds, rounds_of
 from sim.search.periodic.fastest import fastest_layout
 from sim.search.periodic.layout import check_layout, one_at_a_time, order_of
 from sim.search.periodic.problem import BlockProblem, problem_of
 from sim.search.periodic.unroll import of_several_periods
+from sim.search.settings.effort import Effort
 
 
 @st.composite

@@ -12,14 +12,14 @@ from sim import FAMILIES, Costs, Schedule
 from sim.metrics.metrics import peak_activations
 from sim.schedule.validate import validate
 from sim.search import evaluate, lower_bound
-from sim.search.effort import Effort
 from sim.search.orders.improve import annealed, improve
 from sim.search.orders.lengthen import longer, with_middle, without_middle
 from sim.search.orders.pool import Pool
 from sim.search.orders.problem import Order, OrderProblem, order_problem
 from sim.search.orders.replay import played, within
 from sim.search.placement import Placement, stages_on
-from sim.search.run_options import RunOptions
+from sim.search.settings.effort import Effort
+from sim.search.settings.run_options import RunOptions
 
 
 def uniform(placement: Placement, p: int, *times: int) -> Costs:
