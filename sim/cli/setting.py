@@ -45,7 +45,7 @@ ELSEWHERE = {
 
 SEARCHED = {"zb1p": "the number of devices", "zb2p": "twice the number of devices"}
 """Zero-bubble schedules that have no rule: their authors search them within this memory limit, in
-shares (Qi et al. 2023, arXiv 2401.10241, section 4.1)."""
+shares (Qi et al. 2023, arXiv 2401.10241, experiments)."""
 
 
 class UnknownFamily(UsageError):

@@ -23,7 +23,7 @@ from ...base.numbers import checked_whole
 from ...schedule.ir import Op, Schedule
 from .block import Block, collision, crowded, rows, settled_weights, v_placement
 from .passes import Passes
-from .reorder import drawn
+from .reorder import reordered_numbers
 from .squeeze import with_weights
 
 __all__ = [
@@ -88,7 +88,7 @@ def check(block: Block) -> None:
 
 @gc_pause()
 def schedule(block: Block, n_microbatches: int, *, limit: int | None = None) -> Schedule:
-    """The block repeated for all microbatches, with warm-up and cool-down drawn together.
+    """The block repeated for all microbatches, with warm-up and cool-down reordered.
 
     Repeat, squeeze, move the passes of warm-up and cool-down into idle cells while at most `limit`
     activations (chunks) are alive on every device, squeeze. If `limit` is not given, no device
@@ -105,7 +105,7 @@ def schedule(block: Block, n_microbatches: int, *, limit: int | None = None) -> 
 
 
 def _orders(block: Block, passes: Passes, limit: int | None) -> list[list[int]]:
-    """The order of every device: drawn together for a few microbatches, then made longer.
+    """The order of every device: reordered for a few microbatches, then made longer.
 
     Between warm-up and cool-down every interval is like the one before, so a schedule for few
     microbatches with two equal intervals in a row gives the one for many: more of the same between
@@ -129,7 +129,7 @@ def _drawn(block: Block, passes: Passes, m: int, limit: int | None) -> list[list
     """The order of every device for the first `m` microbatches."""
     orders = [with_weights(row, passes) for row in rows(block, passes, m)]
     try:
-        return drawn(orders, passes, limit=limit, floating=block.floats)
+        return reordered_numbers(orders, passes, limit=limit, floating=block.floats)
     except ValueError as error:
         raise ValueError(f"{block.name}: {error}") from None
 

@@ -15,10 +15,10 @@ from .passes import Cells, Passes, Row
 from .squeeze import squeezed, with_weights
 
 
-def drawn_together(
+def reordered(
     orders: Sequence[Sequence[Op]], cells: Cells, *, limit: int | None = None, floating: bool = True
 ) -> list[tuple[Op, ...]]:
-    """The orders with warm-up and cool-down drawn together; the stable phase between them stays.
+    """The orders with warm-up and cool-down reordered; the stable phase between them stays.
 
     Squeeze; move the passes of warm-up and cool-down into idle cells, at no time with more than
     `limit` activations (chunks) alive on a device; squeeze; and once more with the weight gradients
@@ -33,10 +33,10 @@ def drawn_together(
     m = max(op.microbatch for order in orders for op in order) + 1
     passes = Passes(cells, ("F", *split, *fused), m)
     numbers = [[passes.number(op) for op in order] for order in orders]
-    return passes.ops(drawn(numbers, passes, limit=limit, floating=floating))
+    return passes.ops(reordered_numbers(numbers, passes, limit=limit, floating=floating))
 
 
-def drawn(
+def reordered_numbers(
     orders: Sequence[Sequence[int]], passes: Passes, *, limit: int | None, floating: bool
 ) -> list[list[int]]:
     """The same for orders of numbers."""

@@ -1,7 +1,7 @@
 """The adaptive building-block search: the best of all blocks of one shape under a memory limit.
 
 A V block repeats every 6 unit passes. Its residues on device 0 and its steps from device to device
-are enumerated, each is repeated, squeezed, and its warm-up and cool-down are drawn together; the
+are enumerated, each is repeated, squeezed, and its warm-up and cool-down are reordered; the
 fastest under the real costs that keeps the limit wins. With F = B = W and no sends its longest
 stage idles max(0, 6p-1-3k) chunk passes at a peak of k chunks.
 

@@ -22,7 +22,7 @@ from sim.families.blocks.build import (
     v_placement,
 )
 from sim.families.blocks.passes import Cells
-from sim.families.blocks.reorder import drawn_together
+from sim.families.blocks.reorder import reordered
 from sim.families.one_f_one_b_v import one_f_one_b_v_block
 from sim.families.v_half import v_half_block
 from sim.families.v_min import v_min_block
@@ -259,11 +259,11 @@ def test_a_colliding_block_can_still_be_looked_at() -> None:
     assert lifespan(block) == (6, 4)
 
 
-def test_orders_are_drawn_together_for_real_times_too() -> None:
+def test_orders_are_reordered_for_real_times_too() -> None:
     unit = schedule(v_half_block(4), 16)
     cells = Cells({"F": 5, "B": 7, "W": 3, "BW": 10}, unit.placement, 2)
     limit = max(chunks(unit))
-    orders = drawn_together(unit.orders, cells, limit=limit)
+    orders = reordered(unit.orders, cells, limit=limit)
     found = Schedule(unit.placement, tuple(map(tuple, orders)), 16)
     costs = Costs.of(8, forward=5, backward=7, weight=3, send=2)
     validate(found)
@@ -274,4 +274,4 @@ def test_orders_are_drawn_together_for_real_times_too() -> None:
 def test_orders_that_contradict_each_other_are_refused() -> None:
     rows = [[Op("B", 0, 0), Op("F", 0, 0)], [Op("F", 1, 0), Op("B", 1, 0)]]
     with pytest.raises(ValueError, match="B0@0 waits for ever"):
-        drawn_together(rows, Cells({"F": 1, "B": 1, "W": 1}, (0, 1)))
+        reordered(rows, Cells({"F": 1, "B": 1, "W": 1}, (0, 1)))
