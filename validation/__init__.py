@@ -16,10 +16,11 @@ from .replay import costs_of, replay
 from .traces import trace_from_json, trace_to_json
 
 if TYPE_CHECKING:
-    from .calibrate import Workload, calibrate
+    from .calibrate import calibrate
     from .experiment import experiment
+    from .workload import Workload
 
-_HOMES = {"Workload": "calibrate", "calibrate": "calibrate", "experiment": "experiment"}
+_HOMES = {"Workload": "workload", "calibrate": "calibrate", "experiment": "experiment"}
 __all__ = [
     "Comparison",
     "Profile",

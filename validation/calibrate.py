@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -14,49 +14,13 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from backend import Model, Passes, even_layers, measured_passes, run, tokens, transformer_stages
+from backend import Passes, measured_passes, run
 from sim import Costs, Op, Schedule
 
 from .profile import Profile
 from .provenance import provenance
 from .replay import fitted_line
-
-
-@dataclass(frozen=True)
-class Workload:
-    """A transformer and its microbatches: large enough that passes take 5 ms and more on a CPU.
-
-    layers: blocks in all, spread over the stages as evenly as they go.
-    rows: sequences per microbatch.
-    """
-
-    layers: int = 8
-    width: int = 256
-    heads: int = 4
-    vocabulary: int = 512
-    sequence: int = 128
-    rows: int = 1
-    device: str = "cpu"
-    dtype: str = "float32"
-
-    def model(self, n_stages: int) -> Model:
-        return Model(
-            even_layers(self.layers, n_stages),
-            width=self.width,
-            heads=self.heads,
-            vocabulary=self.vocabulary,
-            sequence=self.sequence,
-            dtype=getattr(torch, self.dtype),
-        )
-
-    def stages(self, n_stages: int) -> list[nn.Module]:
-        """Fresh modules, on the device."""
-        return [module.to(self.device) for module in transformer_stages(self.model(n_stages))]
-
-    def batch(self, n_microbatches: int, n_stages: int) -> tuple[Tensor, Tensor]:
-        """Tokens and targets of so many microbatches."""
-        rows = self.rows * n_microbatches
-        return tokens(self.model(n_stages), n_rows=rows, device=self.device)
+from .workload import Workload
 
 
 def calibrate(

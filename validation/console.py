@@ -14,7 +14,7 @@ from sim.base.extras import EXTRAS
 from sim.cli.command_line import CommandLine, Home, command_at
 from sim.cli.commands import COMMANDS as SIM
 
-from .cli import COMMANDS as VALIDATION
+from .cli.commands import COMMANDS as VALIDATION
 
 PACKAGES: dict[str, tuple[str, dict[str, Home]]] = {
     "sim": ("Simulate, search and plan", SIM),

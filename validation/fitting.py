@@ -13,6 +13,9 @@ from sim.planner.cost_model import Efficiency
 STEP = 0.3
 """How far the first trials are from the start, in logarithms: a factor of 0.74."""
 
+LEAST_GAIN = 1e-5
+"""Of a mean relative error; a gain below it ends the search."""
+
 
 def least(
     loss: Callable[[Efficiency], float],
@@ -46,9 +49,9 @@ def least(
             bounds=[(None, math.log(ceilings.get(name, math.inf))) for name in names],
             options={
                 "initial_simplex": [found, *corners], "adaptive": True, "xatol": 1e-3,
-                "fatol": 1e-5,
+                "fatol": LEAST_GAIN,
             },
         )  # fmt: skip
-        if result.fun > 0.99 * smallest:
+        if smallest - result.fun < max(LEAST_GAIN, 0.01 * smallest):
             return at(found)
         found, smallest = list(result.x), float(result.fun)

@@ -1,6 +1,6 @@
 """Training throughput that others measured on H100 and A100: fit half of it, predict the rest.
 
-    python -m validation.llm_foundry [--refit]
+    python -m validation llm-foundry [--refit]
 
 `data/llm_foundry.csv` holds 152 runs of MPT models from 760 million to 65 billion parameters, with
 sequences of 512 to 65,536 tokens on 8 to 128 devices, sharded throughout (ZeRO stage 3), with and
@@ -18,8 +18,6 @@ starts, the runs not fitted on one node came out at 3.4 to 5.3 %.
 from __future__ import annotations
 
 import csv
-import json
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -28,7 +26,7 @@ from statistics import fmean
 from typing import Any, NamedTuple, cast
 
 from sim.planner import Orders, Problem, estimate, prepare, rates
-from sim.planner.cost_model import Configuration, Efficiency, efficiency_of
+from sim.planner.cost_model import Configuration, Efficiency
 from sim.planner.cost_model.configuration import Recompute
 from sim.planner.hardware import Machine, machine_of
 from sim.planner.models import Model
@@ -118,23 +116,12 @@ def error_table(found: dict[str, list[Run]], efficiency: Efficiency) -> list[Err
     return rows
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Errors with the committed efficiencies, or with freshly fitted ones."""
-    if set(arguments) - {"--refit"}:
-        print("usage: python -m validation.llm_foundry [--refit]", file=sys.stderr)
-        return 2
-    runs, report = read_runs(), {}
-    for kind in KINDS:
-        found = groups(runs, kind)
-        chosen = efficiency_of(kind)
-        if "--refit" in arguments:
-            chosen = fitted(found["one node, fitted"])
-        report[kind] = {
-            "efficiency": {name: float(f"{getattr(chosen, name):.3g}") for name in FITTED},
-            "errors": [row._asdict() for row in error_table(found, chosen)],
-        }
-    print(json.dumps(report, indent=1))
-    return 0
+def report(kind: str, efficiency: Efficiency) -> dict[str, Any]:
+    """The efficiencies of a kind of device and the errors of each group, as plain objects."""
+    return {
+        "efficiency": {name: float(f"{getattr(efficiency, name):.3g}") for name in FITTED},
+        "errors": [row._asdict() for row in error_table(groups(read_runs(), kind), efficiency)],
+    }
 
 
 _ORDERS = Orders()
@@ -161,7 +148,3 @@ def _run(row: dict[str, Any]) -> Run:
         ),
         float(row["tokens_per_second_per_gpu"]),
     )  # fmt: skip
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))

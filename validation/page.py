@@ -13,7 +13,7 @@ from sim.base.text import plural
 from sim.show.pages import Cell, chart_page, share
 from sim.show.style import layout
 
-from .experiment import Experiment
+from .experiment_result import Experiment
 
 
 def overlay(simulated: Trace, measured: Trace) -> go.Figure:

@@ -5,19 +5,25 @@ from __future__ import annotations
 import datetime
 import platform
 import sys
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 
-def provenance(device: str = "cpu", *, command: str = "") -> dict[str, Any]:
-    """The facts that go with every measured figure."""
+def provenance(
+    device: str = "cpu", *, command: str = "", packages: Sequence[str] = ("torch",)
+) -> dict[str, Any]:
+    """The facts that go with every measured figure.
+
+    packages: the distributions whose versions matter beside our own.
+    """
     found: dict[str, Any] = {
         "hardware": _gpu() if device.startswith("cuda") else _cpu(),
         "device": device,
         "python": platform.python_version(),
         "pipebubble": _version("pipebubble"),
-        "torch": _version("torch"),
+        **{name: _version(name) for name in packages},
         "date": datetime.date.today().isoformat(),
         "command": command or " ".join(["python -m validation", *sys.argv[1:]]),
     }

@@ -1,7 +1,7 @@
-"""What the search reaches against published ones: `python -m validation.published_searches`.
+"""What the search reaches against published ones: `python -m validation searches`.
 
-Every row is one instance at the memory limit of its reference, on the `longest_stage` clock unless
-it says makespan: the reference's bubble, ours, the proven bound, and the seconds taken.
+An instance is searched at the memory limit of its reference, on the `longest_stage` clock unless it
+says makespan.
 
 The searches of arXiv 2401.10241 count memory in bytes, and there B gives a part of it back: of the
 34 h + 5 a s that F keeps per token (h hidden size, a heads, s sequence), W needs only 32 h. With B
@@ -15,11 +15,9 @@ constraint solver proved.
 
 from __future__ import annotations
 
-import argparse
 import json
-import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,6 +27,7 @@ from sim.schedule.clock import Clock
 from sim.search import search
 from sim.search.placement import Placement
 
+SOURCES = ("adaptive", "tables", "curve", "straight")
 DATA = Path(__file__).parent / "data"
 TOLERANCE = 5.1e-5
 """Published bubble rates have four digits, those of the curve five and a half."""
@@ -88,9 +87,78 @@ class Instance(NamedTuple):
         """The share of `value` in which a device is idle."""
         return 1 - self.m * sum(self.times[:3]) / value
 
+    def is_worse(self, value: float) -> bool:
+        """Whether `value` is worse than the reference."""
+        return self.bubble(value) > self.bubble(self.reference) + TOLERANCE
+
+
+class Budget(NamedTuple):
+    """What a search may use: seconds, or counted work (passes played) instead of them."""
+
+    seconds: float = 60
+    moves: int | None = None
+    workers: int = 2
+    seed: int = 0
+
+
+class Reached(NamedTuple):
+    """What a search reached on an instance.
+
+    value, bound: on the clock of the instance. seconds: wall time. processor: seconds of processor
+    time, of all workers. moves: counted work, in passes played.
+    """
+
+    value: float
+    bound: float
+    proven: bool
+    method: str
+    seconds: float
+    processor: float
+    moves: int
+
+
+def reached(instance: Instance, budget: Budget, without: Iterable[str] = ()) -> Reached:
+    """A search of the instance, without some of the methods in `sim.search.methods`.
+
+    KeyboardInterrupt if Ctrl-C ended the search.
+    """
+    began = time.process_time()
+    found = search(
+        instance.p, instance.m, instance.costs(), placement=instance.placement,
+        **instance.limits(), clock=instance.clock, time_limit=budget.seconds, moves=budget.moves,
+        workers=budget.workers, seed=budget.seed, without=without, progress=False,
+    )  # fmt: skip
+    if found.interrupted:
+        raise KeyboardInterrupt
+    return Reached(
+        float(found.value), float(found.lower_bound), found.proven_optimal, found.method,
+        found.seconds, time.process_time() - began, found.moves,
+    )  # fmt: skip
+
+
+def chosen(
+    sources: Sequence[str],
+    *,
+    every: int = 1,
+    first: int = 0,
+    p: int | None = None,
+    m: int | None = None,
+    forward: float | None = None,
+) -> list[Instance]:
+    """Of each source every n-th instance, of those with so many devices and microbatches and
+    this time of F."""
+    found: list[Instance] = []
+    for source in sources:
+        found += [
+            one
+            for one in instances(source)
+            if p in (None, one.p) and m in (None, one.m) and forward in (None, one.times[0])
+        ][first::every]
+    return found
+
 
 def instances(source: str) -> Iterator[Instance]:
-    """Every instance of a source: adaptive, curve, tables or straight."""
+    """Every instance of one of SOURCES."""
     if source == "adaptive":
         for row in _rows("reference_adaptive.json", "rows"):
             times = row["forward"], row["backward"], row["weight"], row["send"]
@@ -125,57 +193,3 @@ def _published(
     return Instance(source, row["p"], row["m"], (forward, backward, weight, row["comm"]),
                     placement, limit, "longest_stage", work / (1 - bubble),
         SHAPES.get(row["F"]) if per_share == 1 else None)  # fmt: skip
-
-
-def main() -> None:
-    """Print a row per instance as it is done, and a summary."""
-    parser = argparse.ArgumentParser(description="The search against published searches.")
-    parser.add_argument("sources", nargs="*", default=["adaptive", "tables", "curve", "straight"])
-    parser.add_argument("--seconds", type=float, default=60, help="time limit of each search")
-    parser.add_argument("-p", type=int, help="only this many devices")
-    parser.add_argument("--forward", type=float, help="only this time of F")
-    parser.add_argument("-m", type=int, help="only this many microbatches")
-    parser.add_argument("--every", type=int, default=1, help="only every n-th instance")
-    parser.add_argument("--first", type=int, default=0, help="the first of them")
-    parser.add_argument("--total", type=float, default=1e9, help="stop after so many seconds")
-    asked = parser.parse_args()
-    began = time.monotonic()
-    print("| source | p | m | F B W send | limit | reference | ours | bound | seconds | by |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
-    ratios, worse, proven = [], 0, 0
-    chosen = [
-        found
-        for source in asked.sources
-        for found in instances(source)
-        if asked.p in (None, found.p)
-        and asked.m in (None, found.m)
-        and asked.forward in (None, found.times[0])
-    ][asked.first :: asked.every]
-    for found in chosen:
-        if time.monotonic() - began > asked.total:
-            break
-        result = search(
-            found.p, found.m, found.costs(), placement=found.placement, **found.limits(),
-            clock=found.clock, time_limit=asked.seconds, progress=False,
-        )  # fmt: skip
-        ours, known = found.bubble(float(result.value)), found.bubble(found.reference)
-        mark = "" if ours <= known + TOLERANCE else " **worse**"
-        worse += bool(mark)
-        proven += result.proven_optimal
-        if known > 0 and len(set(found.times[:3])) > 1:
-            ratios.append(ours / known)
-        times = " ".join(f"{time:g}" for time in found.times)
-        print(
-            f"| {found.source} | {found.p} | {found.m} | {times} | {found.limit:g} | {known:.4f} | "
-            f"{ours:.4f}{mark} | {found.bubble(float(result.lower_bound)):.4f} | "
-            f"{result.seconds:.1f} | {result.method} |",
-            flush=True,
-        )
-    print(f"\nworse: {worse} of {len(chosen)}; proven optimal: {proven}", end="")
-    if ratios:
-        mean = statistics.mean(ratios)
-        print(f"; where F, B and W differ, our bubble is {mean:.3f} of the reference on average")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
 """Published throughput and published winners, predicted with one fitted number.
 
-    python -m validation.published_throughput
+    python -m validation throughput
 
 The device's calibration is the one fitted to other people's iterations (`validation/vtrain.py`).
 Only `matmul`, the fraction of peak that large multiplications reach, is fitted again, once for all
@@ -16,7 +16,6 @@ searched orders at the memory of one and of two times 1F1B's; in the grid search
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -35,6 +34,10 @@ from sim.search import evaluate, search
 DATA = Path(__file__).parent / "data"
 MATMUL = 0.78
 """The fitted number: see `fitted_matmul`."""
+CANDIDATES = tuple(round(0.70 + 0.02 * i, 2) for i in range(10))
+"""What it is chosen from."""
+MOVES = 100_000_000
+"""Counted work of each search of an order: four seconds' worth, and the same on every machine."""
 SHARES = {"zb-1p": 1, "zb-2p": 2}
 
 
@@ -78,12 +81,12 @@ def calibration(matmul: float = MATMUL) -> Efficiency:
 
 def throughput(
     matmul: float = MATMUL, *, cut: Cut = "one-less", microbatches: Sequence[int] = (),
-    seconds: float = 4,
+    moves: int = MOVES,
 ) -> list[Throughput]:  # fmt: skip
     """The table, and two schedules of which the paper ranks the throughput.
 
     cut: "one-less" as in the paper (schedules whose stages cannot be cut so are balanced), or
-    "balanced" for all. seconds: for each search of an order.
+    "balanced" for all. moves: counted work of each search of an order.
     """
     published = published_throughput()
     found = []
@@ -92,17 +95,18 @@ def throughput(
             if microbatches and m not in microbatches:
                 continue
             for schedule in ("1f1b", "zb-1p", "zb-2p", "interleaved", "zb-v"):
-                predicted = _samples(_Cell(name, schedule, m, cut), matmul, seconds)
+                predicted = _samples(_Cell(name, schedule, m, cut), matmul, moves)
                 cells = rows.get(schedule)
                 found.append(Throughput(name, schedule, m, predicted, cells and cells[i]))
     return found
 
 
-def fitted_matmul(candidates: Sequence[float]) -> float:
+def fitted_matmul(candidates: Sequence[float] = CANDIDATES, *, moves: int = MOVES) -> float:
     """The candidate with the smallest mean absolute error over the table's printed cells."""
 
     def loss(matmul: float) -> float:
-        return fmean(abs(cell.error) for cell in throughput(matmul) if cell.published)
+        cells = throughput(matmul, moves=moves)
+        return fmean(abs(cell.error) for cell in cells if cell.published)
 
     return min(candidates, key=loss)
 
@@ -136,32 +140,16 @@ def published_winners() -> dict[str, Any]:
     return found
 
 
-def main() -> int:
-    """Both replications as one JSON object."""
-    matmul = fitted_matmul([round(0.70 + 0.02 * i, 2) for i in range(10)])
-    cells, balanced = throughput(matmul), throughput(matmul, cut="balanced")
-    report: dict[str, Any] = {
+def report(matmul: float, *, moves: int = MOVES) -> dict[str, Any]:
+    """Both replications as plain objects."""
+    cells = throughput(matmul, moves=moves)
+    balanced = throughput(matmul, cut="balanced", moves=moves)
+    return {
         "matmul": matmul,
         "one_layer_less_at_the_ends": _summary(cells),
         "balanced_stages": _summary(balanced),
-        "winners": [],
+        "winners": [_winners(case, matmul) for case in published_winners()["cases"]],
     }
-    for case in published_winners()["cases"]:
-        found = winners(case, matmul)
-        report["winners"].append(
-            {
-                "sequence": found.sequence, "batch": found.batch, "winner": found.winner,
-                "gain": round(found.gain, 4), "published_gain": case["gain"],
-                "over_1f1b": {k: round(v / found.mfu["1f1b"], 3) for k, v in found.mfu.items()},
-                "published_over_1f1b": {
-                    k: round(v / case["mfu"]["1f1b"], 3) for k, v in case["mfu"].items()
-                },
-                "mfu": {k: round(v, 1) for k, v in found.mfu.items()},
-                "published_mfu": case["mfu"], "configurations": found.keys,
-            }
-        )  # fmt: skip
-    print(json.dumps(report, indent=1))
-    return 0
 
 
 def rankings(cells: Sequence[Throughput]) -> dict[str, list[str]]:
@@ -173,6 +161,20 @@ def rankings(cells: Sequence[Throughput]) -> dict[str, list[str]]:
         name: [cell.schedule for cell in sorted(group, key=lambda cell: -cell.predicted)]
         for name, group in found.items()
     }
+
+
+def _winners(case: dict[str, Any], matmul: float) -> dict[str, Any]:
+    found = winners(case, matmul)
+    return {
+        "sequence": found.sequence, "batch": found.batch, "winner": found.winner,
+        "gain": round(found.gain, 4), "published_gain": case["gain"],
+        "over_1f1b": {k: round(v / found.mfu["1f1b"], 3) for k, v in found.mfu.items()},
+        "published_over_1f1b": {
+            k: round(v / case["mfu"]["1f1b"], 3) for k, v in case["mfu"].items()
+        },
+        "mfu": {k: round(v, 1) for k, v in found.mfu.items()},
+        "published_mfu": case["mfu"], "configurations": found.keys,
+    }  # fmt: skip
 
 
 def _summary(cells: Sequence[Throughput]) -> dict[str, Any]:
@@ -194,10 +196,10 @@ class _Cell(NamedTuple):
     cut: Cut
 
 
-def _samples(cell: _Cell, matmul: float, seconds: float) -> float:
+def _samples(cell: _Cell, matmul: float, moves: int) -> float:
     problem, c = _question(cell, matmul)
     prepared = prepare(problem, c)
-    order = _order(cell, seconds)
+    order = _order(cell, moves)
     costs = costs_of(prepared.bench, prepared.stages, order.placement, ticks=TICKS)
     spent = float(evaluate(order, costs).longest_stage) / TICKS + prepared.tail
     return rates(problem, c, spent).samples_per_second / c.n_devices
@@ -222,7 +224,7 @@ def _question(cell: _Cell, matmul: float) -> tuple[Problem, Configuration]:
 
 
 @lru_cache(maxsize=64)
-def _order(cell: _Cell, seconds: float) -> Schedule:
+def _order(cell: _Cell, moves: int) -> Schedule:
     """The order of passes; searched ones are searched once, under the committed calibration."""
     schedule, m = cell.schedule, cell.microbatches
     problem, c = _question(cell, MATMUL)
@@ -234,10 +236,6 @@ def _order(cell: _Cell, seconds: float) -> Schedule:
     costs = costs_of(prepared.bench, prepared.stages, tuple(range(c.pipeline)), ticks=10**6)
     found = search(
         c.pipeline, m, costs, placement="straight", memory_limit=SHARES[schedule] * c.pipeline,
-        clock="longest_stage", time_limit=seconds, workers=1, progress=False,
+        clock="longest_stage", moves=moves, workers=1, progress=False,
     )  # fmt: skip
     return found.schedule
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -4,7 +4,7 @@ The table is a csv whose columns are those of `COLUMNS`: Megatron-LM on A100 80 
 words, 1F1B, as released with vTrain (Bang et al., MICRO 2024; repository VIA-Research/vTrain, MIT
 licence). It is read from a path and no row of it is kept here.
 
-    python -m validation.vtrain measured.csv
+    python -m validation vtrain measured.csv
 
 What the table does not say is taken alike for all rows: plain attention with dropout, 16-bit
 gradients, no sharing of optimizer state, as many layers on each stage, collectives of tensor
@@ -16,14 +16,12 @@ are the four 200 Gb/s cards per node of eight that vTrain's own configurations s
 from __future__ import annotations
 
 import csv
-import json
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from statistics import fmean
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sim.planner import Orders, Problem, estimate, prepare
 from sim.planner.cost_model import Configuration, Efficiency, efficiency_of
@@ -137,23 +135,15 @@ def error_table(runs: Iterable[Run], efficiency: Efficiency) -> list[Error]:
     ]  # fmt: skip
 
 
-def main(arguments: Sequence[str]) -> int:
-    """`PATH [--refit]`: errors with the committed efficiencies, or with freshly fitted ones."""
-    paths = [word for word in arguments if not word.startswith("--")]
-    if len(paths) != 1 or set(arguments) - {"--refit", *paths}:
-        print("usage: python -m validation.vtrain PATH [--refit]", file=sys.stderr)
-        return 2
-    runs = read_runs(paths[0])
-    efficiency = fitted(runs) if "--refit" in arguments else MEGATRON
+def report(runs: Sequence[Run], efficiency: Efficiency) -> dict[str, Any]:
+    """The efficiencies and their errors as plain objects."""
     table = error_table(runs, efficiency)
-    report = {
+    return {
         "efficiency": {name: getattr(efficiency, name) for name in FITTED},
         "errors": [row._asdict() for row in table],
         "all_multi_node_pipelines": _pooled(table, "multi-node"),
         "all_single_node_pipelines": _pooled(table, "single-node"),
     }
-    print(json.dumps(report, indent=1))
-    return 0
 
 
 def _pooled(table: Sequence[Error], group: str) -> float | None:
@@ -188,7 +178,3 @@ def _run(row: dict[str, str]) -> Run:
         float(row["iteration_ms"]) / 1e3,
         row["set"],
     )  # fmt: skip
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))

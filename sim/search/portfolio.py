@@ -44,6 +44,7 @@ class SearchResult:
     lower_bound - 1 (0.02: 2 % above it). method: what found it, and what improved it. interval: the
     smallest steady-state time per microbatch found under the limit; interval_bound: no repeating
     block of that kind can do with less. seconds: wall time spent. interrupted: Ctrl-C ended it.
+    moves: counted work, in passes played.
     """
 
     schedule: Schedule
@@ -60,6 +61,7 @@ class SearchResult:
     interval_bound: Number
     seconds: float
     interrupted: bool = False
+    moves: int = 0
 
 
 def search(
@@ -171,6 +173,7 @@ def _result(phases: Phases, known: Number, limits: _Limits, began: float) -> Sea
         interval=interval,
         interval_bound=floor,
         seconds=time.monotonic() - began,
+        moves=round(phases.run.effort.spent * PASSES_PER_SECOND),
     )
 
 

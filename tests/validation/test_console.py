@@ -15,7 +15,7 @@ import pytest
 from backend.cli.commands import COMMANDS as BACKEND
 from sim.cli.commands import COMMANDS as SIM
 from sim.cli.commands import main as sim_main
-from validation.cli import COMMANDS as VALIDATION
+from validation.cli.commands import COMMANDS as VALIDATION
 from validation.console import commands_by_package, main
 
 ROOT = Path(__file__).parents[2]

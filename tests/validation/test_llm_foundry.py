@@ -16,7 +16,6 @@ from validation.llm_foundry import (
     error_table,
     fitted,
     groups,
-    main,
     read_runs,
 )
 
@@ -59,8 +58,3 @@ def test_a_fit_finds_the_numbers_behind_made_up_runs() -> None:
     made = [run._replace(throughput=run.throughput * (1 + error(run, true))) for run in runs]
     found = fitted(made)
     assert [getattr(found, name) for name in FITTED] == pytest.approx([0.6, 0.4], rel=1e-4)
-
-
-def test_an_unknown_word_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--again"]) == 2
-    assert "usage: python -m validation.llm_foundry [--refit]" in capsys.readouterr().err

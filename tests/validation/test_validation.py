@@ -21,10 +21,13 @@ from validation.replay import fitted_line
 
 torch = pytest.importorskip("torch")
 import backend  # noqa: E402
-from validation.calibrate import Workload, calibrate, placed  # noqa: E402
-from validation.cli import facts, main  # noqa: E402
-from validation.experiment import experiment, ranking  # noqa: E402
+from validation.calibrate import calibrate, placed  # noqa: E402
+from validation.cli.commands import main  # noqa: E402
+from validation.cli.report import facts  # noqa: E402
+from validation.experiment import experiment  # noqa: E402
+from validation.experiment_result import ranking  # noqa: E402
 from validation.page import report_page  # noqa: E402
+from validation.workload import Workload  # noqa: E402
 
 SMALL = Workload(layers=4, width=32, heads=2, vocabulary=32, sequence=16)
 

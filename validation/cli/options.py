@@ -1,0 +1,49 @@
+"""Options that several commands of `python -m validation` take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+Devices = Annotated[int, typer.Option("-p", "--devices", min=1, help="Pipeline devices.")]
+Microbatches = Annotated[int, typer.Option("-m", "--microbatches", min=1, help="Microbatches.")]
+Layers = Annotated[int, typer.Option(min=1, help="Transformer blocks in all.")]
+Width = Annotated[int, typer.Option(min=1, help="Hidden size.")]
+Sequence_ = Annotated[int, typer.Option("--sequence", min=1, help="Tokens per sequence.")]
+Rows = Annotated[int, typer.Option(min=1, help="Sequences per microbatch.")]
+Device = Annotated[str, typer.Option(help="cpu or cuda.")]
+Refit = Annotated[
+    bool, typer.Option("--refit", help="Fit the efficiencies afresh, instead of the committed.")
+]
+Thing = TypeVar("Thing")
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
+
+
+def known_families(names: Iterable[str]) -> None:
+    """Refuse a family that there is none of."""
+    from sim import FAMILIES
+    from sim.cli.command_line import UsageError
+
+    for name in names:
+        if name not in FAMILIES:
+            raise UsageError(f"unknown family {name!r}: there are {', '.join(FAMILIES)}")
+
+
+def in_time(things: Iterable[Thing], seconds: float) -> Iterator[Thing]:
+    """The things, until so many seconds have passed."""
+    began = time.monotonic()
+    for thing in things:
+        if time.monotonic() - began > seconds:
+            return
+        yield thing
+
+
+def print_rows(rows: Iterable[Mapping[str, Any]], digits: str = ".4g") -> None:
+    """A plain table of rows that have the same columns."""
+    import pandas as pd
+
+    frame = pd.DataFrame(list(rows))
+    print(frame.to_string(index=False, float_format=lambda x: format(x, digits)))
