@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("numba")
 pytest.importorskip("ortools")
-from sim.search.methods import METHODS
+from sim.search.settings.methods import METHODS
 from validation.ablation import (
     FULL,
     Case,

@@ -9,8 +9,8 @@ from typing import Any
 
 from sim.base.files import write_text_atomically
 from sim.base.progress import bar
-from sim.search.methods import METHODS
-from sim.search.methods import left_out as known_methods
+from sim.search.settings.methods import METHODS
+from sim.search.settings.methods import left_out as known_methods
 
 from ..ablation import Case, case, earned, markdown, to_record, variants
 from ..provenance import provenance
