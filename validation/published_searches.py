@@ -118,7 +118,7 @@ class Reached(NamedTuple):
 
 
 def reached(instance: Instance, budget: Budget, without: Iterable[str] = ()) -> Reached:
-    """A search of the instance, without some of the methods in `sim.search.methods`.
+    """A search of the instance, without some of the methods in `sim.search.settings.methods`.
 
     KeyboardInterrupt if Ctrl-C ended the search.
     """

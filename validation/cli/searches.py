@@ -66,7 +66,7 @@ def searches_command(
 
     adaptive is the block search of arXiv 2405.15362, curve and tables are those of arXiv
     2401.10241, straight holds optima of unit passes. A row: the published bubble, ours, and what
-    none can be below. Methods are in `sim.search.methods`.
+    none can be below. Methods are in `sim.search.settings.methods`.
 
     Example: python -m validation searches tables --every 4 --moves 50000000
 
