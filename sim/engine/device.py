@@ -17,6 +17,7 @@ from typing import Any
 
 import simpy
 
+from ..base.numbers import Number
 from .numbering import NONE, Message, Numbering
 from .recorder import StepLog
 from .resources import IterationBarrier, Memory, SharedSpeed
@@ -28,12 +29,16 @@ Process = Generator[simpy.Event, Any, None]
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One device of a cluster: its tasks, its memory, and the speed and wires that all share."""
+    """One device of a cluster: its tasks, its memory, and the speed and wires that all share.
+
+    static: bytes it holds from the start to the end.
+    """
 
     env: simpy.Environment
     tasks: Sequence[Task]
     numbering: Numbering
     memory: Memory
+    static: Number
     speed: SharedSpeed
     wires: Wires
     log: StepLog
@@ -46,7 +51,7 @@ class Device:
         barrier: where all devices meet between two iterations; None if each goes on alone.
         optimizer: ticks between two iterations.
         """
-        self.memory.take_static()
+        self.memory.take_static(self.env.now, self.static)
         for iteration in range(iterations):
             if iteration:
                 if barrier:
@@ -62,11 +67,14 @@ class Device:
         shift = numbering.message_shift(iteration, task.microbatch)
         last = yield from self.receive(work.inputs, shift)
         start = self.env.now
-        self.memory.change(work.takes, first_pass)
+        for change in work.takes:
+            self.memory.change(start, change, first_pass)
         if duration := task.durations[iteration]:
             yield self.speed.run(duration)
-        self.memory.change(work.frees, first_pass)
-        self.log.add(start, self.env.now, last)
+        end = self.env.now
+        for change in work.frees:
+            self.memory.change(end, change, first_pass)
+        self.log.add(start, end, last)
         for output in work.outputs:
             self.wires.send(output.message + shift, output.channel, first_pass + output.place)
         if self.wires.blocking:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..base.numbers import Number
+from .recorder import Record
 from .trace import Trace, checked_trace, record_of
 
 
@@ -33,16 +34,16 @@ def device_steps(trace: Trace) -> dict[int, Steps]:
     """The steps of every device that ran any."""
     record = record_of(checked_trace(trace), "ops")
     if record is None:
-        from .frames import lines
+        from .lines import in_lines
 
-        found = lines(trace.ops, trace.per_unit)
-        return {d: Steps(line.iteration, line.start, line.end) for d, line in found.items()}
+        found = in_lines(trace.ops, trace.per_unit, Steps._fields)
+        return {device: Steps(*columns) for device, columns in found.items()}
     n = trace.iterations
     return {
         log.device: Steps(
             [iteration for iteration in range(n) for _ in range(len(log.start) // n)],
-            _counted(log.start, trace.per_unit),
-            _counted(log.end, trace.per_unit),
+            _ticks(log.start, record),
+            _ticks(log.end, record),
         )
         for log in record.steps
     }
@@ -52,12 +53,12 @@ def device_inputs(trace: Trace) -> dict[int, Inputs]:
     """The inputs of the same steps."""
     record = record_of(checked_trace(trace), "ops")
     if record is None:
-        from .frames import lines
+        from .lines import in_lines
 
-        found = lines(trace.ops, trace.per_unit)
-        return {d: Inputs(line.written, line.arrived) for d, line in found.items()}
+        found = in_lines(trace.ops, trace.per_unit, Inputs._fields)
+        return {device: Inputs(*columns) for device, columns in found.items()}
     sent = record.transfers
-    ready, end = (_counted(column, trace.per_unit) for column in (sent.ready, sent.end))
+    ready, end = (_ticks(column, record) for column in (sent.ready, sent.end))
     written = dict(zip(sent.message, ready, strict=True))
     arrived = dict(zip(sent.message, end, strict=True))
     return {
@@ -66,10 +67,11 @@ def device_inputs(trace: Trace) -> dict[int, Inputs]:
     }
 
 
-def _counted(column: Sequence[Number], per_unit: int) -> Sequence[Number]:
-    """Times of a record as `Trace.per_unit` has them: whole ticks, or floating point."""
+def _ticks(column: Sequence[Number], record: Record) -> Sequence[Number]:
+    """Times as frames have them: whole ticks, or floating point where there is no common tick."""
+    per_unit = record.ticks.per_unit
+    if record.whole:
+        return column
     if not per_unit:
         return [*map(float, column)]
-    if {*map(type, column)} <= {int}:
-        return column
     return [round(time / per_unit * per_unit) for time in column]

@@ -1,4 +1,4 @@
-"""The frames of a play, made of its `Record`, and the steps of every device, read off a frame.
+"""The frames of a play, made of its `Record`.
 
 A long play leaves a million rows, so everything here goes by whole columns.
 """
@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from ..base.numbers import Number, Ticks
+from ..base.numbers import LARGEST, Number
 from ..schedule.ir import Op, steps
 from .numbering import Numbering
 from .recorder import Record
@@ -28,11 +29,10 @@ def made(record: Record, name: str) -> pd.DataFrame:
     """The frame of a play that `Trace` has under that name."""
     import pandas as pd
 
-    columns = {"ops": _ops, "transfers": _transfers, "memory": _memory}[name](record)
-    return pd.DataFrame(columns, columns=list(columns))
+    return pd.DataFrame({"ops": _ops, "transfers": _transfers, "memory": _memory}[name](record))
 
 
-class _Passes(NamedTuple):
+class Passes(NamedTuple):
     """A row for every pass number of the first iteration; `name` has one more, for no pass."""
 
     device: Column
@@ -44,12 +44,13 @@ class _Passes(NamedTuple):
     name: Column
 
 
-def _passes(numbering: Numbering) -> _Passes:
+def passes_of(numbering: Numbering) -> Passes:
+    """What the schedule knows about every pass; all frames of a play look it up here."""
     static = Op("F", 0, 0)  # in a row that only `name` is asked for
     device, position, passes = zip(*numbering.places(), strict=True)
     kind, stage, microbatch, part = zip(*(op or static for op in passes), strict=True)
     names = ["static" if op is None else str(op) for op in passes]
-    return _Passes(
+    return Passes(
         device=_whole(device),
         position=_whole(position),
         kind=_things(kind),
@@ -91,9 +92,9 @@ def _steps(record: Record) -> _Steps:
         first=np.concatenate(firsts)[place],
         size=np.concatenate(sizes)[place],
         iteration=np.concatenate(iterations)[place],
-        start=_times([time for log in logs for time in log.start], record.ticks)[place],
-        end=_times([time for log in logs for time in log.end], record.ticks)[place],
-        last=_whole([message for log in logs for message in log.last])[place],
+        start=_times([log.start for log in logs], record)[place],
+        end=_times([log.end for log in logs], record)[place],
+        last=np.concatenate([_whole(log.last) for log in logs])[place],
     )
 
 
@@ -106,7 +107,7 @@ def _places(order: Sequence[int]) -> Column:
 
 def _ops(record: Record) -> dict[str, Any]:
     numbering, sent = record.numbering, record.transfers
-    passes, played = _passes(numbering), _steps(record)
+    passes, played = record.passes, _steps(record)
     step = np.repeat(np.arange(len(played.size)), played.size)
     within = np.arange(len(step)) - (np.cumsum(played.size) - played.size)[step]
     op = played.first[step] + within
@@ -124,8 +125,8 @@ def _ops(record: Record) -> dict[str, Any]:
         step,
         played.start[step],
         played.end[step],
-        np.append(_times(sent.ready, record.ticks).astype(float), np.nan)[row],
-        np.append(_times(sent.end, record.ticks).astype(float), np.nan)[row],
+        np.append(_times([sent.ready], record).astype(float), np.nan)[row],
+        np.append(_times([sent.end], record).astype(float), np.nan)[row],
         passes.name[writer[row]],
     )
     return dict(zip(OPS, columns, strict=True))
@@ -133,7 +134,7 @@ def _ops(record: Record) -> dict[str, Any]:
 
 def _transfers(record: Record) -> dict[str, Any]:
     sent, channels = record.transfers, record.channels
-    times = [_times(column, record.ticks) for column in (sent.ready, sent.start, sent.end)]
+    times = [_times([column], record) for column in (sent.ready, sent.start, sent.end)]
     if not sent.message:
         nothing: list[Any] = [()] * (len(TRANSFERS) - len(times))
         return dict(zip(TRANSFERS, [*nothing, *times], strict=True))
@@ -154,88 +155,45 @@ def _transfers(record: Record) -> dict[str, Any]:
 
 
 def _memory(record: Record) -> dict[str, Any]:
-    numbering, logs = record.numbering, record.memory
-    passes, schedule = _passes(numbering), numbering.schedule
+    passes, schedule, logs = record.passes, record.numbering.schedule, record.memory
     share = [max(len(held), 1) * schedule.n_slices for held in schedule.stages_of]
     place = _places(record.memory_order)
-    one = numbering.in_first(_whole([number for log in logs for number in log.number]))[place]
-    chunks = _whole([chunks for log in logs for chunks in log.chunks])[place]
+    number = np.concatenate([_whole(log.number) for log in logs])[place]
+    chunks = np.concatenate([_whole(log.chunks) for log in logs])[place]
+    one = record.numbering.in_first(number)
     device = passes.device[one]
     columns = (
         device,
-        _times([time for log in logs for time in log.time], record.ticks)[place],
-        _sizes([change for log in logs for change in log.change], place),
-        _sizes([live for log in logs for live in log.live], place),
+        _times([log.time for log in logs], record)[place],
+        _sizes([*chain.from_iterable(log.change for log in logs)], place),
+        _sizes([*chain.from_iterable(log.live for log in logs)], place),
         chunks / _whole(share)[device],
         passes.name[one],
     )
     return dict(zip(MEMORY, columns, strict=True))
 
 
-class Line(NamedTuple):
-    """The steps of one device in the order of their start; every column has shape `(n_steps,)`.
-
-    row: that of the step's first pass in `Trace.ops`. Times are in ticks, or floating point where
-    there are none; `written` and `arrived` are None where the frame does not know them.
-    """
-
-    row: list[int]
-    iteration: list[int]
-    start: list[Any]
-    end: list[Any]
-    written: list[Any]
-    arrived: list[Any]
-
-
-def lines(ops: pd.DataFrame, per_unit: int) -> dict[int, Line]:
-    """The line of every device that ran any step; fused passes count once."""
-    ops = ops.reset_index(drop=True)
-    ops = ops[~ops.duplicated(["device", "step"])]
-    ops = ops.sort_values(["device", "start", "end"], kind="stable")
-    columns = [
-        ops.index.to_numpy(),
-        ops["iteration"].to_numpy(),
-        *(_ticks(ops[name], per_unit) for name in ("start", "end")),
-        *(_known_ticks(ops[name], per_unit) for name in ("written", "arrived")),
-    ]
-    # Cut with numpy: a pandas group per device would take seconds on thousands of devices.
-    devices, first = np.unique(ops["device"].to_numpy(), return_index=True)
-    parts = [np.split(column, first[1:]) for column in columns]
-    return {
-        int(device): Line(*(part.tolist() for part in cut))
-        for device, *cut in zip(devices, *parts, strict=True)
-    }
-
-
-def _ticks(times: pd.Series[Any], per_unit: int) -> Column:
-    found: Column = times.to_numpy(dtype=float)
-    if per_unit:
-        found = np.rint(found * per_unit).astype(np.int64)
-    return found
-
-
-def _known_ticks(times: pd.Series[Any], per_unit: int) -> Column:
-    """The same, with None where there is no time."""
-    ticks: Column = _ticks(times.fillna(0), per_unit).astype(object)
-    ticks[times.isna().to_numpy()] = None
-    return ticks
-
-
-def _times(column: Sequence[Number], ticks: Ticks) -> Column:
-    """Ticks as times: whole numbers if all of the column are."""
-    whole = {*map(type, column)} <= {int}
-    times = _whole(column) if whole else np.array(column, dtype=np.float64)
-    if ticks.per_unit > 1:
-        times = times / ticks.per_unit
+def _times(logs: Sequence[Sequence[Number]], record: Record) -> Column:
+    """One column of several logs, one after the other, as times: whole numbers if all of it are."""
+    if record.whole or {kind for log in logs for kind in map(type, log)} <= {int}:
+        times = np.concatenate([_whole(log) for log in logs])
+    else:
+        times = np.concatenate([np.array(log, dtype=np.float64) for log in logs])
+    if record.ticks.per_unit > 1:
+        times = times / record.ticks.per_unit
         if len(times) and (times == np.floor(times)).all():
             times = times.astype(np.int64)
     return times
 
 
-def _sizes(column: Sequence[Number], rows: Column) -> list[int | float]:
+def _sizes(column: Sequence[Number], rows: Column) -> Column | list[Any]:
     """Those rows of a column of bytes, as numbers that pandas has a type for."""
-    plain = [float(size) if isinstance(size, Fraction) else size for size in column]
-    return _things(plain)[rows].tolist()  # type: ignore[no-any-return]
+    kinds = {*map(type, column)}
+    if kinds == {int} and min(column) >= -LARGEST and max(column) <= LARGEST:
+        return _whole(column)[rows]
+    if Fraction in kinds:
+        column = [float(size) if isinstance(size, Fraction) else size for size in column]
+    return list(_things(column)[rows])
 
 
 def _whole(column: Sequence[Any]) -> Column:

@@ -7,9 +7,15 @@ whole columns, when somebody asks for them. Times are in ticks.
 
 from __future__ import annotations
 
+from functools import cached_property
+from typing import TYPE_CHECKING
+
 from ..base.numbers import Number
 from .numbering import Message
 from .tasks import Plan
+
+if TYPE_CHECKING:
+    from .frames import Passes
 
 
 class StepLog:
@@ -84,15 +90,25 @@ class MemoryLog:
 class Record:
     """What a play leaves behind.
 
+    whole: whether all times are whole ticks.
+
     steps, memory: a log per device, shape `(n_devices,)`. step_order, memory_order: the device of
     every entry in them, in the order of the play.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, *, whole: bool) -> None:
         self.numbering, self.channels, self.ticks = plan.numbering, plan.channels, plan.ticks
+        self.whole = whole
         self.step_order: list[int] = []
         self.memory_order: list[int] = []
         devices = range(len(plan.tasks))
         self.steps = [StepLog(device, self.step_order) for device in devices]
         self.memory = [MemoryLog(device, self.memory_order) for device in devices]
         self.transfers = TransferLog()
+
+    @cached_property
+    def passes(self) -> Passes:
+        """What frames tell about every pass."""
+        from .frames import passes_of
+
+        return passes_of(self.numbering)

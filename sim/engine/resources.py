@@ -21,41 +21,32 @@ class Memory:
     """The live bytes and live activations (in chunks) of one device; every change is logged."""
 
     def __init__(
-        self,
-        env: simpy.Environment,
-        device: int,
-        *,
-        static: Number,
-        capacity: Number | None,
-        numbering: Numbering,
-        log: MemoryLog,
+        self, device: int, capacity: Number | None, *, numbering: Numbering, log: MemoryLog
     ) -> None:
-        self._env, self._device = env, device
-        self._static, self._capacity = static, capacity
+        self._device, self._capacity = device, capacity
         self._numbering, self._log = numbering, log
         self.live: Number = 0
         self.chunks = 0
 
-    def take_static(self) -> None:
+    def take_static(self, now: Number, size: Number) -> None:
         """Take what is there from the start to the end: parameters, gradients, optimizer state."""
-        self.change([MemoryChange(self._static, 0, 0)], self._numbering.static[self._device])
+        number = self._numbering.static[self._device]
+        self.change(now, MemoryChange(size, 0, 0), number)
 
-    def change(self, changes: Iterable[MemoryChange], first_pass: int) -> None:
-        """Take and give back what a step does whose first pass has that number.
+    def change(self, now: Number, change: MemoryChange, first_pass: int) -> None:
+        """Take or give back what a step does whose first pass has that number.
 
         Raises OutOfMemory where more would be live than there is.
         """
-        now = self._env.now
-        for change in changes:
-            size, number = change.size, first_pass + change.place
-            live = plus(self.live, size) if size else self.live
+        size, number = change.size, first_pass + change.place
+        if size:
+            live = plus(self.live, size)
             if self._capacity is not None and size > 0 and live > self._capacity:
-                free = plus(self._capacity, -self.live)
-                name = self._numbering.name(number)
+                free, name = plus(self._capacity, -self.live), self._numbering.name(number)
                 raise OutOfMemory(self._device, now, name, size, free, self._capacity)
             self.live = live
-            self.chunks += change.chunks
-            self._log.add(number, now, change=size, live=live, chunks=self.chunks)
+        self.chunks += change.chunks
+        self._log.add(number, now, change=size, live=self.live, chunks=self.chunks)
 
 
 class MessageQueue:

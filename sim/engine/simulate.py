@@ -80,7 +80,8 @@ def simulate(
         schedule, costs, cluster,
         iterations=iterations, optimizer=optimizer, jitter=jitter, seed=seed,
     )  # fmt: skip
-    env, record = simpy.Environment(), Record(plan)
+    whole = plan.ticks.per_unit > 0 and cluster.neighbour_slowdown == 1
+    env, record = simpy.Environment(), Record(plan, whole=whole)
     devices = _scene(env, plan, record, costs=costs, cluster=cluster, iterations=iterations)
     meeting = IterationBarrier(env, schedule.n_devices) if barrier else None
     for device in devices:
@@ -137,15 +138,10 @@ def _scene(
     speed = SharedSpeed(env, cluster.n_devices, cluster.neighbour_slowdown)
     devices = []
     for number, (tasks, log) in enumerate(zip(plan.tasks, record.steps, strict=True)):
-        memory = Memory(
-            env,
-            number,
-            static=reduce(plus, (costs.static_bytes[s] for s in schedule.stages_of[number])),
-            capacity=cluster.memory[number],
-            numbering=numbering,
-            log=record.memory[number],
-        )
-        devices.append(Device(env, tasks, numbering, memory, speed, wires, log))
+        capacity, log_of_memory = cluster.memory[number], record.memory[number]
+        memory = Memory(number, capacity, numbering=numbering, log=log_of_memory)
+        static = reduce(plus, (costs.static_bytes[s] for s in schedule.stages_of[number]))
+        devices.append(Device(env, tasks, numbering, memory, static, speed, wires, log))
     return devices
 
 

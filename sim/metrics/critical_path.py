@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..base.numbers import Number
 from ..engine.trace import Trace, checked_trace, in_time
@@ -31,10 +31,11 @@ def critical_path(trace: Trace) -> list[Leg]:
     Walked backwards from the pass that ends last: a step that starts when the step before it on its
     device ends was held up by that step, otherwise by the input that came last.
     """
-    from ..engine.frames import lines as lines_of
+    from ..engine.lines import in_lines
 
     ops = checked_trace(trace).ops.reset_index(drop=True)
-    lines = lines_of(ops, trace.per_unit)
+    found = in_lines(ops, trace.per_unit, _Line._fields)
+    lines = {device: _Line(*columns) for device, columns in found.items()}
     if not lines:
         return []
     names = ("kind", "stage", "microbatch", "slice")
@@ -76,6 +77,17 @@ def critical_path(trace: Trace) -> list[Leg]:
             return path[::-1]
         add("wait", None, before, start)
         index -= 1
+
+
+class _Line(NamedTuple):
+    """The steps of one device in the order of their start, shape `(n_steps,)`: see `in_lines`."""
+
+    row: list[int]
+    iteration: list[int]
+    start: list[Any]
+    end: list[Any]
+    written: list[Any]
+    arrived: list[Any]
 
 
 def _members(numbers: list[int], row: int) -> range:
