@@ -21,11 +21,11 @@ from ..base.progress import bar
 from ..bounds.lower_bound import lower_bound, steady_interval
 from ..engine.costs import Costs
 from ..schedule.clock import Clock
-from ..schedule.ir import Op, Schedule
+from ..schedule.ir import Schedule
 from ..schedule.validate import validate
 from .evaluation import evaluate
 from .orders.pool import Pool
-from .orders.problem import OrderProblem, order_problem
+from .orders.problem import OrderProblem, one_by_one, order_problem
 from .phases import Phases
 from .placement import Placement, stages_on
 from .settings import budget
@@ -98,15 +98,14 @@ def search(
     began = time.monotonic()
     effort, seconds = _budget(time_limit, moves)
     until = effort.now() + seconds
-    run = RunOptions(effort, seed, workers, left_out(without))
-    place = _place(n_devices, n_microbatches, costs, placement)
+    run = RunOptions(effort, seed, checked_whole(workers, "workers"), left_out(without))
+    n_microbatches = checked_whole(n_microbatches, "n_microbatches")
+    place = _place(checked_whole(n_devices, "n_devices"), costs, placement)
     if clock not in ("makespan", "longest_stage"):
         raise ValueError(f"clock is {clock!r}: it must be 'makespan' or 'longest_stage'")
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-        raise ValueError(f"workers is {workers!r}: it must be a whole number >= 1")
     limits = _Limits(memory_limit=memory_limit, memory_bytes=memory_bytes)
     problem = order_problem(place, n_microbatches, costs, clock=clock, **limits)
-    plain_order = _one_by_one(place, n_microbatches)
+    plain_order = one_by_one(place, n_microbatches)
     known = lower_bound(plain_order, costs, clock=clock, **limits)
     interrupted = False
     with bar("search", seconds, shown=progress, alone=True) as move:
@@ -191,12 +190,7 @@ def _interval(phases: Phases, longest_stage: Number, limits: _Limits) -> tuple[N
     return block.interval, block.interval_bound
 
 
-def _place(
-    n_devices: int, n_microbatches: int, costs: Costs, placement: Placement
-) -> tuple[int, ...]:
-    for name, number in {"n_devices": n_devices, "n_microbatches": n_microbatches}.items():
-        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-            raise ValueError(f"{name} is {number!r}: it must be a whole number >= 1")
+def _place(n_devices: int, costs: Costs, placement: Placement) -> tuple[int, ...]:
     chunks = max(1, costs.n_stages // n_devices) if placement == "loop" else 2
     place = stages_on(n_devices, placement, chunks)
     if costs.n_stages != len(place):
@@ -205,18 +199,6 @@ def _place(
             f"devices has {len(place)}"
         )
     return place
-
-
-def _one_by_one(place: tuple[int, ...], m: int) -> Schedule:
-    """One microbatch after the other: no order needs less memory."""
-    orders: list[list[Op]] = [[] for _ in range(max(place) + 1)]
-    stages = range(len(place))
-    for i in range(m):
-        for s in stages:
-            orders[place[s]].append(Op("F", s, i))
-        for s in stages[::-1]:
-            orders[place[s]] += [Op("B", s, i), Op("W", s, i)]
-    return Schedule(place, tuple(map(tuple, orders)), m, name="one by one")
 
 
 def _in_ticks(problem: OrderProblem, bound: Number) -> int:

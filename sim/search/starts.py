@@ -7,8 +7,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ..base.extras import imported
 from ..families import FAMILIES
 from .orders.lengthen import longer
@@ -134,6 +132,5 @@ def from_block(problem: OrderProblem, block: ComputedBlock) -> Order | None:
     """The block repeated, in order of time; None if that breaks the limits."""
     from .periodic.block_schedule import unrolled_block
 
-    kind, stage, _ = unrolled_block(block, problem.costs, problem.n_microbatches).passes.T
-    found = (3 * stage + kind).astype(np.int32).reshape(problem.n_devices, -1)
-    return found if within(problem, found) else None
+    order = problem.codes(unrolled_block(block, problem.costs, problem.n_microbatches))
+    return order if within(problem, order) else None

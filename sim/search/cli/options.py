@@ -11,6 +11,7 @@ from ...cli.options import PipelineOptions
 from ...cli.read import read_count, read_natural, read_number, read_word
 from ...cli.setting import costs_of
 from ...engine.costs import Costs
+from ...schedule.clock import Clock
 from ...schedule.ir import Schedule
 from ..placement import stages_on
 from ..settings.methods import left_out
@@ -77,16 +78,18 @@ class Asked:
     devices: int
     microbatches: int
     costs: Costs
+    clock: Clock
     options: dict[str, Any]
 
 
-def read_asked(given: dict[str, Any], *, default_time: float) -> Asked:
+def read_asked(given: dict[str, Any], *, default_time: str) -> Asked:
     """The options in `given`, by the names of the command's parameters; ValueError or
     typer.BadParameter for what makes no sense."""
     p = read_count(given["devices"], "-p")
     m = read_count(given["microbatches"], "-m")
     placement: Any = read_word("straight", "v", "loop")(given["placement"], "--placement")
     clock: Any = read_word("makespan", "longest-stage")(given["clock"], "--clock")
+    clock = clock.replace("-", "_")
     chunks = given["stages_per_device"]
     if chunks is not None and placement != "loop":
         raise typer.BadParameter(f"-v is {chunks!r}: only --placement loop takes it")
@@ -109,16 +112,14 @@ def read_asked(given: dict[str, Any], *, default_time: float) -> Asked:
     costs = costs_of(options, Schedule(place, ((),) * p, m, name=f"{placement} placement"))
     chosen = {
         "placement": placement,
-        "clock": clock.replace("-", "_"),
-        "time_limit": default_time
-        if seconds is None
-        else float(read_number(seconds, "--time-limit")),
+        "clock": clock,
+        "time_limit": float(read_number(seconds or default_time, "--time-limit")),
         "moves": None if moves is None else read_natural(moves, "--moves"),
         "without": () if without is None else _read_methods(without),
         "seed": read_natural(given["seed"], "--seed"),
         "workers": read_count(given["workers"], "--workers"),
     }
-    return Asked(p, m, costs, chosen)
+    return Asked(p, m, costs, clock, chosen)
 
 
 def _read_methods(text: str) -> tuple[str, ...]:

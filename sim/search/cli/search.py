@@ -79,7 +79,7 @@ def search_command(
     from ...metrics.metrics import peak_activations
     from ..portfolio import search
 
-    asked = read_asked(locals(), default_time=30.0)
+    asked = read_asked(locals(), default_time="30")
     limit = None if memory_limit is None else read_positive(memory_limit, "--memory-limit")
     size = None if memory_bytes is None else read_positive(memory_bytes, "--memory-bytes")
     for path in (output, torch_csv):

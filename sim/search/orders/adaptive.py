@@ -19,11 +19,13 @@ placement as well; warm-up and cool-down are found by dispatching with the real 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import product
 from typing import Literal
 
 import numpy as np
 
-from ...base.numbers import Number
+from ...base.numbers import Number, checked_whole
 from ...engine.costs import Costs
 from ...schedule.clock import Clock
 from ...schedule.ir import Schedule
@@ -39,14 +41,12 @@ from ..periodic.unit_blocks import (
     with_more_forwards,
 )
 from ..periodic.unroll import DeviceOrders, unrolled_orders
+from ..placement import stages_on
 from ..settings.effort import Effort
 from ..settings.run_options import RunOptions
-from .improve import HEATS, annealed
+from .improve import improve
 from .pool import Pool
-from .problem import OrderProblem, order_problem
-
-SHORT_ROUND = 0.2
-"""Seconds of annealing after which the next round gets no more moves."""
+from .problem import one_by_one, order_problem
 
 
 def adaptive(
@@ -67,38 +67,41 @@ def adaptive(
     time_limit: seconds; the enumeration itself is always finished for the shortest interval.
     Raises ValueError for a limit that not even one microbatch meets.
     """
-    stages = _stages(n_devices, placement)
+    m = checked_whole(n_microbatches, "n_microbatches")
+    if placement not in ("v", "straight"):
+        raise ValueError(f"placement is {placement!r}: it must be 'v' or 'straight'")
+    stages = stages_on(checked_whole(n_devices, "n_devices"), placement)
     problem, _ = problem_of(stages, costs, memory_limit=memory_limit, memory_bytes=memory_bytes)
     run = run or RunOptions()
-    effort = run.effort
-    m, until = n_microbatches, effort.now() + time_limit
-    if isinstance(m, bool) or not isinstance(m, int) or m < 1:
-        raise ValueError(f"n_microbatches is {m!r}: it must be a whole number >= 1")
-    player = _Player(problem, m, clock, effort)
+    until = run.effort.now() + time_limit
+    player = _Player(problem, m, clock, run.effort)
     found: list[tuple[int, int, DeviceOrders]] = []
     shortest = 3 * len(stages) // n_devices
     for interval in range(shortest, 3 * shortest):
         for block in blocks(n_devices, placement, interval):
-            for order in player.orders(block):
-                for moves in player.ways():
-                    value, played = player.played(order, moves)
-                    if value >= 0:
-                        found.append((value, len(found), played))
+            for order, moves in product(player.orders(block), player.ways()):
+                value, played = player.played(order, moves)
+                if value >= 0:
+                    found.append((value, len(found), played))
             if len(found) > 200:  # keep the best few only
                 found = sorted(found, key=lambda entry: entry[:2])[:40]
-        if found or effort.now() > until + time_limit:
+        if found or run.effort.now() > until + time_limit:
             break
     if not found:
-        alone = player.one_by_one()
+        alone = DeviceOrders.of(one_by_one(stages, m).orders)
         found = [(player.played(alone, as_they_are(m))[0], 0, alone)]
     found.sort(key=lambda entry: entry[:2])
-    best = player.schedule(found[0][2])
-    if found[0][0] <= work_bound(problem) * m or not run.use("annealing"):
-        return best
+    if found[0][0] <= work_bound(problem) * m:
+        return found[0][2].schedule(stages, m, "adaptive")
     orders = order_problem(
         stages, m, costs, clock=clock, memory_limit=memory_limit, memory_bytes=memory_bytes
     )
-    return _improved([player.schedule(played) for _, _, played in found[:12]], orders, until, run)
+    work = orders.tables.duration.reshape(-1, 3).sum(axis=1)[orders.tables.stages_of]
+    pool = Pool(orders, bound=int(work.sum(axis=1).max()) * m)
+    for _, _, played in found[:12]:
+        pool.add(orders.codes(played), "")
+    improve(pool, until=until, run=replace(run, without=(*run.without, "windows")))
+    return orders.schedule(pool.best.order, "adaptive")
 
 
 class _Player:
@@ -144,53 +147,3 @@ class _Player:
         found = squeezed(orders, self.tables, moves)
         self.effort.played(found.work)
         return found.makespan if self.clock == "makespan" else found.longest_stage, found.orders
-
-    def schedule(self, orders: DeviceOrders) -> Schedule:
-        return orders.schedule(self.problem.placement, self.m, "adaptive")
-
-    def one_by_one(self) -> DeviceOrders:
-        """One microbatch after the other: the order that holds the least memory."""
-        return DeviceOrders.of(
-            [
-                op._replace(microbatch=i)
-                for i in range(self.m)
-                for op in self.problem.passes
-                if op.stage in stages
-            ]
-            for stages in self.problem.stages_of
-        )
-
-
-def _improved(
-    starts: list[Schedule], orders: OrderProblem, until: float, run: RunOptions
-) -> Schedule:
-    """The best that annealing makes of the orders in turn, until the time is up."""
-    work = orders.tables.duration.reshape(-1, 3).sum(axis=1)
-    busiest = int(work[orders.tables.stages_of].sum(axis=1).max())
-    pool = Pool(orders, bound=busiest * orders.n_microbatches)
-    for start in starts:
-        order = orders.order(start)
-        if order is not None:
-            pool.add(order, start.name)
-    moves, turn, now = 200, 0, run.effort.now
-    while not pool.closed and now() < until:
-        began = now()
-        entry = pool.entries[turn % len(pool.entries)]
-        heat = HEATS[turn % len(HEATS)]
-        order, passes = annealed(pool, entry.order, moves=moves, heat=heat, seed=run.seed + turn)
-        run.effort.played(passes)
-        pool.add(order, "")
-        turn += 1
-        if now() - began < SHORT_ROUND:
-            moves *= 2
-    return orders.schedule(pool.best.order, "adaptive")
-
-
-def _stages(p: int, placement: str) -> tuple[int, ...]:
-    if isinstance(p, bool) or not isinstance(p, int) or p < 1:
-        raise ValueError(f"n_devices is {p!r}: it must be a whole number >= 1")
-    if placement == "v":
-        return (*range(p), *reversed(range(p)))
-    if placement == "straight":
-        return tuple(range(p))
-    raise ValueError(f"placement is {placement!r}: it must be 'v' or 'straight'")

@@ -15,7 +15,7 @@ from ..compiled import compiled
 from ..settings import budget
 from ..settings.run_options import RunOptions
 from .problem import Order, OrderProblem, OrderTables
-from .replay import played
+from .replay import replayed
 from .rules import Rules, mutated, sweep
 
 KEPT = 8
@@ -42,7 +42,7 @@ def listed(problem: OrderProblem, rules: Rules) -> Listed | None:
     order = np.zeros((problem.n_devices, problem.n_ops // problem.n_devices), np.int32)
     if not list_order(problem.tables, rules, order):
         return None
-    found = played(problem, order)
+    found = replayed(problem, order)
     return Listed(order, rules, found.value, int(found.end.sum()))
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .problem import Fence, Order, OrderProblem
-from .replay import BROKEN, played
+from .replay import BROKEN, replayed
 
 POOL, PER_METHOD = 10, 3
 """How many orders are kept, and how many that were made alike."""
@@ -45,7 +45,7 @@ class Pool:
 
     def add(self, order: Order, method: str) -> Candidate:
         """Take in an order that can run, unless it is here already."""
-        found = Candidate(order, played(self.problem, order).value, method)
+        found = Candidate(order, replayed(self.problem, order).value, method)
         same = any(
             entry.value == found.value and np.array_equal(entry.order, order)
             for entry in self.entries

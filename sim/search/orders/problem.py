@@ -23,6 +23,7 @@ from ...engine.costs import Costs
 from ...schedule.clock import Clock
 from ...schedule.ir import Kind, Op, Schedule
 from ..compiled import Ints
+from ..periodic.unroll import DeviceOrders
 
 PASSES: tuple[Kind, ...] = ("F", "B", "W")
 UNLIMITED = 2**60
@@ -130,6 +131,11 @@ class OrderProblem:
             rows.append(tuple(row))
         return Schedule(self.placement, tuple(rows), self.n_microbatches, name=name)
 
+    def codes(self, orders: DeviceOrders) -> Order:
+        """The orders of devices as pass codes."""
+        kind, stage, _ = orders.passes.T
+        return np.array(3 * stage + kind, np.int32).reshape(self.n_devices, -1)
+
     def order(self, schedule: Schedule) -> Order | None:
         """The order of a schedule of split passes on this placement; None if it is another kind."""
         same = schedule.placement == self.placement and schedule.n_slices == 1
@@ -202,6 +208,23 @@ def order_problem(
         wait_on, delay, near, np.maximum(change, 0), np.minimum(change, 0), limits,
     )  # fmt: skip
     return OrderProblem(placement, n_microbatches, clock, costs, tables, ticks, scale, memory_bytes)
+
+
+def one_by_one(placement: tuple[int, ...], n_microbatches: int) -> Schedule:
+    """One microbatch after the other: no order needs less memory."""
+    stages = range(len(placement))
+    way = [Op("F", s, 0) for s in stages]
+    way += [Op(kind, s, 0) for s in stages[::-1] for kind in PASSES[1:]]
+    orders = [
+        tuple(
+            op._replace(microbatch=i)
+            for i in range(n_microbatches)
+            for op in way
+            if placement[op.stage] == d
+        )
+        for d in range(max(placement) + 1)
+    ]
+    return Schedule(placement, tuple(orders), n_microbatches, name="one by one")
 
 
 def _per_device(limit: Number | Sequence[Number], name: str, n_devices: int) -> list[Number]:

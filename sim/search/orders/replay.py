@@ -13,20 +13,20 @@ BROKEN = 2**62
 """The value of an order that cannot run."""
 
 
-class Played(NamedTuple):
+class Replay(NamedTuple):
     """What an order takes on the clock of its problem, and when its passes end: `end[code, i]`."""
 
     value: int
     end: Ints
 
 
-def played(problem: OrderProblem, order: Order) -> Played:
+def replayed(problem: OrderProblem, order: Order) -> Replay:
     """The order played in ticks of the problem; its value is BROKEN if it cannot run."""
     tables = problem.tables
     end = np.zeros((tables.duration.size, problem.n_microbatches), np.int64)
     moments = first_moments(order, tables, 2)
     value, _, _ = play_on(order, problem.longest, tables, end, end, moments, 0, False, BROKEN)
-    return Played(value, end)
+    return Replay(value, end)
 
 
 def within(problem: OrderProblem, order: Order) -> bool:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .problem import Order, OrderProblem
-from .replay import played
+from .replay import replayed
 
 Pass = tuple[int, int]
 """(pass code, microbatch)"""
@@ -25,7 +25,7 @@ class Timed(NamedTuple):
 
 def timed_order(problem: OrderProblem, order: Order) -> Timed:
     """The order with its times."""
-    value, end = played(problem, order)
+    value, end = replayed(problem, order)
     ends, duration = end.tolist(), problem.tables.duration.tolist()
     rows = []
     for codes in order.tolist():

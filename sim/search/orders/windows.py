@@ -13,7 +13,7 @@ from typing import NamedTuple
 from ..settings import budget
 from ..settings.run_options import RunOptions
 from .problem import UNLIMITED, Fence, Order, OrderProblem
-from .replay import played, within
+from .replay import replayed, within
 from .timed import timed_order
 
 
@@ -65,7 +65,7 @@ def window(
     if found is None:
         return as_it_was
     new, limit, proven = found
-    after = played(problem, new).value
+    after = replayed(problem, new).value
     if after > timed.value or not within(problem, new):
         return as_it_was._replace(bound=limit)
     return Improved(new, after, limit, proven)

@@ -65,7 +65,7 @@ def pareto_command(
     given = dict(locals())
     from .front import pareto
 
-    asked = read_asked(given, default_time=60.0)
+    asked = read_asked(given, default_time="60")
     chosen = None
     if limits is not None:
         chosen = [read_positive(entry, "--limits") for entry in limits.split(",")]
@@ -81,9 +81,7 @@ def pareto_command(
 
         facts = facts_of(given, leave=["html", "as_json"])
         sizes = asked.devices, asked.microbatches
-        page = pareto_page(
-            frame, sizes, clock=asked.options["clock"], facts=facts, command=as_typed()
-        )
+        page = pareto_page(frame, sizes, clock=asked.clock, facts=facts, command=as_typed())
         write_text(html, page)
     rows = plain_numbers(frame.astype(object).where(frame.notna(), None).to_dict("records"))
     if as_json:

@@ -28,22 +28,20 @@ def costs(placement: Placement, p: int) -> Costs:
 
 @contextmanager
 def busy_machine() -> Iterator[None]:
-    """Two threads that keep the interpreter from everybody else as long as they may."""
+    """A thread that keeps the interpreter from everybody else as long as it may."""
     stop = threading.Event()
 
     def spin() -> None:
         while not stop.is_set():
             sum(range(20_000))
 
-    threads = [threading.Thread(target=spin) for _ in range(2)]
-    for thread in threads:
-        thread.start()
+    thread = threading.Thread(target=spin)
+    thread.start()
     try:
         yield
     finally:
         stop.set()
-        for thread in threads:
-            thread.join()
+        thread.join()
 
 
 @pytest.mark.parametrize(("placement", "p", "m", "limit"), SIZES)
@@ -53,7 +51,7 @@ def test_equal_seeds_and_moves_find_the_same_on_a_busy_machine(
     def found() -> object:
         result = search(
             p, m, costs(placement, p), placement=placement, memory_limit=limit, seed=3,
-            moves=25_000_000, progress=False,
+            moves=8_000_000, progress=False,
         )  # fmt: skip
         return result.schedule, result.lower_bound, result.interval, result.interval_bound
 
@@ -65,7 +63,7 @@ def test_equal_seeds_and_moves_find_the_same_on_a_busy_machine(
 def test_more_moves_find_more() -> None:
     values = [
         search(4, 24, costs("v", 4), memory_limit=2, moves=moves, progress=False).value
-        for moves in (0, 50_000_000)
+        for moves in (0, 20_000_000)
     ]
     assert values[1] < values[0]
 

@@ -16,10 +16,9 @@ from sim.cli.commands import main
 from sim.metrics.metrics import longest_stage, makespan, peak_activations, peak_bytes
 from sim.schedule.json_form import from_json
 from sim.search import lower_bound, pareto, pareto_figure, search
-from sim.search.orders.problem import order_problem
+from sim.search.orders.problem import one_by_one, order_problem
 from sim.search.phases import Phases
 from sim.search.placement import Placement, stages_on
-from sim.search.portfolio import _one_by_one
 from sim.search.settings.effort import Effort
 from sim.search.settings.run_options import RunOptions
 
@@ -305,7 +304,7 @@ def test_what_becomes_of_a_short_schedule_is_lengthened() -> None:
     costs = Costs.of(8, forward=1, backward=1, weight=1)
     given = order_problem(stages_on(4, "v"), 32, costs, clock="longest_stage", memory_limit=2.5)
     bound = 6 * 32 + 6 * 4 - 1 - 3 * 5
-    alone = _one_by_one(given.placement, 32)
+    alone = one_by_one(given.placement, 32)
     phases = Phases(given, alone, bound, 60, RunOptions(Effort(counted=True), workers=1))
     before = phases.pool.best.value
     phases.twin("v", 4)

@@ -16,7 +16,7 @@ from sim.search.orders.improve import annealed, improve
 from sim.search.orders.lengthen import longer, with_middle, without_middle
 from sim.search.orders.pool import Pool
 from sim.search.orders.problem import Order, OrderProblem, order_problem
-from sim.search.orders.replay import played, within
+from sim.search.orders.replay import replayed, within
 from sim.search.placement import Placement, stages_on
 from sim.search.settings.effort import Effort
 from sim.search.settings.run_options import RunOptions
@@ -34,7 +34,7 @@ def checked(given: OrderProblem, order: Order) -> Schedule:
     schedule = given.schedule(order, "found")
     validate(schedule)
     found = evaluate(schedule, given.costs)
-    assert getattr(found, given.clock) == given.in_units(played(given, order).value)
+    assert getattr(found, given.clock) == given.in_units(replayed(given, order).value)
     assert within(given, order)
     return schedule
 
@@ -65,7 +65,7 @@ def test_annealing_keeps_limits_and_never_loses(given_problem: OrderProblem, see
         pool = Pool(given_problem)
         pool.add(found.order, "greedy")
         better, _ = annealed(pool, found.order, moves=300, heat=1.0, seed=seed)
-        assert played(given_problem, better).value <= found.value
+        assert replayed(given_problem, better).value <= found.value
         checked(given_problem, better)
 
 
@@ -81,7 +81,7 @@ def test_a_window_keeps_limits_and_never_loses(
             given_problem, found.order, low=int(low), high=int(high) + 1, seconds=0.3, run=run
         )
         assert better.value <= found.value
-        assert better.value == played(given_problem, better.order).value
+        assert better.value == replayed(given_problem, better.order).value
         checked(given_problem, better.order)
 
 
