@@ -46,7 +46,7 @@ def writers(kind: Ints, stage: Ints, microbatch: Ints, part: Ints, shape: Ints) 
     """
     n_stages, n_microbatches, n_slices = shape
     per_kind = n_stages * n_microbatches * n_slices
-    where = np.full(3 * per_kind, -2, np.int64)
+    where = np.full(3 * per_kind, -2, np.int64)  # of F, B or BW, W of each slot
     n = kind.size
     for i in range(n):
         slot = (stage[i] * n_microbatches + microbatch[i]) * n_slices + part[i]
@@ -87,11 +87,12 @@ def play(
     end = np.zeros_like(duration)
     done = np.zeros(n_steps, np.bool_)
     position = first_step[:-1].copy()
-    waiting = np.full(n_steps, -1, np.int64)
-    after = np.full(n_devices, -1, np.int64)
+    waiting = np.full(n_steps, -1, np.int64)  # the last device that waits for a step,
+    after = np.full(n_devices, -1, np.int64)  # and the one noted down before each
     todo = np.arange(n_devices)[::-1].copy()
     n_todo, n_done = n_devices, 0
     while n_todo > 0:
+        # one device runs until it is done or waits for a step that has not run yet
         n_todo -= 1
         device = todo[n_todo]
         while position[device] < first_step[device + 1]:
@@ -107,7 +108,7 @@ def play(
                         return start, end, n_done
                     other = step_of[writer]
                     if other == step and writer < op:
-                        continue
+                        continue  # an earlier pass of the same fused step
                     if not done[other]:
                         blocked = other
                         break
