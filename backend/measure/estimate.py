@@ -57,6 +57,9 @@ def estimated_passes(
         model = backend.Model(layers=(10, 10), width=8192, heads=64, sequence=4096)
         stages = lambda: (backend.transformer_stages(model), *backend.tokens(model, 1))
         backend.estimated_passes(stages).table
+
+    n_slices: of every sequence. Raises ValueError for a speed that is none, and PassFailed when a
+    stage raises.
     """
     if not flops_per_second > 0:
         raise ValueError(f"flops_per_second is {flops_per_second!r}: it must be more than 0")

@@ -90,9 +90,12 @@ def measured_passes(
 ) -> Passes:
     """F, B, W and BW of every stage for **one microbatch**, `batch`, with nothing else running.
 
+    stages, batch, targets, loss_fn, split, device: as in `backend.run`.
     steps, warmup: how often each pass is timed, and run before that. grouped: whether to measure
     `group_scale` too, which takes several times as long.
-    partitions: one stream, to measure on the partition that the passes will run on.
+    partitions: one stream, to measure on the part of the GPU that the passes will run on.
+
+    Raises what `backend.run` raises.
     """
     options: dict[str, Any] = {
         "loss_fn": loss_fn,

@@ -142,7 +142,7 @@ class Agents:
             self.fail(f"loader {agent} died at layer {at}: {what}")
 
     def read(self, i: int) -> dict[str, Tensor]:
-        """The weights of layer i; after every chunk it looks whether the run still wants them."""
+        """The weights of layer i; after every chunk it checks that the run still wants them."""
 
         def after_chunk(n_bytes: int) -> None:
             slow_down(n_bytes)

@@ -1,4 +1,4 @@
-"""What the list of a stored model says of its modules, made modules again, and tokens for them."""
+"""The modules of a stored model, rebuilt from the recipe in its list, and tokens for them."""
 
 from __future__ import annotations
 

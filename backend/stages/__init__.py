@@ -1,1 +1,1 @@
-"""What a stage is: modules, their split backward, batches, and the plain reference."""
+"""What a stage is: modules, their split backward, batches, and the reference."""

@@ -1,4 +1,4 @@
-"""What every engine is held against: the whole batch through all stages, one plain backward."""
+"""The reference of every engine: the whole batch through all stages, and one plain backward."""
 
 from __future__ import annotations
 
@@ -30,6 +30,9 @@ def plain_backward(
 ) -> PlainResult:
     """Loss and gradients in one go: no microbatches, no split, no pipeline.
 
+    stages: in order; each takes what the one before returns. batch, targets: rows first; targets
+    may be None where `loss_fn` needs none. loss_fn: (output, targets) -> mean loss.
+
     The `.grad` of the parameters is the same afterwards as before.
     """
     kept = gradients_of(stages)
@@ -58,7 +61,8 @@ def gradients_of(stages: Sequence[nn.Module]) -> Gradients:
 def gradient_error(found: Gradients, expected: Gradients) -> float:
     """The largest deviation of any entry, relative to the largest entry of its own parameter.
 
-    A gradient that is None counts as zeros.
+    found, expected: per stage, in the order of its parameters; None counts as zeros. Infinity where
+    a number is not one, or where zeros were expected.
     """
     worst = 0.0
     for mine, theirs in zip(found, expected, strict=True):

@@ -25,8 +25,10 @@ class Model:
     layers: blocks of each stage, shape `(n_stages,)`; 0 is allowed. The first stage also holds the
         embedding, the last one the final norm and the head.
     width, heads, vocabulary: as usual; `width` must be a multiple of `heads`.
-    sequence: the longest sequence, in tokens.
+    sequence: the longest sequence, in tokens. dtype: of all weights; a floating point type.
     checkpointed: blocks keep only their input and recompute the rest once, at the start of B.
+
+    ValueError for sizes that no model has.
     """
 
     layers: tuple[int, ...]
@@ -67,8 +69,11 @@ def transformer_stages(model: Model, *, seed: int = 0) -> list[nn.Module]:
 
 
 def even_layers(n_layers: int, n_stages: int) -> tuple[int, ...]:
-    """`n_layers` spread over `n_stages`; the middle stages, which have no embedding or head to
-    compute, take one more where it does not come out even."""
+    """`n_layers` spread over `n_stages`, shape `(n_stages,)`; the middle stages, which have no
+    embedding or head to compute, take one more where it does not come out even.
+
+    ValueError for fewer layers than 0 or stages than 1.
+    """
     if n_stages < 1 or n_layers < 0:
         raise ValueError(f"cannot spread {n_layers} layers over {n_stages} stages")
     base, rest = divmod(n_layers, n_stages)
@@ -77,7 +82,10 @@ def even_layers(n_layers: int, n_stages: int) -> tuple[int, ...]:
 
 
 def grouped(modules: Sequence[nn.Module], counts: Sequence[int]) -> list[nn.Module]:
-    """Stages from any list of modules: the first `counts[0]` of them, the next `counts[1]`, ..."""
+    """Stages from any list of modules: the first `counts[0]` of them, the next `counts[1]`, ...
+
+    ValueError if the counts do not add up to the number of modules.
+    """
     if sum(counts) != len(modules) or min(counts, default=0) < 0:
         raise ValueError(
             f"counts {tuple(counts)} do not add up to the {len(modules)} modules there are: every "
@@ -103,7 +111,8 @@ def tokens(
 
 
 def next_token_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Mean cross entropy of `logits` (batch, sequence, vocabulary) at `targets`."""
+    """Mean cross entropy of `logits`, shape (batch, sequence, vocabulary), at `targets`, shape
+    (batch, sequence)."""
     return functional.cross_entropy(logits.flatten(0, -2), targets.flatten())
 
 

@@ -30,7 +30,7 @@ SM_MULTIPLE = 8
 class SMGroup(NamedTuple):
     """A stream for one pipeline device.
 
-    multiprocessors: SMs it may use. green: whether nobody else may; False on a plain stream.
+    multiprocessors: SMs it may use. green: whether nobody else may; False on an ordinary stream.
     context: the green context, which must live as long as the stream.
     """
 

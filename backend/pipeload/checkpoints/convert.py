@@ -71,10 +71,15 @@ def convert_checkpoint(
         for i, module in enumerate(own)
         for name, tensor in module.state_dict().items()
     }
-    _require(found, {_theirs(*ours, last): shape for ours, shape in shapes.items()}, llama, source)
+    _require(
+        found,
+        {_published_name(*ours, last): shape for ours, shape in shapes.items()},
+        llama,
+        source,
+    )
 
     def tensors(position: int) -> dict[str, Tensor]:
-        names = {name: _theirs(i, name, last) for i, name in shapes if i == position}
+        names = {name: _published_name(i, name, last) for i, name in shapes if i == position}
         return mapped_tensors(found, names)
 
     return store_parts(
@@ -99,7 +104,11 @@ def _dtype(found: Mapping[str, StoredTensor], source: Path) -> str:
         raise CheckpointError(
             f"{EMBEDDING} in {source} is {kind}: weights known here are {', '.join(DTYPES)}"
         )
-    if odd := [name for name, tensor in found.items() if tensor.dtype != kind and not _kept(name)]:
+    if odd := [
+        name
+        for name, tensor in found.items()
+        if tensor.dtype != kind and not _follows_from_config(name)
+    ]:
         raise CheckpointError(
             f"{odd[0]} in {found[odd[0]].file} is {found[odd[0]].dtype}, but {EMBEDDING} is {kind}:"
             " weights must be of one type"
@@ -107,12 +116,12 @@ def _dtype(found: Mapping[str, StoredTensor], source: Path) -> str:
     return DTYPES[kind]
 
 
-def _kept(name: str) -> bool:
+def _follows_from_config(name: str) -> bool:
     """Whether it is a table that old checkpoints keep although it follows from the config."""
     return name.endswith(".rotary_emb.inv_freq")
 
 
-def _theirs(position: int, name: str, last: int) -> str:
+def _published_name(position: int, name: str, last: int) -> str:
     """The name in a checkpoint of a tensor of a module."""
     if position == 0:
         return EMBEDDING
@@ -128,7 +137,7 @@ def _require(
     llama: Llama,
     source: Path,
 ) -> None:
-    extra = [name for name in found if name not in wanted and not _kept(name)]
+    extra = [name for name in found if name not in wanted and not _follows_from_config(name)]
     if missing := [name for name in wanted if name not in found]:
         tie = missing == [HEAD] and not extra
         raise CheckpointError(

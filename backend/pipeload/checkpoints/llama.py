@@ -1,4 +1,4 @@
-"""The Llama family as plain blocks that run one after the other: Llama, Mistral, Qwen2, Qwen3.
+"""The Llama family as blocks that run one after the other: Llama, Mistral, Qwen2 and Qwen3.
 
     tokens ─► embedding ─► block ─► ... ─► block ─► norm ─► head ─► logits
     (batch, sequence)                                      (batch, sequence, vocabulary)
@@ -142,7 +142,7 @@ class Block(nn.Module):
         return result
 
     def extra_repr(self) -> str:
-        return f"window={self.window}"  # blocks that compute alike are told by their text
+        return f"window={self.window}"  # by their text `streamed_model` knows blocks that are alike
 
 
 def rotations(llama: Llama, x: Tensor) -> tuple[Tensor, Tensor]:
