@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..models import Model
-from ..models.shape import Layer
+from ..models.shape import DENSE, Layer
 
 
 class Passes(NamedTuple):
@@ -40,7 +40,7 @@ class Matmul(NamedTuple):
         return 2.0 * self.rows * self.wide * self.out
 
 
-def matmuls(model: Model, tokens: int, kind: Layer = "dense") -> tuple[Matmul, ...]:
+def matmuls(model: Model, tokens: int, kind: Layer = DENSE) -> tuple[Matmul, ...]:
     """The multiplications by weights in one layer, as many rows as a microbatch has tokens."""
     h, latent = model.hidden, model.latent
     if latent:
@@ -55,7 +55,7 @@ def matmuls(model: Model, tokens: int, kind: Layer = "dense") -> tuple[Matmul, .
         found = [Matmul(tokens, h, model.query_width + model.key_value_width, "out")]
     found.append(Matmul(tokens, model.value_width, h, "wide"))
     up = 2 if model.gated else 1
-    if kind == "experts" and model.experts:
+    if kind.feed_forward == "experts" and model.experts:
         experts = model.experts
         routed = tokens * experts.per_token
         found += [
@@ -71,16 +71,15 @@ def matmuls(model: Model, tokens: int, kind: Layer = "dense") -> tuple[Matmul, .
     return tuple(found)
 
 
-def attention_flops(model: Model, sequence: int, microbatch: int) -> Passes:
-    """Queries times keys and scores times values; twice as many backwards; no weights."""
-    scores = float(microbatch) * sequence * sequence
+def attention_flops(model: Model, sequence: int, microbatch: int, *, kind: Layer = DENSE) -> Passes:
+    """Queries times keys and scores times values; twice as many backwards; no weights. A query
+    meets all keys of its sequence, or as many as its window holds."""
+    scores = float(microbatch) * sequence * kind.span(sequence)
     forward = 2.0 * scores * (model.query_width + model.value_width)
     return Passes(forward, 2 * forward, 0.0)
 
 
-def layer_flops(
-    model: Model, sequence: int, microbatch: int = 1, *, kind: Layer = "dense"
-) -> Passes:
+def layer_flops(model: Model, sequence: int, microbatch: int = 1, *, kind: Layer = DENSE) -> Passes:
     """One layer and one microbatch.
 
     >>> gpt = Model("gpt", 1, 64, 4, 100, gated=False)
@@ -88,7 +87,7 @@ def layer_flops(
     True
     """
     weights = sum(each.flops for each in matmuls(model, sequence * microbatch, kind))
-    attention = attention_flops(model, sequence, microbatch)
+    attention = attention_flops(model, sequence, microbatch, kind=kind)
     return Passes(weights + attention.forward, weights + attention.backward, weights)
 
 
@@ -102,8 +101,6 @@ def model_flops(model: Model, sequence: int, batch: int = 1) -> float:
     """What one iteration must compute at least: all passes of all layers and the head, nothing
     twice. MFU (model FLOPs utilization) is this over time, devices and peak."""
     found = batch * head_flops(model, sequence).total
-    for kind in ("dense", "experts"):
-        n_layers = sum(model.kind(layer) == kind for layer in range(model.layers))
-        if n_layers:
-            found += n_layers * batch * layer_flops(model, sequence, kind=kind).total
+    for kind, n_layers in model.kinds().items():
+        found += n_layers * batch * layer_flops(model, sequence, kind=kind).total
     return found

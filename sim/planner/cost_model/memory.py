@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..models import Model, embedding_parameters, head_parameters
-from ..models.shape import Layer, attention_parameters, feed_forward_parameters
+from ..models.shape import DENSE, Layer, attention_parameters, feed_forward_parameters
 from .configuration import Configuration
 
 
@@ -46,7 +46,7 @@ class PerParameter(NamedTuple):
     optimizer: float = 12
 
 
-def full_activation(model: Model, configuration: Configuration, kind: Layer = "dense") -> float:
+def full_activation(model: Model, configuration: Configuration, kind: Layer = DENSE) -> float:
     """Bytes that the backward of one layer needs of its forward, nothing computed again."""
     c = configuration
     h, t = model.hidden, c.tensor
@@ -56,10 +56,12 @@ def full_activation(model: Model, configuration: Configuration, kind: Layer = "d
     shares, inner = _feed_forward(model, kind)
     whole += 2 * h * (shares - 1)
     cut += 2 * inner * (3 if model.gated else 2) * shares
-    return c.tokens * (whole / (t if c.sequence_parallel else 1) + cut / t) + _scores(model, c)
+    return c.tokens * (whole / (t if c.sequence_parallel else 1) + cut / t) + _scores(
+        model, c, kind
+    )
 
 
-def activation(model: Model, configuration: Configuration, kind: Layer = "dense") -> Kept:
+def activation(model: Model, configuration: Configuration, kind: Layer = DENSE) -> Kept:
     """Bytes one layer keeps for one microbatch after F and after B.
 
     >>> gpt = Model("gpt", 1, 64, 4, 100, gated=False, dropout=True)
@@ -74,7 +76,7 @@ def activation(model: Model, configuration: Configuration, kind: Layer = "dense"
         cut = c.tensor if c.sequence_parallel else 1
         return Kept(2.0 * c.tokens * model.hidden / cut, pending, full)
     if c.recompute == "selective":
-        return Kept(full - _scores(model, c), pending, _scores(model, c))
+        return Kept(full - _scores(model, c, kind), pending, _scores(model, c, kind))
     return Kept(full, pending)
 
 
@@ -113,11 +115,11 @@ class Held(NamedTuple):
         return self.common + self.experts
 
 
-def held_parameters(model: Model, configuration: Configuration, kind: Layer = "dense") -> Held:
+def held_parameters(model: Model, configuration: Configuration, kind: Layer = DENSE) -> Held:
     """Parameters of one layer on one device."""
     c = configuration
     common = attention_parameters(model)
-    if kind == "experts" and model.experts:
+    if kind.feed_forward == "experts" and model.experts:
         each = (3 if model.gated else 2) * model.hidden * model.experts.ffn
         routed = model.experts.count * each
         common += feed_forward_parameters(model, kind) - routed
@@ -162,7 +164,7 @@ def transient_bytes(held: Held, configuration: Configuration) -> float:
 
 def _feed_forward(model: Model, kind: Layer) -> tuple[int, int]:
     """How many blocks a token passes, and how wide each is inside."""
-    if kind == "experts" and model.experts:
+    if kind.feed_forward == "experts" and model.experts:
         return model.experts.per_token + model.experts.shared, model.experts.ffn
     return 1, model.ffn
 
@@ -176,13 +178,13 @@ def _latents(model: Model) -> int:
     return 4 * (latent.query_rank + latent.key_value_rank) + 2 * latent.rotary_width
 
 
-def _scores(model: Model, c: Configuration) -> float:
-    """Plain attention keeps scores (2), their softmax (2) and a mask (1) per pair of tokens, flash
-    attention one 32-bit number per token and head."""
+def _scores(model: Model, c: Configuration, kind: Layer) -> float:
+    """Plain attention keeps scores (2), their softmax (2) and a mask (1) per token and token that it
+    sees, flash attention one 32-bit number per token and head."""
     if c.attention == "flash":
         return 4.0 * model.heads * c.tokens / c.tensor
     each = 5 if model.dropout else 4
-    return float(each) * model.heads * c.sequence * c.tokens / c.tensor
+    return float(each) * model.heads * kind.span(c.sequence) * c.tokens / c.tensor
 
 
 def _pending(model: Model, c: Configuration, kind: Layer) -> float:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ..hardware import Device, Machine
 from ..models import Model
-from ..models.shape import Layer
+from ..models.shape import DENSE, Layer
 from .communication import all_reduce, layer_communication
 from .configuration import Configuration, tensor_group
 from .efficiency import Efficiency
@@ -44,19 +44,23 @@ class Bench:
         return self.machine.device
 
 
-def layer_seconds(bench: Bench, kind: Layer = "dense") -> Passes:
+def layer_seconds(bench: Bench, kind: Layer = DENSE) -> Passes:
     """F, B and W of one layer and one microbatch, with what is computed again (in B) and the
     collectives it waits for."""
     c = bench.configuration
     forward, backward, weight = _layer_work(bench, kind)
     there = layer_communication(
-        bench.model, c, bench.machine, efficiency=bench.efficiency, experts=kind == "experts"
+        bench.model,
+        c,
+        bench.machine,
+        efficiency=bench.efficiency,
+        experts=kind.feed_forward == "experts",
     )
     again, again_there = Work(), 0.0
     if c.recompute == "full":
         again, again_there = forward, there.forward
     elif c.recompute == "selective":
-        again = _attention_work(bench)[0]
+        again = _attention_work(bench, kind)[0]
     return Passes(
         _elapsed(forward, bench) + there.forward,
         _elapsed(backward + again, bench) + there.backward + again_there,
@@ -64,7 +68,7 @@ def layer_seconds(bench: Bench, kind: Layer = "dense") -> Passes:
     )
 
 
-def fused_saving(bench: Bench, kind: Layer = "dense") -> float:
+def fused_saving(bench: Bench, kind: Layer = DENSE) -> float:
     """Seconds by which a fused backward is shorter than B and W of one layer apart: collectives of
     B run while the weight gradients are computed."""
     there = layer_communication(
@@ -117,7 +121,7 @@ def optimizer_seconds(bench: Bench, parameters: float) -> float:
 def _layer_work(bench: Bench, kind: Layer) -> tuple[Work, Work, Work]:
     c, model = bench.configuration, bench.model
     once = _product(bench, matmuls(model, c.tokens, kind))
-    forward, backward = _attention_work(bench)
+    forward, backward = _attention_work(bench, kind)
     n = c.tokens
     whole = n * model.hidden / (c.tensor if c.sequence_parallel else 1)
     inner = n * _inner_width(model, kind) / c.tensor
@@ -140,11 +144,12 @@ def _layer_work(bench: Bench, kind: Layer) -> tuple[Work, Work, Work]:
     return forward, backward, once + _moved(bench, biases, 4 if model.biases else 0)
 
 
-def _attention_work(bench: Bench) -> tuple[Work, Work]:
+def _attention_work(bench: Bench, kind: Layer) -> tuple[Work, Work]:
     """Scores in plain attention: F writes them, scales and masks, takes the softmax, drops, reads
-    them: 13 bytes per pair of tokens and head; B reads and writes gradients the same way: 17."""
+    them: 13 bytes per pair of tokens and head; B reads and writes gradients the same way: 17.
+    Kernels are taken to leave out what lies outside a window."""
     c, model, e = bench.configuration, bench.model, bench.efficiency
-    flops = attention_flops(model, c.sequence, c.microbatch)
+    flops = attention_flops(model, c.sequence, c.microbatch, kind=kind)
     if c.attention == "flash":
         # The backward kernel multiplies queries and keys once more: 5 products against 2.
         rate = bench.device.flops * e.fused_attention
@@ -153,7 +158,7 @@ def _attention_work(bench: Bench) -> tuple[Work, Work]:
             Work(2.5 * flops.forward / 2 / c.tensor / rate, 2),
         )
     rate = bench.device.flops * e.matmul
-    pairs = float(c.tokens) * c.sequence * model.heads / c.tensor
+    pairs = float(c.tokens) * kind.span(c.sequence) * model.heads / c.tensor
     drop = (4, 5) if model.dropout else (0, 0)
     return (
         Work(flops.forward / c.tensor / rate, 2) + _moved(bench, (9 + drop[0]) * pairs, 2),
@@ -189,6 +194,6 @@ def _elapsed(work: Work, bench: Bench) -> float:
 
 
 def _inner_width(model: Model, kind: Layer) -> int:
-    if kind == "experts" and model.experts:
+    if kind.feed_forward == "experts" and model.experts:
         return (model.experts.per_token + model.experts.shared) * model.experts.ffn
     return model.ffn

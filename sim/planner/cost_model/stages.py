@@ -55,9 +55,6 @@ class Parts(NamedTuple):
 def parts(bench: Bench) -> Parts:
     """The pieces: a layer of each kind, the embedding and the head."""
     model, c = bench.model, bench.configuration
-    kinds: tuple[Layer, ...] = tuple(
-        dict.fromkeys(model.kind(layer) for layer in (0, model.layers - 1))
-    )
     return Parts(
         {
             kind: _sharded(
@@ -69,7 +66,7 @@ def parts(bench: Bench) -> Parts:
                     fused_saving(bench, kind),
                 ),
             )
-            for kind in kinds
+            for kind in model.kinds()
         },
         _sharded(
             bench,

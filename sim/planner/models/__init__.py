@@ -8,6 +8,7 @@ from .presets import MODELS, PAPER_VOCABULARY, PUBLISHED_BILLIONS
 from .shape import (
     Experts,
     LatentAttention,
+    Layer,
     Model,
     active_parameters,
     embedding_parameters,
@@ -24,6 +25,7 @@ __all__ = [
     "PUBLISHED_BILLIONS",
     "Experts",
     "LatentAttention",
+    "Layer",
     "Model",
     "active_parameters",
     "embedding_parameters",

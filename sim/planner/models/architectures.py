@@ -2,32 +2,49 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 
 class Architecture(NamedTuple):
     """gated: three matrices in the feed-forward block. biases: linear layers and norms have them.
     tied: embedding and head share a matrix unless the file says otherwise. positions: embeddings
-    of positions are learned."""
+    of positions are learned. defaults: keys that released files leave out, and what they mean."""
 
     gated: bool = True
     biases: bool = False
     tied: bool = False
     positions: bool = False
+    defaults: Mapping[str, Any] = MappingProxyType({})
 
 
 LLAMA = Architecture()
 _TIED = LLAMA._replace(tied=True)
 _GPT = Architecture(gated=False, biases=True, tied=True)
 _LLAMAS = (
-    "llama llama4 mistral mistral3 ministral mixtral qwen2 qwen2_moe qwen2_vl qwen2_5_vl qwen3 "
+    "llama llama4 mistral mistral3 ministral mixtral qwen2 qwen2_moe qwen2_vl qwen2_5_vl "
     "qwen3_moe qwen3_vl qwen3_vl_moe phi3 olmo olmo2 olmo3 olmoe deepseek deepseek_v2 deepseek_v3 "
     "kimi_k2 glm glm4 glm4_moe internlm2 internlm3 baichuan yi stablelm granite granitemoe exaone "
-    "exaone4 minicpm seed_oss gpt_oss"
+    "exaone4 minicpm seed_oss phimoe"
 )
 ARCHITECTURES: dict[str, Architecture] = {
     **dict.fromkeys(_LLAMAS.split(), LLAMA),
-    **dict.fromkeys(["gemma", "gemma2", "gemma3", "cohere", "cohere2", "smollm3"], _TIED),
+    **dict.fromkeys(["cohere", "cohere2", "smollm3", "ernie4_5", "ernie4_5_moe"], _TIED),
+    **dict.fromkeys(["hunyuan_v1_dense", "hunyuan_v1_moe", "hunyuan"], _TIED),
+    "gemma": _TIED._replace(defaults={"head_dim": 256}),
+    "gemma2": _TIED._replace(defaults={"head_dim": 256, "sliding_window": 4096}),
+    "gemma3": _TIED._replace(
+        defaults={
+            "num_attention_heads": 8,
+            "num_key_value_heads": 4,
+            "head_dim": 256,
+            "vocab_size": 262208,
+            "sliding_window": 4096,
+        }
+    ),
+    "gpt_oss": LLAMA._replace(defaults={"head_dim": 64, "sliding_window": 128}),
+    "qwen3": LLAMA._replace(defaults={"head_dim": 128}),
     **dict.fromkeys(("gpt2", "gpt_neo", "gpt_bigcode", "opt"), _GPT._replace(positions=True)),
     **dict.fromkeys(("bloom", "starcoder2"), _GPT),
     **dict.fromkeys(("gpt_neox", "gptj", "phi"), _GPT._replace(tied=False)),

@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
-Layer = Literal["dense", "experts"]
+FeedForward = Literal["dense", "experts"]
+
+
+class Layer(NamedTuple):
+    """A kind of layer: its feed-forward block, and how many tokens back its attention sees, itself
+    included; all of them where `window` is 0."""
+
+    feed_forward: FeedForward = "dense"
+    window: int = 0
+
+    def span(self, sequence: int) -> int:
+        """Keys that a query is multiplied by, of a sequence of so many tokens."""
+        return min(self.window, sequence) if self.window else sequence
+
+    def __str__(self) -> str:
+        return self.feed_forward + (f", window {self.window}" if self.window else "")
+
+
+DENSE = Layer()
 
 
 @dataclass(frozen=True)
@@ -27,7 +46,7 @@ class Experts:
 
     count: routed experts per layer. per_token: how many of them see a token. ffn: inner width of
     one expert. shared: experts that see every token. dense_layers: how many layers, from the
-    first on, keep the plain feed-forward block.
+    first on, keep the plain feed-forward block; also_dense: the numbers of others that do.
     """
 
     count: int
@@ -35,6 +54,11 @@ class Experts:
     ffn: int
     shared: int = 0
     dense_layers: int = 0
+    also_dense: tuple[int, ...] = ()
+
+    def on(self, layer: int) -> bool:
+        """Whether that layer has them."""
+        return layer >= self.dense_layers and layer not in self.also_dense
 
 
 @dataclass(frozen=True)
@@ -46,7 +70,10 @@ class Model:
     embedding. head_width: width of a head (hidden / heads where 0). gated: SwiGLU-like, three
     matrices instead of two. tied: embedding and head share one matrix. biases: linear layers and
     norms have them, as in GPT. positions: rows of a learned position embedding. dropout: masks are
-    kept for the backward pass. experts, latent: see the classes.
+    kept for the backward pass. experts, latent: see the classes. windows: how many tokens back each
+    layer's attention sees, 0 for all of them, shape `(layers,)`; empty where all see all. A chunk
+    of attention counts as a window of its length. notes: a sentence for each part of the published
+    model that is not counted.
     """
 
     name: str
@@ -65,6 +92,8 @@ class Model:
     experts: Experts | None = None
     latent: LatentAttention | None = None
     source: str = field(default="", compare=False)
+    windows: tuple[int, ...] = ()
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         for name in ("layers", "hidden", "heads", "vocabulary"):
@@ -94,6 +123,18 @@ class Model:
                 f"{self.name}: {self.heads} heads cannot share {self.kv_heads} key-value heads: "
                 f"the nearest number that fits is {near}"
             )
+        object.__setattr__(self, "windows", tuple(self.windows) if any(self.windows) else ())
+        if self.windows and len(self.windows) != self.layers:
+            raise ValueError(
+                f"{self.name}: {len(self.windows)} windows for {self.layers} layers: give one per "
+                "layer, 0 where attention sees all tokens"
+            )
+        for layer, window in enumerate(self.windows):
+            if not _whole(window) or window < 0:
+                raise ValueError(
+                    f"{self.name}: the window of layer {layer} is {window!r}: it must be a whole "
+                    "number, 0 where attention sees all tokens"
+                )
         if self.experts and not 1 <= self.experts.per_token <= self.experts.count:
             raise ValueError(
                 f"{self.name}: {self.experts.per_token} experts per token of {self.experts.count}: "
@@ -120,8 +161,15 @@ class Model:
         return 2 * self.kv_heads * self.head_width
 
     def kind(self, layer: int) -> Layer:
-        """Whether a layer has experts or the plain feed-forward block."""
-        return "experts" if self.experts and layer >= self.experts.dense_layers else "dense"
+        """What kind of layer that one is."""
+        return Layer(
+            "experts" if self.experts and self.experts.on(layer) else "dense",
+            self.windows[layer] if self.windows else 0,
+        )
+
+    def kinds(self) -> dict[Layer, int]:
+        """How many layers there are of every kind, in the order in which they come up."""
+        return dict(Counter(self.kind(layer) for layer in range(self.layers)))
 
 
 def attention_parameters(model: Model) -> int:
@@ -139,18 +187,18 @@ def attention_parameters(model: Model) -> int:
     return norm + biases + h * (2 * model.query_width + model.key_value_width)
 
 
-def feed_forward_parameters(model: Model, kind: Layer) -> int:
+def feed_forward_parameters(model: Model, kind: Layer = DENSE) -> int:
     """Weights of one feed-forward block, with its norm; of all experts and their router."""
     h, matrices = model.hidden, 3 if model.gated else 2
     norm = h * (2 if model.biases else 1)
-    if kind == "experts" and model.experts:
+    if kind.feed_forward == "experts" and model.experts:
         experts = model.experts
         each = matrices * h * experts.ffn
         return norm + h * experts.count + (experts.count + experts.shared) * each
     return norm + matrices * h * model.ffn + (model.ffn + h if model.biases else 0)
 
 
-def layer_parameters(model: Model, kind: Layer = "dense") -> int:
+def layer_parameters(model: Model, kind: Layer = DENSE) -> int:
     """Weights of one whole layer."""
     return attention_parameters(model) + feed_forward_parameters(model, kind)
 
@@ -183,7 +231,7 @@ def active_parameters(model: Model) -> int:
         return parameters(model)
     experts = model.experts
     idle = (experts.count - experts.per_token) * (3 if model.gated else 2)
-    n_layers = sum(model.kind(layer) == "experts" for layer in range(model.layers))
+    n_layers = sum(experts.on(layer) for layer in range(model.layers))
     return parameters(model) - n_layers * idle * model.hidden * experts.ffn
 
 

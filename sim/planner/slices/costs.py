@@ -11,6 +11,7 @@ Korthikanti et al. 2022, arXiv 2205.05198 (activations of a layer).
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -25,7 +26,7 @@ from ..cost_model.configuration import Configuration
 from ..cost_model.flops import matmuls
 from ..cost_model.memory import activation, edge_parameters, held_parameters
 from ..models import Model
-from .cut import attention_flops, even
+from .cut import attention_flops, even, layer_attention_flops
 
 Sharing = Literal["shared", "concatenated"]
 
@@ -167,7 +168,8 @@ def predicted_peak(schedule: Schedule, measured: Mapping[Schedule, float]) -> fl
 
 
 def accumulator_bytes(model: Model, slices: Sequence[int], *, layers: int, tensor: int = 1) -> int:
-    """Bytes that dK and dV of one microbatch take on a device with that many layers, 16 bits."""
+    """Bytes that dK and dV of one microbatch take on a device with that many layers that attend to
+    all tokens, 16 bits."""
     return 2 * model.key_value_width * sum(slices[:-1]) * layers // tensor
 
 
@@ -190,11 +192,15 @@ def _flops(stage: _Stage) -> tuple[list[Fraction], list[Fraction], list[Fraction
     model = stage.model
     linear = _token_flops(model, stage.layers)
     linear += 2 * model.hidden * model.vocabulary if stage.last else 0
-    part = Fraction(len(stage.layers), model.layers)
+    kinds = Counter(map(model.kind, stage.layers))
     attention = [
-        attention_flops(model, length, end) * part
+        sum(
+            (layer_attention_flops(model, kind, slice(end - length, end)) * n_layers
+             for kind, n_layers in kinds.items()),
+            Fraction(0),
+        )
         for length, end in zip(stage.slices, stage.ends, strict=True)
-    ]
+    ]  # fmt: skip
     weight = [Fraction(linear * length) for length in stage.slices]
     forward = [a + w for a, w in zip(attention, weight, strict=True)]
     backward = [2 * a + w for a, w in zip(attention, weight, strict=True)]
@@ -211,11 +217,10 @@ def _bytes(stage: _Stage, tensor: int, cache: Sharing) -> tuple[list[Number], li
         for layer in stage.layers:
             found = activation(model, _cut(length, tensor), model.kind(layer))
             whole, after = whole + exact(found.after_forward), after + exact(found.after_backward)
-        copied = end if cache == "concatenated" and j else 0
-        accumulated = length if j < final else 0
-        whole += Fraction(
-            2 * model.key_value_width * (copied + accumulated) * len(stage.layers), tensor
-        )
+        for kind, n_layers in Counter(map(model.kind, stage.layers)).items():
+            copied = min(end, length + kind.span(end)) if cache == "concatenated" and j else 0
+            accumulated = kind.span(length) if j < final else 0
+            whole += Fraction(2 * model.key_value_width * (copied + accumulated) * n_layers, tensor)
         kept.append(plain(whole))
         change.append(plain(after - whole))
     return kept, change

@@ -5,17 +5,18 @@ slowest, and a pipeline waits for it. The computation-wise partition gives later
 tokens until all cost the same.
 
 Source: Sun et al. 2024, arXiv 2406.03488, section 3.5. The paper solves for the cuts with a
-symbolic package; the equation is quadratic in the length of a slice, so here it is solved in
-whole numbers, exactly.
+symbolic package; here the longest slice that costs at most its share is found by bisection, in
+whole numbers, exactly, which serves windows of attention, too.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from fractions import Fraction
-from math import isqrt
 
 from ..cost_model.flops import matmuls
 from ..models import Model
+from ..models.shape import Layer
 
 
 def even(n_tokens: int, n_slices: int, *, multiple: int = 1) -> tuple[int, ...]:
@@ -62,15 +63,27 @@ def slice_flops(model: Model, length: int, end: int) -> Fraction:
     Per layer the paper's (4d+3) n (s e - s^2/2) for attention to everything before and to half of
     the slice itself (d = width of a head, n heads, 3 for the softmax), 8 s h^2 + 4 s h f for the
     linear layers (other shapes of attention and feed-forward block: 2 per weight and token), and
-    4 s h V once for embedding and head.
+    4 s h V once for embedding and head. Where attention sees a window of w tokens, a token counts
+    w of those before it.
     """
-    bent, straight = _attention(model), _linear(model)
-    return Fraction(bent * (2 * length * end - length**2), 2) + straight * length
+    return attention_flops(model, length, end) + _linear(model) * length
 
 
 def attention_flops(model: Model, length: int, end: int) -> Fraction:
     """The part of `slice_flops` that is attention: queries, keys, values and softmax."""
-    return Fraction(_attention(model) * (2 * length * end - length**2), 2)
+    return sum(
+        (layer_attention_flops(model, kind, slice(end - length, end)) * n_layers
+         for kind, n_layers in model.kinds().items()),
+        Fraction(0),
+    )  # fmt: skip
+
+
+def layer_attention_flops(model: Model, kind: Layer, tokens: slice) -> Fraction:
+    """Attention of one layer for the tokens from `tokens.start` to `tokens.stop`."""
+    first, end = tokens.start, tokens.stop
+    full = min(max(kind.window, first), end) if kind.window else end  # before it a token sees all
+    pairs = Fraction(full**2 - first**2, 2) + kind.window * (end - full)
+    return pairs * (2 * (model.query_width + model.value_width) + 3 * model.heads)
 
 
 def layer_token_flops(model: Model) -> int:
@@ -81,28 +94,15 @@ def layer_token_flops(model: Model) -> int:
     )
 
 
-def _attention(model: Model) -> int:
-    return model.layers * (2 * (model.query_width + model.value_width) + 3 * model.heads)
-
-
 def _linear(model: Model) -> int:
     return layer_token_flops(model) + 4 * model.hidden * model.vocabulary
 
 
 def _longest(model: Model, n_tokens: int, n_slices: int, end: int) -> int:
-    """The longest slice that ends at `end` and costs at most 1/k of the whole sequence.
-
-    With a, b the work per pair of tokens and per token: a (s e - s^2/2) + b s = T/k is
-    a s^2 - 2 (a e + b) s + 2 T/k = 0, whose smaller root is (c - sqrt(c^2 - 2 a T/k)) / a with
-    c = a e + b. Everything is multiplied by k to stay in whole numbers.
-    """
-    a, b, k = _attention(model), _linear(model), n_slices
-    doubled = a * n_tokens**2 + 2 * b * n_tokens
-    c = a * end + b
-    under_root = k * (k * c**2 - a * doubled)
-    root = isqrt(under_root)
-    root += root**2 < under_root
-    return (k * c - root) // (k * a)
+    """The longest slice that ends at `end` and costs at most 1/k of the whole sequence."""
+    share = slice_flops(model, n_tokens, n_tokens) / n_slices
+    lengths = range(end + 1)
+    return bisect_right(lengths, share, key=lambda length: slice_flops(model, length, end)) - 1
 
 
 def _checked(n_tokens: int, n_slices: int, multiple: int) -> None:

@@ -52,7 +52,7 @@ from sim.planner.hardware import (
     ring,
     wire_between,
 )
-from sim.planner.models import MODELS, Model, parameters
+from sim.planner.models import MODELS, Layer, Model, parameters
 
 GPT = Model("gpt", 4, 256, 8, 1000, gated=False, tied=True, biases=True, dropout=True)
 LLAMA = Model("llama", 4, 256, 8, 1000, kv_heads=2, ffn=704)
@@ -149,7 +149,7 @@ def test_sharded_gradients_and_weights_are_moved_in_every_pass_behind_the_work()
     assert tails == pytest.approx([2 * once - 5e-6, 2 * once - 5e-6, once, 0])
     slow = replace(machine, inside=WIRES["ethernet-25"])
     seconds = [
-        parts(Bench(LLAMA, Configuration(512, 8, data=8, zero=z), slow, efficiency)).layers["dense"]
+        parts(Bench(LLAMA, Configuration(512, 8, data=8, zero=z), slow, efficiency)).layers[Layer()]
         for z in (1, 2, 3)
     ]
     wait = 2 * seconds[0].held.total * 7 / 8 / 3.125e9 + 40e-6
@@ -451,7 +451,7 @@ def test_stage_costs_add_up_to_the_models() -> None:
     pieces = parts(bench)
     stages = stages_of(bench, automatic_split(bench, pieces), pieces)
     costs = costs_of(bench, stages, [0, 1, 2, 3, 3, 2, 1, 0])
-    layer, ends = pieces.layers["dense"].seconds, (pieces.embedding, pieces.head)
+    layer, ends = pieces.layers[Layer()].seconds, (pieces.embedding, pieces.head)
     assert sum(row[0] for row in costs.forward) == pytest.approx(
         32 * layer.forward + sum(end.seconds.forward for end in ends)
     )

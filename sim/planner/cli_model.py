@@ -1,0 +1,55 @@
+"""`python -m sim model`: what a model is made of, as plans count it."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from ..cli.options import Json
+from .cost_model import model_flops
+from .models import Model, active_parameters, parameters
+from .search import model_of
+
+
+def model_command(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME|PATH", help="A preset, or the path of a config.json.")
+    ],
+    sequence: Annotated[int, typer.Option(help="Tokens of a sequence.", min=1)] = 4096,
+    as_json: Json = False,
+) -> None:
+    """Show a model's parameters, its work per token, its layers, and what is not counted.
+
+    Work is that of the forward and both backward passes. Attention is counted over all pairs of
+    tokens of a sequence, masked or not; a window of w tokens over w per token.
+
+    Example:  python -m sim model llama-3-8b --sequence 8192
+    """
+    found = facts_of_model(model_of(name), sequence)
+    if as_json:
+        print(json.dumps(found))
+        return
+    print(f"{found['name']}, sequence {sequence:,}")
+    print(f"parameters         {found['parameters']:,}")
+    print(f"active parameters  {found['active_parameters']:,}")
+    print(f"FLOPs per token    {found['flops_per_token']:.4e} (forward and backward)")
+    for layer in found["layers"]:
+        print(f"layers             {layer['count']} x {layer['kind']}")
+    for note in found["notes"]:
+        print(f"note: {note}")
+
+
+def facts_of_model(model: Model, sequence: int) -> dict[str, Any]:
+    """What the command shows: sizes, FLOPs per token, and how many layers there are of each
+    kind."""
+    return {
+        "name": model.name,
+        "sequence": sequence,
+        "parameters": parameters(model),
+        "active_parameters": active_parameters(model),
+        "flops_per_token": model_flops(model, sequence) / sequence,
+        "layers": [{"kind": str(kind), "count": n} for kind, n in model.kinds().items()],
+        "notes": list(model.notes),
+    }
