@@ -10,6 +10,7 @@ COMMANDS: dict[str, Home] = {
     "search": ("sim.search.cli.search", "search_command"),
     "pareto": ("sim.search.pareto_front.cli", "pareto_command"),
     "plan": ("sim.planner.cli", "plan_command"),
+    "model": ("sim.planner.cli_model", "model_command"),
     "export": ("sim.cli.files", "export"),
     "check": ("sim.cli.files", "check"),
     "families": ("sim.cli.families", "families"),

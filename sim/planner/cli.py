@@ -105,6 +105,8 @@ def plan_command(
         model_of(model), machine, efficiency, reserve=reserve * 1e9,
         clock=cast(Any, clock.replace("-", "_")), cut=cut,
     )  # fmt: skip
+    for note in problem.model.notes:
+        print(f"note: {note}", file=sys.stderr)
     space = Space(
         tensor=_sizes(tensor, "tensor"), pipeline=_sizes(pipeline, "pipeline"),
         data=_sizes(data, "data"), microbatch=_sizes(microbatch, "microbatch"),

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..cli.options import Json
+from ..cli.simulate import Json
 from .cost_model import model_flops
 from .models import Model, active_parameters, parameters
 from .search import model_of

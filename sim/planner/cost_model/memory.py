@@ -179,7 +179,7 @@ def _latents(model: Model) -> int:
 
 
 def _scores(model: Model, c: Configuration, kind: Layer) -> float:
-    """Plain attention keeps scores (2), their softmax (2) and a mask (1) per token and token that it
+    """Plain attention keeps scores (2), their softmax (2) and a mask (1) for each key that a token
     sees, flash attention one 32-bit number per token and head."""
     if c.attention == "flash":
         return 4.0 * model.heads * c.tokens / c.tensor

@@ -195,7 +195,7 @@ def _flops(stage: _Stage) -> tuple[list[Fraction], list[Fraction], list[Fraction
     kinds = Counter(map(model.kind, stage.layers))
     attention = [
         sum(
-            (layer_attention_flops(model, kind, slice(end - length, end)) * n_layers
+            (layer_attention_flops(model, kind, first=end - length, end=end) * n_layers
              for kind, n_layers in kinds.items()),
             Fraction(0),
         )

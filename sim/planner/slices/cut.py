@@ -72,15 +72,14 @@ def slice_flops(model: Model, length: int, end: int) -> Fraction:
 def attention_flops(model: Model, length: int, end: int) -> Fraction:
     """The part of `slice_flops` that is attention: queries, keys, values and softmax."""
     return sum(
-        (layer_attention_flops(model, kind, slice(end - length, end)) * n_layers
+        (layer_attention_flops(model, kind, first=end - length, end=end) * n_layers
          for kind, n_layers in model.kinds().items()),
         Fraction(0),
     )  # fmt: skip
 
 
-def layer_attention_flops(model: Model, kind: Layer, tokens: slice) -> Fraction:
-    """Attention of one layer for the tokens from `tokens.start` to `tokens.stop`."""
-    first, end = tokens.start, tokens.stop
+def layer_attention_flops(model: Model, kind: Layer, *, first: int, end: int) -> Fraction:
+    """Attention of one layer for the tokens from `first` up to `end`."""
     full = min(max(kind.window, first), end) if kind.window else end  # before it a token sees all
     pairs = Fraction(full**2 - first**2, 2) + kind.window * (end - full)
     return pairs * (2 * (model.query_width + model.value_width) + 3 * model.heads)

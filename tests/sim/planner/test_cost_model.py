@@ -516,3 +516,34 @@ def test_machines_by_name() -> None:
             machine_of(*wrong)
     with pytest.raises(ValueError, match="no wire 'string': use one of nvlink3"):
         machine_of("8xh100", inside="string")
+
+
+def test_a_window_shortens_attention_and_what_plain_attention_keeps() -> None:
+    """Of 256 tokens a window of 64 leaves a quarter of the pairs; plain attention keeps 4 bytes per
+    pair and head."""
+    whole = Model("whole", 4, 64, 4, 100, gated=False)
+    windowed = replace(whole, windows=(64, 0, 64, 0))
+    near, far = windowed.kind(0), windowed.kind(1)
+    attention = 2 * 2 * 256 * 64  # keys and values, two each, 256 queries, width 64
+    assert layer_flops(whole, 256, kind=far).forward - layer_flops(
+        whole, 256, kind=near
+    ).forward == attention * (256 - 64)
+    plain = Configuration(256, 4, attention="plain")
+    kept = activation(windowed, plain, far).after_forward, activation(windowed, plain, near)
+    assert kept[0] - kept[1].after_forward == 4 * 4 * 256 * (256 - 64)
+    machine = machine_of("1xh100")
+    for how in ("plain", "flash"):
+        bench = Bench(
+            windowed, replace(plain, attention=how), machine, Efficiency(launch=0, ramp=0)
+        )
+        assert layer_seconds(bench, near).forward < layer_seconds(bench, far).forward
+        assert layer_seconds(bench, near).backward < layer_seconds(bench, far).backward
+        assert layer_seconds(bench, near).weight == layer_seconds(bench, far).weight
+        assert parts(bench).layers.keys() == {near, far}
+
+
+def test_a_window_as_long_as_the_sequence_changes_nothing() -> None:
+    whole = Model("whole", 4, 64, 4, 100, gated=False)
+    windowed = replace(whole, windows=(256,) * 4)
+    assert model_flops(windowed, 256) == model_flops(whole, 256)
+    assert model_flops(windowed, 512) < model_flops(whole, 512)

@@ -376,8 +376,8 @@ def test_how_far_each_layer_sees_is_read_as_its_family_means_it(
 
 
 def test_a_sparse_file_gets_its_familys_defaults() -> None:
-    """gemma-3-4b's text_config has no heads and no vocabulary: 8 heads of 256, 4 of keys and values,
-    262208 words."""
+    """gemma-3-4b's text_config has no heads and no vocabulary: 8 heads of 256, 4 of keys and
+    values, 262208 words."""
     text = {
         "hidden_size": 2560, "intermediate_size": 10240, "num_hidden_layers": 34,
         "model_type": "gemma3_text", "sliding_window": 1024,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 from itertools import accumulate
 from pathlib import Path
@@ -23,7 +24,7 @@ from sim.planner.slices.costs import (
     predicted_peak,
     sequence_costs,
 )
-from sim.planner.slices.cut import computation_wise, even, slice_flops
+from sim.planner.slices.cut import attention_flops, computation_wise, even, slice_flops
 
 PUBLISHED = json.loads((Path(__file__).parents[3] / "validation/data/relatives.json").read_text())[
     "seq1f1b"
@@ -224,3 +225,57 @@ def test_costs_that_make_no_sense_are_refused(
     model = Model("small", 4, 64, 4, 100)
     with pytest.raises(ValueError, match=sentence):
         sequence_costs(FAMILIES["seq1f1b"](2, 4, slices=2), model, lengths, **more)  # type: ignore[arg-type]
+
+
+@given(
+    st.lists(st.integers(0, 40), min_size=2, max_size=4),
+    st.integers(8, 64),
+    st.integers(1, 5),
+)
+def test_with_windows_slices_are_the_same_work_to_a_token(
+    windows: list[int], n_tokens: int, k: int
+) -> None:
+    """A slice is the longest that costs at most its share: one token more would be too many."""
+    model = Model("windowed", len(windows), 8, 2, 10, windows=tuple(windows))
+    try:
+        lengths = computation_wise(model, n_tokens, k)
+    except ValueError:
+        return  # too few tokens for so many slices
+    share, end = slice_flops(model, n_tokens, n_tokens) / k, n_tokens
+    for length in lengths[:0:-1]:
+        assert slice_flops(model, length, end) <= share < slice_flops(model, length + 1, end)
+        end -= length
+
+
+@given(st.lists(st.integers(0, 12), min_size=1, max_size=3), st.integers(1, 20), st.data())
+def test_work_under_a_window_is_that_of_the_pairs_inside(
+    windows: list[int], end: int, data: st.DataObject
+) -> None:
+    """Summed in halves of a token, as the integral of min(t, w) from the slice's first token on."""
+    length = data.draw(st.integers(1, end))
+    model = Model("windowed", len(windows), 8, 2, 10, windows=tuple(windows))
+    pairs = Fraction(0)
+    for layer in range(model.layers):
+        window = model.kind(layer).window or end
+        pairs += sum(
+            Fraction(min(t, window) + min(t + 1, window), 2) for t in range(end - length, end)
+        )
+    assert attention_flops(model, length, end) == pairs * (2 * 2 * 8 + 3 * 2)
+
+
+def test_caches_of_windowed_layers_hold_no_more_than_the_window() -> None:
+    """Concatenated caches copy what a slice sees: 2 layers, width 8, 16 bits, keys and values."""
+    schedule = FAMILIES["seq1f1b"](1, 2, slices=4)
+    full = Model("full", 2, 8, 2, 10)
+    windowed = replace(full, windows=(4, 4))
+    grown = []
+    for model in (full, windowed):
+        shared, copied = (
+            sequence_costs(schedule, model, (16, 16, 16, 16), cache=cache)
+            for cache in ("shared", "concatenated")
+        )
+        rows = zip(copied.activation_bytes[0], shared.activation_bytes[0], strict=True)
+        grown.append([a - b for a, b in rows])
+    each = 2 * 2 * 8 * 2  # layers, bytes, width, keys and values
+    assert grown[0] == [0, 32 * each, 48 * each, 64 * each]
+    assert grown[1] == [0, 20 * each, 20 * each, 20 * each]
