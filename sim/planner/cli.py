@@ -100,7 +100,11 @@ def plan_command(
         cluster, devices, per_node=per_node, inside=inside, between=between, per_rack=per_rack,
         across=across,
     )  # fmt: skip
-    efficiency = read_profile(profile) if profile else efficiency_of(machine.device.name)
+    efficiency = (
+        read_profile(profile, machine.device.name)
+        if profile
+        else efficiency_of(machine.device.name)
+    )
     problem = Problem(
         model_of(model), machine, efficiency, reserve=reserve * 1e9,
         clock=cast(Any, clock.replace("-", "_")), cut=cut,

@@ -62,15 +62,26 @@ class Efficiency:
                 raise ValueError(f"{name} is {getattr(self, name)}: seconds cannot be negative")
 
 
-def read_profile(path: str | Path) -> Efficiency:
-    """A measured calibration from a JSON file with the fields of `Efficiency` and no others."""
+def read_profile(path: str | Path, device: str = "") -> Efficiency:
+    """A measured calibration from a JSON file with fields of `Efficiency`, at least one number.
+
+    device: numbers that the file lacks are that device's, as `efficiency_of` has them, and the
+        source says so. ValueError if the file has unknown fields or no number.
+    """
     found = object_in(path, "a profile")
     known = [field.name for field in fields(Efficiency)]
+    numbers = [name for name in known if name != "source"]
     if unknown := set(found) - set(known):
         raise ValueError(
             f"profile {path} has no field {min(unknown)!r}: fields are {', '.join(known)}"
         )
-    return Efficiency(**{**found, "source": str(found.get("source", f"measured: {path}"))})
+    if not set(found) & set(numbers):
+        raise ValueError(f"profile {path} has no number: give some of {', '.join(numbers)}")
+    base = efficiency_of(device)
+    source = str(found.get("source", f"measured: {path}"))
+    if missing := [name for name in numbers if name not in found]:
+        source += f"; {', '.join(missing)} from {device or 'no device'} ({base.source})"
+    return replace(base, **{**found, "source": source})
 
 
 def write_profile(path: str | Path, efficiency: Efficiency) -> None:

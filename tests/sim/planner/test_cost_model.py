@@ -21,6 +21,7 @@ from sim.planner.cost_model import (
     automatic_split,
     balanced_split,
     costs_of,
+    efficiency_of,
     even_split,
     evened,
     full_activation,
@@ -292,6 +293,19 @@ def test_a_width_that_tensor_cores_cannot_take_is_slower() -> None:
         model = replace(GPT, vocabulary=vocabulary)
         seconds[vocabulary] = parts(Bench(model, c, machine, e)).head.seconds.weight
     assert seconds[50257] > 1.5 * seconds[50264]
+
+
+def test_what_a_profile_lacks_is_the_devices_and_said(tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text('{"matmul": 0.7}')
+    found = read_profile(path, "h100")
+    assert found == replace(efficiency_of("h100"), matmul=0.7, source=found.source)
+    assert found.source.startswith(f"measured: {path}; fused_attention, memory, misaligned, ramp, ")
+    assert f" from h100 ({efficiency_of('h100').source})" in found.source
+    for nothing in ("{}", '{"source": "our nodes"}'):
+        path.write_text(nothing)
+        with pytest.raises(ValueError, match="has no number: give some of matmul, fused_attention"):
+            read_profile(path, "h100")
 
 
 def test_a_profile_is_written_and_read_back(tmp_path) -> None:  # type: ignore[no-untyped-def]
