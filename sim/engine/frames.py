@@ -47,9 +47,9 @@ class Passes(NamedTuple):
 def passes_of(numbering: Numbering) -> Passes:
     """What the schedule knows about every pass; all frames of a play look it up here."""
     static = Op("F", 0, 0)  # in a row that only `name` is asked for
-    device, position, passes = zip(*numbering.places(), strict=True)
-    kind, stage, microbatch, part = zip(*(op or static for op in passes), strict=True)
-    names = ["static" if op is None else str(op) for op in passes]
+    device, position, ops = numbering.table()
+    kind, stage, microbatch, part = zip(*(op or static for op in ops), strict=True)
+    names = ["static" if op is None else str(op) for op in ops]
     return Passes(
         device=_whole(device),
         position=_whole(position),

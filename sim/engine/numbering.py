@@ -17,8 +17,8 @@ Both series go on in the next iteration.
 from __future__ import annotations
 
 from bisect import bisect
-from collections.abc import Iterator, Sequence
-from itertools import accumulate, repeat
+from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 from ..schedule.ir import Op, Schedule, Value
@@ -83,11 +83,15 @@ class Numbering:
         """The same pass in the first iteration, or a whole array of them."""
         return number % self._n_passes
 
-    def places(self) -> Iterator[tuple[int, int, Op | None]]:
-        """(device, position, pass) of every number of the first iteration; None for static memory,
-        whose position is -1."""
-        for device, order in enumerate(self.schedule.orders):
-            yield from zip(repeat(device), range(-1, len(order)), (None, *order))
+    def table(self) -> tuple[list[int], list[int], list[Op | None]]:
+        """Device, position and pass of every number of the first iteration, as columns; static
+        memory is at position -1, and no pass."""
+        orders = self.schedule.orders
+        return (
+            [device for device, order in enumerate(orders) for _ in range(len(order) + 1)],
+            [position for order in orders for position in range(-1, len(order))],
+            [op for order in orders for op in (None, *order)],
+        )
 
     def name(self, number: int) -> str:
         """The pass of that number as text, or "static"."""

@@ -162,14 +162,16 @@ def _gaps(trace: Trace, steps: Steps, inputs: Inputs) -> tuple[Number, Number, N
     between: list[Number] = []
     for_input: list[Number] = []
     for_link: list[Number] = []
-    for i in range(1, len(steps.start)):
-        end, start, written = steps.end[i - 1], steps.start[i], inputs.written[i]
+    spots = zip(
+        pairwise(steps.iteration), steps.end[:-1], steps.start[1:], inputs.written[1:], strict=True
+    )
+    for (before, now), end, start, written in spots:
         gap = start - end
         if written is not None:
             waited = min(max(written, end), start) - end
         else:  # in a simulation no input is missing but those that are known to cross
             waited = 0 if trace.origin == "simulated" else gap
-        new = steps.iteration[i] != steps.iteration[i - 1]
+        new = now != before
         between.append(gap if new else 0)
         for_input.append(0 if new else waited)
         for_link.append(0 if new else gap - waited)

@@ -1,14 +1,19 @@
-"""How fast the engine plays, against a bare SimPy loop of as many passes in the same process.
+"""What the engine costs per pass, against a bare SimPy loop of as many passes in the same process.
 
-python tests/bench/bench_engine.py [-p 64] [-m 1024]
+python tests/bench/bench_engine.py [-p 32] [-m 256] [--rounds 7]
+
+Processor time, the median of pairs measured one right after the other. DESIGN.md says how many bare
+loops a play may cost.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import resource
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from statistics import median
 from typing import Any
 
 import simpy
@@ -29,30 +34,50 @@ def bare(schedule: sim.Schedule) -> None:
     env.run()
 
 
-def seconds(call: Any, *args: Any) -> tuple[float, Any]:
-    start = time.perf_counter()
-    found = call(*args)
-    return time.perf_counter() - start, found
+def seconds(call: Callable[[], object]) -> float:
+    """Processor time of one call."""
+    gc.collect()
+    start = time.process_time()
+    call()
+    return time.process_time() - start
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("-p", type=int, default=64)
-    parser.add_argument("-m", type=int, default=1024)
+    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
+    parser.add_argument("-p", type=int, default=32)
+    parser.add_argument("-m", type=int, default=256)
+    parser.add_argument("--rounds", type=int, default=7)
     args = parser.parse_args()
     for name in ("1f1b", "v-half"):
-        built, schedule = seconds(sim.FAMILIES[name], args.p, args.m)
-        checked, _ = seconds(sim.validate, schedule)
+        schedule = sim.FAMILIES[name](args.p, args.m)
         costs = sim.Costs.uniform(schedule, forward=10, backward=12, weight=8, send=1)
-        played, trace = seconds(sim.simulate, schedule, costs)
-        alone, _ = seconds(bare, schedule)
+        trace = sim.simulate(schedule, costs)
+        calls: dict[str, Callable[[], object]] = {
+            "built": lambda name=name: sim.FAMILIES[name](args.p, args.m),
+            "validated": lambda schedule=schedule: sim.validate(schedule),
+            "played": lambda s=schedule, c=costs: sim.simulate(s, c),
+            "played and framed": lambda s=schedule, c=costs: frames(sim.simulate(s, c)),
+        }  # fmt: skip
+        told = []
+        for what, call in calls.items():
+            pairs = [
+                (seconds(call), seconds(lambda schedule=schedule: bare(schedule)))
+                for _ in range(args.rounds)
+            ]
+            ratio = median(one / alone for one, alone in pairs)
+            each = median(one for one, _ in pairs) / schedule.n_ops
+            told.append(f"{what} in {ratio:.1f} bare loops ({1e6 * each:.1f} us per pass)")
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(
-            f"{name} p={args.p} m={args.m}: {schedule.n_ops:,} passes; built in {built:.2f} s, "
-            f"validated in {checked:.2f} s, played in {played:.2f} s "
-            f"({schedule.n_ops / played:,.0f} passes/s, {played / alone:.1f}x a bare SimPy loop), "
-            f"makespan {sim.makespan(trace)}, process at most {peak:,.0f} MiB"
+            f"{name} p={args.p} m={args.m}: {schedule.n_ops:,} passes; {', '.join(told)}; "
+            f"makespan {sim.makespan(trace)}, process at most {peak:,.0f} MiB",
+            flush=True,
         )
+
+
+def frames(trace: sim.Trace) -> None:
+    """Read all frames."""
+    assert len(trace.ops) + len(trace.transfers) + len(trace.memory)
 
 
 if __name__ == "__main__":

@@ -82,4 +82,4 @@ def test_a_number_is_found_by_device_and_position(schedule: Schedule) -> None:
         for position, op in enumerate(order):
             assert numbering.first_pass(device, position) == len(expected)
             expected.append((device, position, op))
-    assert list(numbering.places()) == expected
+    assert list(zip(*numbering.table(), strict=True)) == expected
