@@ -215,7 +215,7 @@ def test_the_comparison_marks_the_front_on_the_clock_asked_for() -> None:
 def test_a_trade_off_names_coincident_schedules_together_and_writes_no_name_over_another() -> None:
     schedule = sim.FAMILIES["v-half"](4, 8)
     costs = sim.Costs.uniform(schedule, forward=10, backward=12, weight=8, send=1)
-    frame = sim.search.pareto(4, 8, costs, limits=[2, 4], moves=25_000_000, progress=False)
+    frame = sim.search.pareto(4, 8, costs, limits=[2, 4], moves=4_000_000, progress=False)
     named = frame[frame["family"]]
     twins = named.assign(method="twin-of-" + named["method"])
     figure = sim.search.pareto_figure(pd.concat([frame, twins], ignore_index=True))

@@ -409,7 +409,7 @@ def test_the_page_of_measurements_works_from_a_file_too(
     assert driver.get_log("browser") == []
 
 
-TRADE_OFF = "pareto -p 4 -m 8 --forward 10 --backward 12 --weight 8 --limits 2,3,4 --moves 75000000"
+TRADE_OFF = "pareto -p 4 -m 8 --forward 10 --backward 12 --weight 8 --limits 2,3,4 --moves 6000000"
 PLANNED = (
     "plan --model llama-3-8b --cluster 8xh100 --batch 32 --schedules zb-v --pipeline 4 --jobs 1"
 )
