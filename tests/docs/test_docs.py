@@ -48,6 +48,7 @@ def test_examples_among_the_questions_run() -> None:
     assert found.failed == 0
 
 
+@pytest.mark.slow
 def test_commands_among_the_questions_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     lines = commands(ROOT / "docs" / "questions.md", "python -m sim")
@@ -56,6 +57,7 @@ def test_commands_among_the_questions_run(tmp_path: Path, monkeypatch: pytest.Mo
         assert main(words) == 0, words
 
 
+@pytest.mark.slow
 def test_commands_with_tensors_among_the_questions_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -161,6 +163,7 @@ def gallery() -> ModuleType:
     return module
 
 
+@pytest.mark.slow
 def test_the_documentation_builds_without_a_warning(tmp_path: Path) -> None:
     pytest.importorskip("mkdocs", reason="mkdocs is not installed (make docs brings it)")
     run = subprocess.run(

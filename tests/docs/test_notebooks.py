@@ -27,6 +27,7 @@ def test_there_is_one_for_every_question() -> None:
     assert [name[:2] for name in NAMES] == ["01", "02", "03", "04", "05", "06", "07", "08"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", QUESTIONS, ids=NAMES)
 def test_it_runs_from_top_to_bottom(path: Path, tmp_path: Path) -> None:
     notebook = read(path)

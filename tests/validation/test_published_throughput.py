@@ -19,6 +19,7 @@ RECORD = json.loads((DATA / "replication.json").read_text())
 CASES = {case["sequence"]: case for case in published_winners()["cases"]}
 
 
+@pytest.mark.slow
 def test_published_throughput_is_met_within_ten_percent() -> None:
     """Wider than the recorded 7.3 %: orders are searched here for a shorter time."""
     cells = [cell for cell in throughput(microbatches=(24,), moves=50_000_000) if cell.published]
@@ -26,6 +27,7 @@ def test_published_throughput_is_met_within_ten_percent() -> None:
     assert max(abs(cell.error) for cell in cells) < 0.10
 
 
+@pytest.mark.slow
 def test_schedules_rank_as_published_on_equally_balanced_stages() -> None:
     found = rankings(throughput(cut="balanced", microbatches=(24,), moves=50_000_000))
     for order in found.values():
@@ -34,6 +36,7 @@ def test_schedules_rank_as_published_on_equally_balanced_stages() -> None:
         assert order[4] == "1f1b"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sequence", CASES)
 def test_the_published_winner_wins_by_the_published_gain(sequence: int) -> None:
     case = CASES[sequence]

@@ -140,6 +140,7 @@ def test_a_prediction_knows_that_a_device_is_faster_while_the_others_wait() -> N
     )
 
 
+@pytest.mark.slow
 def test_calibration_gives_positive_times_and_exact_bytes() -> None:
     found = calibrate(SMALL, n_devices=2, n_stages=4, steps=2, warmup=1)
     costs = found.costs
@@ -157,6 +158,7 @@ def test_calibration_gives_positive_times_and_exact_bytes() -> None:
     assert sim.peak_bytes(predicted) == pytest.approx(measured.peak_bytes, rel=0.01)
 
 
+@pytest.mark.slow
 def test_the_experiment_reports_every_family_it_ran() -> None:
     found = experiment(SMALL, families=("1f1b", "zb-h1", "v-half", "dualpipe-v"), rounds=1)
     table = found.table()
@@ -218,6 +220,7 @@ def test_bad_input_ends_with_one_sentence(
     assert err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_the_front_door_gives_functions_in_whatever_order_they_are_asked_for() -> None:
     code = (
         "import validation; validation.Workload; validation.experiment; "

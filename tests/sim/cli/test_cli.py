@@ -531,6 +531,7 @@ def test_a_reader_that_leaves_early_is_no_traceback() -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
 def test_ctrl_c_is_one_word() -> None:
     process = subprocess.Popen(

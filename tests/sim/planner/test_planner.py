@@ -80,6 +80,7 @@ def _configuration(schedule: str, p: int, m: int, *, tensor: int = 1, v: int = 2
 # Estimates
 
 
+@pytest.mark.slow
 @given(
     schedule=schedules,
     p=st.sampled_from([2, 4]),
@@ -176,6 +177,7 @@ def test_every_configuration_is_simulated_or_refused_with_a_reason(table: pd.Dat
     assert (table.loc[done, "at_least_seconds"] <= table.loc[done, "seconds"] * (1 + 1e-6)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clock", ["makespan", "longest_stage"])
 def test_pruning_by_bounds_loses_none_of_the_best(clock: Clock) -> None:
     asked: dict[str, Any] = {"sequence": 1024, "batch": 64, "jobs": 1, "clock": clock}
@@ -193,6 +195,7 @@ def test_a_row_gives_back_its_configuration(table: pd.DataFrame) -> None:
     assert rates(problem, c, found.seconds).mfu == pytest.approx(row["mfu"])
 
 
+@pytest.mark.slow
 def test_an_interrupted_plan_goes_on_from_its_file(table: pd.DataFrame, tmp_path: Path) -> None:
     path = tmp_path / "plan.jsonl"
     whole = plan(SMALL, MACHINE, sequence=1024, batch=64, top=None, jobs=1, results=path)
@@ -224,6 +227,7 @@ def test_a_damaged_file_is_read_as_far_as_it_is_whole(damage: str, tmp_path: Pat
         plan(SMALL, MACHINE, **asked)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_ctrl_c_in_a_terminal_keeps_what_is_done(tmp_path: Path, jobs: str) -> None:
     path = tmp_path / "plan.jsonl"
@@ -258,6 +262,7 @@ def test_other_processes_give_the_same_plan(table: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(there, table)
 
 
+@pytest.mark.slow
 def test_a_dask_cluster_gives_the_same_plan(table: pd.DataFrame) -> None:
     joblib = pytest.importorskip("joblib")
     distributed = pytest.importorskip("distributed", reason="distributed is not installed")

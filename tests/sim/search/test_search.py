@@ -141,6 +141,7 @@ def test_what_makes_no_sense_is_refused(change: dict[str, Any], words: str) -> N
         search(2, 4, uniform("v", 2, 1, 1, 1, 0), **change)
 
 
+@pytest.mark.slow
 def test_more_memory_never_costs_time_on_the_pareto_front() -> None:
     frame = pareto(3, 6, uniform("v", 3, 4, 6, 2, 1), limits=[1, 2, 3], moves=15_000_000)
     searched, named = frame[~frame["family"]], frame[frame["family"]]
@@ -153,6 +154,7 @@ def test_more_memory_never_costs_time_on_the_pareto_front() -> None:
     assert len(pareto_figure(frame).data) == 5
 
 
+@pytest.mark.slow
 def test_more_memory_never_costs_time_per_microbatch() -> None:
     """A search for a larger limit may find less in its time: then the block of a smaller one."""
     costs = uniform("v", 4, 10, 12, 8, 1)
@@ -176,6 +178,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

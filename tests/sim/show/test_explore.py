@@ -290,6 +290,7 @@ def test_asking_for_it_twice_gives_the_function_both_times() -> None:
     assert sim.explore is sim.explore is explore
 
 
+@pytest.mark.slow
 def test_a_browser_draws_the_figures_and_draws_them_again_when_they_change(tmp_path: Path) -> None:
     webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
     chrome, driver_path = shutil.which("chromium"), shutil.which("chromedriver")

@@ -23,11 +23,16 @@ CHROME = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
 )
 DRIVER = shutil.which("chromedriver") or ""
-needs_a_browser = pytest.mark.skipif(
+_with_chromium = pytest.mark.skipif(
     not (CHROME and DRIVER),
     reason="no chromium with its chromedriver on this machine (apt-get install chromium-driver)",
 )
 FAMILIES = ("1f1b", "zb-h2", "zb-v", "dualpipe-v")
+
+
+def needs_a_browser(test: Callable[..., None]) -> Callable[..., None]:
+    """Slow: a browser starts, and draws every page that is opened."""
+    return pytest.mark.slow(_with_chromium(test))
 
 
 def rows(*families: str, p: int = 4, m: int = 8, **costs: Any) -> list[tuple[dict[str, Any], Any]]:
