@@ -13,6 +13,7 @@ import gc
 import resource
 import time
 from collections.abc import Callable, Generator
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -53,18 +54,16 @@ def main() -> None:
         costs = sim.Costs.uniform(schedule, forward=10, backward=12, weight=8, send=1)
         trace = sim.simulate(schedule, costs)
         calls: dict[str, Callable[[], object]] = {
-            "built": lambda name=name: sim.FAMILIES[name](args.p, args.m),
-            "validated": lambda schedule=schedule: sim.validate(schedule),
-            "played": lambda s=schedule, c=costs: sim.simulate(s, c),
-            "played and framed": lambda s=schedule, c=costs: frames(sim.simulate(s, c)),
-        }  # fmt: skip
+            "built": partial(sim.FAMILIES[name], args.p, args.m),
+            "validated": partial(sim.validate, schedule),
+            "played": partial(sim.simulate, schedule, costs),
+            "played and framed": partial(framed, schedule, costs),
+        }
         told = []
         for what, call in calls.items():
-            pairs = [
-                (seconds(call), seconds(lambda schedule=schedule: bare(schedule)))
-                for _ in range(args.rounds)
-            ]
-            ratio = median(one / alone for one, alone in pairs)
+            alone = partial(bare, schedule)
+            pairs = [(seconds(call), seconds(alone)) for _ in range(args.rounds)]
+            ratio = median(one / loop for one, loop in pairs)
             each = median(one for one, _ in pairs) / schedule.n_ops
             told.append(f"{what} in {ratio:.1f} bare loops ({1e6 * each:.1f} us per pass)")
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -75,9 +74,10 @@ def main() -> None:
         )
 
 
-def frames(trace: sim.Trace) -> None:
-    """Read all frames."""
-    assert len(trace.ops) + len(trace.transfers) + len(trace.memory)
+def framed(schedule: sim.Schedule, costs: sim.Costs) -> int:
+    """Play, and read all frames; how many rows they have."""
+    trace = sim.simulate(schedule, costs)
+    return len(trace.ops) + len(trace.transfers) + len(trace.memory)
 
 
 if __name__ == "__main__":
