@@ -16,9 +16,8 @@ from functools import partial
 from typing import Any
 
 from torch import Tensor, UntypedStorage, nn
-from torch.utils._pytree import tree_leaves
 
-from .torch_private import TorchDispatchMode
+from .torch_private import TorchDispatchMode, tree_leaves
 
 
 class LiveBytes:

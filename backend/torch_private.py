@@ -1,7 +1,8 @@
-"""Every torch name with an underscore that we rely on, behind one version check.
+"""Every torch name with an underscore that we rely on.
 
-Such names change without notice: a torch outside the tested range is refused with one sentence
-instead of failing somewhere inside, or worse, giving wrong gradients.
+Such names change without notice. Where gradients depend on them, a torch outside the tested range
+is refused with one sentence instead of failing somewhere inside, or worse, giving wrong ones; the
+local engine with deferred weight gradients does without these.
 """
 
 from __future__ import annotations
@@ -12,19 +13,29 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from sim import Op
 
 __all__ = [
+    "CPU_ATTENTION",
+    "CPU_ATTENTION_BACKWARD",
     "TorchDispatchMode",
     "checked_torch",
     "cuda_kernel",
     "fake_mode",
+    "has_hooks",
     "input_pass",
+    "is_compiled",
     "outputs_for_input_pass",
+    "own_weight",
     "pipeline_runtime",
+    "tree_leaves",
     "weight_pass",
 ]
+
+CPU_ATTENTION = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+CPU_ATTENTION_BACKWARD = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
 
 OLDEST, NEWEST = (2, 10), (2, 13)
 """The torch versions whose private names were read and, the newest of them, run."""
@@ -106,6 +117,22 @@ def fake_mode() -> Any:
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     return FakeTensorMode()
+
+
+def is_compiled(module: nn.Module) -> bool:
+    """Whether `module` is what `torch.compile` made of another."""
+    return hasattr(module, "_orig_mod")
+
+
+def own_weight(module: nn.Module) -> nn.Parameter | None:
+    """The parameter `weight` of `module` itself; None where a parametrization computes it."""
+    return module._parameters.get("weight")
+
+
+def has_hooks(parameter: Tensor) -> bool:
+    """Whether somebody wants to see or change the gradient of `parameter`."""
+    after = getattr(parameter, "_post_accumulate_grad_hooks", None)
+    return bool(parameter._backward_hooks) or bool(after)
 
 
 def _numbers(version: str) -> tuple[int, int]:

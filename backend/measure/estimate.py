@@ -35,7 +35,7 @@ from ..threads.mail import Mailbox, checked_delay
 from ..threads.measured_trace import measured_trace
 from ..threads.records import IterationRecord, Purpose
 from ..threads.worker import Worker
-from ..torch_private import fake_mode
+from ..torch_private import CPU_ATTENTION, CPU_ATTENTION_BACKWARD, fake_mode
 from .passes import Passes, one_microbatch, pass_table
 
 Build = Callable[[], tuple[Sequence[nn.Module], Tensor, Tensor | None]]
@@ -190,7 +190,7 @@ def _product_flops(
 
 _LACKING = {
     torch.ops.aten.addmm_: _product_flops,
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward_flops,
+    CPU_ATTENTION: _attention_flops,
+    CPU_ATTENTION_BACKWARD: _attention_backward_flops,
 }
 """What torch's counter lacks."""

@@ -18,6 +18,7 @@ from torch.func import functional_call
 from sim.pipeload import Compute, MemoryChange, Read, Strategy, StreamedModel
 
 from ..live_bytes import LiveBytes
+from .fit import Weight, require_fit, weights_of
 from .layer_files import CHUNK, LayerFileError, StoredModel, read_part
 from .throttle import RateLimiter, Throttle
 
@@ -27,10 +28,6 @@ POLL_SECONDS = 0.2
 
 class PipeloadError(ValueError):
     """A streamed run that could not go on; everything it held is free again."""
-
-
-Weight = tuple[torch.Size, torch.dtype]
-"""What must fit of a weight: its shape and type."""
 
 
 class _Stopped(Exception):
@@ -81,7 +78,7 @@ class Agents:
                 if part.file not in self.resident:
                     found = read_part(self.stored, part, allocated=self.live.add)
                     self.resident[part.file] = found
-                _require_fit(self.resident[part.file], wanted[position], part.file)
+                require_fit(self.resident[part.file], wanted[position], part.file)
         # Agents that could never get a layer are not started.
         loaders = min(loaders, len(self.parts))
         self.threads = [
@@ -206,7 +203,7 @@ class Agents:
                 x = functional_call(skeleton, self.resident[part.file], (x,))
                 continue
             tensors = self.wait_for(i)
-            _require_fit(tensors, wanted[position], self.parts[i].file)
+            require_fit(tensors, wanted[position], self.parts[i].file)
             start = self.now()
             x = functional_call(skeleton, tensors, (x,))
             self.computes.append(Compute(i, start, self.now()))
@@ -232,22 +229,3 @@ class Agents:
         """Lets go of every weight, whatever happened."""
         self.loaded.clear()
         self.resident.clear()
-
-
-def weights_of(skeleton: nn.Module) -> dict[str, Weight]:
-    """Shape and type of every weight a module wants."""
-    return {name: (t.shape, t.dtype) for name, t in skeleton.state_dict().items()}
-
-
-def _require_fit(tensors: dict[str, Tensor], wanted: dict[str, Weight], where: str) -> None:
-    found = {name: (t.shape, t.dtype) for name, t in tensors.items()}
-    if wanted != found:
-        odd = min(name for name in wanted | found if wanted.get(name) != found.get(name))
-        there, here = (_described(weights.get(odd)) for weights in (found, wanted))
-        raise LayerFileError(
-            f"{where} does not fit its module: {odd!r} is {there} in the file, {here} in the module"
-        )
-
-
-def _described(weight: Weight | None) -> str:
-    return f"{weight[1]} of shape {tuple(weight[0])}" if weight else "missing"

@@ -28,6 +28,7 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from ..torch_private import has_hooks, is_compiled, own_weight
 from .weight_gradients import Contribution, accumulate
 
 Split = Literal["deferred", "native"]
@@ -171,7 +172,7 @@ _FORWARDS: dict[type[nn.Module], Callable[..., Tensor]] = {
 
 def _layers(module: nn.Module) -> Iterator[nn.Module]:
     """All modules inside, but none inside a compiled one: its graph would not see the swap."""
-    if not hasattr(module, "_orig_mod"):
+    if not is_compiled(module):
         yield module
         for child in module.children():
             yield from _layers(child)
@@ -183,10 +184,7 @@ def _deferrable(layer: nn.Module) -> bool:
         layer.max_norm is not None or layer.sparse or layer.scale_grad_by_freq
     ):
         return False
-    weight = layer._parameters.get("weight")
-    return weight is not None and weight.requires_grad and not any(map(_hooked, layer.parameters()))
-
-
-def _hooked(parameter: Tensor) -> bool:
-    after = getattr(parameter, "_post_accumulate_grad_hooks", None)
-    return bool(parameter._backward_hooks) or bool(after)
+    weight = own_weight(layer)
+    if weight is None or not weight.requires_grad:
+        return False
+    return not any(map(has_hooks, layer.parameters()))
