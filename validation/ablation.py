@@ -106,12 +106,13 @@ def markdown(rows: Sequence[Earned]) -> str:
         "proofs lost | processor s | million moves |",
         "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
+    plain = {FULL, *(row.variant for row in noise(rows))}
     for row in rows:
-        name = row.variant if row.variant in (FULL, *(n.variant for n in noise(rows))) else None
+        name = f"({row.variant})" if row.variant in plain else f"`{row.variant}`"
         lines.append(
-            f"| {f'({name})' if name else f'`{row.variant}`'} | {row.lost} | {row.gained} | "
-            f"{row.worse} | {row.mean_gap:.3%} | {row.gap_change:+.3%} | {row.proven} | "
-            f"{row.proofs_lost} | {row.seconds:.0f} | {row.moves / 1e6:.0f} |"
+            f"| {name} | {row.lost} | {row.gained} | {row.worse} | {row.mean_gap:.3%} | "
+            f"{row.gap_change:+.3%} | {row.proven} | {row.proofs_lost} | {row.seconds:.0f} | "
+            f"{row.moves / 1e6:.0f} |"
         )
     return "\n".join(lines)
 

@@ -11,6 +11,7 @@ import typer
 
 from sim.base.progress import bar
 from sim.cli.command_line import UsageError
+from sim.cli.setting import check_writable
 
 from .options import Json, in_time
 
@@ -85,6 +86,8 @@ def searches_command(
     )
     if not rows:
         raise ValueError("no instance is like that: ask with fewer of -p, -m, --forward, --first")
+    if save:
+        check_writable(save)
     budget = Budget(60.0 if seconds is None else seconds, moves, workers, seed)
     if not (each or without):
         _compare(rows, budget, total, as_json=as_json)
