@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .chains import Passes, Time
+from .workload import Time, Workload
 
 
-def first_backwards(found: Passes, room: Sequence[Time]) -> Time:
+def first_backwards(work: Workload, room: Sequence[Time]) -> Time:
     """A bound on the longest stage of a straight pipeline in which device d holds `room[d]`.
 
     Before its first backward a device runs only forwards, n of them, all alive. Let X(d) be the
@@ -24,8 +24,8 @@ def first_backwards(found: Passes, room: Sequence[Time]) -> Time:
     With F = B and short sends a device that never waits runs three forwards more than the next
     one; one that may wait for both sends, two, but then the next one before it sees their effect.
     """
-    p = len(found.placement)
-    forward, backward = ([time(s) for s in range(p)] for time in (found.forward, found.backward))
+    p = len(work.placement)
+    forward, backward = ([time(s) for s in range(p)] for time in (work.forward, work.backward))
     if min(room) < 1:
         return 0
 
@@ -34,8 +34,8 @@ def first_backwards(found: Passes, room: Sequence[Time]) -> Time:
         for s in reversed(range(p)):
             arrival = forward[s]
             if s < p - 1:
-                arrival += 2 * found.send[s] + reach + backward[s + 1]
-            lacking = arrival - (value - found.work(s))
+                arrival += 2 * work.send[s] + reach + backward[s + 1]
+            lacking = arrival - (value - work.work(s))
             number = 1
             if lacking > forward[s]:
                 if not forward[s]:
@@ -46,11 +46,11 @@ def first_backwards(found: Passes, room: Sequence[Time]) -> Time:
             reach = max(arrival, number * forward[s])
         return True
 
-    low = max(found.work(s) for s in range(p))
+    low = max(work.work(s) for s in range(p))
     if possible(low):
         return low
-    high = low + sum(forward) + sum(backward) + 2 * sum(found.send)
-    whole = bool(found.ticks.per_unit)
+    high = low + sum(forward) + sum(backward) + 2 * sum(work.send)
+    whole = bool(work.ticks.per_unit)
     while high - low > (1 if whole else 1e-9 * high):
         middle = (low + high) // 2 if whole else (low + high) / 2
         low, high = (low, middle) if possible(middle) else (middle, high)

@@ -10,7 +10,7 @@ from ..engine.costs import Costs
 from ..schedule.ir import Schedule
 
 
-def check_room(
+def check_limits(
     schedule: Schedule,
     costs: Costs,
     shares: Number | None,
@@ -32,15 +32,15 @@ def check_room(
     if size is None:
         return
     n = schedule.n_devices
-    room = list(size) if isinstance(size, Sequence) else [size] * n
-    if len(room) != n:
-        raise ValueError(f"memory_bytes has {len(room)} entries for {n} devices")
+    limits = list(size) if isinstance(size, Sequence) else [size] * n
+    if len(limits) != n:
+        raise ValueError(f"memory_bytes has {len(limits)} entries for {n} devices")
     needed = [least_bytes(schedule, costs, device) for device in range(n)]
-    short = [d for d in range(n) if needed[d] > checked(room[d], f"memory_bytes of device {d}")]
+    short = [d for d in range(n) if needed[d] > checked(limits[d], f"memory_bytes of device {d}")]
     if short:
         worst = max(short, key=lambda d: needed[d])
         raise ValueError(
-            f"nothing fits into a memory limit of {room[worst]} bytes: device {worst} holds "
+            f"nothing fits into a memory limit of {limits[worst]} bytes: device {worst} holds "
             f"{needed[worst]} even with one microbatch at a time, so that is the smallest that can "
             "be met"
         )

@@ -1,4 +1,4 @@
-"""What activations cost in either measure of memory, pieces or bytes, and how much there is."""
+"""What activations take in either measure of memory, pieces or bytes, and how much there is."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import NamedTuple
 from ..base.numbers import Number, exact
 from ..engine.costs import Costs
 from ..schedule.ir import Schedule
-from .chains import Time
+from .workload import Time
 
 
-class Ledger(NamedTuple):
-    """What one device's activations cost in one measure of memory (pieces, or bytes).
+class DeviceMemory(NamedTuple):
+    """What one device's activations take in one measure of memory (pieces, or bytes).
 
     limit: how much may be live. at_forward, at_backward: signed change of each stage; the rest is
     given back at the end of W (or BW).
@@ -29,14 +29,14 @@ class Ledger(NamedTuple):
         return self.limit // kept if kept > 0 else math.inf
 
 
-def ledgers(
+def memories(
     schedule: Schedule,
     costs: Costs,
     device: int,
     shares: Number | None,
     size: Number | Sequence[Number] | None,
-) -> list[Ledger]:
-    """The books of one device: in pieces if `shares` limits it, in bytes if `size` does.
+) -> list[DeviceMemory]:
+    """The memory of one device: in pieces if `shares` limits it, in bytes if `size` does.
 
     shares: of a device's whole activation. size: bytes, static ones included, one number or one per
     device.
@@ -45,14 +45,16 @@ def ledgers(
     found = []
     if shares is not None:
         found.append(
-            Ledger(pieces(shares, len(stages)), dict.fromkeys(stages, 1), dict.fromkeys(stages, 0))
+            DeviceMemory(
+                pieces(shares, len(stages)), dict.fromkeys(stages, 1), dict.fromkeys(stages, 0)
+            )
         )
     if size is not None:
         mine = size[device] if isinstance(size, Sequence) else size
         static = sum(exact(costs.static_bytes[s]) for s in stages)
         split = {op.stage for op in schedule.orders[device] if op.kind == "B"}
         found.append(
-            Ledger(
+            DeviceMemory(
                 exact(mine) - static,
                 {s: exact(costs.change("F", s)) for s in stages},
                 {s: exact(costs.change("B", s)) if s in split else 0 for s in stages},

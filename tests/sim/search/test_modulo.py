@@ -442,3 +442,12 @@ def test_passes_that_take_no_time_still_leave_in_microbatch_order() -> None:
         schedule = block_schedule(block, m, costs, memory_limit=3)
         validate(schedule)
         assert max(evaluate(schedule, costs).peak_activations) <= 3
+
+
+def test_a_limit_in_thirds_is_the_whole_number_of_pieces_that_it_stands_for() -> None:
+    costs = Costs.of(6, forward=2, backward=3, weight=1, send=1)
+    found = [
+        smallest_interval((0, 1, 0, 1, 0, 1), costs, memory_limit=limit, time_limit=1).interval
+        for limit in (4 / 3, Fraction(4, 3), 1)
+    ]
+    assert found[0] == found[1] < found[2]

@@ -1,0 +1,201 @@
+"""What one microbatch needs on a placement: its passes, their times, and what each waits for."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from typing import NamedTuple
+
+from ..base.numbers import Number, Ticks, common_ticks
+from ..engine.costs import Costs
+from ..schedule.ir import Kind, Op, Schedule, Value, reads, steps, writes
+
+
+class PassType(NamedTuple):
+    """A pass without its microbatch."""
+
+    kind: Kind
+    stage: int
+    slice: int
+
+
+Job = tuple[PassType, ...]
+"""The types of an atomic step."""
+Time = int | float | Fraction
+SLACK = 2.0**-40
+"""What a bound gives away where times have no common tick, so that rounding cannot lift it."""
+
+
+Values = Callable[[Schedule, Op], tuple[Value, ...]]
+
+
+class Link(NamedTuple):
+    """A value that passes hand over: the types that may write it (or read it), one of them for each
+    microbatch, and what it takes to arrive."""
+
+    choices: list[PassType]
+    send: Time
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Times in ticks.
+
+    latency: of each pass type, start to end; the least one where fused steps make them differ.
+    total: time that all steps of one job take together, per device.
+    send: of each stage boundary, 0 inside a device, shape `(n_stages - 1,)`.
+    simple: one slice, no fused steps, and all microbatches alike: only then the arguments about
+        memory hold.
+    """
+
+    ticks: Ticks
+    placement: tuple[int, ...]
+    stages_of: tuple[tuple[int, ...], ...]
+    n_microbatches: int
+    n_slices: int
+    latency: dict[PassType, Time]
+    total: tuple[dict[Job, Time], ...]
+    send: tuple[Time, ...]
+    simple: bool
+
+    def work(self, device: int) -> Time:
+        """Time of all passes of a device."""
+        return sum(self.total[device].values())
+
+    def own(self, device: int) -> list[PassType]:
+        """The types of the passes of a device."""
+        return [own for job in self.total[device] for own in job]
+
+    def time(self, ticks: Time) -> Number:
+        """A bound in units of time: rounded up to whole ticks, down where there are none."""
+        if not self.ticks.per_unit:
+            return float(ticks) * (1 - SLACK)
+        return self.ticks.time(math.ceil(ticks))
+
+    def forward(self, stage: int) -> Time:
+        return self.latency[PassType("F", stage, 0)]
+
+    def backward(self, stage: int) -> Time:
+        """Time of B, or of BW."""
+        return self.latency[self.gradient(stage)]
+
+    def weight(self, stage: int) -> Time:
+        """Time of W; 0 where it is part of BW."""
+        return self.latency.get(PassType("W", stage, 0), 0)
+
+    def gradient(self, stage: int) -> PassType:
+        """The pass that makes the input gradient, B or BW."""
+        split = PassType("B", stage, 0)
+        return split if split in self.latency else PassType("BW", stage, 0)
+
+    def freeing(self, stage: int) -> Time:
+        """Time of the pass at whose end the activation is given back."""
+        return self.latency.get(PassType("W", stage, 0), self.backward(stage))
+
+    @cached_property
+    def life(self) -> tuple[Time, ...]:
+        """From the start of F to the end of B (or BW) on each stage, at least."""
+        found: list[Time] = []
+        for stage in range(len(self.placement))[::-1]:
+            beyond = 2 * self.send[stage] + found[-1] if found else 0
+            found.append(self.forward(stage) + beyond + self.backward(stage))
+        return tuple(found[::-1])
+
+    @cached_property
+    def order(self) -> list[PassType]:
+        """All types, none before what it reads."""
+        back = {"B": 1, "BW": 1, "W": 2}
+
+        def place(which: PassType) -> tuple[int, int, int]:
+            kind, stage, part = which
+            return (0, stage, part) if kind == "F" else (back[kind], -stage, -part)
+
+        return sorted(self.latency, key=place)
+
+    @cached_property
+    def inputs(self) -> dict[PassType, list[Link]]:
+        """What each pass reads, and from which: a chain goes through the shortest, as some
+        microbatches may have B and others BW."""
+        return self._links(reads, writes)
+
+    @cached_property
+    def outputs(self) -> dict[PassType, list[Link]]:
+        """What each pass writes for others, and who reads it."""
+        return self._links(writes, reads)
+
+    def _links(self, mine: Values, theirs: Values) -> dict[PassType, list[Link]]:
+        pipeline = Schedule(self.placement, (), 1, self.n_slices)
+        others: dict[Value, list[PassType]] = defaultdict(list)
+        for which in self.order:
+            for value in theirs(pipeline, _op(which)):
+                others[value].append(which)
+        return {
+            which: [
+                Link(others[value], self._send(value))
+                for value in mine(pipeline, _op(which))
+                if value in others
+            ]
+            for which in self.order
+        }
+
+    def _send(self, value: Value) -> Time:
+        boundary = {"activation": value.stage, "gradient": value.stage - 1}.get(value.kind)
+        return 0 if boundary is None else self.send[boundary]
+
+
+def _op(which: PassType) -> Op:
+    return Op(which.kind, which.stage, 0, which.slice)
+
+
+def workload_of(schedule: Schedule, costs: Costs) -> Workload:
+    """The passes of `schedule` under `costs`, counted in ticks."""
+    counts: list[dict[Job, int]] = []
+    for device in range(schedule.n_devices):
+        found = Counter(
+            tuple([(op.kind, op.stage, op.slice) for op in step])
+            for step in steps(schedule, device)
+        )
+        counts.append({tuple(PassType(*own) for own in job): n for job, n in found.items()})
+    linked = {  # with another pass of their microbatch, in one step
+        PassType(op.kind, op.stage, op.slice)
+        for step in schedule.fused
+        if len({op.microbatch for op in step}) < len(step)
+        for op in step
+    }
+    jobs = {job for counter in counts for job in counter}
+    duration = {job: costs.duration(tuple(map(_op, job))) for job in jobs}
+    sends = [
+        costs.send[b] if schedule.placement[b] != schedule.placement[b + 1] else 0
+        for b in range(schedule.n_stages - 1)
+    ]
+    ticks = common_ticks({*duration.values(), *sends, 0}, how_many=2 * schedule.n_ops + 1)
+    latency: dict[PassType, Time] = {}
+    for job in jobs:
+        for which in job:
+            time = 0 if which in linked else ticks.count(duration[job])
+            latency[which] = min(latency.get(which, time), time)
+    kinds = {
+        frozenset(which.kind for which in latency if which.stage == s)
+        for s in range(schedule.n_stages)
+    }
+    return Workload(
+        ticks,
+        schedule.placement,
+        schedule.stages_of,
+        schedule.n_microbatches,
+        schedule.n_slices,
+        latency,
+        total=tuple(
+            {job: n * ticks.count(duration[job]) for job, n in counter.items()}
+            for counter in counts
+        ),
+        send=tuple(ticks.count(send) for send in sends),
+        simple=schedule.n_slices == 1
+        and not schedule.fused
+        and kinds <= {frozenset("FBW"), frozenset(("F", "BW"))}
+        and bool(latency),
+    )
