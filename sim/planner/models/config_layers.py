@@ -66,9 +66,12 @@ def windows_of(config: dict[str, Any], name: str, layers: int) -> tuple[int, ...
 
 
 def _listed(listed: object, name: str, layers: int, window: int, chunk: int) -> Iterable[int]:
-    if not isinstance(listed, list) or len(listed) != layers:
-        raise ValueError(f"layer_types in {name} must be a list of {layers} kinds, one per layer")
     spans = {"full_attention": 0, "sliding_attention": window, "chunked_attention": chunk}
+    if not isinstance(listed, list) or len(listed) != layers:
+        raise ValueError(
+            f"layer_types in {name}: expected one of {', '.join(spans)} for each of the {layers} "
+            "layers"
+        )
     for kind in listed:
         if kind not in spans:
             raise ValueError(

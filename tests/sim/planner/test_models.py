@@ -225,7 +225,7 @@ def test_a_key_left_out_means_what_its_architecture_means() -> None:
         ({"hybrid_override_pattern": "M-M*"}, "has hybrid_override_pattern = 'M-M\\*'"),
         ({"index_topk": 2048}, "has index_topk = 2048, which is about sparse attention"),
         ({"layer_types": ["full_attention", "linear_attention"]}, "has 'linear_attention', which"),
-        ({"layer_types": ["full_attention"]}, "layer_types in .* must be a list of 2 kinds"),
+        ({"layer_types": ["full_attention"]}, "layer_types in .*: expected one of full_attention"),
         ({"layer_types": ["sliding_attention"] * 2}, "but sliding_window is missing"),
         ({"kv_lora_rank": 16}, "has no qk_nope_head_dim"),
         ({"word_embed_proj_dim": 32}, "embeddings 32 wide for layers 64 wide"),
