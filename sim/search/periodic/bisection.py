@@ -220,4 +220,6 @@ def _good_scale(bracket: Bracket, n: int, size: int, *, up: bool) -> Fraction:
         )
         return changed / scale
 
-    return Fraction(min(range(size * 3 // 4, size * 5 // 4 + 1), key=loss)) / period
+    candidates = range(size * 3 // 4, size * 5 // 4 + 1)
+    bracket.run.effort.played(budget.PLAYS_PER_ROUNDING * len(weights) * len(candidates))
+    return Fraction(min(candidates, key=loss)) / period

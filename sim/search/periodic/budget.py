@@ -43,3 +43,5 @@ PLAYS_PER_MOVE = 2
 """Played passes that a move of the hill climb is worth, for each pass of the period."""
 LOOKS_PER_PLAY = 4
 """Passes that a device can look at, to choose one, in the time in which one is played."""
+PLAYS_PER_ROUNDING = 300
+"""Played passes that rounding a length to other ticks is worth, where a scale is chosen."""
