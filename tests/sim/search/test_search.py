@@ -171,7 +171,8 @@ from sim.cli import main
 def stop(*_):
     raise KeyboardInterrupt
 
-main([*sys.argv[1:-3], "--moves", "2000000", "--json"])  # everything is imported and compiled
+warm_up = "search -p 6 -m 30 --memory-limit 3 --moves 2000000 --json"
+main(warm_up.split())  # everything is imported and compiled
 signal.signal(signal.SIGPROF, stop)
 signal.setitimer(signal.ITIMER_PROF, 3)  # of processor time: well into it, on a busy machine too
 sys.exit(main(sys.argv[1:]))
