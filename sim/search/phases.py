@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from ..schedule.ir import Schedule
 from .orders.improve import improve
 from .orders.lengthen import Shortened, longer, with_middle, without_middle
+from .orders.limits import UNLIMITED
 from .orders.pool import Candidate, Pool
-from .orders.problem import UNLIMITED, Order, OrderProblem
+from .orders.problem import Order, OrderProblem
 from .orders.replay import within
 from .orders.windows import window
 from .placement import Placement

@@ -11,8 +11,9 @@ from ..settings import budget
 from ..settings.effort import PASSES_PER_SECOND
 from ..settings.run_options import RunOptions
 from .anneal import Cooling, anneal
+from .limits import UNLIMITED
 from .pool import Pool
-from .problem import UNLIMITED, Fence, Order
+from .problem import Fence, Order
 from .windows import Improved, window
 
 HEATS = (0.5, 0.2, 1.0, 0.05, 2.0, 0.3)

@@ -17,16 +17,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...base.numbers import Number, Ticks, checked, common_ticks, exact, plain
-from ...bounds.memory import pieces
+from ...base.numbers import Number, Ticks, common_ticks, exact, plain
 from ...engine.costs import Costs
 from ...schedule.clock import Clock
-from ...schedule.ir import Kind, Op, Schedule
+from ...schedule.ir import Op, Schedule, reads, writes
 from ..compiled import Ints
 from ..periodic.unroll import DeviceOrders
+from .limits import PASSES, UNLIMITED, limits_and_changes
 
-PASSES: tuple[Kind, ...] = ("F", "B", "W")
-UNLIMITED = 2**60
 STEPS_PER_LARGEST = 2**20
 """Ticks in the longest pass where the costs have no common tick of their own."""
 Order = NDArray[np.int32]
@@ -46,7 +44,7 @@ class OrderTables(NamedTuple):
     device_of: of each stage. stages_of: ascending, shape `(n_devices, chunks)`. duration: ticks.
     wait_on: the code on another device that a code reads from, or -1, and the `delay` until that
         has arrived. near: the codes on the same device that must come first, or -1, shape
-        `(n_codes, 2)`. (Both restate `sim.reads` for split passes; a test compares them.)
+        `(n_codes, 2)`.
     takes, frees: what a code takes at its start and gives back (negative) at its end, of pieces and
         of bytes, shape `(2, n_codes)`; limits: what a device may hold of each (static bytes
         subtracted), shape `(2, n_devices)`.
@@ -181,26 +179,19 @@ def order_problem(
         count = {time: round(float(time) * scale) for time in flat}
     wait_on, delay = np.full(3 * n_stages, -1, np.int64), np.zeros(3 * n_stages, np.int64)
     near = np.full((3 * n_stages, 2), -1, np.int64)
-    for s in range(n_stages):
-        near[3 * s + 1, 0], near[3 * s + 2, 0] = 3 * s, 3 * s + 1
-        for code, other, kind in ((3 * s, s - 1, 0), (3 * s + 1, s + 1, 1)):
-            if 0 <= other < n_stages:
-                if placement[other] == placement[s]:
-                    near[code, 1] = 3 * other + kind
-                else:
-                    wait_on[code] = 3 * other + kind
-                    delay[code] = count[sends[min(s, other)]]
-    limits = np.full((2, n_devices), UNLIMITED, np.int64)
-    change = np.zeros((2, 3 * n_stages), np.int64)
-    change[0, 0::3], change[0, 2::3] = 1, -1
-    if memory_limit is not None:
-        if not isinstance(memory_limit, Sequence):
-            checked(memory_limit, "memory_limit")
-        for device, shares in enumerate(_per_device(memory_limit, "memory_limit", n_devices)):
-            limits[0, device] = pieces(shares, n_stages // n_devices)
-    if memory_bytes is not None:
-        room = _per_device(memory_bytes, "memory_bytes", n_devices)
-        limits[1], change[1] = _in_byte_ticks(placement, costs, room, how_many=n_microbatches)
+    empty = Schedule(placement, ((),) * n_devices, 1)
+    ops = [Op(kind, s, 0) for s in range(n_stages) for kind in PASSES]
+    writer = {value: code for code, op in enumerate(ops) for value in writes(empty, op)}
+    for code, op in enumerate(ops):
+        for source in (writer[value] for value in reads(empty, op)):
+            if placement[source // 3] == placement[op.stage]:
+                near[code, int(near[code, 0] >= 0)] = source
+            else:
+                wait_on[code] = source
+                delay[code] = count[sends[min(source // 3, op.stage)]]
+    limits, change = limits_and_changes(
+        placement, costs, memory_limit, memory_bytes, how_many=n_microbatches
+    )
     tables = OrderTables(
         np.array(placement, np.int64),
         np.array([np.flatnonzero(np.equal(placement, d)) for d in range(n_devices)], np.int64),
@@ -225,30 +216,3 @@ def one_by_one(placement: tuple[int, ...], n_microbatches: int) -> Schedule:
         for d in range(max(placement) + 1)
     ]
     return Schedule(placement, tuple(orders), n_microbatches, name="one by one")
-
-
-def _per_device(limit: Number | Sequence[Number], name: str, n_devices: int) -> list[Number]:
-    room = list(limit) if isinstance(limit, Sequence) else [limit] * n_devices
-    if len(room) != n_devices:
-        raise ValueError(f"{name} has {len(room)} entries for {n_devices} devices")
-    return [checked(size, f"{name} of device {device}") for device, size in enumerate(room)]
-
-
-def _in_byte_ticks(
-    placement: tuple[int, ...], costs: Costs, room: list[Number], *, how_many: int
-) -> tuple[list[int], list[int]]:
-    """Bytes of each device that are not static, and the change at each pass code, in whole ticks.
-
-    A change that is no whole number of ticks counts as more, so that no limit is crossed.
-    """
-    moves = [exact(costs.change(kind, s)) for s in range(len(placement)) for kind in PASSES]
-    sizes = {abs(move) for move in moves} | {0}
-    ticks = common_ticks(sizes, how_many=4 * len(placement) * how_many)
-    per_unit = ticks.per_unit or 1
-    static = [Fraction(0)] * len(room)
-    for stage, device in enumerate(placement):
-        static[device] += exact(costs.static_bytes[stage])
-    left = [math.floor((exact(size) - s) * per_unit) for size, s in zip(room, static, strict=True)]
-    if ticks.per_unit:
-        return left, [math.ceil(move * per_unit) for move in moves]
-    return left, [round(float(move)) for move in moves]

@@ -9,7 +9,8 @@ from ortools.sat.python import cp_model
 
 from ..cp_sat import new_solver, solve
 from ..settings.run_options import RunOptions
-from .problem import UNLIMITED, Order
+from .limits import UNLIMITED
+from .problem import Order
 from .timed import Pass, Timed, codes_of, in_turn
 
 Spots = list[range]

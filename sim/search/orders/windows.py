@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from ..settings import budget
 from ..settings.run_options import RunOptions
-from .problem import UNLIMITED, Fence, Order, OrderProblem
+from .limits import UNLIMITED
+from .problem import Fence, Order, OrderProblem
 from .replay import replayed, within
 from .timed import timed_order
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from sim import Costs, Op, Schedule, reads, writes
 from sim.schedule.ir import KINDS
 from sim.search.compiled import writers
-from sim.search.orders.problem import PASSES, order_problem
+from sim.search.orders.limits import PASSES
+from sim.search.orders.problem import order_problem
 
 
 def sources(schedule: Schedule, op: Op, ops: list[Op]) -> set[int]:
