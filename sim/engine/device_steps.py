@@ -68,10 +68,8 @@ def device_inputs(trace: Trace) -> dict[int, Inputs]:
 
 
 def _ticks(column: Sequence[Number], record: Record) -> Sequence[Number]:
-    """Times as frames have them: whole ticks, or floating point where there is no common tick."""
-    per_unit = record.ticks.per_unit
+    """Whole ticks as they are; other times in units of time, in floating point."""
     if record.whole:
         return column
-    if not per_unit:
-        return [*map(float, column)]
-    return [round(time / per_unit * per_unit) for time in column]
+    per_unit = record.ticks.per_unit or 1
+    return [time / per_unit for time in column]

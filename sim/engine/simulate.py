@@ -102,7 +102,7 @@ def simulate(
         transfers=record,
         memory=record,
         iterations=iterations,
-        per_unit=plan.ticks.per_unit,
+        per_unit=plan.ticks.per_unit if whole else 0,
         capacity=cluster.memory,
     )
 

@@ -63,7 +63,8 @@ class Trace:
     memory: a row per allocation and free: `device`, `time`, signed `change` in bytes, `live` bytes
         after it, live `activations` after it (in shares of the device's whole activation of one
         microbatch), `reason` (a pass, or "static").
-    per_unit: times are whole multiples of 1/per_unit; 0 where they are not (jitter, measurements).
+    per_unit: times are whole multiples of 1/per_unit; 0 where they are not (jitter,
+        measurements, devices that slow each other down).
     capacity: bytes each device has, None where unlimited.
 
     The three frames of a simulated trace are made when they are first read.

@@ -67,6 +67,17 @@ def test_every_pass_gets_its_work_done_at_the_pace_of_the_moment(data: st.DataOb
     assert longest - 1e-6 <= float(sim.makespan(trace)) <= slowdown * longest + 1e-6
 
 
+def test_clocks_of_devices_that_slow_each_other_down_are_not_rounded() -> None:
+    """A tick is 1 here, and the makespan 18.9."""
+    schedule = sim.FAMILIES["1f1b"](3, 4)
+    costs = Costs.uniform(schedule)
+    trace = sim.simulate(schedule, costs, Cluster(3, neighbour_slowdown=1.1))
+    makespan, busy = sim.makespan(trace), sim.busy(trace)
+    assert makespan == trace.ops["end"].max() == pytest.approx(18.9)
+    assert (makespan, busy) == (sim.makespan(trace), sim.busy(trace))  # read off the frame
+    assert sum(busy) == pytest.approx((trace.ops["end"] - trace.ops["start"]).sum())
+
+
 def test_without_neighbours_times_stay_exact() -> None:
     schedule = sim.FAMILIES["v-half"](4, 8)
     costs = Costs.uniform(schedule, forward=10, backward=12, weight=8, send=1)
