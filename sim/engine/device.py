@@ -63,6 +63,7 @@ class Device:
     def step(self, task: Task, iteration: int) -> Process:
         """Run one task, from waiting for its inputs to sending its outputs."""
         work, numbering = task.work, self.numbering
+        # A task has the numbers of the first iteration, and its work those of microbatch 0.
         first_pass = task.first_pass + numbering.pass_shift(iteration)
         shift = numbering.message_shift(iteration, task.microbatch)
         last = yield from self.receive(work.inputs, shift)

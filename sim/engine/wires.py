@@ -57,7 +57,8 @@ class Wires:
         if channel.route or self.just_in_time or self.queues:
             self.env.process(self._transfer(message, channel, writer))
             return
-        # An ideal wire: the transfer is a single timeout, and nobody needs to watch it.
+        # An ideal wire: the transfer is a single timeout. It wakes whoever waits already, and is
+        # left for the receiver otherwise.
         now = self.env.now
         end = now + channel.latency
         trip = self.env.timeout(channel.latency, value=end)
