@@ -29,19 +29,8 @@ from numpy.typing import NDArray
 from ...schedule.ir import Op
 from ..settings.effort import Effort
 from . import budget
-from .decide_v_moves import (
-    NEVER,
-    DeviceMemory,
-    DeviceTimes,
-    closing,
-    first,
-    move_a,
-    move_b,
-    move_c,
-    move_e,
-    struck,
-    weights,
-)
+from .decide_v_moves import NEVER, closing, first, move_a, move_b, move_c, move_e, struck
+from .decide_v_weights import DeviceMemory, DeviceTimes, weights
 from .floors import area_of, least_loop
 from .layout import Answer, Layout
 from .problem import BlockProblem

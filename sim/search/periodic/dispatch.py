@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from contextlib import suppress
 from itertools import product
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 
@@ -32,22 +32,9 @@ _PROMISING = 1.02
 """Makespans up to so many times the least are looked at closely."""
 _PER_MILLE = 60
 """By how much pass times are off, at most, where they are changed at random."""
-
-
-class Rule(NamedTuple):
-    """How devices use idle time: see `Moves`."""
-
-    window: int
-    patience: int
-    eager: int
-
-
-_RULES = [
-    Rule(window, patience, eager)
-    for window, (patience, eager) in product(
-        (6, 12, 24, 48), ((0, 0), (15, 0), (30, 0), (45, 0), (60, 0), (90, 0), (0, 1))
-    )
-]
+_WINDOWS = (6, 12, 24, 48)
+_PATIENCE = ((0, 0), (15, 0), (30, 0), (45, 0), (60, 0), (90, 0), (0, 1))
+"""`patience` and `eager` of `Moves`."""
 
 
 def dispatch(bracket: Bracket, decide: Decide, most: int, *, until: float) -> None:
@@ -57,20 +44,24 @@ def dispatch(bracket: Bracket, decide: Decide, most: int, *, until: float) -> No
     known = _best_and_longer(bracket, decide, player, until)
     others = _unit_blocks(player, now + budget.UNIT_BLOCKS * (until - now))
     rng = np.random.default_rng(bracket.run.seed)
-    as_planned = [(start, rule) for rule in _RULES for start in known]
+    ways = [
+        Moves(window, player.m, 0, patience, eager)
+        for window, (patience, eager) in product(_WINDOWS, _PATIENCE)
+    ]
+    as_planned = [(start, moves) for moves in ways for start in known]
     turn = 0
     while bracket.run.effort.now() < until and bracket.best > bracket.floor:
         # every other turn as planned, with the true times; in between by chance
         if turn < len(as_planned) and turn % 2:
-            start, rule, spread = *as_planned[turn // 2], 0
+            start, moves, spread = *as_planned[turn // 2], 0
         else:
             chosen = others if others and turn % 3 else known
             start = chosen[rng.integers(len(chosen))]
-            rule = _RULES[rng.integers(len(_RULES))]
+            moves = ways[rng.integers(len(ways))]
             spread = _PER_MILLE * int(rng.random() < 0.7)
         turn += 1
         off = rng.integers(-spread, spread + 1, player.tables.duration.shape)
-        pattern = player.pattern(start, rule, off)
+        pattern = player.pattern(start, moves, off)
         if pattern is not None:
             before = bracket.best
             bracket.offer_order(pattern, "dispatching into idle time")
@@ -88,10 +79,9 @@ class _Player:
         self.least = 0
         self.seen: set[bytes] = set()
 
-    def pattern(self, start: DeviceOrders, rule: Rule, off: Ints) -> PeriodicOrder | None:
-        """What repeats when `start` is played by a rule, with pass times off by so many per mille;
-        None if nothing does, or it was seen before, or does not promise much."""
-        moves = Moves(rule.window, self.m, 0, rule.patience, rule.eager)
+    def pattern(self, start: DeviceOrders, moves: Moves, off: Ints) -> PeriodicOrder | None:
+        """What repeats when `start` is played with moves, pass times off by so many per mille; None
+        if nothing does, or it was seen before, or does not promise much."""
         inexact = self.tables._replace(
             duration=self.tables.duration * (1000 + off), delay=self.tables.delay * 1000
         )

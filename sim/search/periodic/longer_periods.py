@@ -13,11 +13,12 @@ import numpy as np
 
 from . import budget
 from .bisection import Bracket, Decide, narrow
-from .climb import climb_tables, climbed, order_of_rounds, rounds_of
+from .climb import climb_tables, climbed
 from .deciders import by_solver
 from .dispatch import dispatch
 from .floors import chain_length
 from .problem import BlockProblem
+from .rounds import order_of_rounds, rounds_of
 from .unroll import PeriodicOrder, of_several_periods
 
 HEATS = (0.0, 0.0, 0.01, 0.03)

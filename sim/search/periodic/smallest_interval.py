@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -25,15 +24,16 @@ from ...base.numbers import Number, exact, plain
 from ...engine.costs import Costs
 from ...schedule.ir import KINDS, Kind, Op
 from ..settings.effort import Effort
+from ..settings.methods import left_out
 from ..settings.run_options import RunOptions
 from . import budget
 from .bisection import FINE, Bracket, last_digit, narrow
 from .decide_straight import straight_layout
 from .deciders import METHOD, by_solver, by_table, decider, decider_name
 from .floors import chain_length, memory_bound, work_bound
-from .layout import Layout, NoLayout, check_layout, device_by_device
+from .layout import Layout, check_layout, device_by_device, order_of
 from .longer_periods import try_longer_periods
-from .problem import BlockProblem, problem_of, rescaled
+from .problem import BlockProblem, problem_of
 
 Times = tuple[tuple[Number, ...], ...]
 
@@ -96,8 +96,8 @@ def smallest_interval(
         None: as many as the memory holds, at least 2 and at most 16.
     time_limit: seconds of `effort`, a clock that may count work instead of time: then equal calls
         give equal blocks on every machine. warm_start: a block of the same placement that keeps
-        the limit. without: methods not to use: longer-periods (more than one microbatch per
-        period), or of these dispatch, climb, period-solver.
+        the limit. without: methods of `sim.search.settings.methods` not to use: longer-periods
+        (more than one microbatch per period), or of these dispatch, climb, period-solver.
 
     Raises ValueError for a limit that not even one microbatch meets, naming the smallest that can.
     """
@@ -108,7 +108,7 @@ def smallest_interval(
         placement, costs, memory_limit=memory_limit, memory_bytes=memory_bytes
     )
     most = _held(problem) if most is None else most
-    run = RunOptions(effort or Effort(), seed, workers, without)
+    run = RunOptions(effort or Effort(), seed, workers, left_out(without))
     if not run.use("longer-periods"):
         most = 1
     floor = max(Fraction(work_bound(problem)), memory_bound(problem))
@@ -227,9 +227,8 @@ def _offer_block(bracket: Bracket, block: ComputedBlock, tick: Fraction) -> None
         raise ValueError(
             f"warm_start is on placement {block.placement}, not {bracket.problem.placement}"
         )
-    layout, scale = layout_of(block, tick)
-    with suppress(NoLayout):  # another limit or other times: not a block here
-        bracket.offer(layout, rescaled(bracket.problem, scale, 1), block.method)
+    order = order_of(bracket.problem, *layout_of(block, tick))
+    bracket.offer_order(order, block.method)  # of another limit or other times, it is not taken
 
 
 def _compile(problem: BlockProblem) -> None:

@@ -19,12 +19,13 @@ from sim import Costs, Op, Schedule, reads, writes
 from sim.base.numbers import exact
 from sim.families.blocks.passes import Cells
 from sim.schedule.ir import KINDS
-from sim.search.periodic.climb import climb_tables, climbed, order_of_rounds, rounds_of
+from sim.search.periodic.climb import climb_tables, climbed
 from sim.search.periodic.decide_straight import straight_layout
 from sim.search.periodic.decide_v import v_layout
 from sim.search.periodic.fastest import fastest_layout
 from sim.search.periodic.layout import Answer, Layout, NoLayout, check_layout
 from sim.search.periodic.problem import BlockProblem, dependencies, problem_of
+from sim.search.periodic.rounds import order_of_rounds, rounds_of
 from sim.search.periodic.squeeze import Moves, as_they_are, squeezed
 from sim.search.periodic.tables import pass_tables
 from sim.search.periodic.unroll import PeriodicOrder, unrolled

@@ -15,10 +15,11 @@ from ortools.sat.python import cp_model
 from sim import Costs
 from sim.search import ComputedBlock
 from sim.search.cp_sat import solve
-from sim.search.periodic.climb import climb_tables, climbed, order_of_rounds, rounds_of
+from sim.search.periodic.climb import climb_tables, climbed
 from sim.search.periodic.fastest import fastest_layout
 from sim.search.periodic.layout import check_layout, one_at_a_time, order_of
 from sim.search.periodic.problem import BlockProblem, problem_of
+from sim.search.periodic.rounds import order_of_rounds, rounds_of
 from sim.search.periodic.unroll import of_several_periods
 from sim.search.settings.effort import Effort
 
@@ -140,6 +141,11 @@ def test_a_method_that_is_left_out_finds_nothing(method: str, name: str) -> None
     alone = several(without=others)
     assert (alone.method, alone.interval < 4) == (name, True)
     assert several(without={*others, method}).interval == 4
+
+
+def test_a_method_that_is_not_in_the_table_is_refused() -> None:
+    with pytest.raises(ValueError, match="no method is called 'climbing'"):
+        several(without=["climbing"])
 
 
 def test_one_microbatch_per_period_is_left_without_longer_periods() -> None:
