@@ -2,8 +2,9 @@
 
 A V block repeats every 6 unit passes. Its residues on device 0 and its steps from device to device
 are enumerated, each is repeated, squeezed, and its warm-up and cool-down are reordered; the
-fastest under the real costs that keeps the limit wins. With F = B = W and no sends its longest
-stage idles max(0, 6p-1-3k) chunk passes at a peak of k chunks.
+fastest under the real costs that keeps the limit wins. With F = B = W, no sends and m >= 2p its
+longest stage idles max(0, 6p-1-3k) chunk passes at a peak of k chunks, for even k from V-Min's peak
+2 floor((p+4)/3) on, and in between at most one more; with less, no block of p > 2 repeats every 6.
 
     >>> from sim import Costs
     >>> costs = Costs.of(8, forward=1, backward=1, weight=1)

@@ -6,23 +6,42 @@ from fractions import Fraction
 from typing import Literal
 
 import pytest
-from counted import adaptive
+from counted import adaptive, smallest_interval
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim import Costs, validate
+from sim import FAMILIES, Costs, peak_activations, validate
+from sim.base.numbers import Number
 from sim.search import evaluate
 from sim.search.periodic.unit_blocks import blocks
 
 
+def more_than_the_paper_says(p: int, m: int, k: int, time_limit: float) -> Number:
+    """Chunk passes that unit passes idle beyond max(0, 6p-1-3k)."""
+    costs = Costs.of(2 * p, forward=1, backward=1, weight=1)
+    schedule = adaptive(p, m, costs, memory_limit=Fraction(k, 2), time_limit=time_limit)
+    return evaluate(schedule, costs).longest_stage - 6 * m - max(0, 6 * p - 1 - 3 * k)
+
+
 @pytest.mark.parametrize(
-    ("p", "m", "k"), [(4, 8, 4), (4, 8, 6), (4, 16, 8), (5, 12, 6), (6, 14, 10), (8, 32, 12)]
+    ("p", "m", "k"),
+    [(2, 4, 4), (3, 6, 4), (4, 8, 4), (4, 8, 6), (4, 16, 8), (5, 12, 6), (6, 14, 10), (8, 32, 12)],
 )
 def test_unit_passes_idle_as_little_as_the_paper_says(p: int, m: int, k: int) -> None:
+    assert more_than_the_paper_says(p, m, k, time_limit=2) == 0
+
+
+@pytest.mark.parametrize("p", [2, 3, 4, 5])
+def test_the_figure_of_the_paper_begins_at_the_memory_of_v_min(p: int) -> None:
+    least = round(2 * max(peak_activations(FAMILIES["v-min"](p, 2 * p))))
+    assert least == 2 * ((p + 4) // 3)
+    assert more_than_the_paper_says(p, 2 * p, least, time_limit=0.3) == 0
+    assert more_than_the_paper_says(p, 2 * p, least + 1, time_limit=0.3) <= 1
     costs = Costs.of(2 * p, forward=1, backward=1, weight=1)
-    schedule = adaptive(p, m, costs, memory_limit=Fraction(k, 2), time_limit=2)
-    idle = evaluate(schedule, costs).longest_stage - 6 * m
-    assert idle == max(0, 6 * p - 1 - 3 * k)
+    v = (*range(p), *reversed(range(p)))
+    with_less = smallest_interval(v, costs, memory_limit=Fraction(least - 1, 2))
+    assert with_less.proven
+    assert with_less.interval > 6 or p == 2
 
 
 @pytest.mark.parametrize(
