@@ -1,4 +1,9 @@
-"""Ctrl-C at the right moment: it ends what takes long, and never loses what is done."""
+"""Ctrl-C at the right moment: it ends what takes long, and never loses what is done.
+
+Code in C that calls back into Python may lose an exception that a signal raises there, or crash:
+numba does while it builds a named tuple, and a weak reference's callback swallows everything. Where
+much of the time is spent in such code, Ctrl-C is noted at once and raised at the next `poll`.
+"""
 
 from __future__ import annotations
 
@@ -51,6 +56,32 @@ def deferred_sigint() -> Iterator[DeferredSigint]:
         yield found
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+_here = threading.local()
+"""polled: the innermost block of `polled_sigint` that this thread is in."""
+
+
+@contextmanager
+def polled_sigint() -> Iterator[DeferredSigint]:
+    """A block in which Ctrl-C raises KeyboardInterrupt at the next `poll`, or at its end."""
+    around = getattr(_here, "polled", None)
+    with deferred_sigint() as found:
+        _here.polled = found
+        try:
+            yield found
+        finally:
+            _here.polled = around
+    if found.came:
+        raise KeyboardInterrupt
+
+
+def poll() -> None:
+    """Raise the KeyboardInterrupt of a Ctrl-C since the last call, inside `polled_sigint`."""
+    found = getattr(_here, "polled", None)
+    if found is not None and found.came:
+        found.came = False
+        raise KeyboardInterrupt
 
 
 @contextmanager

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ortools.sat.python import cp_model
 
+from ..base.interrupts import poll
 from .settings.effort import Effort
 
 
@@ -18,6 +20,7 @@ def new_solver(*, seconds: float, workers: int, seed: int, effort: Effort) -> cp
     solver = cp_model.CpSolver()
     parameters = solver.parameters
     parameters.num_workers, parameters.random_seed = workers, seed
+    parameters.catch_sigint_signal = False  # else it takes Python's handler of Ctrl-C away for good
     if effort.counted:
         parameters.max_deterministic_time = max(seconds, 0.01)
         parameters.interleave_search = True
@@ -29,10 +32,11 @@ def new_solver(*, seconds: float, workers: int, seed: int, effort: Effort) -> cp
 def solve(solver: cp_model.CpSolver, model: cp_model.CpModel, effort: Effort | None = None) -> Any:
     """The status of the solver, whose work is reported to `effort`; UNKNOWN where it fails inside.
 
+    Inside `polled_sigint`, Ctrl-C stops it.
     OR-Tools 9.15 raises IndexError ("absl::btree_map::at") from the presolve of a few valid models.
     """
     try:
-        status = solver.solve(model)
+        status = _stopped_by_sigint(solver, model)
     except IndexError:
         if effort is not None:
             effort.worked(0.01)
@@ -40,3 +44,22 @@ def solve(solver: cp_model.CpSolver, model: cp_model.CpModel, effort: Effort | N
     if effort is not None:
         effort.worked(solver.response_proto.deterministic_time)
     return status
+
+
+def _stopped_by_sigint(solver: cp_model.CpSolver, model: cp_model.CpModel) -> Any:
+    """`solver.solve`, in a thread of its own: Python handles signals between bytecodes only."""
+    with ThreadPoolExecutor(1) as thread:
+        status = thread.submit(solver.solve, model)
+        while True:
+            try:
+                poll()
+                return status.result(timeout=_BETWEEN_POLLS)
+            except TimeoutError:
+                continue
+            except KeyboardInterrupt:
+                solver.stop_search()
+                raise
+
+
+_BETWEEN_POLLS = 0.05
+"""Seconds."""

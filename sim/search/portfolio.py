@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TypedDict
 
+from ..base.interrupts import polled_sigint
 from ..base.numbers import Number, checked, checked_whole, exact, plain
 from ..base.progress import bar
 from ..bounds.lower_bound import lower_bound, steady_interval
@@ -108,7 +109,7 @@ def search(
     plain_order = one_by_one(place, n_microbatches)
     known = lower_bound(plain_order, costs, clock=clock, **limits)
     interrupted = False
-    with bar("search", seconds, shown=progress, alone=True) as move:
+    with polled_sigint() as ctrl_c, bar("search", seconds, shown=progress, alone=True) as move:
 
         def tell(pool: Pool) -> None:
             if move is not None and pool.entries:
@@ -121,7 +122,9 @@ def search(
                 phases.block = computed_block(problem, seconds=budget.BLOCK_AFTERWARDS, run=run)
         except KeyboardInterrupt:
             interrupted = True
-    return replace(_result(phases, known, limits, began), interrupted=interrupted)
+        result = _result(phases, known, limits, began)
+        interrupted, ctrl_c.came = interrupted or ctrl_c.came, False
+    return replace(result, interrupted=interrupted)
 
 
 def _how_far(pool: Pool) -> str:

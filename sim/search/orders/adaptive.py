@@ -26,6 +26,7 @@ from typing import Literal
 
 import numpy as np
 
+from ...base.interrupts import polled_sigint
 from ...base.numbers import Number, checked_whole
 from ...engine.costs import Costs
 from ...schedule.clock import Clock
@@ -50,6 +51,7 @@ from .pool import Pool
 from .problem import one_by_one, order_problem
 
 
+@polled_sigint()
 def adaptive(
     n_devices: int,
     n_microbatches: int,

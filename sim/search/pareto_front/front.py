@@ -9,6 +9,7 @@ from contextlib import suppress
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from ...base.interrupts import polled_sigint
 from ...base.numbers import Number, exact, plain
 from ...base.progress import bar
 from ...engine.costs import Costs
@@ -63,7 +64,10 @@ def pareto(
     best: SearchResult | None = None
     interrupted = False
     each = None if moves is None else moves // len(chosen)
-    with bar("memory limits", len(chosen), shown=progress, alone=True) as move:
+    with (
+        polled_sigint() as ctrl_c,
+        bar("memory limits", len(chosen), shown=progress, alone=True) as move,
+    ):
         for done, limit in enumerate(sorted(chosen)):
             if move is not None:
                 move(done, f"memory limit {float(limit):g} ({done + 1} of {len(chosen)})")
@@ -78,7 +82,8 @@ def pareto(
                 rows[-1]["interval"] = min(rows[-1]["interval"], rows[-2]["interval"])
                 rows[-1]["interval_bound"] = min(rows[-1]["interval"], rows[-1]["interval_bound"])
             best = found if best is None or found.value <= best.value else best
-            if interrupted := found.interrupted:
+            interrupted, ctrl_c.came = found.interrupted or ctrl_c.came, False
+            if interrupted:
                 break
     rows += _families(n_devices, n_microbatches, costs, placement)
     frame = _frame(rows)

@@ -20,6 +20,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from ...base.interrupts import polled_sigint
 from ...base.numbers import Number, exact, plain
 from ...engine.costs import Costs
 from ...schedule.ir import KINDS, Kind, Op
@@ -73,6 +74,7 @@ class ComputedBlock:
         return max(self.placement) + 1
 
 
+@polled_sigint()
 def smallest_interval(
     placement: Sequence[int],
     costs: Costs,

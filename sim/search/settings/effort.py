@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from ...base.interrupts import poll
+
 PASSES_PER_SECOND = 25_000_000
 """How many played passes count as a second of work: about what one core does."""
 
 
 @dataclass
 class Effort:
-    """How far a search has got, in seconds.
+    """How far a search has got, in seconds. Whoever asks or reports meets Ctrl-C there (`poll`).
 
     counted: the clock stands still but for the work that is reported to it, so that equal searches
         do the same on every machine, however busy it is. spent: seconds' worth of reported work.
@@ -22,12 +24,15 @@ class Effort:
 
     def now(self) -> float:
         """The moment, to compare with others of the same clock."""
+        poll()
         return self.spent if self.counted else time.monotonic()
 
     def played(self, passes: int) -> None:
         """Report so many passes played, or an equal amount of other work."""
+        poll()
         self.spent += passes / PASSES_PER_SECOND
 
     def worked(self, seconds: float) -> None:
         """Report work that is measured in seconds of its own, as a solver's deterministic time."""
+        poll()
         self.spent += seconds

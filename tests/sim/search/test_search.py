@@ -168,14 +168,30 @@ INTERRUPTED = """
 import signal, sys
 from sim.cli import main
 
-def stop(*_):
-    raise KeyboardInterrupt
-
 warm_up = "search -p 6 -m 30 --memory-limit 3 --moves 2000000 --json"
 main(warm_up.split())  # everything is imported and compiled
-signal.signal(signal.SIGPROF, stop)
+signal.signal(signal.SIGPROF, lambda *_: signal.raise_signal(signal.SIGINT))
 signal.setitimer(signal.ITIMER_PROF, 3)  # of processor time: well into it, on a busy machine too
 sys.exit(main(sys.argv[1:]))
+"""
+AT_ANY_MOMENT = """
+import signal, sys, time
+from sim.search import search, smallest_interval
+sys.path.insert(0, "tests/sim/search")
+from test_search import uniform
+
+costs = uniform("v", 6, 10, 12, 8, 0)
+search(6, 30, costs, memory_limit=3, moves=2_000_000)
+signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
+for turn in range(10):
+    signal.setitimer(signal.ITIMER_REAL, 0.02 + 0.06 * turn)
+    assert search(6, 30, costs, memory_limit=3, time_limit=300, seed=turn).interrupted
+    signal.setitimer(signal.ITIMER_REAL, 0.02 + 0.06 * turn)
+    try:
+        smallest_interval((*range(6), *range(5, -1, -1)), costs, memory_limit=3, time_limit=300,
+                          microbatches_per_period=6, seed=turn)
+    except KeyboardInterrupt:
+        print("interrupted")
 """
 
 
@@ -200,6 +216,16 @@ def test_ctrl_c_ends_it_and_keeps_what_there_is(words: str, sentence: str) -> No
         assert any(row["family"] for row in found)
     else:
         assert found["makespan"] >= found["lower_bound"] > 0
+
+
+@pytest.mark.slow
+def test_ctrl_c_at_any_moment_is_neither_lost_nor_a_crash_of_compiled_code() -> None:
+    run = subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-c", AT_ANY_MOMENT],
+        capture_output=True, text=True, cwd=ROOT, timeout=280,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.split() == 10 * ["interrupted"]
 
 
 def test_the_trade_offs_page_says_what_was_asked_and_names_no_schedule_over_another(
