@@ -15,6 +15,8 @@ from nbclient import NotebookClient
 FOLDER = Path(__file__).parents[2] / "notebooks"
 QUESTIONS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
 NAMES = [path.stem for path in QUESTIONS]
+SHORTER = {"05_run_it_for_real": ("rounds=8", "rounds=2")}
+"""What is measured less often than in the notebook that is kept."""
 LARGEST = 1_000_000
 """Bytes: what a code host still shows at once."""
 
@@ -31,9 +33,12 @@ def test_there_is_one_for_every_question() -> None:
 @pytest.mark.parametrize("path", QUESTIONS, ids=NAMES)
 def test_it_runs_from_top_to_bottom(path: Path, tmp_path: Path) -> None:
     notebook = read(path)
+    longer, shorter = SHORTER.get(path.stem, ("", ""))
+    assert any(longer in cell.source for cell in notebook.cells)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = []
+            cell.source = cell.source.replace(longer, shorter) if longer else cell.source
     NotebookClient(
         notebook,
         timeout=120,
