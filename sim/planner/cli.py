@@ -17,6 +17,7 @@ from .configurations import Space
 from .cost_model import efficiency_of, read_profile
 from .export import megatron, torchtitan
 from .hardware import Machine, machine_of, read_machine
+from .models import images_told, with_images
 from .orders import DEFAULT_SCHEDULES
 from .problem import Problem
 from .robustness import robustness
@@ -66,6 +67,9 @@ def plan_command(
     zero: Annotated[str, typer.Option(help="ZeRO stages 0 to 3.")] = "1",
     attention: Annotated[str, typer.Option(help="flash or plain.")] = "flash",
     clock: Annotated[str, typer.Option(help="makespan or longest-stage.")] = "makespan",
+    images: Annotated[
+        str, typer.Option(help="Pictures per sequence for a vision tower: 2, or 2x1024 patches.")
+    ] = "",
     cut: Annotated[
         str, typer.Option(help="balanced, even, one-less, or a layout: Ett|ttL.")
     ] = "balanced",
@@ -105,8 +109,11 @@ def plan_command(
         if profile
         else efficiency_of(machine.device.name)
     )
+    shape = model_of(model)
+    if images:
+        shape = with_images(shape, *images_told(images))
     problem = Problem(
-        model_of(model), machine, efficiency, reserve=reserve * 1e9,
+        shape, machine, efficiency, reserve=reserve * 1e9,
         clock=cast(Any, clock.replace("-", "_")), cut=cut,
     )  # fmt: skip
     for note in problem.model.notes:

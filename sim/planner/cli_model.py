@@ -9,7 +9,14 @@ import typer
 
 from ..cli.simulate import Json
 from .cost_model import model_flops
-from .models import Model, active_parameters, parameters
+from .models import (
+    Model,
+    active_parameters,
+    images_told,
+    parameters,
+    tower_parameters,
+    with_images,
+)
 from .search import model_of
 
 
@@ -18,6 +25,9 @@ def model_command(
         str, typer.Argument(metavar="NAME|PATH", help="A preset, or the path of a config.json.")
     ],
     sequence: Annotated[int, typer.Option(help="Tokens of a sequence.", min=1)] = 4096,
+    images: Annotated[
+        str, typer.Option(help="Pictures per sequence, e.g. 2, or 2x1024: of 1024 patches each.")
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Show a model's parameters, its work per token, its layers, and what is not counted.
@@ -27,13 +37,18 @@ def model_command(
 
     Example:  python -m sim model llama-3-8b --sequence 8192
     """
-    found = facts_of_model(model_of(name), sequence)
+    model = model_of(name)
+    if images:
+        model = with_images(model, *images_told(images))
+    found = facts_of_model(model, sequence)
     if as_json:
         print(json.dumps(found))
         return
     print(f"{found['name']}, sequence {sequence:,}")
     print(f"parameters         {found['parameters']:,}")
     print(f"active parameters  {found['active_parameters']:,}")
+    if found["tower_parameters"]:
+        print(f"vision tower       {found['tower_parameters']:,} of them, on the first stage")
     print(f"FLOPs per token    {found['flops_per_token']:.4e} (forward and backward)")
     for layer in found["layers"]:
         print(f"layers             {layer['count']} x {layer['kind']}")
@@ -49,6 +64,7 @@ def facts_of_model(model: Model, sequence: int) -> dict[str, Any]:
         "sequence": sequence,
         "parameters": parameters(model),
         "active_parameters": active_parameters(model),
+        "tower_parameters": tower_parameters(model.tower) if model.tower else 0,
         "flops_per_token": model_flops(model, sequence) / sequence,
         "layers": [{"kind": str(kind), "count": n} for kind, n in model.kinds().items()],
         "notes": list(model.notes),

@@ -15,7 +15,14 @@ from .communication import (
 )
 from .configuration import Configuration, refusal
 from .efficiency import Efficiency, efficiencies, efficiency_of, read_profile, write_profile
-from .flops import Passes, attention_flops, head_flops, layer_flops, model_flops
+from .flops import (
+    Passes,
+    attention_flops,
+    head_flops,
+    layer_flops,
+    model_flops,
+    tower_flops,
+)
 from .memory import (
     Held,
     Kept,
@@ -93,6 +100,7 @@ __all__ = [
     "stages_of",
     "static",
     "tail_seconds",
+    "tower_flops",
     "write_profile",
 ]
 

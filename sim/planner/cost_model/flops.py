@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..models import Model
+from ..models import Model, Tower
 from ..models.shape import DENSE, Layer
 
 
@@ -97,10 +97,24 @@ def head_flops(model: Model, sequence: int, microbatch: int = 1) -> Passes:
     return Passes(once, once, once)
 
 
+def tower_flops(tower: Tower, pictures: float) -> Passes:
+    """So many pictures, each of which attends to itself alone."""
+    found = [
+        Passes(*(n * each for each in layer_flops(tower.encoder, tower.patches, kind=kind)))
+        for kind, n in tower.encoder.kinds().items()
+    ]
+    for wide, out, patches in tower.projections:
+        once = 2.0 * tower.patches / patches * wide * out
+        found.append(Passes(once, once, once))
+    return Passes(*(pictures * sum(column) for column in zip(*found, strict=True)))
+
+
 def model_flops(model: Model, sequence: int, batch: int = 1) -> float:
     """What one iteration must compute at least: all passes of all layers and the head, nothing
     twice. MFU (model FLOPs utilization) is this over time, devices and peak."""
     found = batch * head_flops(model, sequence).total
+    if model.tower:
+        found += tower_flops(model.tower, batch * model.tower.images).total
     for kind, n_layers in model.kinds().items():
         found += n_layers * batch * layer_flops(model, sequence, kind=kind).total
     return found

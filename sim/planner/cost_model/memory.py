@@ -12,7 +12,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..models import Model, embedding_parameters, head_parameters
-from ..models.shape import DENSE, Layer, attention_parameters, feed_forward_parameters
+from ..models.shape import DENSE, Layer
+from ..models.sizes import attention_parameters, feed_forward_parameters
 from .configuration import Configuration
 
 

@@ -110,6 +110,11 @@ def head_seconds(bench: Bench) -> Passes:
     )
 
 
+def product_seconds(bench: Bench, products: Iterable[Matmul]) -> float:
+    """Multiplications by weights, one after the other."""
+    return _elapsed(_product(bench, products), bench)
+
+
 def optimizer_seconds(bench: Bench, parameters: float) -> float:
     """Adam in mixed precision over the parameters a device updates, all of it memory traffic: per
     parameter the gradient for its norm (2) and for the step (4), master weight and two moments

@@ -32,6 +32,7 @@ from .passes import (
     optimizer_seconds,
 )
 from .split import Part, Split, balanced_split, evened
+from .tower import held_by_tower, tower_activation, tower_seconds
 
 
 class Stage(NamedTuple):
@@ -45,7 +46,8 @@ class Stage(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """Seconds, bytes and parameters of the pieces a model is made of, on one device."""
+    """Seconds, bytes and parameters of the pieces a model is made of, on one device. A tower for
+    pictures belongs to the embedding."""
 
     layers: dict[Layer, Stage]
     embedding: Stage
@@ -68,14 +70,7 @@ def parts(bench: Bench) -> Parts:
             )
             for kind in model.kinds()
         },
-        _sharded(
-            bench,
-            Stage(
-                embedding_seconds(bench),
-                embedding_activation(model, c),
-                Held(edge_parameters(model, c, last=False), 0),
-            ),
-        ),
+        _sharded(bench, _first(bench)),
         _sharded(
             bench,
             Stage(
@@ -196,6 +191,20 @@ def _sharded(bench: Bench, piece: Stage) -> Stage:
     return Stage(seconds, kept, piece.held, saving)
 
 
+def _first(bench: Bench) -> Stage:
+    model, c = bench.model, bench.configuration
+    words = Stage(
+        embedding_seconds(bench),
+        embedding_activation(model, c),
+        Held(edge_parameters(model, c, last=False), 0),
+    )
+    if not model.tower:
+        return words
+    seconds, saving = tower_seconds(bench, model.tower)
+    kept, held = tower_activation(bench, model.tower), held_by_tower(model.tower, c)
+    return _together([words, Stage(seconds, kept, held, saving)])
+
+
 def _scratch(stages: Sequence[Stage], placement: Sequence[int]) -> list[float]:
     """What passes need while they run: a device runs one at a time, so its largest one counts."""
     found = [0.0] * len(stages)
@@ -212,6 +221,10 @@ def _stage(part: Part, layers: Sequence[Stage], pieces: Parts) -> Stage:
         found.append(pieces.embedding)
     if part.head:
         found.append(pieces.head)
+    return _together(found)
+
+
+def _together(found: Sequence[Stage]) -> Stage:
     seconds = Passes(*(sum(column) for column in zip(*(s.seconds for s in found), strict=True)))
     kept = Kept(
         sum(s.kept.after_forward for s in found),

@@ -10,13 +10,17 @@ from .shape import (
     LatentAttention,
     Layer,
     Model,
+    nearest_divisor,
+)
+from .sizes import (
     active_parameters,
     embedding_parameters,
     head_parameters,
     layer_parameters,
-    nearest_divisor,
     parameters,
+    tower_parameters,
 )
+from .towers import Projection, Tower, images_told, with_images
 
 __all__ = [
     "ARCHITECTURES",
@@ -27,12 +31,17 @@ __all__ = [
     "LatentAttention",
     "Layer",
     "Model",
+    "Projection",
+    "Tower",
     "active_parameters",
     "embedding_parameters",
     "head_parameters",
+    "images_told",
     "layer_parameters",
     "model_from_config",
     "nearest_divisor",
     "parameters",
     "read_config",
+    "tower_parameters",
+    "with_images",
 ]

@@ -54,6 +54,15 @@ ARCHITECTURES: dict[str, Architecture] = {
 """By `model_type`. Not told apart, because they change a count by less than 0.05 %: biases of
 queries, keys and values alone (Qwen2), norms inside attention, second norms of a block."""
 
+SPARSE: dict[str, dict[str, int]] = {
+    "llama": {"hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32,
+              "num_attention_heads": 32, "vocab_size": 32000},
+    "mistral": {"hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32,
+                "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 32000},
+}  # fmt: skip
+"""What a `text_config` of these types leaves out where it is as in the configuration class of
+Hugging Face's transformers (LLaVA's files do so)."""
+
 
 def architecture_of(model_type: object, name: str) -> Architecture:
     """What the type says; Llama's where a file names none. ValueError for an unknown type."""

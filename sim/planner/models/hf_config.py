@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from ...base.json_text import object_in
-from .architectures import architecture_of
+from .architectures import SPARSE, architecture_of
 from .config_keys import number, require_understood, required
 from .config_layers import EXPERT_KEYS, WINDOW_KEYS, experts_of, windows_of
+from .config_towers import tower_of
 from .shape import LatentAttention, Model
+from .towers import Tower, pictures_note
 
 _NAMES = {
     "layers": ("num_hidden_layers", "n_layer", "n_layers", "num_layers"),
@@ -38,8 +40,9 @@ def read_config(path: str | Path) -> Model:
     (two matrices, biases), Falcon and MPT (two matrices, no biases), mixtures of experts, and
     DeepSeek's latent attention: see `architectures.ARCHITECTURES`; sliding windows and chunks of
     attention, and experts in some layers only. A key that changes the model and is not known here
-    is refused by its name. Towers for pictures and sound and layers that predict further tokens
-    (DeepSeek-V3's) are left out, as `Model.notes` says.
+    is refused by its name. Towers for pictures are read (see `config_towers`), with one picture per
+    sequence; towers for sound and layers that predict further tokens (DeepSeek-V3's) are left out.
+    `Model.notes` says what is assumed and what is left out.
     """
     path = Path(path)
     path = path / "config.json" if path.is_dir() else path
@@ -49,9 +52,16 @@ def read_config(path: str | Path) -> Model:
 
 def model_from_config(config: dict[str, Any], *, name: str = "config.json") -> Model:
     """The model that such a JSON object describes."""
-    inner = config.get("text_config")
+    whole = config
+    inner = config.get("text_config", config.get("llm_config"))
+    notes: list[str] = []
     if isinstance(inner, dict):
-        config = {**config, **inner}
+        missing = {k: v for k, v in SPARSE.get(str(inner.get("model_type")), {}).items()
+                   if k not in inner and k not in config}  # fmt: skip
+        if missing:
+            told = ", ".join(f"{key} {value}" for key, value in missing.items())
+            notes.append(f"text_config leaves out what its family has by default: {told}")
+        config = {**missing, **config, **inner}
     kind = architecture_of(config.get("model_type"), name)
     config = {**kind.defaults, **config}
     if config.get("is_encoder_decoder"):
@@ -70,6 +80,7 @@ def model_from_config(config: dict[str, Any], *, name: str = "config.json") -> M
         "ffn_hidden_size",
     ) or shape["hidden"] * number(config, name, "expansion_ratio")  # fmt: skip
     positions = number(config, name, "max_position_embeddings", "n_positions")
+    tower = tower_of(whole, name, shape["hidden"])
     return Model(
         str(config.get("_name_or_path") or name),
         **shape,
@@ -85,14 +96,17 @@ def model_from_config(config: dict[str, Any], *, name: str = "config.json") -> M
         latent=latent,
         source=f"{name}/config.json",
         windows=windows_of(config, name, shape["layers"]),
-        notes=tuple(_left_out(config)),
+        tower=tower,
+        notes=(*notes, *_left_out(config, tower)),
     )
 
 
-def _left_out(config: dict[str, Any]) -> Iterator[str]:
-    """A sentence for each part of the model that is not counted."""
+def _left_out(config: dict[str, Any], tower: Tower | None) -> Iterator[str]:
+    """A sentence for each part of the model that is not counted, and for what is assumed."""
+    if tower:
+        yield pictures_note(tower)
     for key, part in TOWERS.items():
-        if config.get(key):
+        if config.get(key) and not (tower and key == "vision_config"):
             yield f"{part} ({key}) is not counted: neither its parameters nor its work"
     for key in PREDICTION_KEYS:
         if config.get(key):

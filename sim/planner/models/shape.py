@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from .towers import Tower
 
 FeedForward = Literal["dense", "experts"]
 
@@ -72,8 +75,8 @@ class Model:
     norms have them, as in GPT. positions: rows of a learned position embedding. dropout: masks are
     kept for the backward pass. experts, latent: see the classes. windows: how many tokens back each
     layer's attention sees, 0 for all of them, shape `(layers,)`; empty where all see all. A chunk
-    of attention counts as a window of its length. notes: a sentence for each part of the published
-    model that is not counted.
+    of attention counts as a window of its length. tower: an encoder of pictures. notes: a sentence
+    for each part of the published model that is not counted, and for what is assumed of it.
     """
 
     name: str
@@ -93,6 +96,7 @@ class Model:
     latent: LatentAttention | None = None
     source: str = field(default="", compare=False)
     windows: tuple[int, ...] = ()
+    tower: Tower | None = None
     notes: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
@@ -170,69 +174,6 @@ class Model:
     def kinds(self) -> dict[Layer, int]:
         """How many layers there are of every kind, in the order in which they come up."""
         return dict(Counter(self.kind(layer) for layer in range(self.layers)))
-
-
-def attention_parameters(model: Model) -> int:
-    """Weights of one attention block, with its norm."""
-    h, latent = model.hidden, model.latent
-    norm = h * (2 if model.biases else 1)
-    if latent:
-        down = h * (latent.query_rank + latent.key_value_rank + latent.rotary_width)
-        norms = latent.query_rank + latent.key_value_rank
-        up = (latent.query_rank or h) * model.query_width + latent.key_value_rank * model.heads * (
-            latent.plain_width + latent.value_width
-        )
-        return norm + norms + down + up + model.value_width * h
-    biases = model.query_width + model.key_value_width + h if model.biases else 0
-    return norm + biases + h * (2 * model.query_width + model.key_value_width)
-
-
-def feed_forward_parameters(model: Model, kind: Layer = DENSE) -> int:
-    """Weights of one feed-forward block, with its norm; of all experts and their router."""
-    h, matrices = model.hidden, 3 if model.gated else 2
-    norm = h * (2 if model.biases else 1)
-    if kind.feed_forward == "experts" and model.experts:
-        experts = model.experts
-        each = matrices * h * experts.ffn
-        return norm + h * experts.count + (experts.count + experts.shared) * each
-    return norm + matrices * h * model.ffn + (model.ffn + h if model.biases else 0)
-
-
-def layer_parameters(model: Model, kind: Layer = DENSE) -> int:
-    """Weights of one whole layer."""
-    return attention_parameters(model) + feed_forward_parameters(model, kind)
-
-
-def embedding_parameters(model: Model) -> int:
-    """Weights of the token and position embedding."""
-    return (model.vocabulary + model.positions) * model.hidden
-
-
-def head_parameters(model: Model) -> int:
-    """Weights of the last norm and, unless it is the embedding's, of the output projection."""
-    norm = model.hidden * (2 if model.biases else 1)
-    return norm + (0 if model.tied else model.vocabulary * model.hidden)
-
-
-def parameters(model: Model) -> int:
-    """All weights of a model.
-
-    >>> parameters(Model("gpt", 96, 12288, 96, 50257, gated=False, tied=True, biases=True,
-    ...                  positions=2048)) // 10**9
-    174
-    """
-    layers = sum(layer_parameters(model, model.kind(layer)) for layer in range(model.layers))
-    return embedding_parameters(model) + layers + head_parameters(model)
-
-
-def active_parameters(model: Model) -> int:
-    """Weights that one token meets: all of them, but for the experts it is not sent to."""
-    if not model.experts:
-        return parameters(model)
-    experts = model.experts
-    idle = (experts.count - experts.per_token) * (3 if model.gated else 2)
-    n_layers = sum(experts.on(layer) for layer in range(model.layers))
-    return parameters(model) - n_layers * idle * model.hidden * experts.ffn
 
 
 def nearest_divisor(number: int, wanted: int) -> int:

@@ -1,0 +1,83 @@
+"""How many weights a model has, part by part."""
+
+from __future__ import annotations
+
+from .shape import DENSE, Layer, Model
+from .towers import Tower
+
+
+def attention_parameters(model: Model) -> int:
+    """Weights of one attention block, with its norm."""
+    h, latent = model.hidden, model.latent
+    norm = h * (2 if model.biases else 1)
+    if latent:
+        down = h * (latent.query_rank + latent.key_value_rank + latent.rotary_width)
+        norms = latent.query_rank + latent.key_value_rank
+        up = (latent.query_rank or h) * model.query_width + latent.key_value_rank * model.heads * (
+            latent.plain_width + latent.value_width
+        )
+        return norm + norms + down + up + model.value_width * h
+    biases = model.query_width + model.key_value_width + h if model.biases else 0
+    return norm + biases + h * (2 * model.query_width + model.key_value_width)
+
+
+def feed_forward_parameters(model: Model, kind: Layer = DENSE) -> int:
+    """Weights of one feed-forward block, with its norm; of all experts and their router."""
+    h, matrices = model.hidden, 3 if model.gated else 2
+    norm, biases = h * (2 if model.biases else 1), (matrices - 1) * model.ffn + h
+    if kind.feed_forward == "experts" and model.experts:
+        experts = model.experts
+        each = matrices * h * experts.ffn
+        return norm + h * experts.count + (experts.count + experts.shared) * each
+    return norm + matrices * h * model.ffn + (biases if model.biases else 0)
+
+
+def layer_parameters(model: Model, kind: Layer = DENSE) -> int:
+    """Weights of one whole layer."""
+    return attention_parameters(model) + feed_forward_parameters(model, kind)
+
+
+def embedding_parameters(model: Model) -> int:
+    """Weights of the token and position embedding."""
+    return (model.vocabulary + model.positions) * model.hidden
+
+
+def head_parameters(model: Model) -> int:
+    """Weights of the last norm and, unless it is the embedding's, of the output projection."""
+    norm = model.hidden * (2 if model.biases else 1)
+    return norm + (0 if model.tied else model.vocabulary * model.hidden)
+
+
+def tower_parameters(tower: Tower) -> int:
+    """All weights of a tower.
+
+    >>> from sim.planner.models import Projection
+    >>> eye = Model("eye", 2, 64, 4, 1, gated=False)  # layers of 12 x 64 x 64 and two norms
+    >>> tower_parameters(Tower(eye, (Projection(12, 64),), other=10)) == 2*(49152 + 128) + 768 + 10
+    True
+    """
+    encoder = tower.encoder
+    layers = sum(layer_parameters(encoder, kind) * n for kind, n in encoder.kinds().items())
+    return layers + sum(each.wide * each.out for each in tower.projections) + tower.other
+
+
+def parameters(model: Model) -> int:
+    """All weights of a model.
+
+    >>> parameters(Model("gpt", 96, 12288, 96, 50257, gated=False, tied=True, biases=True,
+    ...                  positions=2048)) // 10**9
+    174
+    """
+    layers = sum(layer_parameters(model, model.kind(layer)) for layer in range(model.layers))
+    tower = tower_parameters(model.tower) if model.tower else 0
+    return tower + embedding_parameters(model) + layers + head_parameters(model)
+
+
+def active_parameters(model: Model) -> int:
+    """Weights that one token meets: all of them, but for the experts it is not sent to."""
+    if not model.experts:
+        return parameters(model)
+    experts = model.experts
+    idle = (experts.count - experts.per_token) * (3 if model.gated else 2)
+    n_layers = sum(experts.on(layer) for layer in range(model.layers))
+    return parameters(model) - n_layers * idle * model.hidden * experts.ffn

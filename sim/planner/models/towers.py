@@ -1,0 +1,75 @@
+"""Towers: encoders of pictures in front of a decoder, with what projects their output."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from .shape import Model
+
+
+class Projection(NamedTuple):
+    """A multiplication by weights outside the layers: from width `wide` to `out`, once for so many
+    `patches`."""
+
+    wide: int
+    out: int
+    patches: int = 1
+
+
+@dataclass(frozen=True)
+class Tower:
+    """What makes words of pictures, on the first stage.
+
+    encoder: its layers, as a model of its own, of which nothing but the layers counts.
+    projections: what stands before and behind them. other: weights that multiply nothing beside
+    those of the encoder's layers: positions, biases, norms. patches: of one picture. images:
+    pictures of a sequence, on average; 0 where only text is trained.
+    """
+
+    encoder: Model
+    projections: tuple[Projection, ...]
+    other: int = 0
+    patches: int = 1024
+    images: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.patches, int) or self.patches < 1:
+            raise ValueError(f"a picture of {self.patches!r} patches: use a whole number >= 1")
+        if not (math.isfinite(self.images) and self.images >= 0):
+            raise ValueError(f"{self.images!r} pictures per sequence: use a number >= 0")
+
+
+def with_images(model: Model, images: float, patches: int = 0) -> Model:
+    """The model with so many pictures in every sequence, of so many patches each (0: as before)."""
+    if not model.tower:
+        raise ValueError(f"{model.name} has no vision tower that is counted: leave images out")
+    tower = replace(model.tower, images=images, patches=patches or model.tower.patches)
+    before, after = pictures_note(model.tower), pictures_note(tower)
+    notes = tuple(after if note == before else note for note in model.notes)
+    return replace(model, tower=tower, notes=notes)
+
+
+def pictures_note(tower: Tower) -> str:
+    """How many pictures are counted."""
+    return (
+        f"the vision tower's work is that of {tower.images:g} x {tower.patches:,} patches per "
+        "sequence (--images says it otherwise); the words it makes are among the sequence's tokens"
+    )
+
+
+def images_told(text: str) -> tuple[float, int]:
+    """Pictures per sequence, and patches of each, as written: 2, 0.5 or 2x1024; ValueError else.
+
+    >>> images_told("0.5"), images_told("2x1024")
+    ((0.5, 0), (2.0, 1024))
+    """
+    images, _, patches = text.partition("x")
+    try:
+        return float(images), int(patches or 0)
+    except ValueError:
+        raise ValueError(
+            f"images is {text!r}: give pictures per sequence, e.g. 2, or 2x1024 for pictures of "
+            "1024 patches"
+        ) from None

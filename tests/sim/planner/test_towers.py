@@ -1,0 +1,215 @@
+"""Towers for pictures: read from configs, counted on the first stage.
+
+Sizes of towers with their projectors were counted by building the model from the same keys with
+Hugging Face's transformers 5.24 on the meta device.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sim.cli import main
+from sim.planner.cost_model import (
+    Bench,
+    Configuration,
+    Efficiency,
+    layer_seconds,
+    model_flops,
+    parts,
+    tower_flops,
+)
+from sim.planner.hardware import machine_of
+from sim.planner.models import (
+    Model,
+    Projection,
+    Tower,
+    images_told,
+    model_from_config,
+    parameters,
+    tower_parameters,
+    with_images,
+)
+
+TEXT = {
+    "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 4, "num_attention_heads": 4,
+    "num_key_value_heads": 4, "vocab_size": 100,
+}  # fmt: skip
+CLIP = {
+    "model_type": "clip_vision_model", "hidden_size": 1024, "intermediate_size": 4096,
+    "num_hidden_layers": 24, "num_attention_heads": 16, "image_size": 336, "patch_size": 14,
+}  # fmt: skip
+SIGLIP = {
+    "model_type": "siglip_vision_model", "hidden_size": 1152, "intermediate_size": 4304,
+    "num_hidden_layers": 27, "num_attention_heads": 16, "image_size": 896, "patch_size": 14,
+}  # fmt: skip
+QWEN3_VL_2B = {
+    "model_type": "qwen3_vl",
+    "tie_word_embeddings": True,
+    "text_config": {
+        "model_type": "qwen3_vl_text", "hidden_size": 2048, "intermediate_size": 6144,
+        "num_hidden_layers": 28, "num_attention_heads": 16, "num_key_value_heads": 8,
+        "head_dim": 128, "vocab_size": 151936,
+    },
+    "vision_config": {
+        "model_type": "qwen3_vl", "depth": 24, "hidden_size": 1024, "intermediate_size": 4096,
+        "num_heads": 16, "patch_size": 16, "spatial_merge_size": 2, "temporal_patch_size": 2,
+        "num_position_embeddings": 2304, "deepstack_visual_indexes": [5, 11, 17],
+    },
+}  # fmt: skip
+EYE = Tower(
+    Model("eye", 2, 32, 2, 1, gated=False, biases=True),
+    (Projection(12, 32), Projection(128, 64, 4)),
+    other=7,
+    patches=16,
+)
+SEEING = Model("seeing", 4, 64, 4, 100, tower=EYE)
+
+
+def test_the_smallest_qwen3_vl_has_its_tower() -> None:
+    """Patches 3 x 2 x 16 x 16 x 1024 + 1024, positions 2304 x 1024, 24 layers of
+    12 x 1024 x 1024 + 13 x 1024, four mergers of 4096 x 4096 + 4096 x 2048 with biases, norms."""
+    model = model_from_config(QWEN3_VL_2B)
+    assert model.tower
+    merger = 4096 * 4096 + 4096 + 4096 * 2048 + 2048
+    counted = 1536 * 1024 + 1024 + 2304 * 1024 + 24 * (12 * 1024**2 + 13 * 1024)
+    assert tower_parameters(model.tower) == counted + 4 * merger + 2 * 1024 + 3 * 2 * 4096
+    assert tower_parameters(model.tower) == 406_957_056
+    assert parameters(model) == pytest.approx(2_127_532_032, rel=1e-5)  # less norms in attention
+
+
+@pytest.mark.parametrize(
+    ("whole", "text", "vision", "counted"),
+    [
+        ({"model_type": "llava_next"}, "mistral", CLIP, 303_577_280),
+        ({"model_type": "gemma3", "mm_tokens_per_image": 256}, "gemma3_text", SIGLIP, 416_940_912),
+        ({"model_type": "qwen2_vl"}, "qwen2_vl_text",
+         {"depth": 32, "embed_dim": 1280, "mlp_ratio": 4, "num_heads": 16, "patch_size": 14,
+          "hidden_size": 64}, 657_733_184),
+        ({"model_type": "qwen2_5_vl"}, "qwen2_5_vl_text",
+         {"depth": 32, "hidden_size": 1280, "intermediate_size": 3420, "num_heads": 16,
+          "patch_size": 14}, 658_524_224),
+        ({"model_type": "mistral3", "spatial_merge_size": 2}, "mistral",
+         {"model_type": "pixtral", "hidden_size": 1024, "intermediate_size": 4096,
+          "num_hidden_layers": 24, "num_attention_heads": 16, "image_size": 1540,
+          "patch_size": 14}, 407_570_432),
+        ({"model_type": "llama4"}, "llama4_text",
+         {"model_type": "llama4_vision_model", "hidden_size": 1408, "intermediate_size": 5632,
+          "num_hidden_layers": 34, "num_attention_heads": 16, "image_size": 336,
+          "patch_size": 14, "vision_output_dim": 4096}, 851_223_040),
+        ({"model_type": "internvl"}, "qwen2",
+         {"model_type": "internvl_vision", "image_size": [448, 448], "patch_size": [14, 14],
+          "attention_bias": True}, 304_286_848),
+    ],
+)  # fmt: skip
+def test_towers_of_many_families_are_counted_to_the_last_parameter(
+    whole: dict[str, Any], text: str, vision: dict[str, Any], counted: int
+) -> None:
+    model = model_from_config(
+        {**whole, "text_config": {"model_type": text, **TEXT}, "vision_config": vision}
+    )
+    assert model.tower
+    assert tower_parameters(model.tower) == counted
+
+
+def test_llava_is_read_from_a_file_that_leaves_its_familys_defaults_out() -> None:
+    """LLaVA 1.5 7B: its checkpoint has 7,063,427,072 parameters."""
+    text = {"model_type": "llama", "vocab_size": 32064}
+    model = model_from_config({"model_type": "llava", "text_config": text, "vision_config": CLIP})
+    assert parameters(model) == 7_063_427_072
+    assert "leaves out what its family has by default: hidden_size 4096" in model.notes[0]
+
+
+def test_a_tower_that_is_not_known_is_left_out_with_a_word() -> None:
+    found = model_from_config({**TEXT, "vision_config": {"model_type": "new_eye", "depth": 24}})
+    assert found.tower is None
+    assert found.notes == (
+        "the vision tower (vision_config) is not counted: neither its parameters nor its work",
+    )
+
+
+def test_the_work_of_a_picture_is_its_layers_and_its_projections() -> None:
+    """A layer multiplies 16 patches by 12 x 32 x 32 weights and, twice, 16 x 16 pairs of 32; the
+    projections are 12 x 32 for each patch and 128 x 64 for each four."""
+    once = 2 * 16 * (2 * 12 * 32 * 32 + 12 * 32) + 2 * 4 * 128 * 64
+    pairs = 2 * 2 * 2 * 16 * 16 * 32
+    assert tower_flops(EYE, 1) == (once + pairs, once + 2 * pairs, once)
+    text = replace(SEEING, tower=None)
+    more = model_flops(SEEING, 64, 3) - model_flops(text, 64, 3)
+    assert more == 3 * sum(tower_flops(EYE, 1))
+    assert model_flops(with_images(SEEING, 0), 64, 3) == model_flops(text, 64, 3)
+    assert tower_flops(replace(EYE, patches=32), 1).weight == 2 * once
+
+
+def _first(model: Model, **more: Any) -> Any:
+    c = Configuration(64, 8, microbatch=2, pipeline=2, **more)
+    bench = Bench(model, c, machine_of("8xh100"), Efficiency(launch=0, ramp=0, collective=0))
+    return parts(bench).embedding
+
+
+def test_the_tower_is_on_the_first_stage_with_all_it_costs() -> None:
+    text, seen = _first(replace(SEEING, tower=None)), _first(SEEING)
+    assert seen.held.common - text.held.common == tower_parameters(EYE)
+    assert all(a > b for a, b in zip(seen.seconds, text.seconds, strict=True))
+    # Two pictures of 16 patches: 34 - 2 (no dropout) bytes per number of a layer's width, 4 per
+    # token and head for flash attention, and what goes into and out of the projections.
+    kept = 2 * (32 * 16 * 2 * 32 + 4 * 2 * 32) + 2 * 32 * (12 + 32) + 2 * 8 * (128 + 64)
+    assert seen.kept.after_forward - text.kept.after_forward == kept
+    half = _first(SEEING, tensor=2)
+    assert half.held.common == seen.held.common / 2
+
+
+def test_the_time_of_a_tower_is_that_of_its_layers_over_patches() -> None:
+    none = replace(EYE, projections=(Projection(1, 1),))
+    model = replace(SEEING, tower=none)
+    e = Efficiency(launch=0, ramp=0, collective=0)
+    machine, c = machine_of("1xh100"), Configuration(64, 2, microbatch=2)
+    layer = layer_seconds(Bench(EYE.encoder, Configuration(16, 2, microbatch=2), machine, e))
+    found = parts(Bench(model, c, machine, e)).embedding.seconds
+    text = parts(Bench(replace(model, tower=None), c, machine, e)).embedding.seconds
+    assert found.forward - text.forward == pytest.approx(2 * layer.forward, rel=1e-3)
+    alone = layer_seconds(Bench(EYE.encoder, Configuration(16, 1), machine, e))
+    few = parts(Bench(with_images(model, 0.25), c, machine, e)).embedding.seconds
+    # A quarter of a picture in each of two sequences: half the time of one.
+    assert few.backward - text.backward == pytest.approx(2 * alone.backward / 2, rel=1e-3)
+
+
+def test_heads_that_tensor_parallelism_cannot_share_out_are_on_every_device() -> None:
+    assert _first(SEEING, tensor=4).held.common == pytest.approx(
+        100 * 64 / 4 + tower_parameters(EYE)
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [("many", "images is 'many': give pictures"), ("2x", ""), ("2xq", "images is '2xq'"),
+     ("-1", "-1.0 pictures per sequence: use a number >= 0")],
+)  # fmt: skip
+def test_pictures_are_given_as_a_number_and_patches(text: str, sentence: str) -> None:
+    if not sentence:
+        assert with_images(SEEING, *images_told(text)).tower == replace(EYE, images=2)
+        return
+    with pytest.raises(ValueError, match=sentence):
+        with_images(SEEING, *images_told(text))
+    with pytest.raises(ValueError, match="text has no vision tower that is counted"):
+        with_images(Model("text", 2, 64, 4, 100), 1)
+
+
+def test_the_commands_take_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(QWEN3_VL_2B))
+    assert main(["model", str(path), "--images", "2x256"]) == 0
+    said = capsys.readouterr().out
+    assert "vision tower       406,957,056 of them, on the first stage\n" in said
+    assert "note: the vision tower's work is that of 2 x 256 patches per sequence" in said
+    line = ["plan", "--model", str(path), "--cluster", "2xh100", "--batch", "4", "--jobs", "1"]
+    line += ["--schedules", "1f1b", "--pipeline", "2", "--microbatch", "1", "--recompute", "none"]
+    speeds = []
+    for images in ("0", "1", "40"):
+        assert main([*line, "--images", images, "--json"]) == 0
+        speeds.append(json.loads(capsys.readouterr().out)["rows"][0]["samples_per_second"])
+    assert speeds[0] > speeds[1] > speeds[2]
