@@ -9,6 +9,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("validation.cli.compare", "compare_command"),
     "report": ("validation.cli.report", "report_command"),
     "vtrain": ("validation.cli.vtrain", "vtrain_command"),
+    "published": ("validation.cli.published", "published_command"),
     "llm-foundry": ("validation.cli.llm_foundry", "llm_foundry_command"),
     "throughput": ("validation.cli.throughput", "throughput_command"),
     "searches": ("validation.cli.searches", "searches_command"),

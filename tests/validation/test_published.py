@@ -1,0 +1,184 @@
+"""Published runs as judge: what a table may hold, and what is said of it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from validation.cli.commands import main
+from validation.published import Row, group_table, judged, predict, questions, read_rows
+from validation.published.row import DATA
+from validation.published.split import is_fitted
+from validation.published.verdict import measured_seconds
+
+SHAPE = {"layers": 8, "hidden": 1024, "heads": 16, "vocabulary": 32000}
+CELLS = {
+    "source": "mine", "model": "small", "gpu": "a100-80g", "n_gpus": "4", "tp": "1", "pp": "4",
+    "vp": "1", "cp": "1", "ep": "1", "dp": "1", "mbs": "1", "gbs": "8", "seq": "1024",
+    "precision": "bf16", "recompute": "none", "schedule": "1f1b", "measured": "1.0",
+    "unit": "s/iter", "measured_s": "1.0", "measured_mem_gib": "", "mem_note": "", "missing": "",
+    "detail": "complete", "attention": "flash", "zero": "1", "sp": "False", "cut": "even",
+    "between": "", "gradient_bytes": "2.0", "bytes_per_parameter": "2+4+12", "clock": "makespan",
+    "shape": json.dumps(SHAPE), "note": "",
+}  # fmt: skip
+
+
+def _row(**changed: str) -> Row:
+    return Row({**CELLS, **changed})
+
+
+def _table(path: Path, *rows: Mapping[str, str]) -> str:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(CELLS))
+        writer.writeheader()
+        writer.writerows({**CELLS, **row} for row in rows)
+    return str(path)
+
+
+def test_an_error_is_predicted_throughput_over_measured_minus_one() -> None:
+    seconds = predict(_row()).seconds
+    assert seconds
+    (found,) = judged([_row(measured_s=str(3 * seconds))])
+    assert found.error == pytest.approx(2)  # predicted to be three times as fast
+
+
+@pytest.mark.parametrize(
+    ("unit", "measured", "seconds"),
+    [
+        ("s/iter", "2.5", 2.5),
+        ("tokens/s/gpu", "512", 8 * 1024 / 4 / 512),
+        ("samples/s/gpu", "4", 8 / 4 / 4),
+        # Per token and layer 2 (4 h^2 + 3 * 4 h^2) for the weights and 4 s h for scores, and a head
+        # of 2 h V: three times that per token, for 8 * 1024 tokens on 4 devices.
+        ("MFU %", "50", 3 * (8 * (32 * 1024**2 + 4 * 1024**2) + 2 * 1024 * 32000) * 2048 / 156e12),
+        ("model TFLOPs/gpu", "156",
+         3 * (8 * (32 * 1024**2 + 4 * 1024**2) + 2 * 1024 * 32000) * 2048 / 156e12),
+    ],
+)  # fmt: skip
+def test_seconds_follow_from_every_unit(unit: str, measured: str, seconds: float) -> None:
+    row = _row(unit=unit, measured=measured, measured_s="")
+    assert measured_seconds(row) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    ("changed", "word"),
+    [
+        ({"gpu": "abacus"}, "device abacus"),
+        ({"gpu": ""}, "device (empty)"),
+        ({"schedule": "spiral"}, "schedule spiral"),
+        ({"between": "string"}, "wire string"),
+        ({"shape": ""}, "shape of the model"),
+        ({"shape": "["}, "shape of the model"),
+        ({"shape": json.dumps(SHAPE | {"towers": 3})}, "towers"),
+        ({"shape": json.dumps({"layers": 8})}, "shape of a model"),
+        ({"mbs": ""}, "mbs is not given"),
+        ({"seq": "many"}, "seq many"),
+        ({"n_gpus": "6"}, "6 devices"),
+        ({"precision": "int4"}, "precision int4"),
+        ({"bytes_per_parameter": "18"}, "bytes per parameter 18"),
+        ({"attention": "telepathy"}, "attention"),
+        ({"recompute": "twice"}, "recompute"),
+        ({"cut": "crooked"}, "cut"),
+        ({"tp": "2", "dp": "", "n_gpus": "8", "shape": json.dumps(SHAPE | {"heads": 1})},
+         "1 heads"),
+        ({"gbs": "9", "n_gpus": "8", "dp": "2"}, "batch 9"),
+        ({"missing": "token dropping"}, "token dropping"),
+    ],
+)  # fmt: skip
+def test_what_a_row_lacks_is_named_and_nothing_is_predicted(
+    changed: dict[str, str], word: str
+) -> None:
+    found = predict(_row(**changed))
+    assert word in found.missing
+    assert found.seconds is None
+    assert found.memory_gib is None
+    assert not found.refused
+
+
+def test_empty_cells_stand_for_what_is_usual() -> None:
+    names = ("vp", "cp", "ep", "dp", "precision", "recompute", "attention", "sp", "between",
+             "gradient_bytes", "bytes_per_parameter", "clock", "detail", "note")  # fmt: skip
+    assert predict(_row(**dict.fromkeys(names, ""))).seconds == predict(_row()).seconds
+
+
+def test_only_memory_that_was_allocated_is_compared() -> None:
+    memory = predict(_row()).memory_gib
+    assert memory
+
+    def compared(note: str) -> float | None:
+        return judged([_row(measured_mem_gib=str(memory / 2), mem_note=note)])[0].memory_error
+
+    assert compared("torch max_memory_allocated") == pytest.approx(1)
+    assert compared("nvidia-smi") is None
+    assert compared("whether reserved or allocated is not said") is None
+
+
+def test_rows_that_failed_for_memory_are_counted_apart_from_rows_that_ran() -> None:
+    huge = {"shape": json.dumps(SHAPE | {"hidden": 16384, "layers": 64})}
+    table = group_table(
+        judged([
+            _row(**huge, measured="", measured_s="", note="OOM"), _row(**huge), _row(),
+            _row(measured="out of memory", measured_s=""),
+        ])
+    )[0]  # fmt: skip
+    assert (table["out_of_memory"], table["out_of_memory_refused"]) == (2, 1)
+    assert (table["ran"], table["ran_but_refused"]) == (2, 1)
+
+
+def test_regret_is_what_the_best_measured_one_gains_over_the_first_choice() -> None:
+    # With eight microbatches 1F1B on four devices waits 3 of 11, GPipe as long: the cut decides.
+    fast, slow = _row(measured_s="3"), _row(measured_s="2", recompute="full")
+    (question,) = questions(judged([fast, slow]))
+    assert question.regret == pytest.approx(0.5)  # full recomputation is predicted to be slower
+    assert (question.chosen.split()[-2], question.best.split()[-2]) == ("none", "full")
+    assert questions(judged([fast, _row(gbs="16", recompute="full")])) == []
+
+
+def test_a_run_repeated_in_another_release_stays_on_its_side_of_the_split() -> None:
+    rows = read_rows(DATA)
+    assert len(rows) == 409
+    sides: dict[str, set[bool]] = {}
+    for row in rows:
+        if row.text("source").startswith("NVIDIA dgxc"):
+            key = " ".join(row.text(name) for name in ("model", "tp", "n_gpus", "gbs", "precision"))
+            sides.setdefault(key, set()).add(is_fitted(row))
+    assert all(len(side) == 1 for side in sides.values())
+    assert {True, False} == {is_fitted(row) for row in rows}
+    assert not is_fitted(_row())
+
+
+def test_the_command_prints_one_object_with_rows_and_groups(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = _table(tmp_path / "runs.csv", {}, {"gpu": "abacus"}, {"recompute": "full"})
+    assert main(["published", path, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert set(found) == {"rows", "groups"}
+    wanted = {*CELLS, "predicted_s", "predicted_mem_gib", "error", "refused", "missing"}
+    assert all(wanted <= set(row) for row in found["rows"])
+    assert [row["missing"] for row in found["rows"]] == ["", "device abacus", ""]
+    assert {group["by"] for group in found["groups"]} >= {
+        "source",
+        "device",
+        "pipeline",
+        "schedule",
+    }
+
+
+def test_the_command_says_what_rows_lack(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["published", _table(tmp_path / "runs.csv", {}, {"gpu": "abacus"})]) == 0
+    assert "   1  device abacus" in capsys.readouterr().out
+
+
+def test_a_table_without_a_column_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "runs.csv").write_text("source,model\n")
+    assert main(["published", str(tmp_path / "runs.csv")]) == 1
+    assert "no column 'gpu'" in capsys.readouterr().err

@@ -1,0 +1,71 @@
+"""The command `published`: runs that others measured, against what a plan predicts for each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
+
+import typer
+
+from .options import Json
+
+NUMBERS = ("mean_absolute_error", "bias", "median", "worst", "memory_error", "regret")
+
+
+def published_command(
+    path: Annotated[str, typer.Argument(help="The csv of published runs.")],
+    as_json: Json = False,
+) -> None:
+    """Predict training runs that others measured and published, each as it was configured.
+
+    A row that cannot be expressed is counted by what it lacks. Errors are predicted throughput over
+    measured, minus one; regret is what the best measured configuration of a question gains over the
+    one that is predicted to be best. Groups by "kind" are pipelined rows with complete settings
+    that nothing was fitted to.
+
+    Example: python -m validation published validation/data/published_runs.csv
+    """
+    from ..published import group_table, judged, questions, read_rows
+    from ..published.groups import missing_counts
+
+    verdicts = judged(read_rows(path))
+    groups = group_table(verdicts)
+    if as_json:
+        rows = [verdict.as_json() for verdict in verdicts]
+        print(json.dumps({"rows": rows, "groups": groups}, allow_nan=False))
+        return
+    _show(groups)
+    asked = [q for q in questions(verdicts) if q.regret > 0]
+    if asked:
+        print("\nwhere the first choice is not the best one measured")
+        for q in sorted(asked, key=lambda q: -q.regret):
+            print(f"  {q.regret:6.1%}  {q.source}, {q.model}: {q.chosen}, not {q.best}")
+    if lacking := missing_counts(verdicts):
+        print("\nwhat rows lack")
+        for name, count in lacking.items():
+            print(f"  {count:4}  {name}")
+
+
+def _show(groups: Iterable[Mapping[str, Any]]) -> None:
+    head = ("rows", "judged", "error", "bias", "median", "worst", "memory", "regret",
+            "refused: OOM", "ran")  # fmt: skip
+    width = 48
+    print(" " * width + "".join(f"{name:>9}" for name in head[:8]) + "  " + ", ".join(head[8:]))
+    last = ""
+    for group in groups:
+        if group["by"] != last:
+            last = group["by"]
+            print(f"by {last}" if last != "all" else "")
+        numbers = [_percent(group[name]) for name in NUMBERS]
+        cells = [str(group["rows"]), str(group["judged"]), *numbers]
+        refused = (
+            f"{group['out_of_memory_refused']} of {group['out_of_memory']}, "
+            f"{group['ran_but_refused']} of {group['ran']}"
+        )
+        name = f"  {group['group']}"
+        print(f"{name:{width}}" + "".join(f"{cell:>9}" for cell in cells) + "  " + refused)
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{value:.1%}"

@@ -1,0 +1,29 @@
+"""The machine of a published run: a preset's device, and the wires that its source names."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+
+from sim.planner.hardware import DEVICES, WIRES, Machine, Wire, machine_of
+
+from .shapes import Missing
+
+OPA = Wire("opa", 6.25e9, 10e-6, "Omni-Path, four cards of 100 Gb/s for a node of eight devices")
+"""Of the BigScience rows; not a wire that people still buy."""
+
+
+@lru_cache
+def machine(gpu: str, n_devices: int, between: str) -> Machine:
+    """The machine; `Missing` names a device, a wire or a size that is not known."""
+    if gpu not in DEVICES:
+        raise Missing(f"device {gpu or '(empty)'}")
+    if between and between != OPA.name and between not in WIRES:
+        raise Missing(f"wire {between}")
+    try:
+        found = machine_of(gpu, n_devices)
+        if between == OPA.name:
+            return replace(found, between=OPA)
+        return machine_of(gpu, n_devices, between=between or None)
+    except ValueError as error:
+        raise Missing(str(error)) from None

@@ -1,0 +1,135 @@
+"""What a plan says of one published configuration, with what a user gets by default."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, NamedTuple, cast
+
+from sim.planner import Orders, Problem, estimate, prepare, virtual_stages
+from sim.planner.cost_model import Configuration, PerParameter
+from sim.planner.models import Model
+
+from .machine import machine
+from .row import Row
+from .shapes import Missing, model_of
+
+GIB = 2**30
+_FAMILIES = {"zb (zbb)": "zb-h2", "zbb": "zb-h2"}
+"""Names of the programs themselves; ZBB is a searched order at twice 1F1B's memory."""
+_HINTS = ("vocabulary layers spread over all stages", "token dropping", "Muon optimizer",
+          "Mamba layers")  # fmt: skip
+"""Features that no column but `missing` tells."""
+
+
+class Prediction(NamedTuple):
+    """Seconds of an iteration and GiB of the fullest device; whether a plan refuses the row for
+    memory; and what cannot be expressed, "" where everything can (numbers are None otherwise)."""
+
+    seconds: float | None = None
+    memory_gib: float | None = None
+    refused: bool = False
+    missing: str = ""
+
+
+def predict(row: Row) -> Prediction:
+    """Seconds and memory of the configuration that the row gives."""
+    features = list(missing_features(row))
+    if features:
+        return Prediction(missing=";".join(features))
+    try:
+        problem, configuration = question(row)
+        prepared = prepare(problem, configuration)
+        found = estimate(problem, prepared, _orders())
+    except ValueError as error:
+        return Prediction(missing=str(error))
+    return Prediction(found.seconds, found.memory / GIB, found.memory > problem.capacity)
+
+
+def question(row: Row) -> tuple[Problem, Configuration]:
+    """The row as a plan's problem and one of its configurations; `Missing` names what cannot be
+    said, ValueError a value that makes no sense."""
+    sizes = {name: row.size(name, 1) or 1 for name in ("tp", "pp", "vp", "cp", "ep")}
+    count = _needed(row, "n_gpus")
+    share = sizes["tp"] * sizes["pp"] * sizes["cp"]
+    data = row.size("dp", count // share) or 1
+    if share * data != count:
+        raise Missing(f"{count} devices as tp x pp x cp x dp = {share * data}")
+    problem = Problem(
+        model(row), machine(row.text("gpu"), count, row.text("between")),
+        per=_per_parameter(row.text("bytes_per_parameter", "2+4+12")),
+        gradient_bytes=row.number("gradient_bytes") or 2,
+        clock=cast(Any, row.text("clock", "makespan").replace("-", "_")),
+        cut=row.text("cut", "balanced"),
+    )  # fmt: skip
+    configuration = Configuration(
+        _needed(row, "seq"), _needed(row, "gbs"), microbatch=_needed(row, "mbs"),
+        tensor=sizes["tp"], pipeline=sizes["pp"], data=data, virtual=_virtual(row, sizes["vp"]),
+        expert=sizes["ep"], sequence_parallel=row.flag("sp") and sizes["tp"] > 1,
+        attention=cast(Any, row.text("attention", "flash")),
+        recompute=cast(Any, row.text("recompute", "none")),
+        zero=int(row.number("zero") or 0), schedule=_family(row),
+    )  # fmt: skip
+    return problem, configuration
+
+
+def model(row: Row) -> Model:
+    """The model of a row."""
+    return _model(row.text("model", "model"), row.text("shape"))
+
+
+def missing_features(row: Row) -> Iterator[str]:
+    """What the row needs and cannot be said, as far as single columns tell."""
+    precision = row.text("precision", "bf16").lower()
+    if "fp4" in precision:
+        yield "FP4"
+    elif "fp8" in precision:
+        yield "FP8"
+    elif precision not in ("bf16", "fp16"):
+        yield f"precision {precision}"
+    if (row.size("cp", 1) or 1) > 1:
+        yield "context parallelism"
+    said = row.text("missing")
+    yield from (hint for hint in _HINTS if hint in said)
+
+
+def _family(row: Row) -> str:
+    name = row.text("schedule", "1f1b").lower()
+    return _FAMILIES.get(name, name)
+
+
+def _virtual(row: Row, said: int) -> int:
+    """Stages per device: of a V two, whatever the table says; of others what it says."""
+    try:
+        options = virtual_stages(_family(row))
+    except ValueError:
+        raise Missing(f"schedule {row.text('schedule')}") from None
+    return options[0] if len(options) == 1 else said
+
+
+def _needed(row: Row, name: str) -> int:
+    found = row.size(name)
+    if found is None:
+        raise Missing(f"{name} is not given" if not row.text(name) else f"{name} {row.text(name)}")
+    return found
+
+
+def _per_parameter(text: str) -> PerParameter:
+    try:
+        weights, gradients, optimizer = (float(part) for part in text.split("+"))
+    except ValueError:
+        raise Missing(f"bytes per parameter {text}") from None
+    if not all(math.isfinite(x) and x >= 0 for x in (weights, gradients, optimizer)):
+        raise Missing(f"bytes per parameter {text}")
+    return PerParameter(weights, gradients, optimizer)
+
+
+@lru_cache(maxsize=1024)
+def _model(name: str, text: str) -> Model:
+    return model_of(name, text)
+
+
+@lru_cache(maxsize=1)
+def _orders() -> Orders:
+    return Orders()
