@@ -43,7 +43,7 @@ class PipelineOptions:
     stages_per_device: int | None = option("V", read_count,
         "Stages on each device, for families that take it.", short="-v")
     group_size: int | None = option("N", read_count,
-        "Microbatches in a group, for interleaved families.")
+        "Microbatches in a group, for interleaved families. [default: as torch]")
     slices: int | None = option("K", read_count,
         "Slices of every sequence, for families that take it.")
     profile: str | None = option("FILE", read_text,

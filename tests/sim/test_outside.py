@@ -354,7 +354,7 @@ def test_a_formula_is_shown_with_its_condition(capsys: pytest.CaptureFixture[str
         ("DualPipeV", "dualpipe-v", 2),
     ],
 )
-@pytest.mark.parametrize(("p", "m"), [(2, 4), (4, 8), (4, 16)])
+@pytest.mark.parametrize(("p", "m"), [(2, 4), (4, 8), (4, 10), (4, 16)])
 def test_orders_torch_makes_itself_are_read(torchs: str, ours: str, v: int, p: int, m: int) -> None:
     shown = pytest.importorskip("torch.distributed.pipelining._schedule_visualizer")
     rows = shown.get_schedule_ops(torchs, p, m, v)
@@ -363,7 +363,7 @@ def test_orders_torch_makes_itself_are_read(torchs: str, ours: str, v: int, p: i
     )
     found = from_torch_csv(text, name=ours)
     assert (found.n_devices, found.n_stages, found.n_microbatches) == (p, p * v, m)
-    if ours in ("zb-v", "dualpipe-v"):
+    if ours in ("zb-v", "dualpipe-v", "interleaved"):
         assert found == sim.FAMILIES[ours](p, m)
 
 

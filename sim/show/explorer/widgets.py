@@ -26,7 +26,7 @@ from .setting import Played, Setting, code, played, title
 
 LABELS = {
     "family": "family", "p": "devices p", "m": "microbatches m", "v": "stages v",
-    "slices": "slices k", "group_size": "group (0: p)", "forward": "forward",
+    "slices": "slices k", "group_size": "group (0: any)", "forward": "forward",
     "backward": "backward", "weight": "weight", "send": "send",
     "memory_limit": "limit (0: none)",
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from itertools import product
 from typing import Any
@@ -13,7 +14,7 @@ from sim import FAMILIES, Costs, InvalidSchedule, validate
 from sim.base.numbers import Number
 from sim.families.family import Family
 from sim.families.interleaved import alternating, grouped
-from sim.schedule.ir import Schedule, steps
+from sim.schedule.ir import Op, Schedule, steps
 
 OURS = [
     "gpipe",
@@ -200,7 +201,7 @@ def test_zb_h1_gives_every_device_the_memory_of_the_first_one_in_1f1b() -> None:
 
 
 def test_few_microbatches_keep_the_order_of_many() -> None:
-    many, few = FAMILIES["interleaved"](4, 8), FAMILIES["interleaved"](4, 6)
+    many, few = FAMILIES["interleaved"](4, 8), FAMILIES["interleaved"](4, 6, group_size=4)
     for full, kept in zip(many.orders, few.orders, strict=True):
         assert kept == tuple(op for op in full if op.microbatch < 6)
 
@@ -222,6 +223,66 @@ def test_few_microbatches_keep_the_order_of_many() -> None:
 def test_options_that_cannot_be_served_are_refused(options: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         FAMILIES["interleaved"](4, 8, **options)
+
+
+def megatrons_order(p: int, m: int, *, v: int, size: int) -> tuple[tuple[Op, ...], ...]:
+    """What Megatron-LM plays on each device, from its rules (megatron/core/pipeline_parallel/
+    schedules.py): a table of (microbatch, model chunk) group by group, the last one as large as it
+    is, and 2(p-r-1) + (v-1)N forwards before the first backward."""
+    table = [
+        (microbatch, chunk)
+        for first in range(0, m, size)
+        for chunk in range(v)
+        for microbatch in range(first, min(first + size, m))
+    ]
+    orders = []
+    for r in range(p):
+        forwards = [Op("F", chunk * p + r, i) for i, chunk in table]
+        backwards = [Op("BW", (v - 1 - chunk) * p + r, i) for i, chunk in table]
+        warm_up = min(2 * (p - r - 1) + (v - 1) * size, len(table))
+        order = forwards[:warm_up]
+        for forward, backward in zip(forwards[warm_up:], backwards, strict=False):
+            order += [forward, backward]
+        orders.append((*order, *backwards[len(table) - warm_up :]))
+    return tuple(orders)
+
+
+@pytest.mark.parametrize(("p", "v"), [(2, 2), (3, 3), (4, 2), (5, 2)])
+def test_groups_that_megatron_runs_are_played_in_its_order(p: int, v: int) -> None:
+    checked = 0
+    for m in range(p, 4 * p):
+        for size in range(p, m + 1):
+            if not 0 < m % size < p:
+                order = FAMILIES["interleaved"](p, m, v=v, group_size=size).orders
+                assert order == megatrons_order(p, m, v=v, size=size), (m, size)
+                checked += 1
+    assert checked > 2 * p
+
+
+@pytest.mark.parametrize(
+    ("m", "size", "claimed"), [(18, None, 234), (18, 6, 234), (18, 7, 234), (18, 4, 242)]
+)
+def test_the_group_that_is_not_given_leaves_no_bubble_of_its_own(
+    m: int, size: int | None, claimed: int
+) -> None:
+    # 18 microbatches of 12 and a bubble of (p-1)(F+B+W)/v = 3*12/2. Groups of four leave two over,
+    # which Megatron-LM does not run; its table would take 254 (a play of `megatrons_order`).
+    schedule = FAMILIES["interleaved"](4, m, group_size=size)
+    costs = Costs.uniform(schedule, forward=4, backward=4, weight=4)
+    assert times(schedule, costs).makespan == claimed
+    refused = replace(schedule, orders=megatrons_order(4, 18, v=2, size=4))
+    assert times(refused, costs).makespan == 254
+
+
+def test_ten_microbatches_on_four_devices_go_in_two_rounds_of_five_as_torch_does() -> None:
+    # pytorch pull request 129597: m // p = 2 rounds. m(F+B+W) + (p-1)(F+B+W)/v = 345, and the sends
+    # of three edges there and back.
+    schedule = FAMILIES["interleaved"](4, 10)
+    costs = Costs.uniform(schedule, forward=10, backward=12, weight=8, send=1)
+    assert times(schedule, costs).makespan == 351
+    assert schedule == FAMILIES["interleaved"](4, 10, group_size=5)
+    smaller = FAMILIES["interleaved"](4, 10, group_size=4)
+    assert times(smaller, costs).makespan == 379
 
 
 @pytest.mark.parametrize("name", ["interleaved", "seq1f1b-interleaved"])
