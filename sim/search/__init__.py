@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .pareto_front.figure import pareto_figure
     from .pareto_front.front import pareto
     from .periodic.block_schedule import block_schedule
+    from .periodic.slot_grid_schedule import slot_grid
     from .periodic.smallest_interval import ComputedBlock, smallest_interval
     from .portfolio import SearchResult, search
 
@@ -27,6 +28,7 @@ _HOME = {
     "pareto": "sim.search.pareto_front.front",
     "pareto_figure": "sim.search.pareto_front.figure",
     "search": "sim.search.portfolio",
+    "slot_grid": "sim.search.periodic.slot_grid_schedule",
     "smallest_interval": "sim.search.periodic.smallest_interval",
     "steady_interval": "sim.bounds.lower_bound",
 }
@@ -41,6 +43,7 @@ __all__ = [
     "pareto",
     "pareto_figure",
     "search",
+    "slot_grid",
     "smallest_interval",
     "steady_interval",
 ]

@@ -45,3 +45,5 @@ LOOKS_PER_PLAY = 4
 """Passes that a device can look at, to choose one, in the time in which one is played."""
 PLAYS_PER_ROUNDING = 300
 """Played passes that rounding a length to other ticks is worth, where a scale is chosen."""
+PLAYS_PER_PASS = 40
+"""Played passes that trying a slot grid is worth, for each pass of its period."""

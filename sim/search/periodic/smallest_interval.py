@@ -35,6 +35,7 @@ from .floors import chain_length, memory_bound, work_bound
 from .layout import Layout, check_layout, device_by_device, order_of
 from .longer_periods import try_longer_periods
 from .problem import BlockProblem, problem_of
+from .slot_grid import slot_grid_orders
 
 Times = tuple[tuple[Number, ...], ...]
 
@@ -99,7 +100,8 @@ def smallest_interval(
     time_limit: seconds of `effort`, a clock that may count work instead of time: then equal calls
         give equal blocks on every machine. warm_start: a block of the same placement that keeps
         the limit. without: methods of `sim.search.settings.methods` not to use: longer-periods
-        (more than one microbatch per period), or of these dispatch, climb, period-solver.
+        (more than one microbatch per period), or of these dispatch, climb, period-solver;
+        slot-grid.
 
     Raises ValueError for a limit that not even one microbatch meets, naming the smallest that can.
     """
@@ -190,7 +192,10 @@ def _instant(problem: BlockProblem) -> ComputedBlock:
 
 
 def _within_limit(bracket: Bracket, most: int) -> None:
-    """One microbatch per period first, then up to `most`."""
+    """What arithmetic gives, then one microbatch per period, then up to `most`."""
+    if bracket.run.use("slot-grid"):
+        for _, order in slot_grid_orders(bracket.problem, most, bracket.run.effort):
+            bracket.offer_order(order, "slot grid")
     name, decide = decider_name(bracket.problem), decider(bracket)
     end = bracket.deadline
     if most > 1:

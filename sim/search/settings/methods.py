@@ -31,6 +31,7 @@ METHODS = {
         Method("twin", "improve a schedule of few microbatches as a whole, then lengthen it"),
         Method("tips", "give the last and the first passes of a long schedule to the solver"),
         Method("ends", "improve warm-up and cool-down without most of the steady state between"),
+        Method("slot-grid", "blocks by arithmetic alone, for any number of devices"),
         Method("longer-periods", "blocks of several microbatches per period, by the next three"),
         Method("dispatch", "patterns that devices fall into when they use idle time as it comes"),
         Method("climb", "hill climb on the critical cycle of a block"),
