@@ -134,10 +134,11 @@ def test_work_is_counted_until_it_is_used_up() -> None:
         ("dispatch", "dispatching into idle time"),
         ("climb", "hill climb on the critical cycle"),
         ("period-solver", "modulo scheduling with CP-SAT"),
+        ("slot-grid", "slot grid"),
     ],
 )
 def test_a_method_that_is_left_out_finds_nothing(method: str, name: str) -> None:
-    others = {"dispatch", "climb", "period-solver"} - {method}
+    others = {"slot-grid", "dispatch", "climb", "period-solver"} - {method}
     alone = several(without=others)
     assert (alone.method, alone.interval < 4) == (name, True)
     assert several(without={*others, method}).interval == 4
