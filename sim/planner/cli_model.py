@@ -14,6 +14,7 @@ from .models import (
     active_parameters,
     images_told,
     parameters,
+    prediction_parameters,
     tower_parameters,
     with_images,
 )
@@ -47,6 +48,9 @@ def model_command(
     print(f"{found['name']}, sequence {sequence:,}")
     print(f"parameters         {found['parameters']:,}")
     print(f"active parameters  {found['active_parameters']:,}")
+    if found["prediction_layers"]:
+        layers = found["prediction_layers"]
+        print(f"further tokens     {layers} x {found['prediction_parameters']:,} of them (MTP)")
     if found["tower_parameters"]:
         print(f"vision tower       {found['tower_parameters']:,} of them, on the first stage")
     print(f"FLOPs per token    {found['flops_per_token']:.4e} (forward and backward)")
@@ -65,6 +69,8 @@ def facts_of_model(model: Model, sequence: int) -> dict[str, Any]:
         "parameters": parameters(model),
         "active_parameters": active_parameters(model),
         "tower_parameters": tower_parameters(model.tower) if model.tower else 0,
+        "prediction_layers": model.mtp_layers,
+        "prediction_parameters": prediction_parameters(model) if model.mtp_layers else 0,
         "flops_per_token": model_flops(model, sequence) / sequence,
         "layers": [{"kind": str(kind), "count": n} for kind, n in model.kinds().items()],
         "notes": list(model.notes),

@@ -209,7 +209,7 @@ def _stages(
     else:
         less = 1 if problem.cut == "one-less" else 0
         split = even_split(problem.model.layers, n_stages, first_less=less, last_less=less)
-    return split, stages_of(bench, split, pieces)
+    return split, stages_of(bench, split, pieces, placement)
 
 
 def _placement(c: Configuration) -> tuple[int, ...]:

@@ -21,6 +21,7 @@ from .flops import (
     head_flops,
     layer_flops,
     model_flops,
+    prediction_flops,
     tower_flops,
 )
 from .memory import (
@@ -92,6 +93,7 @@ __all__ = [
     "optimizer_seconds",
     "parse_layout",
     "parts",
+    "prediction_flops",
     "read_profile",
     "reduce_seconds",
     "refusal",

@@ -97,6 +97,19 @@ def head_flops(model: Model, sequence: int, microbatch: int = 1) -> Passes:
     return Passes(once, once, once)
 
 
+def prediction_flops(model: Model, sequence: int, microbatch: int = 1) -> Passes:
+    """One layer that predicts a further token: a layer like the last one, the projection from 2h
+    to h before it, and the head a second time."""
+    kind = model.kind(model.layers - 1)
+    once = 4.0 * sequence * microbatch * model.hidden**2
+    found = (
+        layer_flops(model, sequence, microbatch, kind=kind),
+        head_flops(model, sequence, microbatch),
+        Passes(once, once, once),
+    )
+    return Passes(*(sum(column) for column in zip(*found, strict=True)))
+
+
 def tower_flops(tower: Tower, pictures: float) -> Passes:
     """So many pictures, each of which attends to itself alone."""
     found = [
@@ -113,6 +126,8 @@ def model_flops(model: Model, sequence: int, batch: int = 1) -> float:
     """What one iteration must compute at least: all passes of all layers and the head, nothing
     twice. MFU (model FLOPs utilization) is this over time, devices and peak."""
     found = batch * head_flops(model, sequence).total
+    if model.mtp_layers:
+        found += model.mtp_layers * batch * prediction_flops(model, sequence).total
     if model.tower:
         found += tower_flops(model.tower, batch * model.tower.images).total
     for kind, n_layers in model.kinds().items():

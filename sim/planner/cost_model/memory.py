@@ -11,7 +11,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..models import Model, embedding_parameters, head_parameters
+from ..models import (
+    Model,
+    embedding_parameters,
+    head_parameters,
+    layer_parameters,
+    prediction_parameters,
+)
 from ..models.shape import DENSE, Layer
 from ..models.sizes import attention_parameters, feed_forward_parameters
 from .configuration import Configuration
@@ -129,13 +135,43 @@ def held_parameters(model: Model, configuration: Configuration, kind: Layer = DE
 
 
 def edge_parameters(model: Model, configuration: Configuration, *, last: bool) -> float:
-    """Parameters of the embedding, or of the head, on one device. A tied head on another device
-    than the embedding holds a copy."""
+    """Parameters of the embedding, or of the head, on one device. The head comes with a copy of the
+    embedding, where it needs one (see `copied_parameters`)."""
     c = configuration
     if not last:
         return embedding_parameters(model) / c.tensor
-    copy = model.vocabulary * model.hidden if model.tied and c.pipeline > 1 else 0
-    return (head_parameters(model) + copy) / c.tensor
+    return head_parameters(model) / c.tensor + copied_parameters(model, c)
+
+
+def copied_parameters(model: Model, configuration: Configuration) -> float:
+    """What the last stage of a pipeline holds of the embedding, on one device: all of its words,
+    if the head is tied to it or if further tokens are predicted from the embedding of the next one.
+    Only where first and last stage share a device, on a V, is there no copy (see `stages_of`)."""
+    c = configuration
+    needed = (model.tied or model.mtp_layers > 0) and c.pipeline > 1
+    return model.vocabulary * model.hidden / c.tensor if needed else 0.0
+
+
+def prediction_activation(model: Model, configuration: Configuration) -> Kept:
+    """One layer that predicts a further token: inputs of two norms (2 x 2h) and of the projection
+    (4h), a layer's, and a second head's; for W the projection's input and output gradient."""
+    c = configuration
+    layer = activation(model, c, model.kind(model.layers - 1))
+    head = head_activation(model, c)
+    wide = c.tokens * model.hidden / (c.tensor if c.sequence_parallel else 1)
+    return Kept(
+        layer.after_forward + head.after_forward + 8 * wide,
+        layer.after_backward + head.after_backward + 6 * wide,
+        layer.scratch,
+    )
+
+
+def held_by_prediction(model: Model, configuration: Configuration) -> Held:
+    """Parameters of such a layer on one device."""
+    kind = model.kind(model.layers - 1)
+    layer = held_parameters(model, configuration, kind)
+    more = prediction_parameters(model) - layer_parameters(model, kind)
+    return Held(layer.common + more / configuration.tensor, layer.experts)
 
 
 def static(

@@ -110,6 +110,29 @@ def head_seconds(bench: Bench) -> Passes:
     )
 
 
+def prediction_seconds(bench: Bench) -> Passes:
+    """One layer that predicts a further token: two norms, the projection of both (2h to h), a layer
+    like the last one, and the head once more. The projection's output is gathered in F, and its
+    input's gradient summed in B."""
+    c, model = bench.configuration, bench.model
+    wide = c.tokens * model.hidden
+    once = _product(bench, (Matmul(c.tokens, 2 * model.hidden, model.hidden, "out"),))
+    there = all_reduce(
+        2.0 * wide, tensor_group(c), machine=bench.machine, efficiency=bench.efficiency
+    )
+    norms = _moved(bench, 2 * 4 * wide, 3)
+    found = (
+        layer_seconds(bench, model.kind(model.layers - 1)),
+        head_seconds(bench),
+        Passes(
+            _elapsed(once + norms, bench) + there,
+            _elapsed(once + norms + norms, bench) + 2 * there,
+            _elapsed(once, bench),
+        ),
+    )
+    return Passes(*(sum(column) for column in zip(*found, strict=True)))
+
+
 def product_seconds(bench: Bench, products: Iterable[Matmul]) -> float:
     """Multiplications by weights, one after the other."""
     return _elapsed(_product(bench, products), bench)

@@ -16,10 +16,13 @@ from .memory import (
     PerParameter,
     activation,
     boundary_bytes,
+    copied_parameters,
     edge_parameters,
     embedding_activation,
     head_activation,
+    held_by_prediction,
     held_parameters,
+    prediction_activation,
     static,
     transient_bytes,
 )
@@ -30,6 +33,7 @@ from .passes import (
     head_seconds,
     layer_seconds,
     optimizer_seconds,
+    prediction_seconds,
 )
 from .split import Part, Split, balanced_split, evened
 from .tower import held_by_tower, tower_activation, tower_seconds
@@ -47,11 +51,13 @@ class Stage(NamedTuple):
 
 class Parts(NamedTuple):
     """Seconds, bytes and parameters of the pieces a model is made of, on one device. A tower for
-    pictures belongs to the embedding."""
+    pictures belongs to the embedding. prediction: one layer that predicts a further token, beside
+    the head; None where there is none."""
 
     layers: dict[Layer, Stage]
     embedding: Stage
     head: Stage
+    prediction: Stage | None = None
 
 
 def parts(bench: Bench) -> Parts:
@@ -79,6 +85,7 @@ def parts(bench: Bench) -> Parts:
                 Held(edge_parameters(model, c, last=True), 0),
             ),
         ),
+        _sharded(bench, _further(bench)) if model.mtp_layers else None,
     )
 
 
@@ -87,11 +94,14 @@ def automatic_split(bench: Bench, pieces: Parts, placement: Sequence[int] = ()) 
     stages per device the slowest device too."""
     model = bench.model
     kinds = [model.kind(layer) for layer in range(model.layers)]
+    head = pieces.head.seconds.total
+    if pieces.prediction:
+        head += model.mtp_layers * pieces.prediction.seconds.total
     split = balanced_split(
         [pieces.layers[kind].seconds.total for kind in kinds],
         bench.configuration.n_stages,
         embedding=pieces.embedding.seconds.total,
-        head=pieces.head.seconds.total,
+        head=head,
     )
     if len(set(kinds)) > 1 or len(set(placement)) == len(placement):
         return split
@@ -100,12 +110,18 @@ def automatic_split(bench: Bench, pieces: Parts, placement: Sequence[int] = ()) 
         placement,
         layer=pieces.layers[kinds[0]].seconds.total,
         embedding=pieces.embedding.seconds.total,
-        head=pieces.head.seconds.total,
+        head=head,
     )
 
 
-def stages_of(bench: Bench, split: Split, pieces: Parts) -> tuple[Stage, ...]:
-    """What every stage of a split costs."""
+def stages_of(
+    bench: Bench, split: Split, pieces: Parts, placement: Sequence[int] = ()
+) -> tuple[Stage, ...]:
+    """What every stage of a split costs.
+
+    placement: the schedule's; without one, first and last stage are taken to be on different
+    devices. On a V they are on one, and a tied head there uses the embedding itself.
+    """
     if split.n_layers != bench.model.layers:
         raise ValueError(
             f"the split has {split.n_layers} layers, but {bench.model.name} has "
@@ -121,8 +137,12 @@ def stages_of(bench: Bench, split: Split, pieces: Parts) -> tuple[Stage, ...]:
     for part, first in zip(split.stages, split.first_layers, strict=True):
         kinds = tuple(bench.model.kind(layer) for layer in range(first, first + part.layers))
         if (part, kinds) not in seen:
-            seen[part, kinds] = _stage(part, [pieces.layers[kind] for kind in kinds], pieces)
+            layers = [pieces.layers[kind] for kind in kinds]
+            seen[part, kinds] = _stage(part, layers, pieces, bench.model.mtp_layers)
         found.append(seen[part, kinds])
+    if len(placement) > 1 and placement[0] == placement[-1]:
+        held, copy = found[-1].held, copied_parameters(bench.model, bench.configuration)
+        found[-1] = found[-1]._replace(held=held._replace(common=held.common - copy))
     return tuple(found)
 
 
@@ -205,6 +225,16 @@ def _first(bench: Bench) -> Stage:
     return _together([words, Stage(seconds, kept, held, saving)])
 
 
+def _further(bench: Bench) -> Stage:
+    model, c = bench.model, bench.configuration
+    return Stage(
+        prediction_seconds(bench),
+        prediction_activation(model, c),
+        held_by_prediction(model, c),
+        fused_saving(bench, model.kind(model.layers - 1)),
+    )
+
+
 def _scratch(stages: Sequence[Stage], placement: Sequence[int]) -> list[float]:
     """What passes need while they run: a device runs one at a time, so its largest one counts."""
     found = [0.0] * len(stages)
@@ -215,12 +245,13 @@ def _scratch(stages: Sequence[Stage], placement: Sequence[int]) -> list[float]:
     return found
 
 
-def _stage(part: Part, layers: Sequence[Stage], pieces: Parts) -> Stage:
+def _stage(part: Part, layers: Sequence[Stage], pieces: Parts, further: int) -> Stage:
     found = [*layers]
     if part.embedding:
         found.append(pieces.embedding)
     if part.head:
         found.append(pieces.head)
+        found += [pieces.prediction] * further if pieces.prediction else []
     return _together(found)
 
 

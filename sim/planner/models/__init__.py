@@ -18,6 +18,7 @@ from .sizes import (
     head_parameters,
     layer_parameters,
     parameters,
+    prediction_parameters,
     tower_parameters,
 )
 from .towers import Projection, Tower, images_told, with_images
@@ -41,6 +42,7 @@ __all__ = [
     "model_from_config",
     "nearest_divisor",
     "parameters",
+    "prediction_parameters",
     "read_config",
     "tower_parameters",
     "with_images",

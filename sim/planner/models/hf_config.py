@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...base.json_text import object_in
+from ...base.text import plural
 from .architectures import SPARSE, architecture_of
 from .config_keys import number, require_understood, required
 from .config_layers import EXPERT_KEYS, WINDOW_KEYS, experts_of, windows_of
@@ -26,7 +27,9 @@ TOWERS = {
     "audio_config": "the audio tower",
     "speech_config": "the speech tower",
 }
-PREDICTION_KEYS = ("num_nextn_predict_layers", "mtp_num_layers", "num_mtp_layers")
+PREDICTION_KEYS = (
+    "num_nextn_predict_layers", "mtp_num_layers", "num_mtp_layers", "mtp_num_hidden_layers",
+)  # fmt: skip
 UNDERSTOOD = WINDOW_KEYS | EXPERT_KEYS
 """Keys about layers that are read."""
 _WIDTHS = ("qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")
@@ -41,7 +44,7 @@ def read_config(path: str | Path) -> Model:
     DeepSeek's latent attention: see `architectures.ARCHITECTURES`; sliding windows and chunks of
     attention, and experts in some layers only. A key that changes the model and is not known here
     is refused by its name. Towers for pictures are read (see `config_towers`), with one picture per
-    sequence; towers for sound and layers that predict further tokens (DeepSeek-V3's) are left out.
+    sequence, and layers that predict further tokens (DeepSeek-V3's); towers for sound are left out.
     `Model.notes` says what is assumed and what is left out.
     """
     path = Path(path)
@@ -97,6 +100,7 @@ def model_from_config(config: dict[str, Any], *, name: str = "config.json") -> M
         source=f"{name}/config.json",
         windows=windows_of(config, name, shape["layers"]),
         tower=tower,
+        mtp_layers=_predictions(config, name),
         notes=(*notes, *_left_out(config, tower)),
     )
 
@@ -108,12 +112,20 @@ def _left_out(config: dict[str, Any], tower: Tower | None) -> Iterator[str]:
     for key, part in TOWERS.items():
         if config.get(key) and not (tower and key == "vision_config"):
             yield f"{part} ({key}) is not counted: neither its parameters nor its work"
-    for key in PREDICTION_KEYS:
-        if config.get(key):
-            yield (
-                f"prediction of further tokens ({key} is {config[key]!r}) is not counted: neither "
-                "its parameters nor its work on the last stage"
-            )
+    if further := _predictions(config, "config.json"):
+        yield (
+            f"{plural(further, 'layer')} for predicting further tokens (MTP) "
+            f"{'is' if further == 1 else 'are'} counted on the last stage, each with a second head"
+        )
+
+
+def _predictions(config: dict[str, Any], name: str) -> int:
+    """Layers that predict further tokens; MiniMax counts modules of several layers."""
+    if "num_mtp_modules" in config:
+        asked = config.get("use_mtp", True)
+        each = number(config, name, "mtp_transformer_layers") or 1
+        return number(config, name, "num_mtp_modules") * each if asked else 0
+    return number(config, name, *PREDICTION_KEYS)
 
 
 def _key_value_heads(config: dict[str, Any], name: str) -> int:

@@ -88,6 +88,8 @@ _PRESETS = (
             experts=Experts(256, 8, 2048, shared=1, dense_layers=3),
             latent=LatentAttention(1536, 512, 128, 64, 128),
             source="DeepSeek-AI 2024, arXiv 2412.19437, section 4.2",
+            notes=("its layer for predicting a further token (MTP) is left out, as in the "
+                   "published 671 billion: a config.json with num_nextn_predict_layers has it",),
         ),
         "671",
     ),

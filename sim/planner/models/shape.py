@@ -75,8 +75,10 @@ class Model:
     norms have them, as in GPT. positions: rows of a learned position embedding. dropout: masks are
     kept for the backward pass. experts, latent: see the classes. windows: how many tokens back each
     layer's attention sees, 0 for all of them, shape `(layers,)`; empty where all see all. A chunk
-    of attention counts as a window of its length. tower: an encoder of pictures. notes: a sentence
-    for each part of the published model that is not counted, and for what is assumed of it.
+    of attention counts as a window of its length. tower: an encoder of pictures. mtp_layers: layers
+    behind the last one, like it, each of which predicts one token further (DeepSeek-AI 2024, arXiv
+    2412.19437, section 2.2). notes: a sentence for each part of the published model that is not
+    counted, and for what is assumed of it.
     """
 
     name: str
@@ -97,6 +99,7 @@ class Model:
     source: str = field(default="", compare=False)
     windows: tuple[int, ...] = ()
     tower: Tower | None = None
+    mtp_layers: int = 0
     notes: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
@@ -106,11 +109,11 @@ class Model:
                     f"{name} of {self.name} is {getattr(self, name)!r}: "
                     "it must be a whole number >= 1"
                 )
-        for name in ("kv_heads", "ffn", "head_width", "positions"):
+        for name in ("kv_heads", "ffn", "head_width", "positions", "mtp_layers"):
             if not _whole(getattr(self, name)) or getattr(self, name) < 0:
                 raise ValueError(
                     f"{name} of {self.name} is {getattr(self, name)!r}: "
-                    "it must be a whole number, 0 for the default"
+                    "it must be a whole number, 0 for none or the default"
                 )
         if not self.head_width and self.hidden % self.heads:
             near = nearest_divisor(self.hidden, self.heads)

@@ -61,6 +61,15 @@ def tower_parameters(tower: Tower) -> int:
     return layers + sum(each.wide * each.out for each in tower.projections) + tower.other
 
 
+def prediction_parameters(model: Model) -> int:
+    """Weights of one layer that predicts a further token: a layer like the last one, a projection
+    of the hidden state and the next word's embedding together, 2h to h, and the norms of both and
+    of its output. Embedding and head are the model's own."""
+    h = model.hidden
+    norms = 3 * h * (2 if model.biases else 1)
+    return layer_parameters(model, model.kind(model.layers - 1)) + 2 * h * h + norms
+
+
 def parameters(model: Model) -> int:
     """All weights of a model.
 
@@ -70,7 +79,8 @@ def parameters(model: Model) -> int:
     """
     layers = sum(layer_parameters(model, model.kind(layer)) for layer in range(model.layers))
     tower = tower_parameters(model.tower) if model.tower else 0
-    return tower + embedding_parameters(model) + layers + head_parameters(model)
+    further = model.mtp_layers * prediction_parameters(model) if model.mtp_layers else 0
+    return tower + embedding_parameters(model) + layers + further + head_parameters(model)
 
 
 def active_parameters(model: Model) -> int:
@@ -80,4 +90,5 @@ def active_parameters(model: Model) -> int:
     experts = model.experts
     idle = (experts.count - experts.per_token) * (3 if model.gated else 2)
     n_layers = sum(experts.on(layer) for layer in range(model.layers))
+    n_layers += model.mtp_layers * experts.on(model.layers - 1)
     return parameters(model) - n_layers * idle * model.hidden * experts.ffn

@@ -119,6 +119,12 @@ def sequence_costs(
         raise ValueError(
             f"{model.name} has {model.layers} layers, too few for {schedule.n_stages} stages"
         )
+    if model.mtp_layers or model.tower:
+        part = "layers that predict further tokens" if model.mtp_layers else "a vision tower"
+        raise ValueError(
+            f"{model.name} has {part}, which the costs of slices do not count: take the model "
+            "without, dataclasses.replace(model, mtp_layers=0, tower=None)"
+        )
     if not checked(flops_per_second, "flops_per_second"):
         raise ValueError("flops_per_second is 0: nothing would ever end")
     n_layers = even(model.layers, schedule.n_stages)

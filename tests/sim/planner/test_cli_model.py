@@ -31,6 +31,8 @@ def test_a_model_is_described_in_numbers_that_can_be_counted_by_hand(
         "parameters": 2 * 100 * 64 + layers + 64,
         "active_parameters": 2 * 100 * 64 + layers + 64,
         "tower_parameters": 0,
+        "prediction_layers": 0,
+        "prediction_parameters": 0,
         "flops_per_token": 6 * (4 * 40_960 + 100 * 64) + 4 * 3 * 2 * (16 * 2 * 64),
         "layers": [{"kind": "dense, window 16", "count": 4}],
         "notes": [

@@ -393,8 +393,8 @@ def test_what_is_left_out_is_told() -> None:
     assert seen.notes == (
         "the vision tower (vision_config) is not counted: neither its parameters nor its work",
     )
-    (told,) = model_from_config({**shape, "num_nextn_predict_layers": 1}).notes
-    assert told.startswith("prediction of further tokens (num_nextn_predict_layers is 1) is not")
+    heard = model_from_config({**shape, "audio_config": {"depth": 24}})
+    assert heard.notes[0].startswith("the audio tower (audio_config) is not counted")
 
 
 def test_a_model_has_a_window_per_layer_or_none() -> None:
