@@ -51,20 +51,20 @@ def send_seconds(
 
 def layer_communication(
     model: Model, configuration: Configuration, machine: Machine, *,
-    efficiency: Efficiency, experts: bool = False,
+    efficiency: Efficiency, experts: bool = False, blocks: int = 2,
 ) -> Passes:  # fmt: skip
     """Collectives inside one layer that its passes wait for.
 
     Tensor parallelism: one all-reduce after attention and one after the feed-forward block, in F
-    and in B. With sequence parallelism the same bytes as all-gather and reduce-scatter, and one
-    more all-gather of each block's input for the weight gradient, hidden under it. Experts: their
-    tokens go out and come back, in F and in B.
+    and in B (`blocks`: how many of them the layer has). With sequence parallelism the same bytes as
+    all-gather and reduce-scatter, and one more all-gather of each block's input for the weight
+    gradient, hidden under it. Experts: their tokens go out and come back, in F and in B.
     """
     c = configuration
     size = 2.0 * c.tokens * model.hidden
-    once = 2 * all_reduce(size, tensor_group(c), machine=machine, efficiency=efficiency)
+    once = blocks * all_reduce(size, tensor_group(c), machine=machine, efficiency=efficiency)
     if c.sequence_parallel and c.tensor > 1:
-        once += 2 * _latency(c.tensor, efficiency)
+        once += blocks * _latency(c.tensor, efficiency)
     if experts and model.experts:
         routed = size * model.experts.per_token / c.tensor
         once += 2 * all_to_all(routed, expert_group(c), machine=machine, efficiency=efficiency)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from ..hardware import Group
-from ..models import Model, nearest_divisor
+from ..models import Model, heads_of, nearest_divisor
 
 Recompute = Literal["none", "selective", "full"]
 Attention = Literal["flash", "plain"]
@@ -98,6 +98,10 @@ def refusal(model: Model, configuration: Configuration) -> str:
         return _misfit(
             f"{model.kv_heads} key-value heads", "tensor parallel size", c.tensor, model.kv_heads
         )
+    for mixer in model.mixers:
+        for what, count in heads_of(mixer):
+            if count % c.tensor and c.tensor % count:
+                return _misfit(f"{count} {what}", "tensor parallel size", c.tensor, count)
     if model.ffn % c.tensor:
         return _misfit(f"ffn width {model.ffn}", "tensor parallel size", c.tensor, model.ffn)
     if model.experts and model.experts.ffn % c.tensor:

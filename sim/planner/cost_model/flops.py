@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..models import Model, Tower
+from ..models import Model, Tower, mixing
 from ..models.shape import DENSE, Layer
 
 
@@ -42,18 +42,10 @@ class Matmul(NamedTuple):
 
 def matmuls(model: Model, tokens: int, kind: Layer = DENSE) -> tuple[Matmul, ...]:
     """The multiplications by weights in one layer, as many rows as a microbatch has tokens."""
-    h, latent = model.hidden, model.latent
-    if latent:
-        shared = latent.query_rank + latent.key_value_rank + latent.rotary_width
-        found = [
-            Matmul(tokens, h, shared, ""),
-            Matmul(tokens, latent.query_rank or h, model.query_width, "out"),
-            Matmul(tokens, latent.key_value_rank,
-                   model.heads * (latent.plain_width + latent.value_width), "out"),
-        ]  # fmt: skip
-    else:
-        found = [Matmul(tokens, h, model.query_width + model.key_value_width, "out")]
-    found.append(Matmul(tokens, model.value_width, h, "wide"))
+    h = model.hidden
+    found = [Matmul(tokens, *each) for each in mixing(model, kind).products]
+    if kind.feed_forward == "none":
+        return tuple(found)
     up = 2 if model.gated else 1
     if kind.feed_forward == "experts" and model.experts:
         experts = model.experts
@@ -73,9 +65,16 @@ def matmuls(model: Model, tokens: int, kind: Layer = DENSE) -> tuple[Matmul, ...
 
 def attention_flops(model: Model, sequence: int, microbatch: int, *, kind: Layer = DENSE) -> Passes:
     """Queries times keys and scores times values; twice as many backwards; no weights. A query
-    meets all keys of its sequence, or as many as its window holds."""
-    scores = float(microbatch) * sequence * kind.span(sequence)
-    forward = 2.0 * scores * (model.query_width + model.value_width)
+    meets all keys of its sequence, or as many as its window holds; an index meets all of them."""
+    tokens, found = float(microbatch) * sequence, mixing(model, kind)
+    forward = 2.0 * tokens * (kind.span(sequence) * found.pair + sequence * found.indexed)
+    return Passes(forward, 2 * forward, 0.0)
+
+
+def recurrence_flops(model: Model, tokens: float, kind: Layer = DENSE) -> Passes:
+    """What a recurrence over the sequence computes, as often per token however long it is (see
+    `models.mixing`); twice as much backwards; no weights that W computes."""
+    forward = tokens * mixing(model, kind).token
     return Passes(forward, 2 * forward, 0.0)
 
 
@@ -88,7 +87,12 @@ def layer_flops(model: Model, sequence: int, microbatch: int = 1, *, kind: Layer
     """
     weights = sum(each.flops for each in matmuls(model, sequence * microbatch, kind))
     attention = attention_flops(model, sequence, microbatch, kind=kind)
-    return Passes(weights + attention.forward, weights + attention.backward, weights)
+    states = recurrence_flops(model, float(sequence) * microbatch, kind)
+    return Passes(
+        weights + attention.forward + states.forward,
+        weights + attention.backward + states.backward,
+        weights,
+    )
 
 
 def head_flops(model: Model, sequence: int, microbatch: int = 1) -> Passes:

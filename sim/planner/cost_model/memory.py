@@ -16,6 +16,7 @@ from ..models import (
     embedding_parameters,
     head_parameters,
     layer_parameters,
+    mixing,
     prediction_parameters,
 )
 from ..models.shape import DENSE, Layer
@@ -57,11 +58,12 @@ def full_activation(model: Model, configuration: Configuration, kind: Layer = DE
     """Bytes that the backward of one layer needs of its forward, nothing computed again."""
     c = configuration
     h, t = model.hidden, c.tensor
-    masks = 2 * h if model.dropout else 0
-    whole = 4 * h + 2 * h + 2 * h + masks + _latents(model)
-    cut = 2 * model.query_width + 2 * model.key_value_width + 2 * model.value_width
+    found = mixing(model, kind)
+    masks = h if model.dropout else 0
+    whole = (2 * h + 2 * h + masks) * kind.blocks + 2 * found.whole  # inputs of norms, and of what
+    cut = 2 * found.kept  # comes behind them
     shares, inner = _feed_forward(model, kind)
-    whole += 2 * h * (shares - 1)
+    whole += 2 * h * max(shares - 1, 0)
     cut += 2 * inner * (3 if model.gated else 2) * shares
     return c.tokens * (whole / (t if c.sequence_parallel else 1) + cut / t) + _scores(
         model, c, kind
@@ -125,7 +127,7 @@ class Held(NamedTuple):
 def held_parameters(model: Model, configuration: Configuration, kind: Layer = DENSE) -> Held:
     """Parameters of one layer on one device."""
     c = configuration
-    common = attention_parameters(model)
+    common = attention_parameters(model, kind)
     if kind.feed_forward == "experts" and model.experts:
         each = (3 if model.gated else 2) * model.hidden * model.experts.ffn
         routed = model.experts.count * each
@@ -203,32 +205,24 @@ def _feed_forward(model: Model, kind: Layer) -> tuple[int, int]:
     """How many blocks a token passes, and how wide each is inside."""
     if kind.feed_forward == "experts" and model.experts:
         return model.experts.per_token + model.experts.shared, model.experts.ffn
-    return 1, model.ffn
-
-
-def _latents(model: Model) -> int:
-    """Latent attention keeps its latents before and after their norms, and the rotary part; for W
-    they are inputs, and gradients of as many outputs."""
-    latent = model.latent
-    if not latent:
-        return 0
-    return 4 * (latent.query_rank + latent.key_value_rank) + 2 * latent.rotary_width
+    return (0, 0) if kind.feed_forward == "none" else (1, model.ffn)
 
 
 def _scores(model: Model, c: Configuration, kind: Layer) -> float:
     """Plain attention keeps scores (2), their softmax (2) and a mask (1) for each key that a token
     sees, flash attention one 32-bit number per token and head."""
+    heads = mixing(model, kind).heads
     if c.attention == "flash":
-        return 4.0 * model.heads * c.tokens / c.tensor
+        return 4.0 * heads * c.tokens / c.tensor
     each = 5 if model.dropout else 4
-    return float(each) * model.heads * kind.span(c.sequence) * c.tokens / c.tensor
+    return float(each) * heads * kind.span(c.sequence) * c.tokens / c.tensor
 
 
 def _pending(model: Model, c: Configuration, kind: Layer) -> float:
     h, t = model.hidden, c.tensor
     shares, inner = _feed_forward(model, kind)
     up = 2 if model.gated else 1
-    whole = (2 * h + 2 * h) + shares * (2 * h + 2 * h) + _latents(model)
-    cut = 2 * model.value_width + 2 * model.query_width + 2 * model.key_value_width
-    cut += shares * (2 * inner + 2 * up * inner)
+    found = mixing(model, kind)
+    whole = (kind.blocks - (shares > 0) + shares) * (2 * h + 2 * h) + 2 * found.whole
+    cut = 2 * found.pending + shares * (2 * inner + 2 * up * inner)
     return c.tokens * (whole / (t if c.sequence_parallel else 1) + cut / t)

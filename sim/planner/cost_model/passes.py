@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..hardware import Device, Machine
-from ..models import Model
+from ..models import Model, mixing
 from ..models.shape import DENSE, Layer
 from .communication import all_reduce, layer_communication
 from .configuration import Configuration, tensor_group
 from .efficiency import Efficiency
-from .flops import Matmul, Passes, attention_flops, matmuls
+from .flops import Matmul, Passes, attention_flops, matmuls, recurrence_flops
 
 MISALIGNED = 8
 """Tensor cores want 16-bit widths that are multiples of eight elements."""
@@ -55,6 +55,7 @@ def layer_seconds(bench: Bench, kind: Layer = DENSE) -> Passes:
         bench.machine,
         efficiency=bench.efficiency,
         experts=kind.feed_forward == "experts",
+        blocks=kind.blocks,
     )
     again, again_there = Work(), 0.0
     if c.recompute == "full":
@@ -72,8 +73,9 @@ def fused_saving(bench: Bench, kind: Layer = DENSE) -> float:
     """Seconds by which a fused backward is shorter than B and W of one layer apart: collectives of
     B run while the weight gradients are computed."""
     there = layer_communication(
-        bench.model, bench.configuration, bench.machine, efficiency=bench.efficiency
-    )
+        bench.model, bench.configuration, bench.machine, efficiency=bench.efficiency,
+        blocks=kind.blocks,
+    )  # fmt: skip
     weight = _elapsed(_layer_work(bench, kind)[2], bench)
     return bench.efficiency.overlap * min(there.backward, weight)
 
@@ -153,21 +155,17 @@ def _layer_work(bench: Bench, kind: Layer) -> tuple[Work, Work, Work]:
     n = c.tokens
     whole = n * model.hidden / (c.tensor if c.sequence_parallel else 1)
     inner = n * _inner_width(model, kind) / c.tensor
-    heads = n * (model.query_width + model.key_value_width) / c.tensor
+    heads = n * mixing(model, kind).moved / c.tensor
+    blocks = kind.blocks / 2  # of two a layer has the whole of what is counted here
+    whole = whole * blocks
     gate = 2 if model.gated else 1
     drop = (2, 3) if model.dropout else (0, 0)
-    forward = (
-        once
-        + forward
-        + _moved(bench, whole * (2 * 4 + 2 * (6 + drop[0])) + inner * (2 * gate + 2) + 4 * heads, 9)
+    moved = (
+        whole * (2 * 4 + 2 * (6 + drop[0])) + inner * (2 * gate + 2) + 4 * heads,
+        whole * (2 * 10 + 2 * (6 + drop[1])) + inner * (4 * gate + 2) + 4 * heads,
     )
-    backward = (
-        once
-        + backward
-        + _moved(
-            bench, whole * (2 * 10 + 2 * (6 + drop[1])) + inner * (4 * gate + 2) + 4 * heads, 12
-        )
-    )
+    forward = once + forward + _moved(bench, moved[0], 9 * blocks)
+    backward = once + backward + _moved(bench, moved[1], 12 * blocks)
     biases = 2 * (whole * 2 + inner + heads) if model.biases else 0
     return forward, backward, once + _moved(bench, biases, 4 if model.biases else 0)
 
@@ -175,9 +173,25 @@ def _layer_work(bench: Bench, kind: Layer) -> tuple[Work, Work, Work]:
 def _attention_work(bench: Bench, kind: Layer) -> tuple[Work, Work]:
     """Scores in plain attention: F writes them, scales and masks, takes the softmax, drops, reads
     them: 13 bytes per pair of tokens and head; B reads and writes gradients the same way: 17.
-    Kernels are taken to leave out what lies outside a window."""
+    Kernels are taken to leave out what lies outside a window. Recurrences run at the rate of flash
+    attention, nothing of them masked."""
     c, model, e = bench.configuration, bench.model, bench.efficiency
+    found = mixing(model, kind)
     flops = attention_flops(model, c.sequence, c.microbatch, kind=kind)
+    states = recurrence_flops(model, c.tokens, kind)
+    rate = bench.device.flops * e.fused_attention * c.tensor
+    scan = (
+        Work(states.forward / rate, 2 if found.token else 0),
+        Work(states.backward / rate, 3 if found.token else 0),
+    )
+    if not found.pair:
+        return scan
+    forward, backward = _softmax_work(bench, kind, flops, found.heads)
+    return forward + scan[0], backward + scan[1]
+
+
+def _softmax_work(bench: Bench, kind: Layer, flops: Passes, heads: int) -> tuple[Work, Work]:
+    c, model, e = bench.configuration, bench.model, bench.efficiency
     if c.attention == "flash":
         # The backward kernel multiplies queries and keys once more: 5 products against 2.
         rate = bench.device.flops * e.fused_attention
@@ -186,7 +200,7 @@ def _attention_work(bench: Bench, kind: Layer) -> tuple[Work, Work]:
             Work(2.5 * flops.forward / 2 / c.tensor / rate, 2),
         )
     rate = bench.device.flops * e.matmul
-    pairs = float(c.tokens) * kind.span(c.sequence) * model.heads / c.tensor
+    pairs = float(c.tokens) * kind.span(c.sequence) * heads / c.tensor
     drop = (4, 5) if model.dropout else (0, 0)
     return (
         Work(flops.forward / c.tensor / rate, 2) + _moved(bench, (9 + drop[0]) * pairs, 2),
@@ -224,4 +238,4 @@ def _elapsed(work: Work, bench: Bench) -> float:
 def _inner_width(model: Model, kind: Layer) -> int:
     if kind.feed_forward == "experts" and model.experts:
         return (model.experts.per_token + model.experts.shared) * model.experts.ffn
-    return model.ffn
+    return 0 if kind.feed_forward == "none" else model.ffn

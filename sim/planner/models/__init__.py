@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from .architectures import ARCHITECTURES
 from .hf_config import model_from_config, read_config
+from .mixers import (
+    Attention,
+    Both,
+    Convolution,
+    DeltaNet,
+    LatentAttention,
+    Lightning,
+    Mixer,
+    Nothing,
+    SelectiveState,
+    StateSpace,
+)
+from .mixing import Mixing, heads_of, mixing
 from .presets import MODELS, PAPER_VOCABULARY, PUBLISHED_BILLIONS
 from .shape import (
     Experts,
-    LatentAttention,
     Layer,
     Model,
     nearest_divisor,
@@ -28,17 +40,29 @@ __all__ = [
     "MODELS",
     "PAPER_VOCABULARY",
     "PUBLISHED_BILLIONS",
+    "Attention",
+    "Both",
+    "Convolution",
+    "DeltaNet",
     "Experts",
     "LatentAttention",
     "Layer",
+    "Lightning",
+    "Mixer",
+    "Mixing",
     "Model",
+    "Nothing",
     "Projection",
+    "SelectiveState",
+    "StateSpace",
     "Tower",
     "active_parameters",
     "embedding_parameters",
     "head_parameters",
+    "heads_of",
     "images_told",
     "layer_parameters",
+    "mixing",
     "model_from_config",
     "nearest_divisor",
     "parameters",

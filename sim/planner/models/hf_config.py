@@ -12,7 +12,8 @@ from .architectures import SPARSE, architecture_of
 from .config_keys import number, require_understood, required
 from .config_layers import EXPERT_KEYS, WINDOW_KEYS, experts_of, windows_of
 from .config_towers import tower_of
-from .shape import LatentAttention, Model
+from .mixers import LatentAttention
+from .shape import Model
 from .towers import Tower, pictures_note
 
 _NAMES = {
@@ -69,7 +70,9 @@ def model_from_config(config: dict[str, Any], *, name: str = "config.json") -> M
     config = {**kind.defaults, **config}
     if config.get("is_encoder_decoder"):
         raise ValueError(f"{name} is an encoder with a decoder: plans are for decoders alone")
-    shape = {ours: required(config, ours, theirs, name) for ours, theirs in _NAMES.items()}
+    shape: dict[str, Any] = {
+        ours: required(config, ours, theirs, name) for ours, theirs in _NAMES.items()
+    }
     require_understood(config, UNDERSTOOD, name)
     narrow = number(config, name, "word_embed_proj_dim")
     if narrow not in (0, shape["hidden"]):

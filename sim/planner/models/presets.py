@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .shape import Experts, LatentAttention, Model
+from .mixers import LatentAttention
+from .shape import Experts, Model
 
 
 class Preset(NamedTuple):

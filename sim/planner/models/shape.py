@@ -6,41 +6,40 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from .mixers import LatentAttention, Mixer, Nothing
+
 if TYPE_CHECKING:
     from .towers import Tower
 
-FeedForward = Literal["dense", "experts"]
+FeedForward = Literal["dense", "experts", "none"]
 
 
 class Layer(NamedTuple):
-    """A kind of layer: its feed-forward block, and how many tokens back its attention sees, itself
-    included; all of them where `window` is 0."""
+    """A kind of layer: its feed-forward block, how many tokens back its attention sees, itself
+    included, all of them where `window` is 0, and what mixes its tokens where that is not the
+    model's own attention."""
 
     feed_forward: FeedForward = "dense"
     window: int = 0
+    mixer: Mixer | None = None
 
     def span(self, sequence: int) -> int:
         """Keys that a query is multiplied by, of a sequence of so many tokens."""
         return min(self.window, sequence) if self.window else sequence
 
+    @property
+    def blocks(self) -> int:
+        """How many of the two blocks it has."""
+        return (self.feed_forward != "none") + (not isinstance(self.mixer, Nothing))
+
     def __str__(self) -> str:
-        return self.feed_forward + (f", window {self.window}" if self.window else "")
+        feed_forward = self.feed_forward if self.feed_forward != "none" else "no feed-forward"
+        window = f"window {self.window}" if self.window else ""
+        mixer = str(self.mixer) if self.mixer else ""
+        return ", ".join(part for part in (feed_forward, window, mixer) if part)
 
 
 DENSE = Layer()
-
-
-@dataclass(frozen=True)
-class LatentAttention:
-    """Attention through low-rank latents (DeepSeek-V2, arXiv 2405.04434, section 2.1): the ranks of
-    the query and key-value latents, and the widths per head of the plain part, the rotary part and
-    the value."""
-
-    query_rank: int
-    key_value_rank: int
-    plain_width: int
-    rotary_width: int
-    value_width: int
 
 
 @dataclass(frozen=True)
@@ -77,8 +76,10 @@ class Model:
     layer's attention sees, 0 for all of them, shape `(layers,)`; empty where all see all. A chunk
     of attention counts as a window of its length. tower: an encoder of pictures. mtp_layers: layers
     behind the last one, like it, each of which predicts one token further (DeepSeek-AI 2024, arXiv
-    2412.19437, section 2.2). notes: a sentence for each part of the published model that is not
-    counted, and for what is assumed of it.
+    2412.19437, section 2.2). mixers: what mixes tokens in layers that have not the attention above.
+    mixing: for each layer, shape `(layers,)`, 0 for that attention or n for the n-th mixer; empty
+    where all have it. bare: numbers of layers without a feed-forward block. notes: a sentence for
+    each part of the published model that is not counted, and for what is assumed of it.
     """
 
     name: str
@@ -100,6 +101,9 @@ class Model:
     windows: tuple[int, ...] = ()
     tower: Tower | None = None
     mtp_layers: int = 0
+    mixers: tuple[Mixer, ...] = ()
+    mixing: tuple[int, ...] = ()
+    bare: tuple[int, ...] = ()
     notes: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
@@ -142,6 +146,17 @@ class Model:
                     f"{self.name}: the window of layer {layer} is {window!r}: it must be a whole "
                     "number, 0 where attention sees all tokens"
                 )
+        if self.mixing and len(self.mixing) != self.layers:
+            raise ValueError(
+                f"{self.name}: {len(self.mixing)} mixers for {self.layers} layers: give one number "
+                "per layer, 0 where it is the model's own attention"
+            )
+        for layer, which in enumerate(self.mixing):
+            if not _whole(which) or not 0 <= which <= len(self.mixers):
+                raise ValueError(
+                    f"{self.name}: the mixer of layer {layer} is {which!r}: there are "
+                    f"{len(self.mixers)}, and 0 is the model's own attention"
+                )
         if self.experts and not 1 <= self.experts.per_token <= self.experts.count:
             raise ValueError(
                 f"{self.name}: {self.experts.per_token} experts per token of {self.experts.count}: "
@@ -169,9 +184,11 @@ class Model:
 
     def kind(self, layer: int) -> Layer:
         """What kind of layer that one is."""
+        routed = self.experts is not None and self.experts.on(layer)
         return Layer(
-            "experts" if self.experts and self.experts.on(layer) else "dense",
+            "none" if layer in self.bare else "experts" if routed else "dense",
             self.windows[layer] if self.windows else 0,
+            self.mixers[self.mixing[layer] - 1] if self.mixing and self.mixing[layer] else None,
         )
 
     def kinds(self) -> dict[Layer, int]:

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
+from .mixers import Nothing
+from .mixing import mixing
 from .shape import DENSE, Layer, Model
 from .towers import Tower
 
 
-def attention_parameters(model: Model) -> int:
-    """Weights of one attention block, with its norm."""
-    h, latent = model.hidden, model.latent
-    norm = h * (2 if model.biases else 1)
-    if latent:
-        down = h * (latent.query_rank + latent.key_value_rank + latent.rotary_width)
-        norms = latent.query_rank + latent.key_value_rank
-        up = (latent.query_rank or h) * model.query_width + latent.key_value_rank * model.heads * (
-            latent.plain_width + latent.value_width
-        )
-        return norm + norms + down + up + model.value_width * h
-    biases = model.query_width + model.key_value_width + h if model.biases else 0
-    return norm + biases + h * (2 * model.query_width + model.key_value_width)
+def attention_parameters(model: Model, kind: Layer = DENSE) -> int:
+    """Weights of the block of one layer that mixes tokens, with its norm."""
+    if isinstance(kind.mixer, Nothing):
+        return 0
+    found = mixing(model, kind)
+    norm = model.hidden * (2 if model.biases else 1)
+    return norm + found.other + sum(each.wide * each.out for each in found.products)
 
 
 def feed_forward_parameters(model: Model, kind: Layer = DENSE) -> int:
     """Weights of one feed-forward block, with its norm; of all experts and their router."""
     h, matrices = model.hidden, 3 if model.gated else 2
     norm, biases = h * (2 if model.biases else 1), (matrices - 1) * model.ffn + h
+    if kind.feed_forward == "none":
+        return 0
     if kind.feed_forward == "experts" and model.experts:
         experts = model.experts
         each = matrices * h * experts.ffn
@@ -34,7 +32,7 @@ def feed_forward_parameters(model: Model, kind: Layer = DENSE) -> int:
 
 def layer_parameters(model: Model, kind: Layer = DENSE) -> int:
     """Weights of one whole layer."""
-    return attention_parameters(model) + feed_forward_parameters(model, kind)
+    return attention_parameters(model, kind) + feed_forward_parameters(model, kind)
 
 
 def embedding_parameters(model: Model) -> int:
@@ -89,6 +87,6 @@ def active_parameters(model: Model) -> int:
         return parameters(model)
     experts = model.experts
     idle = (experts.count - experts.per_token) * (3 if model.gated else 2)
-    n_layers = sum(experts.on(layer) for layer in range(model.layers))
-    n_layers += model.mtp_layers * experts.on(model.layers - 1)
+    routed = [model.kind(layer).feed_forward == "experts" for layer in range(model.layers)]
+    n_layers = sum(routed) + model.mtp_layers * routed[-1]
     return parameters(model) - n_layers * idle * model.hidden * experts.ffn

@@ -25,7 +25,7 @@ from ...schedule.ir import Schedule
 from ..cost_model.configuration import Configuration
 from ..cost_model.flops import matmuls
 from ..cost_model.memory import activation, edge_parameters, held_parameters
-from ..models import Model
+from ..models import Model, mixing
 from .cut import attention_flops, even, layer_attention_flops
 
 Sharing = Literal["shared", "concatenated"]
@@ -226,7 +226,8 @@ def _bytes(stage: _Stage, tensor: int, cache: Sharing) -> tuple[list[Number], li
         for kind, n_layers in Counter(map(model.kind, stage.layers)).items():
             copied = min(end, length + kind.span(end)) if cache == "concatenated" and j else 0
             accumulated = kind.span(length) if j < final else 0
-            whole += Fraction(2 * model.key_value_width * (copied + accumulated) * n_layers, tensor)
+            width = mixing(model, kind).key_values
+            whole += Fraction(2 * width * (copied + accumulated) * n_layers, tensor)
         kept.append(plain(whole))
         change.append(plain(after - whole))
     return kept, change

@@ -15,7 +15,7 @@ from bisect import bisect_right
 from fractions import Fraction
 
 from ..cost_model.flops import matmuls
-from ..models import Model
+from ..models import Model, mixing
 from ..models.shape import Layer
 
 
@@ -79,10 +79,13 @@ def attention_flops(model: Model, length: int, end: int) -> Fraction:
 
 
 def layer_attention_flops(model: Model, kind: Layer, *, first: int, end: int) -> Fraction:
-    """Attention of one layer for the tokens from `first` up to `end`."""
+    """Attention of one layer, or its recurrence, for the tokens from `first` up to `end`."""
     full = min(max(kind.window, first), end) if kind.window else end  # before it a token sees all
     pairs = Fraction(full**2 - first**2, 2) + kind.window * (end - full)
-    return pairs * (2 * (model.query_width + model.value_width) + 3 * model.heads)
+    found = mixing(model, kind)
+    seen = Fraction(end**2 - first**2, 2)
+    states = (end - first) * found.token
+    return pairs * (2 * found.pair + 3 * found.heads) + seen * 2 * found.indexed + states
 
 
 def layer_token_flops(model: Model) -> int:
