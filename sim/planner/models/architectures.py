@@ -26,7 +26,9 @@ _LLAMAS = (
     "llama llama4 mistral mistral3 ministral mixtral qwen2 qwen2_moe qwen2_vl qwen2_5_vl "
     "qwen3_moe qwen3_vl qwen3_vl_moe phi3 olmo olmo2 olmo3 olmoe deepseek deepseek_v2 deepseek_v3 "
     "kimi_k2 glm glm4 glm4_moe internlm2 internlm3 baichuan yi stablelm granite granitemoe exaone "
-    "exaone4 minicpm seed_oss phimoe"
+    "exaone4 minicpm seed_oss glm4_moe_lite glm_moe_dsa deepseek_v32 minimax minimax_m1 "
+    "minimax_m2 minimax_text_01 MiniMaxText01 jamba bamba granitemoehybrid falcon_h1 "
+    "qwen3_5_moe phimoe"
 )
 ARCHITECTURES: dict[str, Architecture] = {
     **dict.fromkeys(_LLAMAS.split(), LLAMA),
@@ -49,10 +51,23 @@ ARCHITECTURES: dict[str, Architecture] = {
     **dict.fromkeys(("bloom", "starcoder2"), _GPT),
     **dict.fromkeys(("gpt_neox", "gptj", "phi"), _GPT._replace(tied=False)),
     **dict.fromkeys(("falcon", "mpt"), _GPT._replace(biases=False)),
+    "gemma4": _TIED._replace(
+        defaults={
+            "num_attention_heads": 8,
+            "num_key_value_heads": 4,
+            "head_dim": 256,
+            "vocab_size": 262144,
+            "sliding_window": 512,
+        }
+    ),
+    **dict.fromkeys(("qwen3_next", "qwen3_5"), LLAMA._replace(defaults={"head_dim": 256})),
+    **dict.fromkeys(("lfm2", "lfm2_moe"), _TIED),
     **dict.fromkeys(("nemotron", "arcee"), LLAMA._replace(gated=False)),
 }
 """By `model_type`. Not told apart, because they change a count by less than 0.05 %: biases of
 queries, keys and values alone (Qwen2), norms inside attention, second norms of a block."""
+LISTED = {"nemotron_h": LLAMA._replace(gated=False)}
+"""Families whose files must say what each layer is."""
 
 SPARSE: dict[str, dict[str, int]] = {
     "llama": {"hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32,
@@ -68,7 +83,8 @@ def architecture_of(model_type: object, name: str) -> Architecture:
     """What the type says; Llama's where a file names none. ValueError for an unknown type."""
     if model_type is None:
         return LLAMA
-    found = ARCHITECTURES.get(str(model_type).removesuffix("_text"))
+    kind = str(model_type).removesuffix("_text")
+    found = ARCHITECTURES.get(kind) or LISTED.get(kind)
     if found is None:
         raise ValueError(
             f"model_type of {name} is {model_type!r}, which is not a decoder known here: if it is "

@@ -33,9 +33,10 @@ EXPERT_KEYS = frozenset(
         "num_experts_per_tok", "num_experts_per_token", "experts_per_token", "moe_k", "moe_topk",
         "moe_intermediate_size", "n_shared_experts", "num_shared_experts", "num_shared_expert",
         "moe_num_shared_experts", "shared_expert_intermediate_size",
-        "moe_shared_expert_intermediate_size", "first_k_dense_replace", "mlp_only_layers",
+        "moe_shared_expert_intermediate_size", "shared_intermediate_size",
+        "first_k_dense_replace", "mlp_only_layers",
         "decoder_sparse_step", "moe_layer_freq", "interleave_moe_layer_step", "moe_layers",
-        "moe_layer_start_index", "moe_layer_end_index", "moe_layer_interval",
+        "moe_layer_start_index", "moe_layer_end_index", "moe_layer_interval", "mlp_layer_types",
     }
 )  # fmt: skip
 
@@ -119,8 +120,9 @@ def experts_of(config: dict[str, Any], name: str, ffn: int, layers: int) -> Expe
         "moe_num_shared_experts",
     ) or int(llama4)  # fmt: skip
     wide = number(
-        config, name, "shared_expert_intermediate_size", "moe_shared_expert_intermediate_size"
-    )
+        config, name, "shared_expert_intermediate_size", "moe_shared_expert_intermediate_size",
+        "shared_intermediate_size",
+    )  # fmt: skip
     if wide % inner:
         raise ValueError(
             f"shared_expert_intermediate_size in {name} is {wide}: it must be a multiple of "
@@ -134,7 +136,7 @@ def experts_of(config: dict[str, Any], name: str, ffn: int, layers: int) -> Expe
         count,
         _per_token(config, name, count),
         inner,
-        shared=shared or wide // inner,
+        shared=wide // inner or shared,
         dense_layers=first,
         also_dense=tuple(dense[first:]),
     )
@@ -143,7 +145,7 @@ def experts_of(config: dict[str, Any], name: str, ffn: int, layers: int) -> Expe
 def _one(config: dict[str, Any], key: str, name: str) -> Any:
     """The value of a key that may be a list with a value for every layer, all of them equal."""
     value = config[key]
-    if key in ("mlp_only_layers", "moe_layers") or not isinstance(value, list):
+    if key in ("mlp_only_layers", "moe_layers", "mlp_layer_types") or not isinstance(value, list):
         return value
     if len({*map(repr, value)}) > 1:
         raise ValueError(f"{key} in {name} differs from layer to layer: one value is known here")
@@ -166,6 +168,8 @@ def _with_experts(config: dict[str, Any], name: str, layers: int) -> set[int]:
     """The layers that have experts, counted from 0."""
     if config.get("moe_layers"):
         return {*config["moe_layers"]}
+    if listed := config.get("mlp_layer_types"):
+        return {i for i, kind in enumerate(listed) if kind == "sparse"}
     every = number(
         config, name, "decoder_sparse_step", "moe_layer_freq", "interleave_moe_layer_step",
         "moe_layer_interval",

@@ -10,7 +10,9 @@ from ...base.json_text import object_in
 from ...base.text import plural
 from .architectures import SPARSE, architecture_of
 from .config_keys import number, require_understood, required
+from .config_kinds import Mixed
 from .config_layers import EXPERT_KEYS, WINDOW_KEYS, experts_of, windows_of
+from .config_mixers import reader_of
 from .config_towers import tower_of
 from .mixers import LatentAttention
 from .shape import Model
@@ -31,6 +33,8 @@ TOWERS = {
 PREDICTION_KEYS = (
     "num_nextn_predict_layers", "mtp_num_layers", "num_mtp_layers", "mtp_num_hidden_layers",
 )  # fmt: skip
+INDEX_KEYS = frozenset({"index_topk", "index_n_heads", "index_head_dim"})
+NO_KEYS: frozenset[str] = frozenset()
 UNDERSTOOD = WINDOW_KEYS | EXPERT_KEYS
 """Keys about layers that are read."""
 _WIDTHS = ("qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")
@@ -73,7 +77,11 @@ def model_from_config(config: dict[str, Any], *, name: str = "config.json") -> M
     shape: dict[str, Any] = {
         ours: required(config, ours, theirs, name) for ours, theirs in _NAMES.items()
     }
-    require_understood(config, UNDERSTOOD, name)
+    reader = reader_of(config)
+    indexed = latent_keys(config)
+    require_understood(config, UNDERSTOOD | indexed | (reader.keys if reader else NO_KEYS), name)
+    mixed = reader.read(config, shape["layers"], name) if reader else None
+    config |= mixed.instead if mixed else {}
     narrow = number(config, name, "word_embed_proj_dim")
     if narrow not in (0, shape["hidden"]):
         raise ValueError(
@@ -86,6 +94,10 @@ def model_from_config(config: dict[str, Any], *, name: str = "config.json") -> M
         "ffn_hidden_size",
     ) or shape["hidden"] * number(config, name, "expansion_ratio")  # fmt: skip
     positions = number(config, name, "max_position_embeddings", "n_positions")
+    further = _predictions(config, name)
+    if further and mixed and mixed.bare:  # layers of one block each: what one more is, is not known
+        notes.append(f"{plural(further, 'layer')} for predicting further tokens: not counted")
+        further = 0
     tower = tower_of(whole, name, shape["hidden"])
     return Model(
         str(config.get("_name_or_path") or name),
@@ -101,21 +113,48 @@ def model_from_config(config: dict[str, Any], *, name: str = "config.json") -> M
         experts=experts_of(config, name, ffn, shape["layers"]),
         latent=latent,
         source=f"{name}/config.json",
-        windows=windows_of(config, name, shape["layers"]),
+        windows=(
+            (number(config, name, "index_topk"),) * shape["layers"]
+            if indexed
+            else _windows(config, name, shape["layers"], mixed)
+        ),
+        **_mixers(mixed),
         tower=tower,
-        mtp_layers=_predictions(config, name),
-        notes=(*notes, *_left_out(config, tower)),
+        mtp_layers=further,
+        notes=(*notes, *_left_out(config, tower, further)),
     )
 
 
-def _left_out(config: dict[str, Any], tower: Tower | None) -> Iterator[str]:
+def _mixers(mixed: Mixed | None) -> dict[str, Any]:
+    """Distinct mixers, and which of them each layer has."""
+    if mixed is None:
+        return {}
+    mixers = tuple(dict.fromkeys(each for each in mixed.each if each))
+    mixing = tuple(mixers.index(each) + 1 if each else 0 for each in mixed.each)
+    return {"mixers": mixers, "mixing": mixing if any(mixing) else (), "bare": mixed.bare}
+
+
+def _windows(
+    config: dict[str, Any], name: str, layers: int, mixed: Mixed | None
+) -> tuple[int, ...]:
+    """Of layers of several kinds those that slide have the window; others list no such kind."""
+    if mixed is None:
+        return windows_of(config, name, layers)
+    window, kinds = number(config, name, "sliding_window"), config.get("layer_types") or []
+    if config.get("model_type", "").startswith("gemma4") and not kinds:
+        kinds = ["sliding_attention"] * 5 + ["full_attention"]
+        kinds = (kinds * layers)[:layers]
+    return tuple(window if kind == "sliding_attention" else 0 for kind in kinds)
+
+
+def _left_out(config: dict[str, Any], tower: Tower | None, further: int) -> Iterator[str]:
     """A sentence for each part of the model that is not counted, and for what is assumed."""
     if tower:
         yield pictures_note(tower)
     for key, part in TOWERS.items():
         if config.get(key) and not (tower and key == "vision_config"):
             yield f"{part} ({key}) is not counted: neither its parameters nor its work"
-    if further := _predictions(config, "config.json"):
+    if further:
         yield (
             f"{plural(further, 'layer')} for predicting further tokens (MTP) "
             f"{'is' if further == 1 else 'are'} counted on the last stage, each with a second head"
@@ -148,4 +187,15 @@ def _latent(config: dict[str, Any], name: str) -> LatentAttention | None:
     if not rank:
         return None
     plain, rotary, value = (required(config, key, (key,), name) for key in _WIDTHS)
-    return LatentAttention(number(config, name, "q_lora_rank"), rank, plain, rotary, value)
+    index = (
+        (number(config, name, "index_n_heads"), number(config, name, "index_head_dim"))
+        if latent_keys(config)
+        else (0, 0)
+    )
+    return LatentAttention(number(config, name, "q_lora_rank"), rank, plain, rotary, value, *index)
+
+
+def latent_keys(config: dict[str, Any]) -> frozenset[str]:
+    """The keys of an index over tokens, where latent attention has one in every layer."""
+    kind = str(config.get("model_type") or "")
+    return INDEX_KEYS if kind in ("deepseek_v32", "glm_moe_dsa") else NO_KEYS

@@ -127,9 +127,6 @@ class Both:
 class Nothing:
     """A layer that is a feed-forward block alone, as Nemotron-H counts layers."""
 
-    def __str__(self) -> str:
-        return "no attention"
-
 
 Mixer: TypeAlias = (
     Attention | DeltaNet | StateSpace | SelectiveState | Lightning | Convolution | Both | Nothing

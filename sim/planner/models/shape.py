@@ -33,10 +33,13 @@ class Layer(NamedTuple):
         return (self.feed_forward != "none") + (not isinstance(self.mixer, Nothing))
 
     def __str__(self) -> str:
-        feed_forward = self.feed_forward if self.feed_forward != "none" else "no feed-forward"
         window = f"window {self.window}" if self.window else ""
+        if self.feed_forward == "none":
+            return ", ".join(filter(None, (f"{self.mixer or 'attention'} alone", window)))
+        if isinstance(self.mixer, Nothing):
+            return f"{self.feed_forward} alone"
         mixer = str(self.mixer) if self.mixer else ""
-        return ", ".join(part for part in (feed_forward, window, mixer) if part)
+        return ", ".join(filter(None, (self.feed_forward, window, mixer)))
 
 
 DENSE = Layer()

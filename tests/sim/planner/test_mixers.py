@@ -173,7 +173,9 @@ def test_an_index_meets_all_tokens_and_attention_the_chosen_ones() -> None:
 def test_kinds_say_what_mixes_their_tokens() -> None:
     model = _model(DELTA, windows=(8, 0))
     assert [str(model.kind(i)) for i in (0, 1)] == ["dense, window 8", "dense, gated delta net"]
-    assert str(_model(MAMBA2, bare=(1,)).kind(1)) == "no feed-forward, Mamba-2"
+    assert str(_model(Nothing(), bare=(0,)).kind(0)) == "attention alone"
+    assert str(_model(Nothing()).kind(1)) == "dense alone"
+    assert str(_model(MAMBA2, bare=(1,)).kind(1)) == "Mamba-2 alone"
 
 
 def test_heads_that_tensor_parallelism_cannot_share_out_are_refused() -> None:
