@@ -11,6 +11,7 @@ COMMANDS: dict[str, Home] = {
     "pareto": ("sim.search.pareto_front.cli", "pareto_command"),
     "plan": ("sim.planner.cli", "plan_command"),
     "model": ("sim.planner.cli_model", "model_command"),
+    "machine": ("sim.planner.cli_machine", "machine_command"),
     "export": ("sim.cli.files", "export"),
     "check": ("sim.cli.files", "check"),
     "families": ("sim.cli.families", "families"),

@@ -116,7 +116,7 @@ def plan_command(
         shape, machine, efficiency, reserve=reserve * 1e9,
         clock=cast(Any, clock.replace("-", "_")), cut=cut,
     )  # fmt: skip
-    for note in problem.model.notes:
+    for note in (*problem.model.notes, *problem.machine.notes):
         print(f"note: {note}", file=sys.stderr)
     space = Space(
         tensor=_sizes(tensor, "tensor"), pipeline=_sizes(pipeline, "pipeline"),

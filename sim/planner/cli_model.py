@@ -13,6 +13,7 @@ from .models import (
     Model,
     active_parameters,
     images_told,
+    model_template,
     parameters,
     prediction_parameters,
     tower_parameters,
@@ -29,6 +30,9 @@ def model_command(
     images: Annotated[
         str, typer.Option(help="Pictures per sequence, e.g. 2, or 2x1024: of 1024 patches each.")
     ] = "",
+    template: Annotated[
+        bool, typer.Option("--template", help="The model as a config.json to fill in.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Show a model's parameters, its work per token, its layers, and what is not counted.
@@ -41,6 +45,9 @@ def model_command(
     model = model_of(name)
     if images:
         model = with_images(model, *images_told(images))
+    if template:
+        print(json.dumps(model_template(model), indent=1))
+        return
     found = facts_of_model(model, sequence)
     if as_json:
         print(json.dumps(found))

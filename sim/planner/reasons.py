@@ -7,6 +7,7 @@ from dataclasses import replace
 from .configurations import Space, configurations, sizes_that_fit
 from .cost_model import refusal
 from .estimate import bytes_at_least, prepare
+from .hardware import NODES
 from .models import nearest_divisor
 from .problem import Problem
 
@@ -67,8 +68,9 @@ def too_large(problem: Problem, space: Space, need: float, sequence: int, batch:
     count = machine.n_devices
     for _ in range(8):
         count *= 2
-        alone = machine.per_node == machine.n_devices < 8  # a part of a node of eight
-        node = min(count, 8) if alone else machine.per_node
+        most = NODES[machine.device.name].devices if machine.device.name in NODES else 8
+        alone = machine.per_node == machine.n_devices < most  # a part of a node
+        node = min(count, most) if alone else machine.per_node
         wider = replace(machine, n_devices=count, per_node=node)
         larger = replace(problem, machine=wider)
         for c in configurations(model, wider, lean, sequence=sequence, batch=batch):

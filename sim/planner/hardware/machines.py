@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from typing import NamedTuple
 
-from .devices import DEVICES, WIRES, Device, Wire
+from .devices import DEVICES, Device
+from .wires import NODES, WIRES, Wire
 
 
 class Group(NamedTuple):
@@ -20,8 +22,10 @@ class Group(NamedTuple):
 class Machine:
     """Equal devices, numbered node by node.
 
-    per_node: devices in a node, joined by `inside`. between: what joins nodes. per_rack: devices
-    in a rack (0: there are no racks), joined by `between`; racks are joined by `across`.
+    per_node: devices in a node, joined by `inside`: where NVLink goes beyond a node, as in racks of
+    GB200, all that it joins. between: what joins nodes. per_rack: devices in a rack (0: there are
+    no racks), joined by `between`; racks are joined by `across`. notes: a sentence for each thing
+    that was taken without being said.
     """
 
     name: str
@@ -32,6 +36,7 @@ class Machine:
     between: Wire
     per_rack: int = 0
     across: Wire | None = None
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         for name in ("n_devices", "per_node"):
@@ -81,16 +86,6 @@ def ring(machine: Machine, group: Group) -> Wire:
     return Wire(outer.name, bandwidth, outer.latency)
 
 
-_NODES = {
-    "a100-80g": (8, "nvlink3", "hdr"),
-    "a100-40g": (8, "nvlink3", "hdr"),
-    "h100": (8, "nvlink4", "ndr"),
-    "h200": (8, "nvlink4", "ndr"),
-    "b200": (8, "nvlink5", "ndr"),
-    "rtx4090": (8, "pcie4", "ethernet-25"),
-}
-
-
 def machine_of(
     name: str, n_devices: int | None = None, *, per_node: int | None = None,
     inside: str | None = None, between: str | None = None,
@@ -99,15 +94,15 @@ def machine_of(
     """The machine people mean by "h100" with a number of devices, by "64xh100", or by "8x8xh100":
     eight nodes of eight.
 
-    Nodes of eight with the maker's usual wires, unless named; racks of `per_rack` devices, joined
-    by `across`, where asked for. ValueError lists what there is.
+    Nodes of eight, of 72 on GB200 and GB300, with the maker's usual wires, unless named; racks of
+    `per_rack` devices, joined by `across`, where asked for. ValueError lists what there is.
     """
     found = re.fullmatch(r"(?:(\d+)x)?(?:(\d+)x)?([a-z][\w.-]*?)", re.sub(r"\s", "", name.lower()))
     if not found or found[3] not in DEVICES:
-        near = [each for each in DEVICES if found and (found[3] in each or each in found[3])]
-        meant = f"did you mean {near[0]}? " if near else ""
         raise ValueError(
-            f"no cluster {name!r}: {meant}use one of {', '.join(DEVICES)}, e.g. 64xh100"
+            f"no cluster {name!r}: {_meant(found[3] if found else '')}use one of "
+            f"{', '.join(DEVICES)}, e.g. 64xh100, or the path of a machine's JSON file "
+            "(python -m sim machine 64xh100 --template shows one)"
         )
     if found[2]:
         if per_node not in (None, int(found[2])):
@@ -121,13 +116,40 @@ def machine_of(
     count = named if named is not None else n_devices
     if count is None:
         raise ValueError(f"cluster {name!r} lacks a number of devices: write e.g. 8x{found[3]}")
-    size, inner, outer = _NODES[found[3]]
-    size = per_node if per_node is not None else min(size, count) or 1
+    node = NODES[found[3]]
+    size, notes = (per_node, ()) if per_node is not None else node_size(found[3], count)
     return Machine(
         f"{count}x{found[3]}", DEVICES[found[3]], count, size,
-        _wire(inside or inner), _wire(between or outer),
-        per_rack, _wire(across) if across else None,
+        _wire(inside or node.inside), _wire(between or node.between),
+        per_rack, _wire(across) if across else None, notes,
     )  # fmt: skip
+
+
+def node_size(device: str, count: int) -> tuple[int, tuple[str, ...]]:
+    """How many of so many devices share the inner wire, with a note where that is a choice.
+
+    A domain of 72 need not be full: jobs of 256 take 64 of each. So the largest part of a domain
+    that divides the number is taken; ValueError if that is less than a quarter of one.
+    """
+    most = NODES[device].devices
+    if most <= 8 or count <= most:
+        return max(min(most, count), 1), ()
+    size = max(size for size in range(1, most + 1) if count % size == 0)
+    if 4 * size < most:
+        near = max(round(count / most), 1) * most
+        raise ValueError(
+            f"{count} devices do not fill NVLink domains of {most}, nor equal parts of them: the "
+            f"nearest number that does is {near}"
+        )
+    if size == most:
+        return size, ()
+    return size, (f"{size} devices of each NVLink domain of {most} are taken, in {count // size}",)
+
+
+def _meant(device: str) -> str:
+    near = [each for each in DEVICES if device and (device in each or each in device)]
+    near = near or get_close_matches(device, DEVICES, n=1, cutoff=0.8)
+    return f"did you mean {near[0]}? " if near else ""
 
 
 def with_memory(machine: Machine, memory: int) -> Machine:

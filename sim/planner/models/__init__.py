@@ -33,6 +33,7 @@ from .sizes import (
     prediction_parameters,
     tower_parameters,
 )
+from .templates import model_template
 from .towers import Projection, Tower, images_told, with_images
 
 __all__ = [
@@ -64,6 +65,7 @@ __all__ = [
     "layer_parameters",
     "mixing",
     "model_from_config",
+    "model_template",
     "nearest_divisor",
     "parameters",
     "prediction_parameters",

@@ -122,6 +122,9 @@ class Model:
                     f"{name} of {self.name} is {getattr(self, name)!r}: "
                     "it must be a whole number, 0 for none or the default"
                 )
+        if self.latent and not self.head_width:
+            width = self.latent.plain_width + self.latent.rotary_width
+            object.__setattr__(self, "head_width", width)
         if not self.head_width and self.hidden % self.heads:
             near = nearest_divisor(self.hidden, self.heads)
             raise ValueError(

@@ -126,6 +126,11 @@ RELEASED: dict[str, tuple[int, dict[str, Any]]] = {
         "n_routed_experts": 256, "first_k_dense_replace": 3, "index_topk": 2048,
         "index_n_heads": 64, "index_head_dim": 128, "num_nextn_predict_layers": 1,
     }),
+    "GLM-4.7-Flash": (29_943_390_976, {
+        **_shape(47, 2048, 20, 20, 10240, 154880), **_LATENT, "model_type": "glm4_moe_lite",
+        "q_lora_rank": 768, "qk_nope_head_dim": 192, "v_head_dim": 256, "n_routed_experts": 64,
+        "num_experts_per_tok": 4, "moe_intermediate_size": 1536, "first_k_dense_replace": 1,
+    }),
     "GLM-5": (743_911_199_232, {
         **_shape(78, 6144, 64, 64, 12288, 154880), **_LATENT, "model_type": "glm_moe_dsa",
         "q_lora_rank": 2048, "qk_nope_head_dim": 192, "v_head_dim": 256, "n_routed_experts": 256,

@@ -1,0 +1,79 @@
+"""`python -m sim machine`: what a machine is made of, and files to fill in."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from ..cli.simulate import Json
+from .cost_model import efficiency_of
+from .hardware import Machine, machine_of, machine_template, read_machine
+
+GIB = 2**30
+
+
+def machine_command(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|PATH", help="A cluster, e.g. 64xh100, or a machine's JSON file."
+        ),
+    ],
+    template: Annotated[
+        bool, typer.Option("--template", help="The machine as a JSON file to fill in.")
+    ] = False,
+    profile_template: Annotated[
+        bool, typer.Option("--profile-template", help="Its efficiencies as a JSON file.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Show what plans know of a machine; or print a file to fill in, for --cluster or --profile.
+
+    Example:  python -m sim machine 64xh100 --template > machine.json
+    """
+    machine = read_machine(name) if name.endswith(".json") else machine_of(name)
+    if template and profile_template:
+        raise ValueError("--template and --profile-template are two files: ask for one of them")
+    if template:
+        print(json.dumps(machine_template(machine), indent=1))
+    elif profile_template:
+        print(json.dumps(asdict(efficiency_of(machine.device.name)), indent=1))
+    elif as_json:
+        print(json.dumps(facts_of_machine(machine)))
+    else:
+        print("\n".join(_lines(machine)))
+
+
+def facts_of_machine(machine: Machine) -> dict[str, Any]:
+    """The machine written out, where its efficiencies come from, and what was taken."""
+    return {
+        **machine_template(machine),
+        "nodes": machine.n_nodes,
+        "efficiencies": asdict(efficiency_of(machine.device.name)),
+        "notes": list(machine.notes),
+    }
+
+
+def _lines(machine: Machine) -> list[str]:
+    device, efficiency = machine.device, efficiency_of(machine.device.name)
+    rates = ", ".join(
+        f"{rate / 1e12:,.0f} in {bits} bits"
+        for bits, rate in ((16, device.flops), (8, device.fp8), (4, device.fp4))
+    )
+    wires = {"inside": machine.inside, "between": machine.between, "across": machine.across}
+    lines = [
+        f"{machine.name}: {machine.n_nodes} x {machine.per_node} devices",
+        f"TFLOP/s       {rates} (dense)",
+        f"memory        {device.memory / GIB:.1f} GiB at {device.bandwidth / 1e9:,.0f} GB/s",
+        f"source        {device.source}",
+    ]
+    lines += [
+        f"{key:<14}{wire.name}: {wire.bandwidth / 1e9:g} GB/s, {wire.latency * 1e6:g} us"
+        for key, wire in wires.items()
+        if wire
+    ]
+    lines.append(f"efficiencies  {efficiency.source}")
+    return lines + [f"note: {note}" for note in machine.notes]
