@@ -7,6 +7,8 @@
     result = backend.run(schedule, backend.transformer_stages(model), batch, targets=targets)
     result.loss, result.trace, result.peak_bytes
 
+For a training loop of your own there is `backend.torch_schedule`.
+
 torch is imported at the first use of a name, not by `import backend`.
 """
 
@@ -28,12 +30,17 @@ if TYPE_CHECKING:
     )
     from .threads.result import RunResult
     from .threads.run import run
+    from .training.faults import Mismatch, PipelineFault
+    from .training.schedule import TorchSchedule, torch_schedule
 
 _HOMES = {
+    "Mismatch": "training.faults",
     "Model": "stages.transformer",
     "Passes": "measure.passes",
+    "PipelineFault": "training.faults",
     "PlainResult": "stages.reference",
     "RunResult": "threads.result",
+    "TorchSchedule": "training.schedule",
     "estimated_passes": "measure.estimate",
     "even_layers": "stages.transformer",
     "gradient_error": "stages.reference",
@@ -43,13 +50,17 @@ _HOMES = {
     "plain_backward": "stages.reference",
     "run": "threads.run",
     "tokens": "stages.transformer",
+    "torch_schedule": "training.schedule",
     "transformer_stages": "stages.transformer",
 }
 __all__ = [
+    "Mismatch",
     "Model",
     "Passes",
+    "PipelineFault",
     "PlainResult",
     "RunResult",
+    "TorchSchedule",
     "estimated_passes",
     "even_layers",
     "gradient_error",
@@ -59,6 +70,7 @@ __all__ = [
     "plain_backward",
     "run",
     "tokens",
+    "torch_schedule",
     "transformer_stages",
 ]
 

@@ -7,7 +7,9 @@ local engine with deferred weight gradients does without these.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -23,6 +25,7 @@ __all__ = [
     "TorchDispatchMode",
     "checked_torch",
     "cuda_kernel",
+    "default_store",
     "fake_mode",
     "has_hooks",
     "input_pass",
@@ -30,6 +33,9 @@ __all__ = [
     "outputs_for_input_pass",
     "own_weight",
     "pipeline_runtime",
+    "play",
+    "prepare_boundaries",
+    "quiet_runtime",
     "tree_leaves",
     "weight_pass",
 ]
@@ -39,15 +45,18 @@ CPU_ATTENTION_BACKWARD = torch.ops.aten._scaled_dot_product_flash_attention_for_
 
 OLDEST, NEWEST = (2, 10), (2, 13)
 """The torch versions whose private names were read and, the newest of them, run."""
+BOUNDARIES = (2, 13)
+"""The oldest torch whose pipeline stages hold what `prepare_boundaries` keeps."""
 
 
-def checked_torch(version: str | None = None) -> str:
+def checked_torch(version: str | None = None, *, oldest: tuple[int, int] = OLDEST) -> str:
     """The version of torch; RuntimeError if its private names may not be those we know."""
     version = version or torch.__version__
-    if not OLDEST <= _numbers(version) <= NEWEST:
+    if not oldest <= _numbers(version) <= NEWEST:
+        known = " to ".join(f"{a}.{b}" for a, b in sorted({oldest, NEWEST}))
         raise RuntimeError(
-            f"torch is {version}, but this part of pipebubble uses private names of torch 2.10 to "
-            "2.13: install one of these, or use the local engine with split 'deferred'"
+            f"torch is {version}, but this part of pipebubble uses private names of torch {known}: "
+            "install one of these, or use the local engine with split 'deferred'"
         )
     return version
 
@@ -80,11 +89,18 @@ def weight_pass(parameters: Iterable[nn.Parameter], groups: list[dict[str, Any]]
 
 
 def pipeline_runtime(
-    stages: Sequence[Any], orders: Sequence[Sequence[Op]], *, n_microbatches: int, loss: Any
+    stages: Sequence[Any],
+    orders: Sequence[Sequence[Op]],
+    *,
+    n_microbatches: int,
+    loss: Any,
+    mean: bool = True,
 ) -> Any:
     """torch's pipeline runtime for the stages of this rank, playing `orders` (one row per rank).
 
     Its names of passes differ from ours: our B (input gradient) is its I, our BW its B.
+    mean: whether it divides gradients by the number of microbatches after the last pass, whatever
+    stood there before.
     """
     from torch.distributed.pipelining import schedules
 
@@ -97,13 +113,103 @@ def pipeline_runtime(
         "BW": kinds.FULL_BACKWARD,
     }
     make: Any = schedules._PipelineScheduleRuntime
-    runtime = make(list(stages), n_microbatches, loss_fn=loss)
+    runtime = make(list(stages), n_microbatches, loss_fn=loss, scale_grads=mean)
     runtime.pipeline_order = {
         rank: [schedules._Action(op.stage, codes[op.kind], op.microbatch) for op in order]
         for rank, order in enumerate(orders)
     }
     runtime._prepare_schedule_with_comms(runtime.pipeline_order)
     return runtime
+
+
+Parts = tuple[Sequence[tuple[Any, ...]], Sequence[dict[str, Any]], Sequence[Any]]
+"""Inputs, keywords and targets, each one per microbatch."""
+
+
+def prepare_boundaries(
+    runtime: Any,
+    stages: Sequence[Any],
+    batch: Parts,
+    *,
+    keys: Sequence[Hashable],
+    known: dict[Hashable, list[Any]],
+    training: bool,
+) -> None:
+    """Buffers for what crosses the boundaries of `stages`, each microbatch with its own shapes.
+
+    keys: what decides the shapes of each microbatch, `(n_microbatches,)`, the same on every rank.
+    known: what is known of a key; what is missing is found, and added, by torch's own inference: a
+    forward and a backward of one microbatch through all stages.
+    """
+    for key in dict.fromkeys(keys):
+        if key not in known:
+            first = list(keys).index(key)
+            runtime._has_backward = training
+            runtime._stages_forward_initialized = runtime._stages_backward_initialized = False
+            for stage in stages:
+                stage.has_backward = training
+                stage._stage_meta = type(stage._stage_meta)()
+            runtime._initialize_stages(*(part[first] for part in batch))
+            known[key] = [stage._stage_meta for stage in stages]
+    for number, stage in enumerate(stages):
+        received, returned = {}, {}
+        for microbatch, key in enumerate(keys):
+            stage._stage_meta = known[key][number]
+            stage._setup_forward_recv_info(1, training)
+            received[microbatch] = stage.args_recv_info[0]
+            if training:
+                returned[microbatch] = stage._create_grad_recv_info(stage.act_send_info)
+        stage.args_recv_info, stage.grad_recv_info = received, returned
+        stage.grad_send_info, stage.chunks = None, len(keys)
+        stage.metadata = [known[key][number] for key in keys]
+
+
+def play(runtime: Any, stages: Sequence[Any], batch: Parts, *, training: bool) -> list[Tensor]:
+    """One pass over the microbatches: the losses, on the rank of the last stage.
+
+    Without training only the forwards are played, in the same order.
+    """
+    from torch.distributed.pipelining import schedules
+
+    kinds = schedules._ComputationType
+    forwards = (kinds.FORWARD, kinds.SEND_F, kinds.RECV_F, kinds.UNSHARD, kinds.RESHARD)
+    whole = runtime.pipeline_order_with_comms
+    runtime._has_backward = runtime._stages_backward_initialized = training
+    runtime._stages_forward_initialized = True
+    for stage in stages:
+        stage.has_backward = training
+        stage.clear_runtime_states()
+    losses: list[Tensor] = []
+    try:
+        if not training:
+            runtime.pipeline_order_with_comms = {
+                rank: [action for action in order if action.computation_type in forwards]
+                for rank, order in whole.items()
+            }
+        runtime._step_microbatches(*map(list, batch), losses, return_outputs=False)
+    finally:
+        runtime.pipeline_order_with_comms = whole
+        runtime._has_backward = True
+    return losses
+
+
+@contextmanager
+def quiet_runtime() -> Iterator[None]:
+    """Without the lines in which torch's runtime logs its whole schedule when a pass fails."""
+    logger = logging.getLogger("torch.distributed.pipelining.schedules")
+    before = logger.disabled
+    logger.disabled = True
+    try:
+        yield
+    finally:
+        logger.disabled = before
+
+
+def default_store() -> Any:
+    """The key-value store through which the processes found each other."""
+    from torch.distributed import distributed_c10d
+
+    return distributed_c10d._get_default_store()
 
 
 def cuda_kernel(source: str, name: str) -> Any:

@@ -6,6 +6,7 @@ engine, either split), or die (the last rank raises in the middle of a pass).
 
 from __future__ import annotations
 
+import importlib
 import os
 import socket
 import tempfile
@@ -39,10 +40,34 @@ def found(p: int, *cases: str) -> list[dict[str, Any]]:
 
 def answers(p: int, *cases: str) -> list[Any]:
     """What each of `p` ranks found in all cases, or its Failure."""
+    port = _free_port()
+    return in_processes(_rank, *((rank, p, port, cases) for rank in range(p)))
+
+
+def ranks_of(p: int, module: str, name: str, *arguments: Any) -> list[Any]:
+    """What function `name` of a helper module returns on each of `p` ranks; AssertionError with
+    what one of them raised."""
+    port = _free_port()
+    ranks = in_processes(
+        _in_group, *((rank, p, port, module, name, arguments) for rank in range(p))
+    )
+    failed = [answer.traceback for answer in ranks if isinstance(answer, Failure)]
+    assert not failed, "\n".join(failed)
+    return ranks
+
+
+def _free_port() -> int:
     with socket.socket() as free:
         free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    return in_processes(_rank, *((rank, p, port, cases) for rank in range(p)))
+        return int(free.getsockname()[1])
+
+
+def _in_group(rank: int, p: int, port: int, module: str, name: str, arguments: Any) -> Any:
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(p)}
+    os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
+    torch.set_num_threads(1)
+    with process_group("cpu", timeout=60):
+        return getattr(importlib.import_module(module), name)(*arguments)
 
 
 def _rank(rank: int, p: int, port: int, cases: tuple[str, ...]) -> list[dict[str, Any]]:

@@ -1,0 +1,1 @@
+"""Training with a schedule: torch's own pipeline runtime in a user's own loop."""

@@ -1,0 +1,170 @@
+"""What a training step is given, cut into microbatches.
+
+tensor            rows spread evenly over the microbatches
+tuple, dict       of tensors, each cut like that
+list              the microbatches themselves, of any lengths
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from ..torch_private import tree_leaves
+from .agreement import Given, Words
+
+
+class Goal(NamedTuple):
+    """What the loss of one microbatch compares with, and the part of the whole loss it is."""
+
+    value: Any
+    share: float
+
+
+class Batch(NamedTuple):
+    """Inputs, keywords and targets of one step, each `(n_microbatches,)`, and what is wrong.
+
+    has_x, has_target: whether this rank was given any, and nothing was wrong.
+    """
+
+    inputs: list[tuple[Tensor, ...]]
+    keywords: list[dict[str, Any]]
+    targets: list[Goal]
+    problem: str
+    has_x: bool
+    has_target: bool
+
+    @property
+    def parts(self) -> tuple[list[tuple[Tensor, ...]], list[dict[str, Any]], list[Goal]]:
+        return self.inputs, self.keywords, self.targets
+
+
+def batch_of(
+    x: Any, target: Any, keywords: dict[str, Any], n_microbatches: int, *, first: bool, last: bool
+) -> Batch:
+    """What one rank was given, cut. first, last: whether it has the first and the last stage."""
+    m = n_microbatches
+    inputs: list[tuple[Tensor, ...]] = [()] * m
+    named: list[dict[str, Any]] = [{}] * m
+    aims = [Goal(None, 1 / m)] * m
+    problem = ""
+    try:
+        if first and x is None:
+            raise ValueError("x is missing, and this rank has the first stage")
+        if last and target is None:
+            raise ValueError("target is missing, and this rank has the last stage")
+        if x is not None:
+            inputs = positional(x, m)
+        if target is not None:
+            aims = goals(target, m)
+        named = cut(keywords, m, "keywords")
+        if x is not None and isinstance(target, Tensor):
+            _require_rows(inputs, aims)
+    except ValueError as error:
+        problem = str(error)
+    return Batch(
+        inputs, named, aims, problem, x is not None and not problem,
+        target is not None and not problem,
+    )  # fmt: skip
+
+
+def announced(batch: Batch, *, mode: str, rest: str) -> tuple[Given, Words]:
+    """What a rank tells the others before a step, in numbers and in words.
+
+    mode: what was called. rest: whatever else may decide what crosses the boundaries.
+    """
+    words = Words(
+        batch.problem,
+        mode,
+        _shown(batch.inputs) if batch.has_x else "",
+        _shown(batch.targets) if batch.has_target else "",
+    )
+    keys = tuple(number(f"{signature(parts)}|{rest}") for parts in zip(*batch.parts, strict=True))
+    x, target = (number(text) if text else 0 for text in (words.x, words.target))
+    return Given(number(mode), x, target, keys), words
+
+
+def cut(given: Any, n_microbatches: int, name: str) -> list[Any]:
+    """`given` as a list of `n_microbatches`; ValueError where it cannot be cut evenly."""
+    if isinstance(given, list):
+        if len(given) != n_microbatches:
+            raise ValueError(
+                f"{name} is a list of {len(given)}, and the schedule has {n_microbatches} "
+                "microbatches: give one entry per microbatch"
+            )
+        return given
+    if isinstance(given, tuple):
+        parts = [cut(part, n_microbatches, f"{name}[{i}]") for i, part in enumerate(given)]
+        return list(zip(*parts, strict=True)) if parts else [()] * n_microbatches
+    if isinstance(given, dict):
+        found = {key: cut(part, n_microbatches, f"{name}[{key!r}]") for key, part in given.items()}
+        return [{key: part[i] for key, part in found.items()} for i in range(n_microbatches)]
+    if not isinstance(given, Tensor) or not given.ndim:
+        return [given] * n_microbatches
+    if not len(given) or len(given) % n_microbatches:
+        raise ValueError(
+            f"{name} has {len(given)} rows for {n_microbatches} microbatches: give a multiple of "
+            f"{n_microbatches}, or a list of microbatches of any lengths"
+        )
+    return list(given.tensor_split(n_microbatches))
+
+
+def positional(x: Any, n_microbatches: int) -> list[tuple[Tensor, ...]]:
+    """What the first stage is called with, for each microbatch."""
+    found = [part if isinstance(part, tuple) else (part,) for part in cut(x, n_microbatches, "x")]
+    for part in found:
+        for value in part:
+            if not isinstance(value, Tensor):
+                raise ValueError(
+                    f"x holds {type(value).__name__}: give tensors, and everything else by keyword"
+                )
+    return found
+
+
+def goals(target: Any, n_microbatches: int) -> list[Goal]:
+    """Each microbatch's target, with its share of the elements of the whole target.
+
+    So a loss that is a mean over the elements of a target weighs all elements alike, however
+    uneven the microbatches are. Targets without tensors weigh the same.
+    """
+    values = cut(target, n_microbatches, "target")
+    sizes = [next((leaf.numel() for leaf in _tensors(value)), 0) for value in values]
+    total = sum(sizes)
+    even = not total or len(set(sizes)) == 1
+    return [
+        Goal(value, 1 / n_microbatches if even else size / total)
+        for value, size in zip(values, sizes, strict=True)
+    ]
+
+
+def signature(parts: Any) -> str:
+    """Shapes and types of the tensors in something, as text."""
+    return " ".join(f"{str(t.dtype)[6:]}{list(t.shape)}" for t in _tensors(parts))
+
+
+def number(text: str) -> int:
+    """A number for a text: the same in every process, other for other texts."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=7).digest(), "big")
+
+
+def _require_rows(inputs: list[tuple[Tensor, ...]], aims: list[Goal]) -> None:
+    """ValueError where a target has not as many rows as x, or a multiple, one per token."""
+    for i, (part, aim) in enumerate(zip(inputs, aims, strict=True)):
+        have, want = (next((len(t) for t in _tensors(p) if t.ndim), 0) for p in (part, aim))
+        if have and want % have:
+            raise ValueError(
+                f"microbatch {i} has {have} rows of x and {want} of target: they must be as many"
+            )
+
+
+def _shown(parts: Sequence[Any]) -> str:
+    """Shapes of all microbatches, in short where they are the same."""
+    each = [signature(part) for part in parts]
+    return f"{len(each)} x {each[0]}" if len(set(each)) == 1 else ", ".join(each)
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    yield from (leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor))

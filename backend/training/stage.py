@@ -1,0 +1,90 @@
+"""torch's pipeline stage as training needs it.
+
+What it adds: fused backward passes compute weight gradients at once; targets may be anything;
+every microbatch has its own shapes; and the process knows which pass it is in.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.distributed.pipelining import PipelineStage
+
+from sim import Op
+
+from ..stages.split_backward import Deferral
+from ..stages.weight_gradients import accumulate
+from .faults import Watch
+from .microbatches import Goal
+
+
+class TrainedStage(PipelineStage):
+    """One stage of this rank.
+
+    deferral: where its modules put weight gradients aside; None for torch's own split, or where
+    no backward is split. watch: told of every pass. metadata: what crosses the boundaries, for
+    each microbatch (`torch_private.prepare_boundaries`).
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        index: int,
+        n_stages: int,
+        device: torch.device,
+        *,
+        group: dist.ProcessGroup | None,
+        deferral: Deferral | None,
+        watch: Watch,
+    ) -> None:
+        builder = None
+        if deferral is not None:
+            builder = lambda: functools.partial(accumulate, deferral.take())  # noqa: E731
+        super().__init__(module, index, n_stages, device, group=group, dw_builder=builder)
+        self.deferral, self.watch = deferral, watch
+        self.metadata: list[Any] = []
+
+    def forward_one_chunk(self, fwd_chunk_id: int, *args: Any, **kwargs: Any) -> Any:
+        with self.watch.within(Op("F", self.stage_index, fwd_chunk_id)):
+            return super().forward_one_chunk(fwd_chunk_id, *args, **kwargs)
+
+    def backward_one_chunk(
+        self,
+        bwd_chunk_id: int,
+        loss: Any = None,
+        full_backward: bool = True,
+        last_backward: bool = False,
+    ) -> Any:
+        self._stage_meta = self.metadata[bwd_chunk_id]
+        with self.watch.within(Op("BW" if full_backward else "B", self.stage_index, bwd_chunk_id)):
+            if self.deferral is not None:
+                self.deferral.at_once = full_backward
+            try:
+                return super().backward_one_chunk(
+                    bwd_chunk_id,
+                    loss=loss,
+                    full_backward=full_backward,
+                    last_backward=last_backward,
+                )
+            finally:
+                if self.deferral is not None:
+                    self.deferral.at_once = False
+
+    def backward_weight_one_chunk(self, bwd_chunk_id: int, *args: Any, **kwargs: Any) -> Any:
+        with self.watch.within(Op("W", self.stage_index, bwd_chunk_id)):
+            return super().backward_weight_one_chunk(bwd_chunk_id, *args, **kwargs)
+
+    def get_bwd_send_ops(self, bwd_chunk_id: int) -> Any:
+        self._stage_meta = self.metadata[bwd_chunk_id]  # the shape of a gradient that is missing
+        return super().get_bwd_send_ops(bwd_chunk_id)
+
+    def _compute_outputs(self, *args: Any, **kwargs: Any) -> Any:
+        with self.watch.trying(self.stage_index):
+            return super()._compute_outputs(*args, **kwargs)
+
+    def _to_tensor(self, arg: Any) -> Any:
+        return arg if isinstance(arg, Goal) else super()._to_tensor(arg)

@@ -1,0 +1,64 @@
+"""Training with a schedule in a loop of one's own: exactly what one process would do."""
+
+from __future__ import annotations
+
+import pytest
+
+torch = pytest.importorskip("torch")
+from torch_ranks import ranks_of  # noqa: E402
+
+FAMILIES = (
+    "1f1b", "gpipe", "interleaved", "zb-h1", "zb-v", "v-half", "v-min", "v-zb", "dualpipe-v",
+    "2bp-1f1b-1", "v-half:native", "zb-h1:native",
+)  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("p", "names"), [(2, ("1f1b", *FAMILIES[-4:])), (4, FAMILIES)])
+def test_five_steps_with_clipping_are_those_of_one_process(p: int, names: tuple[str, ...]) -> None:
+    for name, error in ranks_of(p, "train_ranks", "families", *names)[0].items():
+        assert error < 1e-12, name
+
+
+@pytest.mark.slow
+def test_data_parallel_pipelines_train_like_one_process_on_all_data() -> None:
+    exact = (
+        "v-half+fsdp", "zb-v+fsdp+checkpoint+accumulate", "1f1b+ddp+accumulate",
+        "v-half+accumulate",
+    )  # fmt: skip
+    found = ranks_of(4, "train_ranks", "beside_data_parallel", *exact, "v-half+ddp")[0]
+    assert "DDP, and v-half gives it W passes, which DDP never sees" in found.pop("v-half+ddp")
+    for name, error in found.items():
+        assert error < 1e-12, name
+
+
+def test_a_step_takes_microbatches_of_any_lengths_frozen_stages_and_tied_weights() -> None:
+    found = ranks_of(2, "train_ranks", "details")[0]
+    state = found.pop("state")
+    assert (state["schedule"], state["placement"]) == ("v-half", [0, 1, 1, 0])
+    assert found.keys() >= {"uneven", "eval", "frozen 0", "tied"}
+    for name, error in found.items():
+        assert error < 1e-12, name
+
+
+def test_every_rank_says_the_same_sentence_when_they_do_not_fit() -> None:
+    here, there = ranks_of(2, "train_ranks", "sentences")
+    assert here == there
+    expected = {
+        "schedule": "rank 1 has another schedule than rank 0: zb-v (p=2, m=4), not v-half",
+        "microbatches": "rank 1 has another schedule than rank 0: v-half (p=2, m=6), not",
+        "order": "rank 1 has another order of passes",
+        "split": "rank 1 has another split than rank 0: native, not deferred",
+        "devices": "1f1b has 4 devices, and the group has 2 ranks",
+        "slices": "seq1f1b has 2 slices per microbatch, and torch's runtime knows none",
+        "modules": "rank 0: modules has stages [], and v-half puts [0, 3] here",
+        "no x": "rank 0: x is missing, and this rank has the first stage",
+        "rows": "rank 0: x has 7 rows for 4 microbatches: give a multiple of 4",
+        "shapes": "rank 1 was given x of 4 x int64[2, 5], rank 0 4 x int64[2, 6]",
+        "methods": "rank 1 called eval(), rank 0 step()",
+        "list": "x is a list of 1, and the schedule has 4 microbatches",
+        "targets": "microbatch 0 has 2 rows of x and 1 of target",
+    }
+    assert expected.keys() == here.keys()
+    for name, start in expected.items():
+        assert start in here[name], name

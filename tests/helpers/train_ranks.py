@@ -1,0 +1,282 @@
+"""Ranks that train with `backend.torch_schedule`, beside the same training in one process."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+import backend
+import sim
+
+WIDTH, WORDS, TOKENS, STEPS = 16, 11, 6, 5
+
+
+class Block(nn.Module):
+    """A transformer block of its own, so that no test leans on ours."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before, self.after = nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)
+        self.qkv, self.out = nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(WIDTH, WIDTH)
+        self.up, self.down = nn.Linear(WIDTH, 2 * WIDTH), nn.Linear(2 * WIDTH, WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = (
+            part.view(*x.shape[:2], 2, WIDTH // 2).transpose(1, 2)
+            for part in self.qkv(self.before(x)).chunk(3, -1)
+        )
+        mixed = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x = x + self.out(mixed.transpose(1, 2).reshape(x.shape))
+        x = x + self.down(functional.gelu(self.up(self.after(x))))
+        return x
+
+
+def model(n_stages: int) -> list[nn.Module]:
+    """The stages of the whole model, always the same weights: an embedding, blocks, a head."""
+    torch.manual_seed(3)
+    stages = [nn.Sequential(Block()) for _ in range(n_stages)]
+    stages[0] = nn.Sequential(nn.Embedding(WORDS, WIDTH), *stages[0])
+    stages[-1] = nn.Sequential(*stages[-1], nn.LayerNorm(WIDTH), nn.Linear(WIDTH, WORDS))
+    return list(stages)
+
+
+def loss_fn(output: Tensor, target: Tensor) -> Tensor:
+    return functional.cross_entropy(output.flatten(0, 1), target.flatten())
+
+
+def batch(rows: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    tokens = torch.randint(WORDS, (rows, TOKENS + 1), generator=torch.Generator().manual_seed(seed))
+    return tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous()
+
+
+@functools.cache
+def plain(n_stages: int, rows: int, per_step: int = 1) -> list[float]:
+    """Losses of training in one process: `per_step` batches between steps of the optimizer."""
+    whole = nn.Sequential(*model(n_stages))
+    optimizer = torch.optim.AdamW(whole.parameters(), lr=3e-3)
+    found = []
+    for step in range(STEPS):
+        optimizer.zero_grad()
+        for part in range(per_step):
+            x, y = batch(rows, step * per_step + part)
+            loss = loss_fn(whole(x), y)
+            torch.autograd.backward(loss)
+            found.append(loss.item())
+        torch.nn.utils.clip_grad_norm_(whole.parameters(), 0.5)
+        optimizer.step()
+    return found
+
+
+def trained(
+    schedule: sim.Schedule,
+    modules: dict[int, nn.Module],
+    *,
+    rows: int,
+    per_step: int = 1,
+    part: Callable[[Tensor], Tensor] = lambda rows: rows,
+    **options: Any,
+) -> list[float]:
+    """The same through the pipeline. part: which rows of a batch this rank's pipeline trains on."""
+    pipe = backend.torch_schedule(schedule, modules, loss_fn, **options)
+    parameters = {p for module in modules.values() for p in module.parameters()}
+    optimizer = torch.optim.AdamW(parameters, lr=3e-3)
+    found = []
+    for step in range(STEPS):
+        optimizer.zero_grad()
+        for each in range(per_step):
+            x, y = batch(rows, step * per_step + each)
+            found.append(float(pipe.step(part(x), target=part(y))))
+        pipe.clip_grad_norm_(0.5)
+        optimizer.step()
+    return found
+
+
+def families(*names: str) -> dict[str, float]:
+    """The worst loss error of training with each family ("name" or "name:native")."""
+    torch.set_default_dtype(torch.float64)
+    rank, p = dist.get_rank(), dist.get_world_size()
+    found = {}
+    for name in names:
+        family, _, split = name.partition(":")
+        m = 2 * p if family == "dualpipe-v" else p + 1
+        schedule = sim.FAMILIES[family](p, m)
+        losses = trained(schedule, mine_of(schedule, rank), rows=2 * m, split=split or "deferred")
+        expected = plain(schedule.n_stages, 2 * m)
+        found[name] = worst(losses, expected)
+    return found
+
+
+def worst(found: list[float], expected: list[float]) -> float:
+    assert len(found) == len(expected)
+    return max(abs(a - b) for a, b in zip(found, expected, strict=True))
+
+
+def mine_of(schedule: sim.Schedule, rank: int) -> dict[int, nn.Module]:
+    stages = model(schedule.n_stages)
+    return {stage: stages[stage] for stage in schedule.stages_of[rank]}
+
+
+def beside_data_parallel(*names: str) -> dict[str, Any]:
+    """Four ranks as 2 x 2: the worst loss error, or the sentence of a refusal, of each variant."""
+    torch.set_default_dtype(torch.float64)
+    mesh = init_device_mesh("cpu", (2, 2), mesh_dim_names=("pp", "dp"))
+    rank, half = mesh["pp"].get_local_rank(), mesh["dp"].get_local_rank()
+    group = mesh["pp"].get_group()
+    found: dict[str, Any] = {}
+    for name in names:
+        family, *how = name.split("+")
+        schedule = sim.FAMILIES[family](2, 4)
+        modules = mine_of(schedule, rank)
+        per_step = 2 if "accumulate" in how else 1
+        if "checkpoint" in how:
+            for module in modules.values():
+                for number, child in module.named_children():
+                    if isinstance(child, Block):
+                        setattr(module, number, Checkpointed(child))
+        for stage, module in modules.items():
+            if "fsdp" in how or "reshard" in how:
+                again = "reshard" in how
+                for child in module.children():
+                    if isinstance(child, Block | Checkpointed):
+                        fully_shard(child, mesh=mesh["dp"], reshard_after_forward=again)
+                fully_shard(module, mesh=mesh["dp"], reshard_after_forward=again)
+            elif "ddp" in how:
+                modules[stage] = nn.parallel.DistributedDataParallel(
+                    module, process_group=mesh["dp"].get_group()
+                )
+        wrapped = {"fsdp", "reshard", "ddp"} & {*how}
+        try:
+            losses = trained(
+                schedule, modules, rows=16, per_step=per_step, group=group,
+                split="native" if "native" in how else "deferred",
+                part=(lambda rows: rows.chunk(2)[half]) if wrapped else (lambda rows: rows),
+            )  # fmt: skip
+        except backend.Mismatch as error:
+            found[name] = str(error)
+            continue
+        mean = torch.tensor(losses)
+        dist.all_reduce(mean, group=mesh["dp"].get_group())
+        found[name] = worst((mean / 2).tolist(), plain(schedule.n_stages, 16, per_step))
+    return found
+
+
+class Checkpointed(nn.Module):
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor) -> Any:
+        return checkpoint(self.inner, x, use_reentrant=False)
+
+
+def details() -> dict[str, Any]:
+    """Two ranks: what else a training step can be given, beside plain torch."""
+    torch.set_default_dtype(torch.float64)
+    rank = dist.get_rank()
+    found: dict[str, Any] = {}
+    schedule = sim.FAMILIES["v-half"](2, 4)
+    x, y = batch(10)
+    lengths = [1, 4, 2, 3]
+
+    def gradients(modules: dict[int, nn.Module]) -> list[Tensor]:
+        return [p.grad for module in modules.values() for p in module.parameters()]  # type: ignore[misc]
+
+    def reference(x: Tensor, y: Tensor, *, freeze: int = -1, times: int = 1) -> tuple[float, Any]:
+        stages = model(4)
+        if freeze >= 0:
+            stages[freeze].requires_grad_(False)
+        loss = torch.zeros(())
+        for _ in range(times):
+            loss = loss_fn(nn.Sequential(*stages)(x), y)
+            torch.autograd.backward(loss)
+        return loss.item(), gradients({s: stages[s] for s in schedule.stages_of[rank]})
+
+    def error(modules: dict[int, nn.Module], loss: Tensor, expected: tuple[float, Any]) -> float:
+        pairs = [(a, b) for a, b in zip(gradients(modules), expected[1], strict=True)]
+        assert all((a is None) == (b is None) for a, b in pairs)
+        wrong = [float((a - b).abs().max()) for a, b in pairs if a is not None]
+        return max([abs(float(loss) - expected[0]), *wrong])
+
+    modules = mine_of(schedule, rank)
+    pipe = backend.torch_schedule(schedule, modules, loss_fn)
+    uneven = {"x": [*torch.split(x, lengths)] if rank == 0 else None,
+              "target": [*torch.split(y, lengths)] if rank == 0 else None}  # fmt: skip
+    loss = pipe.step(**uneven)
+    found["uneven"] = error(modules, loss, reference(x, y))
+    found["eval"] = abs(float(pipe.eval(**uneven)) - float(loss))
+    found["eval keeps gradients"] = error(modules, loss, reference(x, y))
+    first = x[:8], y[:8]
+    pipe.step(first[0], target=first[1])  # other shapes: inferred again, gradients stay
+    again, after = reference(x, y), reference(*first)
+    total = [a + b for a, b in zip(again[1], after[1], strict=True)]
+    found["other shapes"] = error(modules, loss, (again[0], total))
+    found["state"] = pipe.state()
+    for frozen in (0, 1):
+        modules = mine_of(schedule, rank)
+        if frozen in modules:
+            modules[frozen].requires_grad_(False)
+        pipe = backend.torch_schedule(schedule, modules, loss_fn)
+        loss = pipe.step(*first[:1], target=first[1])
+        found[f"frozen {frozen}"] = error(modules, loss, reference(*first, freeze=frozen))
+    stages = model(4)
+    stages[3][-1].weight = stages[0][0].weight  # type: ignore[index]
+    tied = {s: stages[s] for s in schedule.stages_of[rank]}
+    pipe = backend.torch_schedule(schedule, tied, loss_fn)
+    loss = pipe.step(first[0], target=first[1])
+    norm = pipe.clip_grad_norm_(1e9)
+    whole = nn.Sequential(*model(4))
+    whole[3][-1].weight = whole[0][0].weight  # type: ignore[index]
+    plain_loss = loss_fn(whole(first[0]), first[1])
+    torch.autograd.backward(plain_loss)
+    expected = torch.nn.utils.clip_grad_norm_(whole.parameters(), 1e9)
+    found["tied"] = max(abs(float(loss) - float(plain_loss)), abs(float(norm) - float(expected)))
+    return found
+
+
+def sentences() -> dict[str, str]:
+    """Two ranks: what each misuse is answered with, on this rank."""
+    torch.set_default_dtype(torch.float64)
+    rank = dist.get_rank()
+    half = sim.FAMILIES["v-half"](2, 4)
+    x, y = batch(8)
+    found: dict[str, str] = {}
+
+    def refused(name: str, call: Callable[[], Any]) -> None:
+        try:
+            call()
+        except backend.Mismatch as error:
+            found[name] = str(error)
+
+    def made(schedule: sim.Schedule, **options: Any) -> Any:
+        return backend.torch_schedule(schedule, mine_of(schedule, rank), loss_fn, **options)
+
+    def other(name: str, m: int) -> sim.Schedule:
+        return sim.FAMILIES[name](2, m) if rank else half
+
+    refused("schedule", lambda: made(other("zb-v", 4)))
+    refused("microbatches", lambda: made(other("v-half", 6)))
+    order = half.orders[0], tuple(reversed(half.orders[1]))
+    refused("order", lambda: made(dataclasses.replace(half, orders=order) if rank else half))
+    refused("split", lambda: made(half, split="native" if rank else "deferred"))
+    refused("devices", lambda: made(sim.FAMILIES["1f1b"](4, 4)))
+    refused("slices", lambda: made(sim.FAMILIES["seq1f1b"](2, 4)))
+    refused("modules", lambda: backend.torch_schedule(half, {}, loss_fn))
+    pipe = made(half)
+    refused("no x", lambda: pipe.step(target=y))
+    refused("rows", lambda: pipe.step(x[:7], target=y[:7]))
+    refused("shapes", lambda: pipe.step(x[:, : 6 - rank], target=y))
+    refused("methods", lambda: (pipe.eval if rank else pipe.step)(x, target=y))
+    refused("list", lambda: pipe.step([x], target=y))
+    refused("targets", lambda: pipe.step(x, target=y[:4]))
+    pipe.step(x, target=y)  # nothing of all this has broken it
+    return found
