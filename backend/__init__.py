@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .measure.estimate import estimated_passes
     from .measure.passes import Passes, measured_passes
+    from .ranks.faults import Mismatch, PipelineFault
     from .stages.reference import PlainResult, gradient_error, plain_backward
     from .stages.transformer import (
         Model,
@@ -30,14 +31,13 @@ if TYPE_CHECKING:
     )
     from .threads.result import RunResult
     from .threads.run import run
-    from .training.faults import Mismatch, PipelineFault
     from .training.schedule import TorchSchedule, torch_schedule
 
 _HOMES = {
-    "Mismatch": "training.faults",
+    "Mismatch": "ranks.faults",
     "Model": "stages.transformer",
     "Passes": "measure.passes",
-    "PipelineFault": "training.faults",
+    "PipelineFault": "ranks.faults",
     "PlainResult": "stages.reference",
     "RunResult": "threads.result",
     "TorchSchedule": "training.schedule",

@@ -8,6 +8,7 @@ local engine with deferred weight gradients does without these.
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -206,10 +207,19 @@ def quiet_runtime() -> Iterator[None]:
 
 
 def default_store() -> Any:
-    """The key-value store through which the processes found each other."""
+    """The key-value store through which the processes found each other.
+
+    ConnectionError if whoever kept it is gone: asking the store itself would print pages.
+    """
+    from torch._C._distributed_c10d import PrefixStore, TCPStore
     from torch.distributed import distributed_c10d
 
-    return distributed_c10d._get_default_store()
+    store = inner = distributed_c10d._get_default_store()
+    while isinstance(inner, PrefixStore):
+        inner = inner.underlying_store
+    if isinstance(inner, TCPStore):
+        socket.create_connection((inner.host, inner.port), timeout=1.0).close()
+    return store
 
 
 def cuda_kernel(source: str, name: str) -> Any:

@@ -16,6 +16,7 @@ from sim import Op
 from ..live_bytes import LiveBytes
 from ..stages.split_backward import Deferral
 from ..stages.weight_gradients import accumulate
+from .faults import Watch
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -37,9 +38,9 @@ class RankPass(NamedTuple):
 class RecordedStage(PipelineStage):
     """torch's stage; every pass goes to `log`, timed after the wait for its input.
 
-    deferral: where the modules inside put their weight gradients aside; None for torch's own
-    split. shapes: what enters the stage and what leaves it, without data. live: set in a step in
-    which bytes are counted instead of seconds.
+    watch: told of every pass. deferral: where the modules inside put their weight gradients aside;
+    None for torch's own split. shapes: what enters the stage and what leaves it, without data.
+    live: set in a step in which bytes are counted instead of seconds.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class RecordedStage(PipelineStage):
         device: torch.device,
         log: list[RankPass],
         *,
+        watch: Watch,
         deferral: Deferral | None,
         shapes: tuple[Tensor, Tensor],
     ) -> None:
@@ -66,7 +68,7 @@ class RecordedStage(PipelineStage):
             output_args=(outside,),
             dw_builder=None if deferral is None else _weight_passes(deferral),
         )
-        self.log, self.where = log, device
+        self.log, self.where, self.watch = log, device, watch
         self.live: LiveBytes | None = None
 
     def forward_one_chunk(self, fwd_chunk_id: int, *args: Any, **kwargs: Any) -> Any:
@@ -99,21 +101,23 @@ class RecordedStage(PipelineStage):
         live, op = self.live, Op(kind, self.stage_index, chunk)
         if live is None:
             start = seconds_now(self.where)
-            found = run(chunk, *args, **kwargs)
+            with self.watch.within(op):
+                found = run(chunk, *args, **kwargs)
             self.log.append(RankPass(op, start, seconds_now(self.where)))
             return found
         before = live.peak = live.now
-        with live.counting():
+        with live.counting(), self.watch.within(op):
             found = run(chunk, *args, **kwargs)
         self.log.append(RankPass(op, 0, 0, before, live.now, live.peak))
         return found
 
 
-def timed_loss(loss_fn: Loss, log: list[RankPass], device: torch.device) -> Loss:
+def timed_loss(loss_fn: Loss, log: list[RankPass], watch: Watch, device: torch.device) -> Loss:
     """`loss_fn`, its time added to the pass logged last: the last stage's F contains the loss."""
 
     def loss(output: Tensor, target: Tensor) -> Tensor:
-        found = loss_fn(output, target)
+        with watch.loss():
+            found = loss_fn(output, target)
         log[-1] = log[-1]._replace(end=seconds_now(device))
         return found
 

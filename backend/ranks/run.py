@@ -23,8 +23,10 @@ from sim import Schedule
 from ..live_bytes import LiveBytes, static_tensors, storage_bytes
 from ..stages.split_backward import Split, deferred
 from ..stages.weight_gradients import zero_gradients
-from ..torch_private import checked_torch, pipeline_runtime
+from ..torch_private import checked_torch, pipeline_runtime, quiet_runtime
+from .agreement import agreed, claim, host_group
 from .checks import boundary_shapes, require_runnable
+from .faults import Watch, cause, report_briefly
 from .recorded_stage import Loss, RankPass, RecordedStage, finish, seconds_now, timed_loss
 
 
@@ -67,20 +69,21 @@ def run_rank(
     warm_up, steps: how often it runs before the clocks count, and while they do. Bytes are counted
         in one more step, so that counting slows down no clock.
 
-    Raises ValueError for what torch's runtime cannot run, before anything runs.
+    Raises Mismatch (a ValueError), the same on every rank, for what torch's runtime cannot run and
+    for processes that do not fit together, before anything runs; PipelineFault where one fails.
     """
     checked_torch()
-    require_runnable(schedule, stages, batch, n_processes=dist.get_world_size())
+    report_briefly()
     rank, device = dist.get_rank(), batch.device
+    watch, shapes = _agreed(schedule, stages, batch, targets, split)
     numbers = schedule.stages_of[rank]
     modules = [stages[number] for number in numbers]
-    shapes = boundary_shapes(stages, batch[: len(batch) // schedule.n_microbatches])
     log: list[RankPass] = []
     losses: list[Tensor] = []
     with deferred(*modules) if split == "deferred" else nullcontext() as deferral:
         recorded = [
             RecordedStage(
-                stages[number], number, schedule.n_stages, device, log,
+                stages[number], number, schedule.n_stages, device, log, watch=watch,
                 deferral=deferral, shapes=(shapes[number], shapes[number + 1]),
             )
             for number in numbers
@@ -89,7 +92,7 @@ def run_rank(
             recorded,
             schedule.orders,
             n_microbatches=schedule.n_microbatches,
-            loss=timed_loss(loss_fn, log, device),
+            loss=timed_loss(loss_fn, log, watch, device),
         )
 
         def step() -> tuple[float, tuple[RankPass, ...]]:
@@ -100,8 +103,9 @@ def run_rank(
             dist.barrier()
             began = seconds_now(device)
             inputs = (batch,) if 0 in numbers else ()
-            runtime.step(*inputs, target=targets, losses=losses, return_outputs=False)
-            finish(device)
+            with watch.step(), quiet_runtime():
+                runtime.step(*inputs, target=targets, losses=losses, return_outputs=False)
+                finish(device)
             return began, tuple(log)
 
         for _ in range(warm_up):
@@ -123,6 +127,26 @@ def run_rank(
         tuple(shape.nbytes for shape in shapes[1:-1]),
         _mean_everywhere(losses, device, source=schedule.placement[-1]),
     )
+
+
+def _agreed(
+    schedule: Schedule, stages: Sequence[nn.Module], batch: Tensor, targets: Tensor, split: str
+) -> tuple[Watch, list[Tensor]]:
+    """The watch over this process and the shapes at the boundaries of stages, once all processes
+    are about to run the same."""
+    objection, shapes = "", []
+    try:
+        require_runnable(schedule, stages, batch, n_processes=dist.get_world_size())
+        shapes = boundary_shapes(stages, batch[: len(batch) // schedule.n_microbatches])
+    except ValueError as error:
+        objection = " ".join(str(error).split())
+    except Exception as error:
+        objection = f"no microbatch gets through the stages: {cause(error)}"
+    given = f"{batch.dtype} {list(batch.shape)} for {targets.dtype} {list(targets.shape)}"
+    mine = claim(schedule, objection, split=split, device=batch.device.type, batch=given)
+    ranks = tuple(range(dist.get_world_size()))
+    key = agreed(mine, host_group(None), ranks).key
+    return Watch(schedule, dist.get_rank(), ranks, key), shapes
 
 
 def _mean_everywhere(losses: Sequence[Tensor], device: torch.device, *, source: int) -> float:

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from ..ranks.agreement import Given, Words
 from ..torch_private import tree_leaves
-from .agreement import Given, Words
 
 
 class Goal(NamedTuple):

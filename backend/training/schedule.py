@@ -23,8 +23,6 @@ and the last stage on one rank: there, one parameter in two stages is one parame
 
 from __future__ import annotations
 
-import hashlib
-import uuid
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -35,6 +33,8 @@ from torch import Tensor, nn
 
 from sim import Schedule
 
+from ..ranks.agreement import agreed, agreed_step, claim, fingerprint, host_group
+from ..ranks.faults import Mismatch, Watch, ranks_of, report_briefly
 from ..stages.split_backward import Split, defer, unsplit, warn_unsplit
 from ..torch_private import (
     BOUNDARIES,
@@ -44,10 +44,8 @@ from ..torch_private import (
     prepare_boundaries,
     quiet_runtime,
 )
-from .agreement import Claim, agreed, agreed_step, host_group
 from .checks import objection, split_stages
 from .clipping import clipped
-from .faults import Mismatch, Watch, ranks_of, report_briefly
 from .microbatches import Batch, Goal, announced, batch_of
 from .stage import TrainedStage
 
@@ -82,16 +80,8 @@ def torch_schedule(
     ranks = ranks_of(group)
     rank = dist.get_rank(group)
     where = _device(modules, device)
-    mine = Claim(
-        objection(schedule, modules, rank=rank, n_ranks=len(ranks), split=split),
-        f"{schedule.name} (p={schedule.n_devices}, m={schedule.n_microbatches})",
-        fingerprint(schedule),
-        schedule.n_devices,
-        split,
-        where.type,
-        torch.__version__,
-        f"pipebubble/{uuid.uuid4().hex}",
-    )
+    problem = objection(schedule, modules, rank=rank, n_ranks=len(ranks), split=split)
+    mine = claim(schedule, problem, split=split, device=where.type)
     host = host_group(group)
     first = agreed(mine, host, ranks)
     watch = Watch(schedule, rank, ranks, first.key)
@@ -246,13 +236,6 @@ class TorchSchedule:
 
     def _has(self, stage: int) -> bool:
         return any(mine.stage_index == stage for mine in self._stages)
-
-
-def fingerprint(schedule: Schedule) -> str:
-    """A short text that two schedules share only if they play the same passes in the same order."""
-    rows_ = [" ".join(map(str, order)) for order in schedule.orders]
-    text = f"{schedule.n_microbatches} {schedule.n_slices} {schedule.placement} {rows_}"
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _device(modules: Mapping[int, nn.Module], device: torch.device | str | None) -> torch.device:

@@ -16,9 +16,9 @@ from torch.distributed.pipelining import PipelineStage
 
 from sim import Op
 
+from ..ranks.faults import Watch
 from ..stages.split_backward import Deferral
 from ..stages.weight_gradients import accumulate
-from .faults import Watch
 from .microbatches import Goal
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 torch = pytest.importorskip("torch")
-from torch_ranks import ranks_of  # noqa: E402
+from torch_ranks import ranks_of, tried  # noqa: E402
 
 FAMILIES = (
     "1f1b", "gpipe", "interleaved", "zb-h1", "zb-v", "v-half", "v-min", "v-zb", "dualpipe-v",
@@ -62,3 +62,22 @@ def test_every_rank_says_the_same_sentence_when_they_do_not_fit() -> None:
     assert expected.keys() == here.keys()
     for name, start in expected.items():
         assert start in here[name], name
+
+
+@pytest.mark.parametrize(
+    ("how", "sentence"),
+    [
+        ("raise", "rank 2 failed in F1@2: KeyError: 'no such row' (train_ranks.py:"),
+        ("exit", "rank 2 is gone before its "),
+        ("kill", "rank 2 is gone before its "),
+        ("hang", "of rank 2 did not come: that rank is still in F1@2"),
+    ],
+)
+def test_a_rank_that_fails_is_named_with_its_pass_on_all_others(how: str, sentence: str) -> None:
+    *others, failed = tried(3, "train_ranks", "failing", how, timeout=3)
+    for other in others:
+        last = other.traceback.splitlines()[-1]
+        assert last.startswith("backend.ranks.faults.PipelineFault: rank ")
+        assert sentence in last
+    if how == "raise":
+        assert failed.traceback.splitlines()[-1] == others[0].traceback.splitlines()[-1]

@@ -34,10 +34,17 @@ def in_processes(function: Callable[..., Any], *calls: tuple[Any, ...]) -> list[
         )
         processes[-1].start()
         theirs.close()
-    answers = [end.recv() for end in ends]
+    answers = [_answer(end) for end in ends]
     for process in processes:
         process.join()
     return answers
+
+
+def _answer(end: Connection) -> Any:
+    try:
+        return end.recv()
+    except EOFError:
+        return Failure("it ended without an answer")
 
 
 def in_a_process(function: Callable[..., Any], *arguments: Any) -> Any:

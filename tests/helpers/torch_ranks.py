@@ -47,13 +47,17 @@ def answers(p: int, *cases: str) -> list[Any]:
 def ranks_of(p: int, module: str, name: str, *arguments: Any) -> list[Any]:
     """What function `name` of a helper module returns on each of `p` ranks; AssertionError with
     what one of them raised."""
-    port = _free_port()
-    ranks = in_processes(
-        _in_group, *((rank, p, port, module, name, arguments) for rank in range(p))
-    )
+    ranks = tried(p, module, name, *arguments)
     failed = [answer.traceback for answer in ranks if isinstance(answer, Failure)]
     assert not failed, "\n".join(failed)
     return ranks
+
+
+def tried(p: int, module: str, name: str, *arguments: Any, timeout: float = 60) -> list[Any]:
+    """The same, with the Failure of every rank that raised or ended."""
+    port = _free_port()
+    calls = ((rank, p, port, timeout, module, name, arguments) for rank in range(p))
+    return in_processes(_in_group, *calls)
 
 
 def _free_port() -> int:
@@ -62,11 +66,13 @@ def _free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def _in_group(rank: int, p: int, port: int, module: str, name: str, arguments: Any) -> Any:
+def _in_group(
+    rank: int, p: int, port: int, timeout: float, module: str, name: str, arguments: Any
+) -> Any:
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(p)}
     os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
     torch.set_num_threads(1)
-    with process_group("cpu", timeout=60):
+    with process_group("cpu", timeout=timeout):
         return getattr(importlib.import_module(module), name)(*arguments)
 
 
@@ -96,7 +102,7 @@ def case(name: str, how: str) -> dict[str, Any]:
         loss = from_csv(schedule, stages, batch, targets)
     else:
         if how == "die" and rank == p - 1:
-            stages[mine[0]].register_forward_hook(_fail)
+            stages[mine[0]].register_full_backward_pre_hook(_fail)
         result = run_rank(
             schedule, stages, batch, targets=targets, loss_fn=backend.next_token_loss,
             split="native" if how == "native" else "deferred",

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
+import os
+import signal
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -280,3 +284,35 @@ def sentences() -> dict[str, str]:
     refused("targets", lambda: pipe.step(x, target=y[:4]))
     pipe.step(x, target=y)  # nothing of all this has broken it
     return found
+
+
+def failing(how: str) -> None:
+    """Trains until the last rank fails in the forward of its first stage: raises PipelineFault."""
+    torch.set_default_dtype(torch.float64)
+    rank, p = dist.get_rank(), dist.get_world_size()
+    schedule = sim.FAMILIES["v-half"](p, 4)
+    modules = mine_of(schedule, rank)
+    forwards = itertools.count()
+
+    def fail(*_: Any) -> None:
+        if next(forwards) == 6:  # one forward finds the shapes, four are the first step's
+            WAYS[how]()
+
+    if rank == p - 1:
+        modules[rank].register_forward_hook(fail)
+    pipe = backend.torch_schedule(schedule, modules, loss_fn)
+    x, y = batch(8)
+    for _ in range(3):
+        pipe.step(x, target=y)
+
+
+def _raise() -> None:
+    raise KeyError("no such row")
+
+
+WAYS: dict[str, Callable[[], Any]] = {
+    "raise": _raise,
+    "exit": lambda: os._exit(3),
+    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "hang": lambda: time.sleep(4.5),
+}

@@ -6,6 +6,8 @@ all raise the same sentence, and none is left waiting.
 
 from __future__ import annotations
 
+import hashlib
+import uuid
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -13,23 +15,47 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from sim import Schedule
+
 from .faults import Mismatch
 
 
 class Claim(NamedTuple):
     """What a rank says of itself before the first step.
 
-    fingerprint: of its schedule. objection: what is wrong already, "" if nothing is.
+    fingerprint: of its schedule. objection: what is wrong already, "" if nothing is. key: a text
+    nobody else has; that of the first rank names the pipeline. batch: shapes, if they are known.
     """
 
     objection: str
     schedule: str
     fingerprint: str
-    n_devices: int
     split: str
     device: str
     torch: str
     key: str
+    batch: str = ""
+
+
+def claim(schedule: Schedule, objection: str, *, split: str, device: str, batch: str = "") -> Claim:
+    """What this rank says of itself."""
+    return Claim(
+        objection,
+        f"{schedule.name} (p={schedule.n_devices}, m={schedule.n_microbatches})",
+        fingerprint(schedule),
+        split,
+        device,
+        torch.__version__,
+        f"pipebubble/{uuid.uuid4().hex}",
+        batch,
+    )
+
+
+def fingerprint(schedule: Schedule) -> str:
+    """A short text that two schedules share only if they play the same passes in the same order."""
+    orders = [" ".join(map(str, order)) for order in schedule.orders]
+    text = f"{schedule.n_microbatches} {schedule.n_slices} {schedule.placement} {orders}"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def agreed(mine: Claim, group: dist.ProcessGroup | None, ranks: Sequence[int]) -> Claim:
@@ -40,25 +66,26 @@ def agreed(mine: Claim, group: dist.ProcessGroup | None, ranks: Sequence[int]) -
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise Mismatch(
-            f"not all ranks of {list(ranks)} called torch_schedule: one has failed before, or has "
+            f"not all ranks of {list(ranks)} have come this far: one has failed before, or has "
             f"another group ({reason})"
         ) from None
     first = claims[0]
-    for rank, claim in zip(ranks, claims, strict=True):
+    for rank, told in zip(ranks, claims, strict=True):
         for have, other, what in (
-            (claim.torch, first.torch, "torch"),
-            (claim.schedule, first.schedule, "schedule"),
-            (claim.fingerprint, first.fingerprint, "order of passes"),
-            (claim.split, first.split, "split"),
-            (claim.device, first.device, "kind of device"),
+            (told.torch, first.torch, "torch"),
+            (told.schedule, first.schedule, "schedule"),
+            (told.fingerprint, first.fingerprint, "order of passes"),
+            (told.split, first.split, "split"),
+            (told.device, first.device, "kind of device"),
+            (told.batch, first.batch, "batch"),
         ):
             if have != other:
                 raise Mismatch(
                     f"rank {rank} has another {what} than rank {ranks[0]}: {have}, not {other}"
                 )
-    for rank, claim in zip(ranks, claims, strict=True):
-        if claim.objection:
-            raise Mismatch(f"rank {rank}: {claim.objection}")
+    for rank, told in zip(ranks, claims, strict=True):
+        if told.objection:
+            raise Mismatch(f"rank {rank}: {told.objection}")
     assert isinstance(first, Claim)
     return first
 

@@ -20,14 +20,12 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from sim import Op, Schedule, Value, reads
+from sim import Op, Schedule, Value, parse_op, reads
 
 from ..torch_private import default_store
 
-GRACE = 2.0
-"""Seconds in which a rank whose peer is gone looks for what that peer had to say."""
 STUCK = 1.0
-"""Seconds in one pass after which a rank tells the others where it is."""
+"""Seconds in one pass, or before it, after which a rank tells the others where it is."""
 
 
 class PipelineFault(RuntimeError):
@@ -53,12 +51,13 @@ class Watch:
         self._now: Op | None = None
         self._last: Op | None = None
         self._since = 0.0
-        self._where = "pass"
+        self._where = "in"
+        self._heard = ""
 
     @contextmanager
     def step(self) -> Iterator[None]:
         """One pass over the microbatches; what fails inside is raised as a PipelineFault."""
-        self._finished, self._now = 0, None
+        self._finished, self._now, self._since = 0, None, time.monotonic()
         over = threading.Event()
         teller = threading.Thread(target=self._tell, args=(over,), daemon=True)
         teller.start()
@@ -67,6 +66,8 @@ class Watch:
         except Exception as error:
             fault = PipelineFault(self._sentence(error))
             fault.original = error
+            if self._hosts_store():
+                time.sleep(2 * STUCK)  # others look there, and it ends with this process
             raise fault from None
         finally:
             over.set()
@@ -80,7 +81,7 @@ class Watch:
         """The context of one pass."""
         self._now, self._last, self._since, self._where = op, op, time.monotonic(), "in"
         yield
-        self._now = None
+        self._now, self._since = None, time.monotonic()
         self._finished += 1
 
     @contextmanager
@@ -101,24 +102,36 @@ class Watch:
     def _sentence(self, error: Exception) -> str:
         me = self.ranks[self.rank]
         if self._now is not None:
-            return self._published(f"rank {me} failed {self._where} {self._now}: {_cause(error)}")
-        said = self._published(None, wait=GRACE)
-        if said:
-            return said
-        writer = self._awaited()
-        if writer is None:
-            return self._published(f"rank {me} failed between passes: {_cause(error)}")
-        op, source = writer
-        if "imed out" in str(error) or "imeout" in str(error):
-            at = self._read(f"at/{source}")
-            where = f", which is still in {at}" if at else ""
-            return self._published(
-                f"rank {me} waited in vain for {op} of rank {self.ranks[source]}{where}: it hangs, "
-                "or takes longer than the timeout of the process group"
-            )
-        return self._published(
+            return self._published(f"rank {me} failed {self._where} {self._now}: {cause(error)}")
+        awaited = self._awaited()
+        if awaited is None:
+            return self._published(f"rank {me} failed between passes: {cause(error)}")
+        op, source = awaited
+        if "timed out" in str(error).lower() or "timeout" in str(error).lower():
+            return self._published(self._hung(op, source))
+        gone = (
             f"rank {self.ranks[source]} is gone before its {op} reached rank {me}: it was killed, "
             "ran out of memory, or left"
+        )
+        if self.ranks[source] == 0 and not _agent_store():
+            return self._heard or gone  # the store went with it
+        return self._published(gone)
+
+    def _hung(self, op: Op, source: int) -> str:
+        """Who holds up this rank, which waits for a pass of another: maybe that waits, too."""
+        me = self.ranks[self.rank]
+        at, seen = self._read(f"at/{source}"), {source}
+        while at.startswith("wait"):
+            _, text, next_ = at.split()
+            if int(next_) in seen:
+                break
+            op, source = parse_op(text), int(next_)
+            seen.add(source)
+            at = self._read(f"at/{source}")
+        where = f": that rank is still in {at.split()[1]}" if at.startswith("in") else ""
+        return (
+            f"rank {me} waited until the timeout of the process group because {op} of rank "
+            f"{self.ranks[source]} did not come{where}"
         )
 
     def _awaited(self) -> tuple[Op, int] | None:
@@ -131,18 +144,17 @@ class Watch:
                     return _writer(self.schedule, value), source
         return None
 
-    def _published(self, sentence: str | None, *, wait: float = 0.0) -> str:
+    def _hosts_store(self) -> bool:
+        return self.ranks[self.rank] == 0 and not _agent_store()
+
+    def _published(self, sentence: str) -> str:
         """The first sentence that any rank has published: this one, if there is none yet."""
-        end = time.monotonic() + wait
-        found = self._read("fault")
-        while not found and time.monotonic() < end:
-            time.sleep(0.05)
-            found = self._read("fault")
-        if found or sentence is None:
-            return found
+        if self._heard:
+            return self._heard
         with suppress(Exception):
-            found = default_store().compare_set(f"{self.key}/fault", "", sentence).decode()
-        return found or sentence
+            kept = default_store().compare_set(f"{self.key}/fault", "", sentence).decode()
+            return kept or sentence
+        return sentence
 
     def _read(self, name: str) -> str:
         with suppress(Exception):
@@ -152,14 +164,35 @@ class Watch:
         return ""
 
     def _tell(self, over: threading.Event) -> None:
-        """Says which pass this rank is in, should it be there for long."""
-        told: tuple[Op | None, float] = (None, 0.0)
+        """Says which pass this rank is in, or waits for, should that take long."""
+        told = 0.0
         while not over.wait(STUCK / 2):
             now, since = self._now, self._since
-            if now is not None and (now, since) != told and time.monotonic() - since > STUCK:
-                told = now, since
-                with suppress(Exception):
-                    default_store().set(f"{self.key}/at/{self.rank}", str(now))
+            if time.monotonic() - since < STUCK:
+                continue
+            self._heard = self._heard or self._read("fault")
+            if since == told:
+                continue
+            told = since
+            awaited = None if now else self._awaited()
+            text = f"in {now}" if now else f"wait {awaited[0]} {awaited[1]}" if awaited else "here"
+            with suppress(Exception):
+                default_store().set(f"{self.key}/at/{self.rank}", text)
+
+
+def cause(error: BaseException) -> str:
+    """What was raised first, in one line, and where in the user's code."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    text = " ".join(str(error).split()) or "without a word"
+    shown = text if len(text) <= 300 else f"{text[:297]}..."
+    place = _place(error)
+    return f"{type(error).__name__}: {shown}{f' ({place})' if place else ''}"
+
+
+def _agent_store() -> bool:
+    """Whether the store is kept by torchrun, not by rank 0."""
+    return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
 
 
 def report_briefly() -> None:
@@ -188,16 +221,6 @@ def _writer(schedule: Schedule, value: Value) -> Op:
     order = schedule.orders[schedule.placement[value.stage]]
     whole = Op("BW", value.stage, value.microbatch)
     return whole if whole in order else Op("B", value.stage, value.microbatch)
-
-
-def _cause(error: BaseException) -> str:
-    """What was raised first, in one line, and where in the user's code."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    text = " ".join(str(error).split()) or "without a word"
-    shown = text if len(text) <= 300 else f"{text[:297]}..."
-    place = _place(error)
-    return f"{type(error).__name__}: {shown}{f' ({place})' if place else ''}"
 
 
 def _place(error: BaseException) -> str:
