@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from .base.aliases import Aliases
 from .base.extras import imported, installed
 from .engine.cluster import Cluster, Link, nodes
-from .engine.costs import Costs, costs_from_json, costs_to_json, slower
+from .engine.costs import Costs, slower
+from .engine.costs_json import costs_from_json, costs_to_json
 from .engine.errors import Deadlock, OutOfMemory
 from .engine.simulate import simulate
 from .engine.trace import Trace
@@ -42,13 +43,16 @@ from .schedule.ir import (
     Op,
     Schedule,
     Step,
+    Trained,
     Value,
     reads,
     steps,
     writes,
 )
 from .schedule.json_form import from_json, to_json
+from .schedule.mechanisms import mechanisms
 from .schedule.text import grid, parse_op
+from .schedule.training import forward_only, frozen, frozen_weights
 from .schedule.validate import InvalidSchedule, validate
 
 if TYPE_CHECKING:
@@ -106,6 +110,7 @@ __all__ = [
     "Schedule",
     "Step",
     "Trace",
+    "Trained",
     "Value",
     "bubble",
     "busy",
@@ -115,7 +120,10 @@ __all__ = [
     "costs_from_json",
     "costs_to_json",
     "critical_path",
+    "forward_only",
     "from_json",
+    "frozen",
+    "frozen_weights",
     "gantt",
     "gantt_svg",
     "grid",
@@ -124,6 +132,7 @@ __all__ = [
     "iteration_times",
     "longest_stage",
     "makespan",
+    "mechanisms",
     "memory_curve",
     "nodes",
     "parse_op",

@@ -28,13 +28,14 @@ from hypothesis import strategies as st
 
 from .base.numbers import Number
 from .engine.cluster import Cluster, Link, Receives, Transfers
-from .engine.costs import Costs
+from .engine.costs import Costs, Table
 from .engine.simulate import simulate
 from .families import FAMILIES
 from .families.family import Family
 from .metrics.metrics import busy, clock_time, makespan, peak_activations
 from .schedule.ir import Op, Schedule, Step, reads, writes
 from .schedule.json_form import from_json, to_json
+from .schedule.training import frozen, frozen_weights
 from .schedule.validate import validate
 
 OPTIONS: dict[str, st.SearchStrategy[int]] = {
@@ -130,6 +131,27 @@ def wild_schedules(
             written.update(writes(empty, op))
             turn += op.kind == "F" and op.stage == n - 1
     return Schedule(placement, tuple(map(tuple, orders)), m, k, tuple(fused), "wild")
+
+
+@st.composite
+def transformed(draw: st.DrawFn, schedule: Schedule) -> Schedule:
+    """`schedule` as it is, or with some of its stages frozen."""
+    stages = st.sets(st.integers(0, schedule.n_stages - 1), max_size=3).map(sorted)
+    for transform in draw(st.lists(st.sampled_from((frozen, frozen_weights)), max_size=2)):
+        schedule = transform(schedule, draw(stages))
+    return schedule
+
+
+def scales(schedule: Schedule) -> st.SearchStrategy[Table]:
+    """Factors on the costs of each microbatch of `schedule`, also per stage: `microbatch_scale`."""
+    factor = st.sampled_from((1, 1, 2, 0.5, Fraction(1, 3), 0))
+    row = st.sampled_from((1, schedule.n_stages)).flatmap(
+        lambda n: st.lists(factor, min_size=n, max_size=n).map(tuple)
+    )
+    m = schedule.n_microbatches
+    return st.lists(row, min_size=1, max_size=2).flatmap(
+        lambda rows: st.lists(st.sampled_from(rows), min_size=m, max_size=m).map(tuple)  # type: ignore[arg-type]
+    )
 
 
 def numbers(*, signed: bool = False) -> st.SearchStrategy[Number]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from sim import Schedule, validate
+from sim import Schedule, mechanisms, validate
 
 
 def require_runnable(
@@ -18,6 +18,8 @@ def require_runnable(
     stages: modules of all stages. batch: the whole batch, rows first.
     """
     validate(schedule)
+    if beyond := mechanisms(schedule):
+        raise ValueError(f"in {schedule.name} {beyond[0]}, which the torch engine cannot do yet")
     if n_processes != schedule.n_devices:
         raise ValueError(
             f"{schedule.name} has {schedule.n_devices} devices, but {n_processes} processes run: "

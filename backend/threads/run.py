@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sim import Schedule, validate
+from sim import Schedule, mechanisms, validate
 from sim.base.progress import bar
 
 from ..stages.batches import pieces
@@ -74,6 +74,8 @@ def run(
     nothing moves, and ValueError for arguments that do not fit each other.
     """
     validate(schedule)
+    if beyond := mechanisms(schedule):
+        raise ValueError(f"in {schedule.name} {beyond[0]}, which the local engine cannot do yet")
     require_runnable(schedule, stages, split)
     require_counts(steps=steps, warmup=warmup, memory=memory, timeout=timeout)
     lanes = make_lanes(device, schedule.n_devices, partitions)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -25,3 +26,18 @@ def number_text(value: Any) -> str:
     if value.is_integer():
         return f"{int(value):,}"
     return f"{value:,.1f}" if abs(value) >= 1e5 else f"{value:,.6g}"
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """Whole numbers, neighbours joined: what `--frozen` and its like read.
+
+    >>> ranges([3, 0, 1, 2, 7])
+    '0-3, 7'
+    """
+    found: list[list[int]] = []
+    for number in sorted(numbers):
+        if found and number == found[-1][-1] + 1:
+            found[-1].append(number)
+        else:
+            found.append([number])
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in found)

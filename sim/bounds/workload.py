@@ -11,8 +11,8 @@ from functools import cached_property
 from typing import NamedTuple
 
 from ..base.numbers import Number, Ticks, common_ticks
-from ..engine.costs import Costs
-from ..schedule.ir import Kind, Op, Schedule, Value, reads, steps, writes
+from ..engine.costs import Costs, first_alike
+from ..schedule.ir import Kind, Op, Schedule, Trained, Value, reads, steps, writes
 
 
 class PassType(NamedTuple):
@@ -45,7 +45,8 @@ class Link(NamedTuple):
 class Workload:
     """Times in ticks.
 
-    latency: of each pass type, start to end; the least one where fused steps make them differ.
+    latency: of each pass type, start to end; the least one where fused steps, or the sizes of
+        microbatches, make them differ.
     total: time that all steps of one job take together, per device.
     send: of each stage boundary, 0 inside a device, shape `(n_stages - 1,)`.
     simple: one slice, no fused steps, and all microbatches alike: only then the arguments about
@@ -57,6 +58,7 @@ class Workload:
     stages_of: tuple[tuple[int, ...], ...]
     n_microbatches: int
     n_slices: int
+    trains: tuple[Trained, ...]
     latency: dict[PassType, Time]
     total: tuple[dict[Job, Time], ...]
     send: tuple[Time, ...]
@@ -128,7 +130,7 @@ class Workload:
         return self._links(writes, reads)
 
     def _links(self, mine: Values, theirs: Values) -> dict[PassType, list[Link]]:
-        pipeline = Schedule(self.placement, (), 1, self.n_slices)
+        pipeline = Schedule(self.placement, (), 1, self.n_slices, trains=self.trains)
         others: dict[Value, list[PassType]] = defaultdict(list)
         for which in self.order:
             for value in theirs(pipeline, _op(which)):
@@ -151,33 +153,49 @@ def _op(which: PassType) -> Op:
     return Op(which.kind, which.stage, 0, which.slice)
 
 
+Sized = tuple[tuple[Kind, int, int, int], ...]
+"""A step as kind, stage, slice of its passes, each with a microbatch that costs as much."""
+
+
+def _job(step: Sized) -> Job:
+    return tuple([PassType(kind, stage, part) for kind, stage, part, _ in step])
+
+
 def workload_of(schedule: Schedule, costs: Costs) -> Workload:
     """The passes of `schedule` under `costs`, counted in ticks."""
-    counts: list[dict[Job, int]] = []
-    for device in range(schedule.n_devices):
-        found = Counter(
-            tuple([(op.kind, op.stage, op.slice) for op in step])
+    alike = first_alike(costs, schedule.n_microbatches)
+    counts: list[Counter[Sized]] = [
+        Counter(
+            tuple([(op.kind, op.stage, op.slice, alike[op.microbatch]) for op in step])
             for step in steps(schedule, device)
         )
-        counts.append({tuple(PassType(*own) for own in job): n for job, n in found.items()})
+        for device in range(schedule.n_devices)
+    ]
     linked = {  # with another pass of their microbatch, in one step
         PassType(op.kind, op.stage, op.slice)
         for step in schedule.fused
         if len({op.microbatch for op in step}) < len(step)
         for op in step
     }
-    jobs = {job for counter in counts for job in counter}
-    duration = {job: costs.duration(tuple(map(_op, job))) for job in jobs}
+    duration = {
+        step: costs.duration(tuple([Op(kind, stage, i, part) for kind, stage, part, i in step]))
+        for counter in counts
+        for step in counter
+    }
     sends = [
         costs.send[b] if schedule.placement[b] != schedule.placement[b + 1] else 0
         for b in range(schedule.n_stages - 1)
     ]
     ticks = common_ticks({*duration.values(), *sends, 0}, how_many=2 * schedule.n_ops + 1)
     latency: dict[PassType, Time] = {}
-    for job in jobs:
-        for which in job:
-            time = 0 if which in linked else ticks.count(duration[job])
-            latency[which] = min(latency.get(which, time), time)
+    for step, time in duration.items():
+        for which in _job(step):
+            takes = 0 if which in linked else ticks.count(time)
+            latency[which] = min(latency.get(which, takes), takes)
+    total: list[dict[Job, Time]] = [defaultdict(int) for _ in counts]
+    for device, counter in enumerate(counts):
+        for step, n in counter.items():
+            total[device][_job(step)] += n * ticks.count(duration[step])
     kinds = {
         frozenset(which.kind for which in latency if which.stage == s)
         for s in range(schedule.n_stages)
@@ -188,14 +206,13 @@ def workload_of(schedule: Schedule, costs: Costs) -> Workload:
         schedule.stages_of,
         schedule.n_microbatches,
         schedule.n_slices,
+        schedule.trains,
         latency,
-        total=tuple(
-            {job: n * ticks.count(duration[job]) for job, n in counter.items()}
-            for counter in counts
-        ),
+        total=tuple(map(dict, total)),
         send=tuple(ticks.count(send) for send in sends),
         simple=schedule.n_slices == 1
         and not schedule.fused
+        and not costs.microbatch_scale
         and kinds <= {frozenset("FBW"), frozenset(("F", "BW"))}
         and bool(latency),
     )

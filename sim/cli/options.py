@@ -17,8 +17,10 @@ from .read import (
     read_factors,
     read_natural,
     read_number,
+    read_numbers,
     read_positive,
     read_spread,
+    read_stages,
     read_text,
     read_word,
 )
@@ -46,6 +48,15 @@ class PipelineOptions:
         "Microbatches in a group, for interleaved families. [default: as torch]")
     slices: int | None = option("K", read_count,
         "Slices of every sequence, for families that take it.")
+    frozen: tuple[int, ...] | None = option("STAGES", read_stages,
+        "Stages that train nothing, e.g. 0,1 or 0-3: no W, and no gradient for those before the "
+        "first stage that trains.")
+    frozen_weights: tuple[int, ...] | None = option("STAGES", read_stages,
+        "Stages that train adapters alone, e.g. 0-3: B without W.")
+    forward_only: bool = option("", read_text, "No stage trains anything: forwards alone.")
+    microbatch_scale: tuple[Number, ...] | None = option("FACTORS", read_numbers,
+        "How much larger each microbatch is, e.g. 1,2,0.5: a factor per microbatch on times and "
+        "bytes of its passes. [default: all alike]")
     profile: str | None = option("FILE", read_text,
         "Measured costs of every stage (JSON), instead of the times above and bytes below.")
     activation_bytes: Number | None = option("BYTES", read_number,

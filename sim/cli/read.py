@@ -14,6 +14,7 @@ from ..engine.simulate import MOST_JITTER
 Reader = Callable[[str, str], object]
 """(text, flag) -> value; raises typer.BadParameter."""
 
+MOST_STAGES = 1_000_000
 _NUMBER = re.compile(
     r"[+-]?(\d{1,400}(\.\d{0,400})?|\.\d{1,400})(e[+-]?\d{1,3})?(/\d{1,400})?", re.IGNORECASE
 )
@@ -77,6 +78,25 @@ def read_word(*words: str) -> Callable[[str, str], str]:
         return text
 
     return read
+
+
+def read_numbers(text: str, flag: str) -> tuple[Number, ...]:
+    """Numbers with commas between them, as in 1,2,0.5."""
+    return tuple(read_number(entry, flag) for entry in text.split(","))
+
+
+def read_stages(text: str, flag: str) -> tuple[int, ...]:
+    """Stages, as in 0,1 or 0-3 or 0-3,7."""
+    found: list[int] = []
+    for entry in text.split(","):
+        first, dash, last = (part.strip() for part in entry.partition("-"))
+        run = re.fullmatch(r"\d{1,9}", first) and (not dash or re.fullmatch(r"\d{1,9}", last))
+        if not run or (dash and int(last) < int(first)):
+            raise wrong(text, flag, "write stages as in 0,1 or 0-3, counted from 0")
+        if int(last or first) > MOST_STAGES:
+            raise wrong(text, flag, f"there are never more than {MOST_STAGES} stages")
+        found += range(int(first), int(last or first) + 1)
+    return tuple(found)
 
 
 def read_factors(text: str, flag: str) -> Mapping[int, Number]:

@@ -12,13 +12,16 @@ import typer
 
 from ..base.files import write_text_atomically
 from ..base.numbers import Number
+from ..base.text import plural
 from ..engine.cluster import Cluster, Link
-from ..engine.costs import Costs, costs_from_json
+from ..engine.costs import Costs
+from ..engine.costs_json import costs_from_json
 from ..families import FAMILIES
 from ..families.family import Family
 from ..schedule.ir import Schedule
 from ..schedule.json_form import from_json
 from ..schedule.torch_csv import from_torch_csv
+from ..schedule.training import forward_only, frozen, frozen_weights
 from ..schedule.validate import validate
 from .command_line import UsageError
 from .option_table import flag_of
@@ -57,6 +60,10 @@ def schedule_of(name: str, options: PipelineOptions, *, strict: bool = True) -> 
 
     strict: an option the family does not take is an error, unless the schedule already is so.
     """
+    return _as_run(_named(name, options, strict=strict), options)
+
+
+def _named(name: str, options: PipelineOptions, *, strict: bool) -> Schedule:
     if name in FAMILIES:
         return _built(FAMILIES[name], options, strict=strict)
     if not name:
@@ -143,6 +150,19 @@ def unknown_family(name: str) -> str:
 
 def costs_of(options: PipelineOptions, schedule: Schedule) -> Costs:
     """The costs asked for: of a profile, or equal on all devices."""
+    costs = _equal_or_measured(options, schedule)
+    scale = options.microbatch_scale
+    if scale is None:
+        return costs
+    if len(scale) != schedule.n_microbatches:
+        raise ValueError(
+            f"--microbatch-scale has {plural(len(scale), 'number')} for "
+            f"{plural(schedule.n_microbatches, 'microbatch')}: give one for each"
+        )
+    return replace(costs, microbatch_scale=tuple((factor,) for factor in scale))
+
+
+def _equal_or_measured(options: PipelineOptions, schedule: Schedule) -> Costs:
     given = {name: value for name in COST_OPTIONS if (value := getattr(options, name)) is not None}
     if options.profile is None:
         return Costs.uniform(schedule, **given)
@@ -215,6 +235,15 @@ def _built(family: Family, options: PipelineOptions, *, strict: bool) -> Schedul
             says = f"it takes {takes}" if takes else "it takes -p and -m alone"
             raise typer.BadParameter(f"{family.name} does not take {_FLAGS[name]}: {says}")
     return schedule
+
+
+def _as_run(schedule: Schedule, options: PipelineOptions) -> Schedule:
+    """The schedule with what the options say about its passes."""
+    if options.frozen is not None:
+        schedule = frozen(schedule, options.frozen)
+    if options.frozen_weights is not None:
+        schedule = frozen_weights(schedule, options.frozen_weights)
+    return forward_only(schedule) if options.forward_only else schedule
 
 
 def _fits_in_memory(n_passes: int, what: str, options: PipelineOptions) -> None:

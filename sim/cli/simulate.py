@@ -185,6 +185,8 @@ def _facts(options: PipelineOptions) -> dict[str, str]:
 def _text(value: Any) -> Any:
     if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
     if isinstance(value, dict):
         return ", ".join(f"{device}={factor}" for device, factor in value.items())
     return str(value)

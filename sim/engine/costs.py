@@ -9,23 +9,19 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from typing import Any, cast
 
-from ..base.json_text import parsed
 from ..base.numbers import Number, checked, checked_type, checked_whole, exact, plain, plus
-from ..schedule.ir import Schedule, Step
+from ..schedule.ir import Op, Schedule, Step
 
 Table = tuple[tuple[Number, ...], ...]
 """Shape `(n_stages, n_slices)`; one column serves all slices alike."""
 Cells = Number | Sequence[Number] | Sequence[Sequence[Number]]
 """What `Costs.of` takes: one number, one per stage, or one per stage and slice."""
-JSON_FORMAT = "pipebubble.costs/1"
 
 
 @dataclass(frozen=True)
@@ -43,6 +39,9 @@ class Costs:
     static_bytes: parameters, gradients and optimizer state of each stage, shape `(n_stages,)`.
     pair_scale: time of a fused F and BW of different microbatches over the sum of the two.
     group_scale: time of W over several microbatches in one kernel over the sum of the single ones.
+    microbatch_scale: factor on all times of passes and on all bytes but static ones of each
+        microbatch, shape `(n_microbatches, n_stages)`; one column serves all stages. () where all
+        microbatches are alike. `send` is latency, and stays as it is.
     """
 
     forward: Table
@@ -56,6 +55,7 @@ class Costs:
     static_bytes: tuple[Number, ...] = ()
     pair_scale: Number = 1
     group_scale: Number = 1
+    microbatch_scale: Table = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.forward, Sequence) and not hasattr(self.forward, "tolist"):
@@ -75,6 +75,7 @@ class Costs:
             object.__setattr__(self, name, tuple(row[0] for row in column))
         for name in ("pair_scale", "group_scale"):
             object.__setattr__(self, name, checked(getattr(self, name), name))
+        object.__setattr__(self, "microbatch_scale", _scales(self.microbatch_scale, n))
         _only_kept_is_freed(self)
 
     @classmethod
@@ -90,7 +91,7 @@ class Costs:
             raise ValueError(f"costs have no field {min(unknown)!r}; they have {sorted(known)}")
         found: dict[str, Any] = {
             name: value
-            if name in ("pair_scale", "group_scale") or value is None
+            if name in ("pair_scale", "group_scale", "microbatch_scale") or value is None
             else _spread(value, n_stages - (name in ("send", "boundary_bytes")))
             for name, value in cells.items()
         }
@@ -113,12 +114,14 @@ class Costs:
         static_bytes: Number = 0,
         pair_scale: Number = 1,
         group_scale: Number = 1,
+        microbatch_scale: Cells = (),
     ) -> Costs:
         """Equal devices and equal slices: every number but `send` is of a device's **whole share**.
 
         A pass of one of a device's v stages and k slices takes 1/(v k) of it; `boundary_bytes` is
         what one microbatch sends, and every slice sends 1/k of it; `send` is the latency of every
-        cross-device edge and is never divided.
+        cross-device edge and is never divided. `microbatch_scale` is one factor per microbatch, or
+        one per microbatch and stage.
         """
         checked_type(schedule, Schedule, "FAMILIES[name](p, m) makes one")
         stages = Counter(schedule.placement)
@@ -142,6 +145,7 @@ class Costs:
             static_bytes=tuple(row[0] for row in share(static_bytes, "static_bytes", 1)),
             pair_scale=pair_scale,
             group_scale=group_scale,
+            microbatch_scale=microbatch_scale,  # type: ignore[arg-type]
         )
 
     @property
@@ -151,8 +155,8 @@ class Costs:
     def duration(self, step: Step) -> Number:
         """Time of one atomic step: of a single pass, or of a fused run of them."""
         if len(step) == 1:
-            return self._pass(step[0].kind, step[0].stage, step[0].slice)
-        total = sum((exact(self._pass(op.kind, op.stage, op.slice)) for op in step), Fraction(0))
+            return self._pass(step[0])
+        total = sum((exact(self._pass(op)) for op in step), Fraction(0))
         kinds = {op.kind for op in step}
         scale = self.group_scale if kinds == {"W"} else self.pair_scale
         return plain(total * exact(scale))
@@ -167,7 +171,17 @@ class Costs:
         """Bytes between stage `boundary` and the next one, in either direction."""
         return _cell(self.boundary_bytes, boundary, part)
 
-    def _pass(self, kind: str, stage: int, part: int) -> Number:
+    def scale(self, microbatch: int, stage: int) -> Number:
+        """The factor on times and bytes of that microbatch on that stage."""
+        return _cell(self.microbatch_scale, microbatch, stage) if self.microbatch_scale else 1
+
+    def _pass(self, op: Op) -> Number:
+        alone = self._unscaled(op.kind, op.stage, op.slice)
+        return (
+            scaled(alone, self.scale(op.microbatch, op.stage)) if self.microbatch_scale else alone
+        )
+
+    def _unscaled(self, kind: str, stage: int, part: int) -> Number:
         if kind == "BW" and self.fused_backward is None:
             both = _cell(self.backward, stage, part), _cell(self.weight, stage, part)
             return plus(*both)
@@ -177,7 +191,7 @@ class Costs:
 
 def fits(costs: Costs, schedule: Schedule) -> None:
     """ValueError if `costs` do not describe the stages and slices of `schedule`."""
-    checked_type(costs, Costs, _FIX)
+    checked_type(costs, Costs, FIX)
     checked_type(schedule, Schedule, "FAMILIES[name](p, m) makes one")
     if costs.n_stages != schedule.n_stages:
         raise ValueError(
@@ -190,75 +204,55 @@ def fits(costs: Costs, schedule: Schedule) -> None:
                 f"{name} has {min(width)} columns, but {schedule.name} has {schedule.n_slices} "
                 "slices: give one column, or one per slice"
             )
+    if costs.microbatch_scale and len(costs.microbatch_scale) != schedule.n_microbatches:
+        raise ValueError(
+            f"microbatch_scale has {len(costs.microbatch_scale)} rows, but {schedule.name} has "
+            f"{schedule.n_microbatches} microbatches: give one per microbatch"
+        )
+
+
+def first_alike(costs: Costs, n_microbatches: int) -> tuple[int, ...]:
+    """The first microbatch that costs as much as each one, shape `(n_microbatches,)`."""
+    if not costs.microbatch_scale:
+        return (0,) * n_microbatches
+    first: dict[tuple[Number, ...], int] = {}
+    return tuple([first.setdefault(row, i) for i, row in enumerate(costs.microbatch_scale)])
+
+
+def require_alike(costs: Costs) -> None:
+    """ValueError if microbatches cost differently: a search takes them for all alike."""
+    if costs.microbatch_scale:
+        raise ValueError("a search takes all microbatches for alike: leave microbatch_scale out")
+
+
+def scaled(number: Number, factor: Number) -> Number:
+    """The exact product: a third of 0.3 is 0.1."""
+    return number if factor == 1 else plain(exact(number) * exact(factor))
 
 
 def slower(costs: Costs, factors: Sequence[Number]) -> Costs:
     """The same costs with the times of stage s multiplied by `factors[s]`, shape `(n_stages,)`."""
-    checked_type(costs, Costs, _FIX)
+    checked_type(costs, Costs, FIX)
     if len(factors) != costs.n_stages:
         raise ValueError(f"{len(factors)} factors for {costs.n_stages} stages: give one per stage")
     factors = [checked(factor, f"factor of stage {s}") for s, factor in enumerate(factors)]
 
-    def scaled(table: Table | None) -> Table | None:
+    def stretched(table: Table | None) -> Table | None:
         return table and tuple(
-            tuple(plain(exact(time) * exact(factor)) for time in row)
+            tuple(scaled(time, factor) for time in row)
             for row, factor in zip(table, factors, strict=True)
         )
 
     return replace(
         costs,
-        forward=scaled(costs.forward) or (),
-        backward=scaled(costs.backward) or (),
-        weight=scaled(costs.weight) or (),
-        fused_backward=scaled(costs.fused_backward),
+        forward=stretched(costs.forward) or (),
+        backward=stretched(costs.backward) or (),
+        weight=stretched(costs.weight) or (),
+        fused_backward=stretched(costs.fused_backward),
     )
 
 
-def costs_to_json(costs: Costs) -> str:
-    """The costs as one JSON object, exact: a number no float can hold is written as "1/3"."""
-    checked_type(costs, Costs, _FIX)
-
-    def cell(value: Any) -> Any:
-        if isinstance(value, tuple):
-            return [cell(entry) for entry in value]
-        return str(value) if isinstance(value, Fraction) else value
-
-    found = {field.name: cell(getattr(costs, field.name)) for field in fields(costs)}
-    return json.dumps({"format": JSON_FORMAT, **found})
-
-
-def costs_from_json(text: str) -> Costs:
-    """The costs in `text`; ValueError with one sentence if it holds none.
-
-    Cells may be one number, one per stage, or one per stage and slice, as in `Costs.of`. Keys that
-    are no field of `Costs` (spread, links, provenance of a measured profile) are passed over.
-    """
-    found = parsed(text)
-    if not isinstance(found, dict) or not isinstance(found.get("forward"), list):
-        raise ValueError(
-            'no costs: expected a JSON object with a list "forward", one row per stage'
-        )
-    known = {field.name for field in fields(Costs)}
-
-    def cell(value: Any) -> Any:
-        if isinstance(value, list):
-            return [cell(entry) for entry in value]
-        if isinstance(value, str):
-            if not _FRACTION.fullmatch(value):
-                raise ValueError(f"{value!r} is not a number; a fraction is written as 1/3")
-            return plain(Fraction(value))
-        return value
-
-    missing = {"forward", "backward", "weight"} - set(found)
-    if missing:
-        raise ValueError(f"costs lack {min(missing)!r}")
-    return Costs.of(
-        len(found["forward"]), **{name: cell(found[name]) for name in known & set(found)}
-    )
-
-
-_FRACTION = re.compile(r"-?[0-9]{1,300}(\.[0-9]{1,300}|/0{0,300}[1-9][0-9]{0,300})?")
-_FIX = "Costs.uniform(schedule, ...) makes them"
+FIX = "Costs.uniform(schedule, ...) makes them"
 _TIMES = ("forward", "backward", "weight", "fused_backward")
 _TABLES = {
     "forward": 0,
@@ -288,6 +282,24 @@ def _only_kept_is_freed(costs: Costs) -> None:
 def _cell(table: Table, row: int, part: int) -> Number:
     found = table[row]
     return found[part if len(found) > 1 else 0]
+
+
+def _scales(value: Any, n_stages: int) -> Table:
+    """Factors per microbatch as a checked table."""
+    if not hasattr(value, "__len__"):
+        factor = checked(value, "microbatch_scale")
+        raise ValueError(f"microbatch_scale is {factor!r}: it must have a factor per microbatch")
+    table = _spread(value, 0)
+    for microbatch, row in enumerate(table):
+        if len(row) not in (1, n_stages):
+            raise ValueError(
+                f"microbatch_scale of microbatch {microbatch} has {len(row)} numbers: it must have "
+                f"1, or one for each of {n_stages} stages"
+            )
+    return tuple(
+        tuple(checked(cell, f"microbatch_scale of microbatch {m}") for cell in row)
+        for m, row in enumerate(table)
+    )
 
 
 def _spread(value: Any, rows: int) -> Table:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ..base.numbers import LARGEST, Number
 from ..schedule.ir import Op, steps
-from .numbering import Numbering
+from .numbering import NONE, Numbering
 from .recorder import Record
 from .trace import MEMORY, OPS, TRANSFERS
 
@@ -111,8 +111,11 @@ def _ops(record: Record) -> dict[str, Any]:
     step = np.repeat(np.arange(len(played.size)), played.size)
     within = np.arange(len(step)) - (np.cumsum(played.size) - played.size)[step]
     op = played.first[step] + within
-    # Every message was sent once, so sorting them tells their rows; one row more is for `NONE`.
-    row = np.append(np.argsort(_whole(sent.message)), len(sent.message))[played.last][step]
+    # Every message was sent once, so its place among them tells its row; one more is for `NONE`.
+    messages = _whole(sent.message)
+    rows = np.append(np.argsort(messages), len(messages))
+    row = rows[np.where(played.last == NONE, -1, np.searchsorted(np.sort(messages), played.last))]
+    row = row[step]
     writer = np.append(numbering.in_first(_whole(sent.writer)), -1)
     columns = (
         passes.device[op],

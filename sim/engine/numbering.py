@@ -6,8 +6,8 @@ A play handles both as whole numbers, which are quick to look up and small to wr
 
     static of 0 | passes of 0 in order | static of 1 | passes of 1 in order | ...
 
-A **channel** is all values of one kind, stage and slice that cross from one device to another; such
-a value is a **message**. Messages are numbered channel by channel:
+A **channel** is all values of one kind, stage and slice that cross from one device to another, and
+are of one size; such a value is a **message**. Messages are numbered channel by channel:
 
     microbatches of channel 0 in order | microbatches of channel 1 in order | ...
 
@@ -30,13 +30,18 @@ NONE: Message = -1
 
 
 class Numbering:
-    """The numbers of one schedule, whose `channels` are given by their values of microbatch 0.
+    """The numbers of one schedule, whose `channels` are given by one value of each.
 
+    alike: of each microbatch, the one of its size in `channels`, shape `(n_microbatches,)`;
+        the first for all if not given.
     static: the number of each device's static memory, shape `(n_devices,)`.
     """
 
-    def __init__(self, schedule: Schedule, channels: Sequence[Value]) -> None:
+    def __init__(
+        self, schedule: Schedule, channels: Sequence[Value], alike: Sequence[int] = ()
+    ) -> None:
         self.schedule, self.channels = schedule, tuple(channels)
+        self._alike = alike or (0,) * schedule.n_microbatches
         lengths = (len(order) + 1 for order in schedule.orders)
         *static, self._n_passes = accumulate(lengths, initial=0)
         self.static = tuple(static)
@@ -46,7 +51,7 @@ class Numbering:
 
     def channel(self, value: Value) -> int | None:
         """The number of the channel through which `value` crosses; None if it stays."""
-        return self._channel.get(value._replace(microbatch=0))
+        return self._channel.get(value._replace(microbatch=self._alike[value.microbatch]))
 
     def message(self, channel: int, microbatch: int) -> Message:
         """The number of the value of that microbatch of a channel, in the first iteration."""

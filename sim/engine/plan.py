@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Sequence, Set
+from itertools import pairwise, product
 from typing import NamedTuple
 
 from ..base.numbers import Number, Ticks, common_ticks, exact, plain
-from ..schedule.ir import Op, Schedule, Step, Value, reads, steps, writes
+from ..schedule.ir import Schedule, Step, Value, reads, steps, writes
 from .cluster import Cluster
-from .costs import Costs
+from .costs import Costs, first_alike, scaled
+from .held import left_by
 from .numbering import Numbering
 from .tasks import Channel, MemoryChange, Output, Plan, Task, Work
-
-CHUNKS = {"F": 1, "B": 0, "W": -1, "BW": -1}
-"""Activations that a pass of each kind leaves behind, in chunks."""
 
 
 def planned(
@@ -32,7 +30,8 @@ def planned(
 
     ValueError where times are too long to be added up.
     """
-    shapes, lines = _shapes(schedule)
+    alike = first_alike(costs, schedule.n_microbatches)
+    shapes, lines = _shapes(schedule, alike)
     slowdown = [cluster.slowdown[schedule.placement[step[0].stage]] for step in shapes]
     alone = [costs.duration(step) for step in shapes]
     if jitter:
@@ -41,7 +40,7 @@ def planned(
     else:
         slowed = zip(alone, slowdown, strict=True)
         times = [(plain(exact(time) * exact(slow)),) for time, slow in slowed]
-    crossings = _crossings(schedule, costs, cluster)
+    crossings = _crossings(schedule, costs, cluster, {*alike})
     ticks = _ticks(
         {time for each in times for time in each}
         | {time for one in crossings for time in (one.hold, one.latency)}
@@ -56,7 +55,7 @@ def planned(
         )
         for one in crossings
     ]
-    numbering = Numbering(schedule, [channel.value for channel in channels])
+    numbering = Numbering(schedule, [channel.value for channel in channels], alike)
     works = [_work(costs, step, numbering, channels) for step in shapes]
     # With jitter every step has durations of its own, otherwise all of one shape share theirs.
     durations = [tuple(map(ticks.count, each)) for each in times]
@@ -87,22 +86,30 @@ class _Line(NamedTuple):
     positions: list[int]
 
 
-def _shapes(schedule: Schedule) -> tuple[list[Step], list[_Line]]:
-    """The distinct steps with microbatches counted from that of the first pass; and every step of
-    every device as one of them."""
-    numbers: dict[tuple[tuple[str, int, int, int], ...], int] = {}
+def _shapes(schedule: Schedule, alike: Sequence[int]) -> tuple[list[Step], list[_Line]]:
+    """The distinct steps, one of each; and every step of every device as one of them.
+
+    Two are alike if their passes differ by the same number of microbatches, and cost as much.
+    """
+    numbers: dict[tuple[tuple[str, int, int, int, int], ...], int] = {}
+    shapes: list[Step] = []
     lines = []
     for device in range(schedule.n_devices):
         line, position = _Line([], [], []), 0
         for step in steps(schedule, device):
             first = int(step[0].microbatch)
-            shape = tuple([(kind, stage, int(m) - first, part) for kind, stage, m, part in step])
-            line.shapes.append(numbers.setdefault(shape, len(numbers)))
+            shape = tuple(
+                [(kind, stage, int(m) - first, part, alike[m]) for kind, stage, m, part in step]
+            )
+            number = numbers.setdefault(shape, len(shapes))
+            if number == len(shapes):
+                shapes.append(step)
+            line.shapes.append(number)
             line.microbatches.append(first)
             line.positions.append(position)
             position += len(step)
         lines.append(line)
-    return [tuple(Op(*one) for one in shape) for shape in numbers], lines  # type: ignore[arg-type]
+    return shapes, lines
 
 
 def _jittered(
@@ -147,16 +154,22 @@ class _Crossing(NamedTuple):
     latency: Number
 
 
-def _crossings(schedule: Schedule, costs: Costs, cluster: Cluster) -> list[_Crossing]:
+def _crossings(
+    schedule: Schedule, costs: Costs, cluster: Cluster, microbatches: Set[int]
+) -> list[_Crossing]:
+    """What crosses, of one microbatch of each size."""
     found = []
+    backward = schedule.backward
     # Boundary b lies between stages b and b + 1.
     for b, (left, right) in enumerate(pairwise(schedule.placement)):
-        for part in range(schedule.n_slices) if left != right else ():
-            size = costs.crossing_bytes(b, part)
-            for value, source, destination in (
-                (Value("activation", b, 0, part), left, right),
-                (Value("gradient", b + 1, 0, part), right, left),
-            ):
+        if left == right:
+            continue
+        for part, i in product(range(schedule.n_slices), sorted(microbatches)):
+            size = scaled(costs.crossing_bytes(b, part), costs.scale(i, b))
+            ways = [(Value("activation", b, i, part), left, right)]
+            if backward[b]:
+                ways.append((Value("gradient", b + 1, i, part), right, left))
+            for value, source, destination in ways:
                 route = cluster.routes.get((source, destination), ())
                 wires = [cluster.links[name] for name in route]
                 narrow = min((wire.bandwidth for wire in wires), default=float("inf"))
@@ -169,18 +182,17 @@ def _crossings(schedule: Schedule, costs: Costs, cluster: Cluster) -> list[_Cros
 
 
 def _work(costs: Costs, step: Step, numbering: Numbering, channels: Sequence[Channel]) -> Work:
-    schedule = numbering.schedule
+    schedule, first = numbering.schedule, int(step[0].microbatch)
     inputs, outputs, takes, frees = [], [], [], []
     for place, op in enumerate(step):
         for value in reads(schedule, op):
             if (channel := numbering.channel(value)) is not None:
-                inputs.append(numbering.message(channel, value.microbatch))
+                inputs.append(numbering.message(channel, int(value.microbatch) - first))
         for value in writes(schedule, op):
             if (channel := numbering.channel(value)) is not None:
-                message = numbering.message(channel, value.microbatch)
+                message = numbering.message(channel, int(value.microbatch) - first)
                 outputs.append(Output(message, channels[channel], place))
-        size = costs.change(op.kind, op.stage, op.slice)
-        change = MemoryChange(size, CHUNKS[op.kind], place)
+        change = MemoryChange(*left_by(schedule, costs, op), place)
         if change.size > 0 or change.chunks > 0:
             takes.append(change)
         elif change.size < 0 or change.chunks < 0:

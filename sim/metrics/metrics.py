@@ -9,15 +9,17 @@ when devices go on without waiting for each other. Every function that needs one
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from itertools import pairwise
 from operator import sub
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from ..base.numbers import Number, checked_type
 from ..engine.device_steps import Inputs, Steps, device_inputs, device_steps
+from ..engine.held import activations
 from ..engine.trace import Trace, checked_trace, in_time, record_of
 from ..schedule.clock import Clock
-from ..schedule.ir import Schedule, steps
+from ..schedule.ir import Kind, Op, Schedule, steps
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,16 +69,23 @@ def peak_activations(schedule: Schedule) -> tuple[Number, ...]:
 
     In shares: one share is a device's whole activation of one microbatch, so one stage of v and one
     slice of k count 1/(v k). It depends on the order alone: an activation lives from the start of
-    its F to the end of its W (or BW), and a device runs its steps one after the other.
+    its F to the end of its last backward pass, and a device runs its steps one after the other.
+    Where a stage has no backward it keeps none.
     """
     checked_type(schedule, Schedule, "FAMILIES[name](p, m) makes one")
     peaks: list[Number] = []
+
+    @cache
+    def change(kind: Kind, stage: int) -> int:
+        return activations(schedule, Op(kind, stage, 0))
+
     for device, stages in enumerate(schedule.stages_of):
         live = peak = 0
         for step in steps(schedule, device):
-            live += sum(op.kind == "F" for op in step)
+            changes = [change(op.kind, op.stage) for op in step]
+            live += sum(taken for taken in changes if taken > 0)
             peak = max(peak, live)
-            live -= sum(op.kind in ("W", "BW") for op in step)
+            live += sum(freed for freed in changes if freed < 0)
         share = max(len(stages), 1) * schedule.n_slices
         peaks.append(peak // share if peak % share == 0 else peak / share)
     return tuple(peaks)

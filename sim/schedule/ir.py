@@ -29,6 +29,10 @@ ValueKind = Literal[
     "activation", "saved", "cache", "gradient", "pending", "cache_gradient", "weight_gradient"
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+Trained = Literal["weights", "adapters", "nothing"]
+"""What a stage trains: see `Schedule.trains`."""
+Backward = Literal["B W", "B", ""]
+"""The passes of a backward; the first may also be one BW."""
 
 
 class Op(NamedTuple):
@@ -76,6 +80,10 @@ class Schedule:
         the inputs of all of them, and all outputs appear at its end (DualPipe's forward-backward
         pairs, 2BP's weight gradient over several microbatches).
     name: what people call it.
+    trains: what each stage trains, shape `(n_stages,)`, or () where all train their weights.
+        A stage that trains its weights has a W (or BW). One with "adapters" trains what is so
+        small that B does it, one with "nothing" is frozen: both have no W. A gradient that no
+        stage further down needs is neither computed nor sent: such a stage has F alone.
 
     Frozen and hashable. Building one checks nothing: `validate` does, so that broken schedules can
     be shown and explained.
@@ -87,6 +95,7 @@ class Schedule:
     n_slices: int = 1
     fused: tuple[Step, ...] = ()
     name: str = "schedule"
+    trains: tuple[Trained, ...] = ()
 
     def __post_init__(self) -> None:
         # A numpy integer means the int it equals, which JSON can hold.
@@ -95,6 +104,8 @@ class Schedule:
         object.__setattr__(self, "n_slices", native(self.n_slices))
         object.__setattr__(self, "orders", tuple(tuple(order) for order in self.orders))
         object.__setattr__(self, "fused", tuple(sorted(tuple(step) for step in self.fused)))
+        trains = tuple(self.trains)  # () is the one way to say that all train their weights
+        object.__setattr__(self, "trains", () if {*trains} == {"weights"} else trains)
 
     @property
     def n_devices(self) -> int:
@@ -115,6 +126,18 @@ class Schedule:
         for stage, device in enumerate(self.placement):
             held.setdefault(device, []).append(stage)
         return tuple(tuple(held[device]) for device in range(self.n_devices))
+
+    @cached_property
+    def backward(self) -> tuple[Backward, ...]:
+        """How much of a backward each stage has, shape `(n_stages,)`: "B W", "B", or ""."""
+        if not self.trains:
+            everything: Backward = "B W"
+            return (everything,) * self.n_stages
+        found: list[Backward] = []
+        for trained in self.trains:
+            needed = trained != "nothing" or (found and found[-1])
+            found.append("B W" if trained == "weights" else "B" if needed else "")
+        return tuple(found)
 
     def __str__(self) -> str:
         from .text import grid  # which needs this class
@@ -148,10 +171,12 @@ def reads(schedule: Schedule, op: Op) -> tuple[Value, ...]:
 
 
 def writes(schedule: Schedule, op: Op) -> tuple[Value, ...]:
-    """The values that exist from the end of `op` on; the mirror of `reads`."""
+    """The values that exist from the end of `op` on; the mirror of `reads`: what nobody reads is
+    not written, but for the gradients of weights."""
     kind, stage, microbatch, part = op
+    backward = schedule.backward
     if kind == "F":
-        found = [Value("saved", stage, microbatch, part)]
+        found = [Value("saved", stage, microbatch, part)] if backward[stage] else []
         if stage < schedule.n_stages - 1:
             found.append(Value("activation", stage, microbatch, part))
         if part < schedule.n_slices - 1:
@@ -160,8 +185,8 @@ def writes(schedule: Schedule, op: Op) -> tuple[Value, ...]:
     if kind == "W":
         return (Value("weight_gradient", stage, microbatch, part),)
     rest: ValueKind = "pending" if kind == "B" else "weight_gradient"
-    found = [Value(rest, stage, microbatch, part)]
-    if stage > 0:
+    found = [Value(rest, stage, microbatch, part)] if backward[stage] == "B W" else []
+    if stage > 0 and backward[stage - 1]:
         found.append(Value("gradient", stage, microbatch, part))
     if part > 0:
         found.append(Value("cache_gradient", stage, microbatch, part))

@@ -28,6 +28,7 @@ def to_json(schedule: Schedule) -> str:
                 ["&".join(map(str, step)) for step in steps(schedule, device)]
                 for device in range(schedule.n_devices)
             ],
+            **({"trains": schedule.trains} if schedule.trains else {}),
         },
         indent=1,
     )
@@ -43,6 +44,9 @@ def from_json(text: str) -> Schedule:
             raise ValueError(f"not a schedule: {key!r} is missing: it must be {rule}")
         for where, value, rule in _misfits(key, found[key]):
             raise ValueError(f"not a schedule: {where} is {shown(value)}: it must be {rule}")
+    trains = found.get("trains", [])
+    if type(trains) is not list or not all(type(entry) is str for entry in trains):
+        raise ValueError(f"not a schedule: 'trains' is {shown(trains)}: it must be a list of words")
     rows = [
         [_parse_step(cell, device, position) for position, cell in enumerate(row)]
         for device, row in enumerate(found["orders"])
@@ -54,6 +58,7 @@ def from_json(text: str) -> Schedule:
         n_slices=found["n_slices"],
         fused=tuple(step for row in rows for step in row if len(step) > 1),
         name=found["name"],
+        trains=tuple(trains),
     )
 
 

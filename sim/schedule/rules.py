@@ -13,11 +13,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from numbers import Integral
-from typing import Any
+from typing import Any, get_args
 
 from .deadlock import waiting_cycle
-from .ir import KINDS, Op, Schedule, reads, writes
-from .violations import Violation, first_doubled, first_missing, first_twice, too_early
+from .ir import KINDS, Op, Schedule, Trained, reads, writes
+from .violations import (
+    Violation,
+    first_doubled,
+    first_missing,
+    first_twice,
+    first_unneeded,
+    too_early,
+)
 from .written import written_rows
 
 
@@ -46,6 +53,21 @@ def placement_sane(schedule: Schedule) -> Violation | None:
     for device, stages in enumerate(schedule.stages_of):
         if not stages:
             return Violation("holds no stage; every device needs one", device)
+    return None
+
+
+def trained_known(schedule: Schedule) -> Violation | None:
+    """Where it is said what stages train, it is said of each."""
+    words = get_args(Trained)
+    if schedule.trains and len(schedule.trains) != schedule.n_stages:
+        n = schedule.n_stages
+        return Violation(
+            f"trains has {len(schedule.trains)} entries for {n} stages: it has one each"
+        )
+    for stage, trained in enumerate(schedule.trains):
+        if trained not in words:
+            rule = f"stage {stage} trains {trained!r}; it must be one of {', '.join(words)}"
+            return Violation(rule)
     return None
 
 
@@ -89,7 +111,8 @@ def placement_respected(schedule: Schedule) -> Violation | None:
 
 
 def each_pass_once(schedule: Schedule) -> Violation | None:
-    """Every stage, microbatch and slice has one F and one backward: a BW, or a B and a W."""
+    """Every stage, microbatch and slice has one F and one backward: a BW, or a B and a W; or as
+    much of it as the stage needs."""
     for device, order in enumerate(schedule.orders):
         if len({*order}) < len(order):
             return first_twice(device, order)
@@ -100,9 +123,16 @@ def each_pass_once(schedule: Schedule) -> Violation | None:
             return both
         for kind in KINDS:
             of_kind[kind] += here[kind]
+    if schedule.trains and (unneeded := first_unneeded(schedule)):
+        return unneeded
     # Nothing is there twice, so the numbers agree exactly when nothing is missing.
-    count = schedule.n_stages * schedule.n_microbatches * schedule.n_slices
-    if of_kind["F"] == of_kind["BW"] + of_kind["B"] == of_kind["BW"] + of_kind["W"] == count:
+    each = schedule.n_microbatches * schedule.n_slices
+    full = each * schedule.backward.count("B W")
+    if (
+        of_kind["F"] == each * schedule.n_stages
+        and of_kind["BW"] + of_kind["B"] == full + each * schedule.backward.count("B")
+        and of_kind["BW"] + of_kind["W"] == full
+    ):
         return None
     return first_missing(schedule)
 
@@ -194,6 +224,7 @@ Rule = Callable[[Schedule], Violation | None]
 RULES: tuple[Rule, ...] = (
     sizes_positive,
     placement_sane,
+    trained_known,
     passes_known,
     placement_respected,
     each_pass_once,

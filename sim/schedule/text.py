@@ -7,6 +7,7 @@ import re
 from ..base.numbers import checked_type
 from ..base.text import plural
 from .ir import Kind, Op, Schedule, steps
+from .mechanisms import mechanisms
 
 
 def grid(schedule: Schedule, *, mark: tuple[int, int] | None = None, width: int = 8) -> str:
@@ -20,6 +21,7 @@ def grid(schedule: Schedule, *, mark: tuple[int, int] | None = None, width: int 
         f"{schedule.name}: {plural(schedule.n_devices, 'device')}, "
         f"{plural(schedule.n_stages, 'stage')}, {plural(schedule.n_microbatches, 'microbatch')}"
         + (f", {schedule.n_slices} slices" if schedule.n_slices > 1 else "")
+        + "".join(f"; {clause}" for clause in mechanisms(schedule))
     ]
     margin = len(str(max(schedule.n_devices - 1, 0)))
     for device, order in enumerate(schedule.orders):

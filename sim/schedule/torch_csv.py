@@ -25,6 +25,7 @@ from pathlib import Path
 
 from ..base.files import write_text_atomically
 from .ir import Kind, Op, Schedule, Step
+from .mechanisms import refuse_mechanisms
 from .validate import validate
 
 
@@ -44,9 +45,11 @@ def to_torch_csv(schedule: Schedule) -> str:
 
     torch itself checks little: forwards of the last stage out of order give wrong gradients without
     a word. So whatever `validate` objects to is not written, and neither are slices of a sequence,
-    for which torch has no cell.
+    for which torch has no cell. Nor are stages without a backward: torch's runtime sends the
+    gradient all the same (`_add_send_recv` of torch 2.13 goes by the number of the stage alone).
     """
     validate(schedule)
+    refuse_mechanisms(schedule, "a torch CSV", "write it as JSON, with --schedule-json")
     if schedule.n_slices > 1:
         raise ValueError(
             f"{schedule.name} cuts every sequence into {schedule.n_slices} slices, "

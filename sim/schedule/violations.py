@@ -48,6 +48,22 @@ def first_doubled(device: int, order: tuple[Op, ...]) -> Violation | None:
     return None
 
 
+def first_unneeded(schedule: Schedule) -> Violation | None:
+    """The first backward pass that trains nothing, nor leads to anything that does."""
+    for device, order in enumerate(schedule.orders):
+        for position, op in enumerate(order):
+            has = schedule.backward[op.stage]
+            if op.kind in ("BW", "W") and has == "B":
+                fix = "; its backward is a B" if op.kind == "BW" else ""
+                rule = f"{op} is not needed: stage {op.stage} trains no weights{fix}"
+            elif op.kind in ("B", "BW", "W") and not has:
+                rule = f"{op} is not needed: nothing up to stage {op.stage} trains"
+            else:
+                continue
+            return Violation(rule, device, position, op)
+    return None
+
+
 def first_missing(schedule: Schedule) -> Violation | None:
     """The first pass that no device runs, stage by stage."""
     seen = {op: position for order in schedule.orders for position, op in enumerate(order)}
@@ -56,10 +72,13 @@ def first_missing(schedule: Schedule) -> Violation | None:
             for part in range(schedule.n_slices):
                 here = {kind: Op(kind, stage, microbatch, part) for kind in KINDS}
                 there = {kind: seen[op] for kind, op in here.items() if op in seen}
-                if "F" in there and ("BW" in there or {"B", "W"} <= set(there)):
+                backward = {*schedule.backward[stage].split()}
+                if "F" in there and ("BW" in there or backward <= set(there)):
                     continue
                 lacks: Kind = "W" if "B" in there else "B" if "W" in there else "BW"
                 rule = "a backward is one BW, or one B and one W"
+                if backward == {"B"}:
+                    lacks, rule = "B", f"stage {stage} trains no weights, its backward is one B"
                 if "F" not in there:
                     lacks, rule = "F", "each pass runs exactly once"
                 spot = next((there[kind] for kind in _LACKS_IT[lacks] if kind in there), None)

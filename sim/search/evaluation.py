@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.numbers import Number, Ticks, common_ticks, exact, plain
-from ..engine.costs import Costs, fits
+from ..engine.costs import Costs, first_alike, fits
+from ..engine.held import activations, left_by
 from ..schedule.ir import Op, Schedule, steps
 from .compiled import Ints, peaks, play, writers
 
@@ -50,14 +51,15 @@ class Evaluation:
 class Tables(NamedTuple):
     """A schedule as arrays, in device order: what stays the same under all costs.
 
-    kind, stage: of every pass, shape `(n_ops,)`. like: microbatch 0's pass of each kind, stage and
-    slice that occurs; which: which of these every pass is like. reads: see `compiled.writers`.
-    step_of: the step of every pass. first_op, first_step: where each step and each device begin,
-    with the total at the end. whole: no step is a fused one.
+    kind, stage, microbatch: of every pass, shape `(n_ops,)`. like: microbatch 0's pass of each
+    kind, stage and slice that occurs; which: which of these every pass is like. reads: see
+    `compiled.writers`. step_of: the step of every pass. first_op, first_step: where each step and
+    each device begin, with the total at the end. whole: no step is a fused one.
     """
 
     kind: Ints
     stage: Ints
+    microbatch: Ints
     like: list[Op]
     which: Ints
     reads: Ints
@@ -130,6 +132,7 @@ def _tables(schedule: Schedule) -> Tables:
     return Tables(
         kind,
         stage,
+        microbatch,
         like=[ops[i]._replace(microbatch=0) for i in one[one >= 0].tolist()],
         which=(np.cumsum(one >= 0) - 1)[code],
         reads=writers(kind, stage, microbatch, part, shape),
@@ -149,11 +152,12 @@ def _times(
 ) -> tuple[Ticks, NDArray[Any], NDArray[Any]]:
     """Ticks, the duration of every step, and what the input of every pass takes to arrive."""
     placement = np.array(schedule.placement, np.int64)
-    steps_like, which = [(op,) for op in found.like], found.which
+    like, which = _alike(costs, found)
+    steps_like = [(op,) for op in like]
     if not found.whole:
         runs = [which[a:b].tolist() for a, b in pairwise(found.first_op)]
         numbers = {key: n for n, key in enumerate(dict.fromkeys(map(tuple, runs)))}
-        steps_like = [tuple(found.like[i] for i in key) for key in numbers]
+        steps_like = [tuple(like[i] for i in key) for key in numbers]
         which = np.array([numbers[tuple(run)] for run in runs], np.int64)
     durations = [costs.duration(step) for step in steps_like]
     crosses = placement[:-1] != placement[1:]
@@ -171,10 +175,20 @@ def _times(
     return ticks, duration, delay.astype(dtype)
 
 
+def _alike(costs: Costs, found: Tables) -> tuple[list[Op], Ints]:
+    """One of the passes that cost as much, and which of them every pass is like."""
+    if not costs.microbatch_scale:
+        return found.like, found.which
+    alike = first_alike(costs, len(costs.microbatch_scale))
+    sizes = {i: n for n, i in enumerate(sorted({*alike}))}
+    like = [op._replace(microbatch=i) for op in found.like for i in sizes]
+    size = np.array([sizes[i] for i in alike], np.int64)
+    return like, found.which * len(sizes) + size[found.microbatch]
+
+
 def _peak_activations(schedule: Schedule, found: Tables) -> tuple[Number, ...]:
-    takes = (found.kind == _KIND["F"]).astype(np.int64)
-    frees = -(found.kind >= _KIND["W"]).astype(np.int64)
-    counts = peaks(found.first_step, found.first_op, takes, frees)
+    change = np.array([activations(schedule, op) for op in found.like], np.int64)[found.which]
+    counts = peaks(found.first_step, found.first_op, np.maximum(change, 0), np.minimum(change, 0))
     shares = [len(stages) * schedule.n_slices for stages in schedule.stages_of]
     return tuple(
         count // share if count % share == 0 else count / share
@@ -183,11 +197,12 @@ def _peak_activations(schedule: Schedule, found: Tables) -> tuple[Number, ...]:
 
 
 def _peak_bytes(schedule: Schedule, costs: Costs, found: Tables) -> tuple[Number, ...]:
-    changes = [costs.change(op.kind, op.stage, op.slice) for op in found.like]
+    like, which = _alike(costs, found)
+    changes = [left_by(schedule, costs, op).size for op in like]
     sizes: set[Number] = {-change if change < 0 else change for change in changes}
     ticks = common_ticks(sizes, how_many=2 * schedule.n_ops + 1)
     dtype = np.int64 if ticks.per_unit else np.float64
-    change = np.array([ticks.count(size) for size in changes], dtype)[found.which]
+    change = np.array([ticks.count(size) for size in changes], dtype)[which]
     live = peaks(
         found.first_step, found.first_op, np.maximum(change, 0), np.minimum(change, 0)
     ).tolist()

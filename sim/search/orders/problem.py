@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base.numbers import Number, Ticks, common_ticks, exact, plain
-from ...engine.costs import Costs
+from ...engine.costs import Costs, require_alike
 from ...schedule.clock import Clock
 from ...schedule.ir import Op, Schedule, reads, writes
 from ..compiled import Ints
@@ -165,6 +165,7 @@ def order_problem(
     longest pass: fine enough to compare orders, and what is returned in the end is judged with the
     costs themselves.
     """
+    require_alike(costs)
     n_stages, n_devices = len(placement), max(placement) + 1
     times = [[costs.duration((Op(kind, s, 0),)) for kind in PASSES] for s in range(n_stages)]
     sends = [costs.send[s] if placement[s] != placement[s + 1] else 0 for s in range(n_stages - 1)]

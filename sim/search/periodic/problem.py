@@ -19,7 +19,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from ...base.numbers import Number, exact
-from ...engine.costs import Costs
+from ...engine.costs import Costs, require_alike
 from ...schedule.ir import Op, Schedule, Value, reads, writes
 from .limits import PerDevice, PerStage, units_of
 
@@ -124,6 +124,7 @@ def problem_of(
     memory_bytes: what a device holds, static bytes included, one number or one per device.
     Raises ValueError where the input describes no pipeline or the limit holds no microbatch.
     """
+    require_alike(costs)
     placement = tuple(placement)
     _check_placement(placement, costs)
     n = len(placement)

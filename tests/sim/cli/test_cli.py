@@ -294,6 +294,12 @@ BAD_OPTIONS = {
     "--forward 1/0": "divided by 0",
     "--forward ''": "must be a finite number",
     "--send x": "must be a finite number",
+    "--frozen 4": "there is no stage 4",
+    "--frozen 2-1": "write stages as in 0,1 or 0-3",
+    "--frozen-weights a": "write stages as in 0,1 or 0-3",
+    "--frozen 0-99999999": "never more than 1000000 stages",
+    "--microbatch-scale 1,2": "has 2 numbers for 8 microbatches: give one for each",
+    "--microbatch-scale 1,,2": "must be a finite number",
     "-m 0": "must be at least 1",
     "-p 0": "must be at least 1",
     "-p -3": "must be at least 1",
@@ -570,3 +576,30 @@ def test_two_files_of_one_name_are_told_apart_by_their_paths(
     assert main(["compare", *paths, "gpipe", "-p", "2", "-m", "4", "--json"]) == 0
     found = [row["schedule"] for row in json.loads(capsys.readouterr().out)]
     assert found == [*paths, "gpipe"]
+
+
+def test_frozen_stages_and_unequal_microbatches_reach_the_simulation(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """44: 1 + send + 1F1B on three devices. 14 on one device: (1+1+1) * (1 + 2/3 + 3)."""
+    eight = ("1f1b", "-p", "4", "-m", "8")
+    found = answer(capsys, "simulate", *eight, "--send", "1", "--frozen", "0")
+    assert found["makespan"] == 44
+    assert answer(capsys, "simulate", *eight, "--forward-only")["makespan"] == 11
+    three = ("gpipe", "-p", "1", "-m", "3")
+    found = answer(capsys, "simulate", *three, "--microbatch-scale", "1,2/3,3")
+    assert found["makespan"] == 14
+    rows = answer(capsys, "compare", "zb-h1", *eight, "--frozen-weights", "0-3")
+    assert [row["makespan"] for row in rows] == [22, 22]  # (m + p - 1) (F + B)
+
+
+def test_a_torch_file_cannot_hold_frozen_stages(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    csv = tmp_path / "frozen.csv"
+    assert main(["export", "1f1b", "-p", "2", "-m", "2", "--frozen", "0", "--torch-csv", str(csv)])
+    assert "stage 0 trains nothing, which a torch CSV cannot do" in capsys.readouterr().err
+    assert not csv.exists()
+    path = tmp_path / "frozen.json"
+    main(["export", "1f1b", "-p", "2", "-m", "2", "--frozen", "0", "--schedule-json", str(path)])
+    assert not main(["check", str(path)])

@@ -1,0 +1,38 @@
+"""What a schedule has beyond a chain of stages that are all trained, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..base.text import ranges
+from .ir import Schedule
+
+
+def mechanisms(schedule: Schedule) -> tuple[str, ...]:
+    """What not everything that takes a schedule can handle, a clause each; () if it has nothing.
+
+    >>> from dataclasses import replace
+    >>> from sim import FAMILIES
+    >>> mechanisms(replace(FAMILIES["1f1b"](3, 4), trains=("nothing", "nothing", "weights")))
+    ('stages 0-1 train nothing',)
+    """
+    found = []
+    for trained, what in (("adapters", "adapters alone"), ("nothing", "nothing")):
+        stages = [stage for stage, word in enumerate(schedule.trains) if word == trained]
+        found += [_clause(stages, "train", what)] if stages else []
+    return tuple(found)
+
+
+def refuse_mechanisms(schedule: Schedule, what: str, fix: str = "") -> None:
+    """ValueError that says what `what` cannot handle, if `schedule` has any such thing.
+
+    fix: what to do instead.
+    """
+    if found := mechanisms(schedule):
+        then = f": {fix}" if fix else ""
+        raise ValueError(f"in {schedule.name} {found[0]}, which {what} cannot do{then}")
+
+
+def _clause(stages: Iterable[int], verb: str, what: str) -> str:
+    many = len({*stages}) > 1
+    return f"stage{'s' * many} {ranges(stages)} {verb}{'s' * (not many)} {what}"
