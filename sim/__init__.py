@@ -21,6 +21,7 @@ from .engine.cluster import Cluster, Link, nodes
 from .engine.costs import Costs, slower
 from .engine.costs_json import costs_from_json, costs_to_json
 from .engine.errors import Deadlock, OutOfMemory
+from .engine.recomputed import recomputed
 from .engine.simulate import simulate
 from .engine.trace import Trace
 from .families import FAMILIES
@@ -140,6 +141,7 @@ __all__ = [
     "peak_bytes",
     "read_torch_csv",
     "reads",
+    "recomputed",
     "search",
     "simulate",
     "slower",

@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from functools import partial
 from inspect import signature
 from typing import Any
 
@@ -29,6 +30,7 @@ from hypothesis import strategies as st
 from .base.numbers import Number
 from .engine.cluster import Cluster, Link, Receives, Transfers
 from .engine.costs import Costs, Table
+from .engine.recomputed import recomputed
 from .engine.simulate import simulate
 from .families import FAMILIES
 from .families.family import Family
@@ -135,9 +137,12 @@ def wild_schedules(
 
 @st.composite
 def transformed(draw: st.DrawFn, schedule: Schedule) -> Schedule:
-    """`schedule` as it is, or with some of its stages frozen."""
+    """`schedule` as it is, or with some of its stages frozen or recomputing."""
     stages = st.sets(st.integers(0, schedule.n_stages - 1), max_size=3).map(sorted)
-    for transform in draw(st.lists(st.sampled_from((frozen, frozen_weights)), max_size=2)):
+    transforms: tuple[Callable[..., Schedule], ...] = (
+        frozen, frozen_weights, recomputed, partial(recomputed, place="in waits"),
+    )  # fmt: skip
+    for transform in draw(st.lists(st.sampled_from(transforms), max_size=2)):
         schedule = transform(schedule, draw(stages))
     return schedule
 

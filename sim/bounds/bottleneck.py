@@ -20,9 +20,11 @@ def bottleneck(work: Workload, device: int, chains: Chains) -> Time:
     first one, which waits for all others); jobs without such chains are left out.
     """
     jobs = sorted(
-        (max(chains.head[shape] for shape in job), time, max(chains.tail[shape] for shape in job))
+        (max(chains.head[shape] for shape in ends), time, max(chains.tail[shape] for shape in ends))
         for job, time in work.total[device].items()
-        if all(shape in chains.head and shape in chains.tail for shape in job)
+        # What follows an R is a backward: one in the same step is no way from it.
+        if (ends := [shape for shape in job if shape.kind != "R"] or job)
+        and all(shape in chains.head and shape in chains.tail for shape in ends)
     )
     best: Time = 0
     now: Time = 0

@@ -24,9 +24,9 @@ def check_limits(
 
     When the last of a device's stages runs backward, all of them have run forward, so its whole
     share of that microbatch is there: one share is the least in any order in which all stages have
-    a backward.
+    a backward and none is recomputed.
     """
-    least = 0 if schedule.trains else 1
+    least = 0 if schedule.trains or schedule.levers else 1
     if shares is not None and checked(shares, "memory_limit") < least:
         raise ValueError(
             f"nothing fits into a memory limit of {shares} shares: the smallest that can be met is "
@@ -73,6 +73,9 @@ def least_bytes(schedule: Schedule, costs: Costs, device: int) -> Number:
 
     static = sum((exact(costs.static_bytes[s]) for s in stages), Fraction(0))
     most = static
+    if schedule.levers:  # then all that is known is that each pass has what it takes itself
+        takes = {left_by(schedule, costs, op).size for op in schedule.orders[device]}
+        return plain(static + max(map(exact, takes), default=Fraction(0)))
     for i in {*first_alike(costs, schedule.n_microbatches)}:
         live = static + sum(left("F", s, part, i) for s in stages for part in slices)
         most = max(most, live)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ..base.numbers import Number, Ticks, common_ticks
 from ..engine.costs import Costs, first_alike
-from ..schedule.ir import Kind, Op, Schedule, Trained, Value, reads, steps, writes
+from ..schedule.ir import Kind, Lever, Op, Schedule, Step, Value, reads, steps, writes
 
 
 class PassType(NamedTuple):
@@ -49,6 +49,7 @@ class Workload:
         microbatches, make them differ.
     total: time that all steps of one job take together, per device.
     send: of each stage boundary, 0 inside a device, shape `(n_stages - 1,)`.
+    schedule: whose passes they are. examples: of every type, a pass for every lever that is pulled.
     simple: one slice, no fused steps, and all microbatches alike: only then the arguments about
         memory hold.
     """
@@ -58,7 +59,8 @@ class Workload:
     stages_of: tuple[tuple[int, ...], ...]
     n_microbatches: int
     n_slices: int
-    trains: tuple[Trained, ...]
+    schedule: Schedule
+    examples: dict[PassType, list[Op]]
     latency: dict[PassType, Time]
     total: tuple[dict[Job, Time], ...]
     send: tuple[Time, ...]
@@ -110,11 +112,11 @@ class Workload:
     @cached_property
     def order(self) -> list[PassType]:
         """All types, none before what it reads."""
-        back = {"B": 1, "BW": 1, "W": 2}
+        turn = {"F": 0, "R": 1, "B": 2, "BW": 2, "W": 3}
 
         def place(which: PassType) -> tuple[int, int, int]:
             kind, stage, part = which
-            return (0, stage, part) if kind == "F" else (back[kind], -stage, -part)
+            return (turn[kind], stage, part) if kind in "FR" else (turn[kind], -stage, -part)
 
         return sorted(self.latency, key=place)
 
@@ -130,27 +132,30 @@ class Workload:
         return self._links(writes, reads)
 
     def _links(self, mine: Values, theirs: Values) -> dict[PassType, list[Link]]:
-        pipeline = Schedule(self.placement, (), 1, self.n_slices, trains=self.trains)
         others: dict[Value, list[PassType]] = defaultdict(list)
         for which in self.order:
-            for value in theirs(pipeline, _op(which)):
+            for value in self._values(theirs, which, set.union):
                 others[value].append(which)
         return {
             which: [
                 Link(others[value], self._send(value))
-                for value in mine(pipeline, _op(which))
+                for value in sorted(self._values(mine, which, set.intersection))
                 if value in others
             ]
             for which in self.order
         }
 
+    def _values(self, of: Values, which: PassType, all_of: Callable[..., set[Value]]) -> set[Value]:
+        """What all passes of a type read (or write), or any of them, with microbatches left out."""
+        each = [
+            {value._replace(microbatch=0) for value in of(self.schedule, op)}
+            for op in self.examples[which]
+        ]
+        return all_of(*each)
+
     def _send(self, value: Value) -> Time:
         boundary = {"activation": value.stage, "gradient": value.stage - 1}.get(value.kind)
         return 0 if boundary is None else self.send[boundary]
-
-
-def _op(which: PassType) -> Op:
-    return Op(which.kind, which.stage, 0, which.slice)
 
 
 Sized = tuple[tuple[Kind, int, int, int], ...]
@@ -161,22 +166,30 @@ def _job(step: Sized) -> Job:
     return tuple([PassType(kind, stage, part) for kind, stage, part, _ in step])
 
 
+def _linked(step: Step) -> list[PassType]:
+    """The types in a fused step that a chain of one microbatch may go through without its taking
+    time once more: all, if some are of one microbatch; R, which its backward follows."""
+    rest = [op for op in step if op.kind != "R"]
+    several = len({op.microbatch for op in rest}) < len(rest)
+    return [PassType(op.kind, op.stage, op.slice) for op in step if several or op.kind == "R"]
+
+
 def workload_of(schedule: Schedule, costs: Costs) -> Workload:
     """The passes of `schedule` under `costs`, counted in ticks."""
-    alike = first_alike(costs, schedule.n_microbatches)
-    counts: list[Counter[Sized]] = [
-        Counter(
-            tuple([(op.kind, op.stage, op.slice, alike[op.microbatch]) for op in step])
-            for step in steps(schedule, device)
-        )
-        for device in range(schedule.n_devices)
-    ]
-    linked = {  # with another pass of their microbatch, in one step
-        PassType(op.kind, op.stage, op.slice)
-        for step in schedule.fused
-        if len({op.microbatch for op in step}) < len(step)
-        for op in step
-    }
+    linked = {which for step in schedule.fused for which in _linked(step)}
+    alike, levers = first_alike(costs, schedule.n_microbatches), schedule.levers
+    counts: list[Counter[Sized]] = []
+    unlike: dict[tuple[Kind, int, int, Lever | None], Op] = {}
+    for device in range(schedule.n_devices):
+        counts.append(Counter())
+        for step in steps(schedule, device):
+            step_like = [(op.kind, op.stage, op.slice, alike[op.microbatch]) for op in step]
+            counts[-1][tuple(step_like)] += 1
+            for op in step:
+                unlike.setdefault((op.kind, op.stage, op.slice, levers.get(op[1:])), op)
+    examples: dict[PassType, list[Op]] = defaultdict(list)
+    for (kind, stage, part, _), op in unlike.items():
+        examples[PassType(kind, stage, part)].append(op)
     duration = {
         step: costs.duration(tuple([Op(kind, stage, i, part) for kind, stage, part, i in step]))
         for counter in counts
@@ -188,14 +201,14 @@ def workload_of(schedule: Schedule, costs: Costs) -> Workload:
     ]
     ticks = common_ticks({*duration.values(), *sends, 0}, how_many=2 * schedule.n_ops + 1)
     latency: dict[PassType, Time] = {}
-    for step, time in duration.items():
-        for which in _job(step):
+    for sized, time in duration.items():
+        for which in _job(sized):
             takes = 0 if which in linked else ticks.count(time)
             latency[which] = min(latency.get(which, takes), takes)
     total: list[dict[Job, Time]] = [defaultdict(int) for _ in counts]
     for device, counter in enumerate(counts):
-        for step, n in counter.items():
-            total[device][_job(step)] += n * ticks.count(duration[step])
+        for sized, n in counter.items():
+            total[device][_job(sized)] += n * ticks.count(duration[sized])
     kinds = {
         frozenset(which.kind for which in latency if which.stage == s)
         for s in range(schedule.n_stages)
@@ -206,7 +219,8 @@ def workload_of(schedule: Schedule, costs: Costs) -> Workload:
         schedule.stages_of,
         schedule.n_microbatches,
         schedule.n_slices,
-        schedule.trains,
+        schedule,
+        examples,
         latency,
         total=tuple(map(dict, total)),
         send=tuple(ticks.count(send) for send in sends),

@@ -19,8 +19,10 @@ from .read import (
     read_number,
     read_numbers,
     read_positive,
+    read_share,
     read_spread,
     read_stages,
+    read_stages_or_full,
     read_text,
     read_word,
 )
@@ -54,6 +56,14 @@ class PipelineOptions:
     frozen_weights: tuple[int, ...] | None = option("STAGES", read_stages,
         "Stages that train adapters alone, e.g. 0-3: B without W.")
     forward_only: bool = option("", read_text, "No stage trains anything: forwards alone.")
+    recompute: tuple[int, ...] | str | None = option("STAGES", read_stages_or_full,
+        "Stages that recompute, e.g. full or 0-3: F keeps its input, R rebuilds the rest before "
+        "the backward, in the time of F.")
+    recompute_place: str | None = option("PLACE", read_word("late", "in-waits"),
+        "When: late, as one step with the backward, or in-waits, while the device waits for the "
+        "gradient. [default: late]")
+    recompute_keeps: Number | None = option("SHARE", read_share,
+        "Share of an activation that is kept where it is recomputed, e.g. 0.05. [default: 0]")
     microbatch_scale: tuple[Number, ...] | None = option("FACTORS", read_numbers,
         "How much larger each microbatch is, e.g. 1,2,0.5: a factor per microbatch on times and "
         "bytes of its passes. [default: all alike]")

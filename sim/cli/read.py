@@ -99,6 +99,19 @@ def read_stages(text: str, flag: str) -> tuple[int, ...]:
     return tuple(found)
 
 
+def read_stages_or_full(text: str, flag: str) -> tuple[int, ...] | str:
+    """The same, or "full" for all of them."""
+    return text if text == "full" else read_stages(text, flag)
+
+
+def read_share(text: str, flag: str) -> Number:
+    """A number from 0 to 1."""
+    number = read_number(text, flag)
+    if number > 1:
+        raise wrong(text, flag, "it must be at most 1")
+    return number
+
+
 def read_factors(text: str, flag: str) -> Mapping[int, Number]:
     """Device numbers with a factor each, as in 0=1.1,3=1.5."""
     found: dict[int, Number] = {}

@@ -16,6 +16,7 @@ from ..base.text import plural
 from ..engine.cluster import Cluster, Link
 from ..engine.costs import Costs
 from ..engine.costs_json import costs_from_json
+from ..engine.recomputed import Place, recomputed
 from ..families import FAMILIES
 from ..families.family import Family
 from ..schedule.ir import Schedule
@@ -152,6 +153,8 @@ def costs_of(options: PipelineOptions, schedule: Schedule) -> Costs:
     """The costs asked for: of a profile, or equal on all devices."""
     costs = _equal_or_measured(options, schedule)
     scale = options.microbatch_scale
+    if options.recompute_keeps is not None:
+        costs = replace(costs, recompute_keeps=options.recompute_keeps)
     if scale is None:
         return costs
     if len(scale) != schedule.n_microbatches:
@@ -243,7 +246,17 @@ def _as_run(schedule: Schedule, options: PipelineOptions) -> Schedule:
         schedule = frozen(schedule, options.frozen)
     if options.frozen_weights is not None:
         schedule = frozen_weights(schedule, options.frozen_weights)
-    return forward_only(schedule) if options.forward_only else schedule
+    if options.forward_only:
+        schedule = forward_only(schedule)
+    if options.recompute is not None:
+        stages = None if isinstance(options.recompute, str) else options.recompute
+        place: Place = "in waits" if options.recompute_place == "in-waits" else "late"
+        schedule = recomputed(schedule, stages, place=place, costs=costs_of(options, schedule))
+    elif options.recompute_place is not None or options.recompute_keeps is not None:
+        flag = "place" if options.recompute_place is not None else "keeps"
+        if not schedule.levers:
+            raise typer.BadParameter(f"--recompute-{flag} needs --recompute, which stages do so")
+    return schedule
 
 
 def _fits_in_memory(n_passes: int, what: str, options: PipelineOptions) -> None:

@@ -42,6 +42,8 @@ class Costs:
     microbatch_scale: factor on all times of passes and on all bytes but static ones of each
         microbatch, shape `(n_microbatches, n_stages)`; one column serves all stages. () where all
         microbatches are alike. `send` is latency, and stays as it is.
+    recompute: time of R; that of F where absent.
+    recompute_keeps: the share of an activation that an F keeps whose rest R rebuilds, 0 to 1.
     """
 
     forward: Table
@@ -56,6 +58,8 @@ class Costs:
     pair_scale: Number = 1
     group_scale: Number = 1
     microbatch_scale: Table = ()
+    recompute: Table | None = None
+    recompute_keeps: Number = 0
 
     def __post_init__(self) -> None:
         if not isinstance(self.forward, Sequence) and not hasattr(self.forward, "tolist"):
@@ -67,7 +71,7 @@ class Costs:
         if not n:
             raise ValueError("costs describe no stage: forward is empty")
         for name, rows in _TABLES.items():
-            if name != "fused_backward" or self.fused_backward is not None:
+            if name not in _OPTIONAL or getattr(self, name) is not None:
                 table = _table(getattr(self, name), name, n - rows)
                 object.__setattr__(self, name, table)
         for name, rows in {"send": 1, "static_bytes": 0}.items():
@@ -76,6 +80,10 @@ class Costs:
         for name in ("pair_scale", "group_scale"):
             object.__setattr__(self, name, checked(getattr(self, name), name))
         object.__setattr__(self, "microbatch_scale", _scales(self.microbatch_scale, n))
+        keeps = checked(self.recompute_keeps, "recompute_keeps")
+        if keeps > 1:
+            raise ValueError(f"recompute_keeps is {keeps}: it must be at most 1")
+        object.__setattr__(self, "recompute_keeps", keeps)
         _only_kept_is_freed(self)
 
     @classmethod
@@ -91,7 +99,7 @@ class Costs:
             raise ValueError(f"costs have no field {min(unknown)!r}; they have {sorted(known)}")
         found: dict[str, Any] = {
             name: value
-            if name in ("pair_scale", "group_scale", "microbatch_scale") or value is None
+            if name in _NO_TABLES or value is None
             else _spread(value, n_stages - (name in ("send", "boundary_bytes")))
             for name, value in cells.items()
         }
@@ -115,6 +123,7 @@ class Costs:
         pair_scale: Number = 1,
         group_scale: Number = 1,
         microbatch_scale: Cells = (),
+        recompute_keeps: Number = 0,
     ) -> Costs:
         """Equal devices and equal slices: every number but `send` is of a device's **whole share**.
 
@@ -146,6 +155,7 @@ class Costs:
             pair_scale=pair_scale,
             group_scale=group_scale,
             microbatch_scale=microbatch_scale,  # type: ignore[arg-type]
+            recompute_keeps=recompute_keeps,
         )
 
     @property
@@ -156,10 +166,13 @@ class Costs:
         """Time of one atomic step: of a single pass, or of a fused run of them."""
         if len(step) == 1:
             return self._pass(step[0])
-        total = sum((exact(self._pass(op)) for op in step), Fraction(0))
+        again, rest = (
+            [exact(self._pass(op)) for op in step if (op.kind == "R") == rebuilds]
+            for rebuilds in (True, False)
+        )
         kinds = {op.kind for op in step}
-        scale = self.group_scale if kinds == {"W"} else self.pair_scale
-        return plain(total * exact(scale))
+        scale = self.group_scale if kinds == {"W"} else self.pair_scale if len(rest) > 1 else 1
+        return plain(sum(rest, Fraction(0)) * exact(scale) + sum(again))
 
     def change(self, kind: str, stage: int, part: int = 0) -> Number:
         """Signed bytes a pass leaves behind on its device: over F, B, W or F, BW they sum to 0."""
@@ -185,7 +198,15 @@ class Costs:
         if kind == "BW" and self.fused_backward is None:
             both = _cell(self.backward, stage, part), _cell(self.weight, stage, part)
             return plus(*both)
-        table = {"F": self.forward, "B": self.backward, "W": self.weight, "BW": self.fused_backward}
+        if kind == "R" and self.recompute is None:
+            kind = "F"
+        table = {
+            "F": self.forward,
+            "B": self.backward,
+            "W": self.weight,
+            "BW": self.fused_backward,
+            "R": self.recompute,
+        }
         return _cell(cast(Table, table[kind]), stage, part)
 
 
@@ -249,16 +270,20 @@ def slower(costs: Costs, factors: Sequence[Number]) -> Costs:
         backward=stretched(costs.backward) or (),
         weight=stretched(costs.weight) or (),
         fused_backward=stretched(costs.fused_backward),
+        recompute=stretched(costs.recompute),
     )
 
 
 FIX = "Costs.uniform(schedule, ...) makes them"
-_TIMES = ("forward", "backward", "weight", "fused_backward")
+_TIMES = ("forward", "backward", "weight", "fused_backward", "recompute")
+_OPTIONAL = ("fused_backward", "recompute")
+_NO_TABLES = ("pair_scale", "group_scale", "microbatch_scale", "recompute_keeps")
 _TABLES = {
     "forward": 0,
     "backward": 0,
     "weight": 0,
     "fused_backward": 0,
+    "recompute": 0,
     "activation_bytes": 0,
     "backward_bytes": 0,
     "boundary_bytes": 1,

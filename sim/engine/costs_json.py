@@ -25,8 +25,9 @@ def costs_to_json(costs: Costs) -> str:
         return str(value) if isinstance(value, Fraction) else value
 
     found = {field.name: cell(getattr(costs, field.name)) for field in fields(costs)}
-    if not costs.microbatch_scale:
-        del found["microbatch_scale"]
+    for name, unset in _LATER.items():
+        if found[name] == unset:
+            del found[name]
     return json.dumps({"format": JSON_FORMAT, **found})
 
 
@@ -60,4 +61,6 @@ def costs_from_json(text: str) -> Costs:
     )
 
 
+_LATER: dict[str, Any] = {"microbatch_scale": [], "recompute": None, "recompute_keeps": 0}
+"""Fields that files of before do not have: they are written where they say something."""
 _FRACTION = re.compile(r"-?[0-9]{1,300}(\.[0-9]{1,300}|/0{0,300}[1-9][0-9]{0,300})?")

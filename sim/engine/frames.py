@@ -162,7 +162,7 @@ def _memory(record: Record) -> dict[str, Any]:
     share = [max(len(held), 1) * schedule.n_slices for held in schedule.stages_of]
     place = _places(record.memory_order)
     number = np.concatenate([_whole(log.number) for log in logs])[place]
-    chunks = np.concatenate([_whole(log.chunks) for log in logs])[place]
+    chunks = np.array([*chain.from_iterable(log.chunks for log in logs)], dtype=float)[place]
     one = record.numbering.in_first(number)
     device = passes.device[one]
     columns = (

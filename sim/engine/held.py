@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import NamedTuple
 
-from ..base.numbers import Number
+from ..base.numbers import Number, exact, plain
 from ..schedule.ir import Op, Schedule
 from .costs import Costs, scaled
 
@@ -14,26 +15,46 @@ class Left(NamedTuple):
     start, a fall given back at its end."""
 
     size: Number
-    chunks: int
+    chunks: int | Fraction
 
 
 def left_by(schedule: Schedule, costs: Costs, op: Op) -> Left:
     """What `op` leaves; over the passes of one microbatch on a stage both sum to 0.
 
     A forward whose stage has no backward keeps nothing. Where a stage has no W, B gives back all.
+    Of what is recomputed F keeps a part, and R takes the rest.
     """
-    chunks, passes = activations(schedule, op), schedule.backward[op.stage]
+    chunks, passes = activations(schedule, op, costs.recompute_keeps), schedule.backward[op.stage]
     if not passes:
         return Left(0, chunks)
-    kind = "BW" if passes == "B" and op.kind == "B" else op.kind
+    kind = {"R": "F"}.get(op.kind, "BW" if passes == "B" and op.kind == "B" else op.kind)
     size = costs.change(kind, op.stage, op.slice)
+    if op.kind in ("F", "R"):
+        size = scaled(size, plain(exact(chunks)))
     return Left(scaled(size, costs.scale(op.microbatch, op.stage)), chunks)
 
 
-def activations(schedule: Schedule, op: Op) -> int:
+def activations(schedule: Schedule, op: Op, keeps: Number = 0) -> int | Fraction:
     """How many more activations, in chunks, are there for others after `op`: they live from the
-    start of F to the end of the last backward pass."""
+    start of F, or of R, to the end of the last backward pass.
+
+    keeps: the share of one that lives from F on where R takes the rest.
+    """
     passes = schedule.backward[op.stage]
+    if op.kind == "F" and op[1:] in schedule.levers:
+        return _whole(exact(keeps))
+    if op.kind == "R":
+        return _whole(1 - exact(keeps))
     if op.kind == "F":
         return 1 if passes else 0
     return 0 if op.kind == "B" and passes != "B" else -1
+
+
+def in_shares(chunks: int | Fraction, share: int) -> Number:
+    """Chunks in shares of a device that has `share` of them for one microbatch."""
+    found = Fraction(chunks) / share
+    return found.numerator if found.denominator == 1 else float(found)
+
+
+def _whole(chunks: Fraction) -> int | Fraction:
+    return chunks.numerator if chunks.denominator == 1 else chunks

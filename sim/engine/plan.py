@@ -89,18 +89,22 @@ class _Line(NamedTuple):
 def _shapes(schedule: Schedule, alike: Sequence[int]) -> tuple[list[Step], list[_Line]]:
     """The distinct steps, one of each; and every step of every device as one of them.
 
-    Two are alike if their passes differ by the same number of microbatches, and cost as much.
+    Two are alike if their passes differ by the same number of microbatches, cost as much, and
+    nothing else is done about their memory.
     """
-    numbers: dict[tuple[tuple[str, int, int, int, int], ...], int] = {}
+    numbers: dict[tuple[object, ...], int] = {}
+    levers = schedule.levers
     shapes: list[Step] = []
     lines = []
     for device in range(schedule.n_devices):
         line, position = _Line([], [], []), 0
         for step in steps(schedule, device):
             first = int(step[0].microbatch)
-            shape = tuple(
+            shape: tuple[object, ...] = tuple(
                 [(kind, stage, int(m) - first, part, alike[m]) for kind, stage, m, part in step]
             )
+            if levers:
+                shape = (*shape, *[levers.get(op[1:]) for op in step])
             number = numbers.setdefault(shape, len(shapes))
             if number == len(shapes):
                 shapes.append(step)

@@ -7,6 +7,7 @@ whole columns, when somebody asks for them. Times are in ticks.
 
 from __future__ import annotations
 
+from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -75,9 +76,11 @@ class MemoryLog:
         self.time: list[Number] = []
         self.change: list[Number] = []
         self.live: list[Number] = []
-        self.chunks: list[int] = []
+        self.chunks: list[int | Fraction] = []
 
-    def add(self, number: int, time: Number, *, change: Number, live: Number, chunks: int) -> None:
+    def add(
+        self, number: int, time: Number, *, change: Number, live: Number, chunks: int | Fraction
+    ) -> None:
         """One more change."""
         self.number.append(number)
         self.time.append(time)

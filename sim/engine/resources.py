@@ -7,6 +7,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter, deque
 from collections.abc import Iterable
+from fractions import Fraction
 
 import simpy
 
@@ -26,7 +27,7 @@ class Memory:
         self._device, self._capacity = device, capacity
         self._numbering, self._log = numbering, log
         self.live: Number = 0
-        self.chunks = 0
+        self.chunks: int | Fraction = 0
 
     def take_static(self, now: Number, size: Number) -> None:
         """Take what is there from the start to the end: parameters, gradients, optimizer state."""

@@ -7,6 +7,7 @@ them; a **task** is one such step.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import NamedTuple
 
 from ..base.numbers import Number, Ticks
@@ -47,7 +48,7 @@ class MemoryChange:
     the step is that of the pass which does so."""
 
     size: Number
-    chunks: int
+    chunks: int | Fraction
     place: int
 
 

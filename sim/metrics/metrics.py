@@ -9,17 +9,17 @@ when devices go on without waiting for each other. Every function that needs one
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
+from fractions import Fraction
 from itertools import pairwise
 from operator import sub
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from ..base.numbers import Number, checked_type
 from ..engine.device_steps import Inputs, Steps, device_inputs, device_steps
-from ..engine.held import activations
+from ..engine.held import activations, in_shares
 from ..engine.trace import Trace, checked_trace, in_time, record_of
 from ..schedule.clock import Clock
-from ..schedule.ir import Kind, Op, Schedule, steps
+from ..schedule.ir import Kind, Lever, Schedule, steps
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,30 +64,33 @@ def bubble(trace: Trace, clock: Clock = "makespan") -> float:
     return max(1 - mean / time, 0.0) if time else 0.0
 
 
-def peak_activations(schedule: Schedule) -> tuple[Number, ...]:
+def peak_activations(schedule: Schedule, *, keeps: Number = 0) -> tuple[Number, ...]:
     """The most activations alive at once on each device, shape `(n_devices,)`.
 
     In shares: one share is a device's whole activation of one microbatch, so one stage of v and one
     slice of k count 1/(v k). It depends on the order alone: an activation lives from the start of
     its F to the end of its last backward pass, and a device runs its steps one after the other.
-    Where a stage has no backward it keeps none.
+    Where a stage has no backward it keeps none; where it recomputes, an activation lives from the
+    start of R, and `keeps` of it from that of F (`Costs.recompute_keeps`).
     """
     checked_type(schedule, Schedule, "FAMILIES[name](p, m) makes one")
     peaks: list[Number] = []
-
-    @cache
-    def change(kind: Kind, stage: int) -> int:
-        return activations(schedule, Op(kind, stage, 0))
-
+    levers = schedule.levers
+    known: dict[tuple[Kind, int, Lever | None], int | Fraction] = {}
     for device, stages in enumerate(schedule.stages_of):
-        live = peak = 0
+        live: int | Fraction = 0
+        peak: int | Fraction = 0
         for step in steps(schedule, device):
-            changes = [change(op.kind, op.stage) for op in step]
-            live += sum(taken for taken in changes if taken > 0)
+            freed: int | Fraction = 0
+            for op in step:
+                key = op.kind, op.stage, levers.get(op[1:]) if levers else None
+                if (change := known.get(key)) is None:
+                    change = known[key] = activations(schedule, op, keeps)
+                live += max(change, 0)
+                freed += min(change, 0)
             peak = max(peak, live)
-            live += sum(freed for freed in changes if freed < 0)
-        share = max(len(stages), 1) * schedule.n_slices
-        peaks.append(peak // share if peak % share == 0 else peak / share)
+            live += freed
+        peaks.append(in_shares(peak, max(len(stages), 1) * schedule.n_slices))
     return tuple(peaks)
 
 

@@ -39,7 +39,8 @@ def summary(
     slowdown: of each device, as in `Cluster`.
     """
     schedule = trace.schedule
-    peaks = peak_activations(schedule)
+    keeps = costs.recompute_keeps if costs else 0
+    peaks = peak_activations(schedule, keeps=keeps)
     bound = None
     if costs and trace.iterations == 1:
         bound = _bound(trace, costs, clock=clock, slowdown=slowdown)
@@ -93,5 +94,5 @@ def _bound(
 
     if any(factor != 1 for factor in slowdown):
         costs = slower(costs, [slowdown[device] for device in trace.schedule.placement])
-    limit = max(peak_activations(trace.schedule), default=0)
+    limit = max(peak_activations(trace.schedule, keeps=costs.recompute_keeps), default=0)
     return lower_bound(trace.schedule, costs, clock=clock, memory_limit=limit)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .ir import Op, Schedule, Step, Value, reads, steps, writes
+from .ir import Lever, Op, Schedule, Step, Value, reads, steps, writes
 from .written import Row, Rows, written_rows
 
 
@@ -63,7 +63,7 @@ def waiting_cycle(schedule: Schedule) -> tuple[Wait, ...]:
 
 def _stuck(schedule: Schedule) -> dict[int, tuple[int, Op, Value]]:
     """For each device that cannot finish: where it stops, at which pass, and the value it lacks."""
-    rows = written_rows(schedule)
+    rows, levers = written_rows(schedule), schedule.levers
     to_do = [steps(schedule, device) for device in range(schedule.n_devices)]
     now = [next(order, ()) for order in to_do]
     position = [0] * schedule.n_devices
@@ -71,12 +71,13 @@ def _stuck(schedule: Schedule) -> dict[int, tuple[int, Op, Value]]:
     while ready:
         device = ready.pop()
         while step := now[device]:
-            if lack := _lack(step, rows):
+            if lack := _lack(step, rows, levers):
                 row, microbatch = lack
                 row[microbatch] = _AWAITED + device  # a value has one reader
                 break
             for kind, stage, microbatch, part in step:
-                for row in rows(kind, stage, part)[1]:
+                lever = levers.get((stage, microbatch, part)) if levers else None
+                for row in rows(kind, stage, part, lever)[1]:
                     if row[microbatch] >= _AWAITED:
                         ready.append(row[microbatch] - _AWAITED)
                     row[microbatch] = _WRITTEN
@@ -89,24 +90,40 @@ def _stuck(schedule: Schedule) -> dict[int, tuple[int, Op, Value]]:
     }
 
 
+Levers = dict[tuple[int, int, int], Lever]
 _WRITTEN, _AWAITED = 1, 2
 """Marks of a value; beyond the second one, by how much tells which device waits for it."""
 
 
-def _lack(step: Step, rows: Rows) -> tuple[Row, int] | None:
-    for kind, stage, microbatch, part in step:
-        for row in rows(kind, stage, part)[0]:
-            if row[microbatch] != _WRITTEN:
+def _lack(step: Step, rows: Rows, levers: Levers) -> tuple[Row, int] | None:
+    """The first value that a step reads and nobody has written yet, nor an earlier pass of it."""
+    for place, (kind, stage, microbatch, part) in enumerate(step):
+        lever = levers.get((stage, microbatch, part)) if levers else None
+        for row in rows(kind, stage, part, lever)[0]:
+            if row[microbatch] != _WRITTEN and not _inside(row, microbatch, step[:place], rows):
                 return row, microbatch
     return None
 
 
+def _inside(row: Row, microbatch: int, before: Step, rows: Rows) -> bool:
+    """Whether an R among the passes before rebuilds that value."""
+    made = (
+        rows("R", op.stage, op.slice, "R")[1][0]
+        for op in before
+        if op.kind == "R" and op.microbatch == microbatch
+    )
+    return any(row is other for other in made)
+
+
 def _first_lack(schedule: Schedule, step: Step, position: int, rows: Rows) -> tuple[int, Op, Value]:
+    made = {value for op in step if op.kind == "R" for value in writes(schedule, op)}
     return next(
         (position + offset, op, value)
         for offset, op in enumerate(step)
         for value, row in zip(
-            reads(schedule, op), rows(op.kind, op.stage, op.slice)[0], strict=True
+            reads(schedule, op),
+            rows(op.kind, op.stage, op.slice, schedule.levers.get(op[1:]))[0],
+            strict=True,
         )
-        if row[op.microbatch] != _WRITTEN
+        if row[op.microbatch] != _WRITTEN and value not in made
     )

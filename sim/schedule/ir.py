@@ -24,13 +24,17 @@ from typing import Literal, NamedTuple, get_args
 
 from ..base.numbers import native
 
-Kind = Literal["F", "B", "W", "BW"]
+Kind = Literal["F", "B", "W", "BW", "R"]
+# fmt: off
 ValueKind = Literal[
-    "activation", "saved", "cache", "gradient", "pending", "cache_gradient", "weight_gradient"
+    "activation", "saved", "input", "cache",
+    "gradient", "pending", "cache_gradient", "weight_gradient",
 ]
+# fmt: on
 KINDS: tuple[Kind, ...] = get_args(Kind)
 Trained = Literal["weights", "adapters", "nothing"]
 """What a stage trains: see `Schedule.trains`."""
+Lever = Literal["R"]
 Backward = Literal["B W", "B", ""]
 """The passes of a backward; the first may also be one BW."""
 
@@ -39,7 +43,8 @@ class Op(NamedTuple):
     """One pass: what a device does with one microbatch (or one slice of it) on one stage.
 
     The kinds are the letters of the zero-bubble papers: F forward, B *input* gradient, W weight
-    gradient, BW both backward passes fused. (torch writes I for our B, and B for our BW.)
+    gradient, BW both backward passes fused, R recompute: what F would have saved, built again from
+    what it kept instead. (torch writes I for our B, and B for our BW.)
     `str(op)` is `F3@5`: forward of microbatch 3 on stage 5; slice 1 of it is `F3.1@5`.
     """
 
@@ -128,6 +133,13 @@ class Schedule:
         return tuple(tuple(held[device]) for device in range(self.n_devices))
 
     @cached_property
+    def levers(self) -> dict[tuple[int, int, int], Lever]:
+        """What is done about the memory of (stage, microbatch, slice), where anything is: "R" where
+        an R rebuilds what F saves. So an order says by its passes what is recomputed."""
+        orders = self.orders  # also of broken schedules, in which anything may stand
+        return {op[1:]: "R" for order in orders for op in order if op and op[0] == "R"}
+
+    @cached_property
     def backward(self) -> tuple[Backward, ...]:
         """How much of a backward each stage has, shape `(n_stages,)`: "B W", "B", or ""."""
         if not self.trains:
@@ -149,8 +161,9 @@ def reads(schedule: Schedule, op: Op) -> tuple[Value, ...]:
     """The values that must be on the device before `op` can start.
 
     F reads the activation of the stage before, and of an earlier slice its keys and values.
-    B and BW read what their F saved, the gradient of the stage after, and of a later slice the
-    gradient of its keys and values. W reads what its B left pending.
+    R reads the input that its F kept.
+    B and BW read what their F (or R) saved, the gradient of the stage after, and of a later slice
+    the gradient of its keys and values. W reads what its B left pending.
     """
     kind, stage, microbatch, part = op
     if kind == "F":
@@ -162,6 +175,8 @@ def reads(schedule: Schedule, op: Op) -> tuple[Value, ...]:
         return tuple(found)
     if kind == "W":
         return (Value("pending", stage, microbatch, part),)
+    if kind == "R":
+        return (Value("input", stage, microbatch, part),)
     found = [Value("saved", stage, microbatch, part)]
     if stage < schedule.n_stages - 1:
         found.append(Value("gradient", stage + 1, microbatch, part))
@@ -176,7 +191,8 @@ def writes(schedule: Schedule, op: Op) -> tuple[Value, ...]:
     kind, stage, microbatch, part = op
     backward = schedule.backward
     if kind == "F":
-        found = [Value("saved", stage, microbatch, part)] if backward[stage] else []
+        kept: ValueKind = "input" if op[1:] in schedule.levers else "saved"
+        found = [Value(kept, stage, microbatch, part)] if backward[stage] else []
         if stage < schedule.n_stages - 1:
             found.append(Value("activation", stage, microbatch, part))
         if part < schedule.n_slices - 1:
@@ -184,6 +200,8 @@ def writes(schedule: Schedule, op: Op) -> tuple[Value, ...]:
         return tuple(found)
     if kind == "W":
         return (Value("weight_gradient", stage, microbatch, part),)
+    if kind == "R":
+        return (Value("saved", stage, microbatch, part),)
     rest: ValueKind = "pending" if kind == "B" else "weight_gradient"
     found = [Value(rest, stage, microbatch, part)] if backward[stage] == "B W" else []
     if stage > 0 and backward[stage - 1]:

@@ -20,6 +20,9 @@ def mechanisms(schedule: Schedule) -> tuple[str, ...]:
     for trained, what in (("adapters", "adapters alone"), ("nothing", "nothing")):
         stages = [stage for stage, word in enumerate(schedule.trains) if word == trained]
         found += [_clause(stages, "train", what)] if stages else []
+    recomputed = {where[0] for where, lever in schedule.levers.items() if lever == "R"}
+    if recomputed:
+        found.append(_clause(recomputed, "recompute", "activations"))
     return tuple(found)
 
 
@@ -34,5 +37,6 @@ def refuse_mechanisms(schedule: Schedule, what: str, fix: str = "") -> None:
 
 
 def _clause(stages: Iterable[int], verb: str, what: str) -> str:
-    many = len({*stages}) > 1
-    return f"stage{'s' * many} {ranges(stages)} {verb}{'s' * (not many)} {what}"
+    known = {stage for stage in stages if isinstance(stage, int)}
+    many = len(known) > 1
+    return f"stage{'s' * many} {ranges(known)} {verb}{'s' * (not many)} {what}"

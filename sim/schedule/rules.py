@@ -83,7 +83,7 @@ def passes_known(schedule: Schedule) -> Violation | None:
                 return Violation(rule, device, position)
             kind, stage, microbatch, part = op
             if kind not in KINDS:
-                rule = f"{op} is of kind {kind!r}; kinds are F, B, W and BW"
+                rule = f"{op} is of kind {kind!r}; kinds are {', '.join(KINDS)}"
                 return Violation(rule, device, position, op)
             for number, count, noun in (
                 (stage, n_stages, "stages"),
@@ -123,7 +123,7 @@ def each_pass_once(schedule: Schedule) -> Violation | None:
             return both
         for kind in KINDS:
             of_kind[kind] += here[kind]
-    if schedule.trains and (unneeded := first_unneeded(schedule)):
+    if (schedule.trains or of_kind["R"]) and (unneeded := first_unneeded(schedule)):
         return unneeded
     # Nothing is there twice, so the numbers agree exactly when nothing is missing.
     each = schedule.n_microbatches * schedule.n_slices
@@ -152,11 +152,12 @@ def weight_after_its_backward(schedule: Schedule) -> Violation | None:
 
 def inputs_before_use(schedule: Schedule) -> Violation | None:
     """What a pass reads from its own device was written there by an earlier pass."""
+    levers = schedule.levers
     for device, order in enumerate(schedule.orders):
         rows = written_rows(schedule, device=device)
         for position, op in enumerate(order):
             kind, stage, microbatch, part = op
-            needed, made = rows(kind, stage, part)
+            needed, made = rows(kind, stage, part, levers.get(op[1:]) if levers else None)
             for row in needed:
                 if not row[microbatch]:
                     return too_early(schedule, device, position)
@@ -184,7 +185,8 @@ def last_stage_in_order(schedule: Schedule) -> Violation | None:
 
 
 def fused_steps_sound(schedule: Schedule) -> Violation | None:
-    """Every fused step is a run of neighbours on one device, none of which feeds another."""
+    """Every fused step is a run of neighbours on one device, none of which feeds another, but for
+    an R and the backward that it rebuilds."""
     spot: dict[Op, tuple[int, int]] = {}
     if schedule.fused:
         for device, order in enumerate(schedule.orders):
@@ -204,7 +206,7 @@ def fused_steps_sound(schedule: Schedule) -> Violation | None:
             rule = f"{twice} is in two fused steps; a pass is in at most one"
             return Violation(rule, *spot[twice], twice)
         taken.update(step)
-        inside = {value: op for op in step for value in writes(schedule, op)}
+        inside = {v: op for op in step if op.kind != "R" for v in writes(schedule, op)}
         for op in step:
             if feeder := next((inside[v] for v in reads(schedule, op) if v in inside), None):
                 rule = f"{op} reads what {feeder} of the same fused step {text} writes at its end"

@@ -65,4 +65,4 @@ def _needed(op: Op, backward: str) -> tuple[Op, ...]:
         return (op,)
     if not backward or op.kind == "W":
         return ()
-    return (op._replace(kind="B"),)
+    return (op._replace(kind="B"),) if op.kind == "BW" else (op,)

@@ -56,7 +56,7 @@ def first_unneeded(schedule: Schedule) -> Violation | None:
             if op.kind in ("BW", "W") and has == "B":
                 fix = "; its backward is a B" if op.kind == "BW" else ""
                 rule = f"{op} is not needed: stage {op.stage} trains no weights{fix}"
-            elif op.kind in ("B", "BW", "W") and not has:
+            elif op.kind != "F" and not has:
                 rule = f"{op} is not needed: nothing up to stage {op.stage} trains"
             else:
                 continue

@@ -1,14 +1,15 @@
 """Which values have been written: a mark per microbatch, for rules that walk through all passes.
 
-Passes that differ only in their microbatch read and write the same kinds of value. So `reads` and
-`writes` are asked once per kind, stage and slice of a pass, and a walk only looks up marks:
+Passes that differ only in their microbatch read and write the same kinds of value, unless a lever
+is pulled for one of them. So `reads` and `writes` are asked once per kind, stage, slice and lever
+of a pass, and a walk only looks up marks:
 
-    rows("F", 2, 0)  ->  ([activation of 0@1, of 1@1, ...],), ([saved of 0@2, ...], ...)
+    rows("F", 2, 0, None)  ->  ([activation of 0@1, of 1@1, ...],), ([saved of 0@2, ...], ...)
 
     >>> from sim import FAMILIES
     >>> rows = written_rows(FAMILIES["1f1b"](2, 3))
-    >>> (activation,), _ = rows("F", 1, 0)
-    >>> rows("F", 0, 0)[1][1] is activation, activation
+    >>> (activation,), _ = rows("F", 1, 0, None)
+    >>> rows("F", 0, 0, None)[1][1] is activation, activation
     (True, [0, 0, 0])
 """
 
@@ -17,12 +18,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 
-from .ir import Kind, Op, Schedule, Value, reads, writes
+from .ir import Kind, Lever, Op, Schedule, Value, reads, writes
 
 Row = list[int]
 """The marks of the values that differ only in their microbatch, shape `(n_microbatches,)`."""
-Rows = Callable[[Kind, int, int], tuple[tuple[Row, ...], tuple[Row, ...]]]
-"""(kind, stage, slice) of a pass -> the rows of what it reads and of what it writes."""
+Rows = Callable[[Kind, int, int, Lever | None], tuple[tuple[Row, ...], tuple[Row, ...]]]
+"""(kind, stage, slice, lever) of a pass -> the rows of what it reads and of what it writes."""
 
 
 def written_rows(schedule: Schedule, *, device: int | None = None) -> Rows:
@@ -31,6 +32,8 @@ def written_rows(schedule: Schedule, *, device: int | None = None) -> Rows:
     device: leaves out what other devices write.
     """
 
+    levers = schedule.levers
+
     @cache
     def row(_: Value) -> Row:
         return [0] * schedule.n_microbatches
@@ -38,11 +41,14 @@ def written_rows(schedule: Schedule, *, device: int | None = None) -> Rows:
     def those(values: tuple[Value, ...]) -> tuple[Row, ...]:
         # A value carries its writer's stage, and so tells where it is written.
         here = (v for v in values if device is None or schedule.placement[v.stage] == device)
-        return tuple(map(row, here))
+        return tuple(row(value._replace(microbatch=0)) for value in here)
 
     @cache
-    def rows(kind: Kind, stage: int, part: int) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
-        one = Op(kind, stage, 0, part)
+    def rows(
+        kind: Kind, stage: int, part: int, lever: Lever | None
+    ) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
+        every = range(schedule.n_microbatches)
+        one = next(op for i in every if levers.get((op := Op(kind, stage, i, part))[1:]) == lever)
         return those(reads(schedule, one)), those(writes(schedule, one))
 
     return rows

@@ -41,16 +41,17 @@ def writers(kind: Ints, stage: Ints, microbatch: Ints, part: Ints, shape: Ints) 
     """Which pass writes what each pass reads, shape `(n_ops, 3)`: an index, -1 none, -2 missing.
 
     Column 0: the input from the stage before (F) or after (B, BW), or the pending rest (W).
-    Column 1: what the forward saved (B, BW). Column 2: the neighbouring slice. Kinds are 0 F,
-    1 B, 2 W, 3 BW; `shape` is (n_stages, n_microbatches, n_slices).
+    Column 1: what the forward (or recompute) saved (B, BW), or what it kept (R). Column 2: the
+    neighbouring slice. Kinds are 0 F, 1 B, 2 W, 3 BW, 4 R; `shape` is (n_stages, n_microbatches,
+    n_slices).
     """
     n_stages, n_microbatches, n_slices = shape
     per_kind = n_stages * n_microbatches * n_slices
-    where = np.full(3 * per_kind, -2, np.int64)  # of F, B or BW, W of each slot
+    where = np.full(4 * per_kind, -2, np.int64)  # of F, B or BW, W, R of each slot
     n = kind.size
     for i in range(n):
         slot = (stage[i] * n_microbatches + microbatch[i]) * n_slices + part[i]
-        where[(1 if kind[i] == 3 else kind[i]) * per_kind + slot] = i
+        where[(1 if kind[i] == 3 else min(kind[i], 3)) * per_kind + slot] = i
     found = np.full((n, 3), -1, np.int64)
     row = n_microbatches * n_slices
     for i in range(n):
@@ -62,8 +63,11 @@ def writers(kind: Ints, stage: Ints, microbatch: Ints, part: Ints, shape: Ints) 
                 found[i, 2] = where[slot - 1]
         elif kind[i] == 2:
             found[i, 0] = where[per_kind + slot]
-        else:
+        elif kind[i] == 4:
             found[i, 1] = where[slot]
+        else:
+            again = where[3 * per_kind + slot]
+            found[i, 1] = again if again >= 0 else where[slot]
             if stage[i] < n_stages - 1:
                 found[i, 0] = where[per_kind + slot + row]
             if part[i] < n_slices - 1:

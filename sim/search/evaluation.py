@@ -11,7 +11,9 @@ compute. Only the engine knows queues on a wire, stragglers and iterations.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import pairwise
 from operator import itemgetter
 from typing import Any, NamedTuple, cast
@@ -21,11 +23,11 @@ from numpy.typing import NDArray
 
 from ..base.numbers import Number, Ticks, common_ticks, exact, plain
 from ..engine.costs import Costs, first_alike, fits
-from ..engine.held import activations, left_by
-from ..schedule.ir import Op, Schedule, steps
+from ..engine.held import activations, in_shares, left_by
+from ..schedule.ir import KINDS, Op, Schedule, steps
 from .compiled import Ints, peaks, play, writers
 
-_KIND = {"F": 0, "B": 1, "W": 2, "BW": 3}
+_KIND = {kind: number for number, kind in enumerate(KINDS)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,15 +53,14 @@ class Evaluation:
 class Tables(NamedTuple):
     """A schedule as arrays, in device order: what stays the same under all costs.
 
-    kind, stage, microbatch: of every pass, shape `(n_ops,)`. like: microbatch 0's pass of each
-    kind, stage and slice that occurs; which: which of these every pass is like. reads: see
+    kind, stage: of every pass, shape `(n_ops,)`. like: a pass of each kind,
+    stage, slice and lever that occurs; which: which of these every pass is like. reads: see
     `compiled.writers`. step_of: the step of every pass. first_op, first_step: where each step and
     each device begin, with the total at the end. whole: no step is a fused one.
     """
 
     kind: Ints
     stage: Ints
-    microbatch: Ints
     like: list[Op]
     which: Ints
     reads: Ints
@@ -96,7 +97,7 @@ def evaluate(schedule: Schedule, costs: Costs) -> Evaluation:
         ends=tuple(np.split(finish, cuts)),
         makespan=_time(makespan, ticks),
         longest_stage=_time(max(spans, default=0), ticks),
-        peak_activations=_peak_activations(schedule, found),
+        peak_activations=_peak_activations(schedule, costs, found),
         peak_bytes=_peak_bytes(schedule, costs, found),
     )
 
@@ -120,6 +121,9 @@ def _tables(schedule: Schedule) -> Tables:
         if len(ops) and (column.min() < 0 or column.max() >= size):
             raise _broken(schedule)
     code = (kind * schedule.n_stages + stage) * schedule.n_slices + part
+    if schedule.levers:  # of passes that are else alike, the ones with a lever
+        pulled = np.fromiter([op[1:] in schedule.levers for op in ops], np.int64, len(ops))
+        code = 2 * code + pulled
     one = np.full(code.max(initial=-1) + 1, -1)  # a pass of each kind, stage and slice
     one[code] = np.arange(len(ops))
     if schedule.fused:
@@ -132,8 +136,7 @@ def _tables(schedule: Schedule) -> Tables:
     return Tables(
         kind,
         stage,
-        microbatch,
-        like=[ops[i]._replace(microbatch=0) for i in one[one >= 0].tolist()],
+        like=[ops[i] for i in one[one >= 0].tolist()],
         which=(np.cumsum(one >= 0) - 1)[code],
         reads=writers(kind, stage, microbatch, part, shape),
         step_of=np.repeat(np.arange(lengths.size), lengths),
@@ -152,7 +155,7 @@ def _times(
 ) -> tuple[Ticks, NDArray[Any], NDArray[Any]]:
     """Ticks, the duration of every step, and what the input of every pass takes to arrive."""
     placement = np.array(schedule.placement, np.int64)
-    like, which = _alike(costs, found)
+    like, which = _alike(schedule, costs, found)
     steps_like = [(op,) for op in like]
     if not found.whole:
         runs = [which[a:b].tolist() for a, b in pairwise(found.first_op)]
@@ -175,29 +178,36 @@ def _times(
     return ticks, duration, delay.astype(dtype)
 
 
-def _alike(costs: Costs, found: Tables) -> tuple[list[Op], Ints]:
+def _alike(schedule: Schedule, costs: Costs, found: Tables) -> tuple[list[Op], Ints]:
     """One of the passes that cost as much, and which of them every pass is like."""
     if not costs.microbatch_scale:
         return found.like, found.which
-    alike = first_alike(costs, len(costs.microbatch_scale))
-    sizes = {i: n for n, i in enumerate(sorted({*alike}))}
-    like = [op._replace(microbatch=i) for op in found.like for i in sizes]
-    size = np.array([sizes[i] for i in alike], np.int64)
-    return like, found.which * len(sizes) + size[found.microbatch]
+    numbers: dict[tuple[int, int], int] = {}
+    like: list[Op] = []
+    which = np.empty_like(found.which)
+    alike = first_alike(costs, schedule.n_microbatches)
+    for place, op in enumerate(op for order in schedule.orders for op in order):
+        key = int(found.which[place]), alike[op.microbatch]
+        which[place] = numbers.setdefault(key, len(like))
+        if which[place] == len(like):
+            like.append(op)
+    return like, which
 
 
-def _peak_activations(schedule: Schedule, found: Tables) -> tuple[Number, ...]:
-    change = np.array([activations(schedule, op) for op in found.like], np.int64)[found.which]
+def _peak_activations(schedule: Schedule, costs: Costs, found: Tables) -> tuple[Number, ...]:
+    changes = [activations(schedule, op, costs.recompute_keeps) for op in found.like]
+    per_unit = math.lcm(*(Fraction(change).denominator for change in changes))
+    change = np.array([int(change * per_unit) for change in changes], np.int64)[found.which]
     counts = peaks(found.first_step, found.first_op, np.maximum(change, 0), np.minimum(change, 0))
-    shares = [len(stages) * schedule.n_slices for stages in schedule.stages_of]
+    shares = [max(len(stages), 1) * schedule.n_slices for stages in schedule.stages_of]
     return tuple(
-        count // share if count % share == 0 else count / share
-        for count, share in zip(counts.tolist(), (max(share, 1) for share in shares), strict=True)
+        in_shares(Fraction(count, per_unit), share)
+        for count, share in zip(counts.tolist(), shares, strict=True)
     )
 
 
 def _peak_bytes(schedule: Schedule, costs: Costs, found: Tables) -> tuple[Number, ...]:
-    like, which = _alike(costs, found)
+    like, which = _alike(schedule, costs, found)
     changes = [left_by(schedule, costs, op).size for op in like]
     sizes: set[Number] = {-change if change < 0 else change for change in changes}
     ticks = common_ticks(sizes, how_many=2 * schedule.n_ops + 1)

@@ -19,6 +19,7 @@ TONES: dict[Kind, tuple[str, str]] = {
     "B": ("#ffc83d", "#8f5f00"),
     "W": ("#74e8b4", "#0c846c"),
     "BW": ("#e27fab", "#701343"),
+    "R": ("#fd686e", "#7c0412"),
 }
 """Lightest and deepest shade of every kind of pass."""
 
@@ -27,6 +28,7 @@ KIND_NAMES: dict[Kind, str] = {
     "B": "input gradient",
     "W": "weight gradient",
     "BW": "full backward",
+    "R": "recompute",
 }
 
 GREY, PALE_GREY = "#586270", "#a6b0bb"

@@ -298,6 +298,9 @@ BAD_OPTIONS = {
     "--frozen 2-1": "write stages as in 0,1 or 0-3",
     "--frozen-weights a": "write stages as in 0,1 or 0-3",
     "--frozen 0-99999999": "never more than 1000000 stages",
+    "--recompute some": "write stages as in 0,1 or 0-3",
+    "--recompute-place late": "--recompute-place needs --recompute",
+    "--recompute full --recompute-keeps 1.5": "it must be at most 1",
     "--microbatch-scale 1,2": "has 2 numbers for 8 microbatches: give one for each",
     "--microbatch-scale 1,,2": "must be a finite number",
     "-m 0": "must be at least 1",
@@ -603,3 +606,16 @@ def test_a_torch_file_cannot_hold_frozen_stages(
     path = tmp_path / "frozen.json"
     main(["export", "1f1b", "-p", "2", "-m", "2", "--frozen", "0", "--schedule-json", str(path)])
     assert not main(["check", str(path)])
+
+
+def test_recompute_reaches_the_simulation(capsys: pytest.CaptureFixture[str]) -> None:
+    """GPipe: (m+p-1) (2F+BW) and m inputs with one activation; 1F1B: 441 where it is free."""
+    found = answer(capsys, "simulate", "gpipe", "-p", "4", "-m", "8", "--recompute", "full",
+                   "--recompute-keeps", "0.05")  # fmt: skip
+    assert found["makespan"] == 11 * 4
+    assert found["peak_activations"] == [8 * 0.05 + 0.95] * 4
+    assert found["lower_bound"] <= 44
+    free = answer(capsys, "simulate", "1f1b", "-p", "8", "-m", "24", "--forward", "3", "--backward",
+                  "4", "--weight", "2", "--send", "3", "--recompute", "0-6",
+                  "--recompute-place", "in-waits")  # fmt: skip
+    assert free["makespan"] == 441

@@ -24,6 +24,12 @@ def cases(draw: st.DrawFn) -> tuple[Schedule, Costs]:
     schedule = draw(schedules().flatmap(transformed))
     prices = draw(costs(schedule))
     if draw(st.booleans()):
+        prices = replace(
+            prices,
+            recompute_keeps=draw(st.sampled_from((0, 0.05, 1))),
+            recompute=draw(st.sampled_from((None, ((2,),) * schedule.n_stages))),
+        )
+    if draw(st.booleans()):
         prices = replace(prices, microbatch_scale=draw(scales(schedule)))
     return schedule, prices
 
@@ -38,7 +44,9 @@ def test_engine_and_evaluator_agree_on_every_mechanism(case: tuple[Schedule, Cos
     assert np.concatenate(found.ends).tolist() == played["end"].tolist()
     assert found.makespan == makespan(trace)
     assert found.longest_stage == longest_stage(trace)
-    assert found.peak_activations == peak_activations(schedule)
+    assert found.peak_activations == peak_activations(schedule, keeps=prices.recompute_keeps)
+    shares = trace.memory.groupby("device")["activations"].max().tolist()
+    assert found.peak_activations == pytest.approx(shares)
     assert found.peak_bytes == pytest.approx(peak_bytes(trace), rel=1e-12)
 
 

@@ -53,7 +53,7 @@ def passes(draw: st.DrawFn) -> tuple[tuple[int, int, int], list[Op]]:
     for stage in range(n_stages):
         for i in range(m):
             for part in range(k):
-                for kind in draw(st.sampled_from(("F", "FB", "FBW", "FV", "BW", ""))):
+                for kind in draw(st.sampled_from(("F", "FB", "FBW", "FV", "BW", "FRV", "RB", ""))):
                     name = "BW" if kind == "V" else kind
                     chosen.append(Op(name, stage, i, part))  # type: ignore[arg-type]
     return shape, draw(st.permutations(chosen))
@@ -64,10 +64,10 @@ def test_the_evaluator_waits_for_what_passes_read(
     some: tuple[tuple[int, int, int], list[Op]],
 ) -> None:
     (n_stages, m, n_slices), ops = some
-    empty = Schedule((0,) * n_stages, ((),), m, n_slices)
+    schedule = Schedule((0,) * n_stages, (tuple(ops),), m, n_slices)
     columns = [[KINDS.index(op.kind) for op in ops], *([op[k] for op in ops] for k in (1, 2, 3))]
     shape = np.array((n_stages, m, n_slices), np.int64)
     kind, stage, microbatch, part = (np.array(column, np.int64) for column in columns)
     found = writers(kind, stage, microbatch, part, shape)
     for row, op in zip(found.tolist(), ops, strict=True):
-        assert set(row) - {-1} == sources(empty, op, ops)
+        assert set(row) - {-1} == sources(schedule, op, ops)
