@@ -15,8 +15,9 @@ from .estimate import (
     rates,
     seconds_at_least,
 )
-from .export import Torchtitan, megatron, torchtitan
-from .orders import DEFAULT_SCHEDULES, Orders, Shape, live_counts, short, virtual_stages
+from .export_megatron import megatron, megatron_environment
+from .export_torchtitan import Torchtitan, torchtitan
+from .orders import DEFAULT_SCHEDULES, Orders, Shape, live_counts, shape_of, short, virtual_stages
 from .problem import Problem
 from .robustness import calmly, robustness, seconds_on
 from .rows import configuration_of
@@ -45,6 +46,7 @@ __all__ = [
     "layout",
     "live_counts",
     "megatron",
+    "megatron_environment",
     "model_of",
     "peak_bytes",
     "plan",
@@ -55,6 +57,7 @@ __all__ = [
     "schedule_of",
     "seconds_at_least",
     "seconds_on",
+    "shape_of",
     "short",
     "shortened",
     "timeline",

@@ -13,9 +13,9 @@ import typer
 
 from ..base.interrupts import deferred_sigint
 from ..cli.setting import check_writable, write_text
+from .cli_export import exports, write_exports
 from .configurations import Space
 from .cost_model import efficiency_of, read_profile
-from .export import megatron, torchtitan
 from .hardware import Machine, machine_of, read_machine
 from .models import images_told, with_images
 from .orders import DEFAULT_SCHEDULES
@@ -83,7 +83,9 @@ def plan_command(
     replay: Annotated[int, typer.Option(help="Play so many rows in the engine.")] = 0,
     row: Annotated[int, typer.Option(help="The row that exports and pictures show.")] = 1,
     html: Annotated[str | None, typer.Option(help="Time line of that row.")] = None,
-    torchtitan_dir: Annotated[str | None, typer.Option(help="Keys and CSV of that row.")] = None,
+    torchtitan_dir: Annotated[
+        str | None, typer.Option(help="Command line and CSV of that row.")
+    ] = None,
     megatron_flags: Annotated[bool, typer.Option(help="Print that row's flags.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
@@ -156,10 +158,14 @@ def plan_command(
             from .page import row_page
 
             write_text(html, row_page(problem, done.iloc[row - 1], command=as_typed()))
-        if torchtitan_dir:
-            _torchtitan(problem, chosen, Path(torchtitan_dir))
-        if megatron_flags:
-            print(" \\\n".join(megatron(problem, chosen)), file=sys.stderr if as_json else None)
+        made = exports(
+            problem, chosen, torchtitan_dir=torchtitan_dir, megatron_flags=megatron_flags
+        )
+        for sentence in made.refused:
+            print(f"not written: {sentence}", file=sys.stderr)
+        write_exports(made, torchtitan_dir, flags_to=sys.stderr if as_json else sys.stdout)
+        if made.refused:
+            raise typer.Exit(1)
     elif html:
         print(f"{html} is not written: there is no row to show", file=sys.stderr)
 
@@ -229,10 +235,3 @@ def _sizes(text: str, name: str) -> tuple[int, ...]:
         return tuple(int(word) for word in _words(text))
     except ValueError:
         raise ValueError(f"{name} is {text!r}: give whole numbers, e.g. 1,2,4") from None
-
-
-def _torchtitan(problem: Problem, chosen: Any, folder: Path) -> None:
-    found = torchtitan(problem, chosen, csv_path=str(folder / "schedule.csv"))
-    (folder / "torchtitan.json").write_text(json.dumps(found.keys, indent=1) + "\n")
-    if found.csv:
-        (folder / "schedule.csv").write_text(found.csv)

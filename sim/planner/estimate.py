@@ -28,7 +28,7 @@ from .cost_model import (
     static,
     tail_seconds,
 )
-from .orders import Order, Orders, Shape, short
+from .orders import Order, Orders, Shape, shape_of, short
 from .problem import Cut as Cut
 from .problem import Problem
 
@@ -48,7 +48,7 @@ class Prepared(NamedTuple):
     @property
     def shape(self) -> Shape:
         c = self.bench.configuration
-        return Shape(c.schedule, c.pipeline, c.virtual, c.n_microbatches)
+        return shape_of(c.schedule, c.pipeline, c.virtual, c.n_microbatches)
 
 
 class Estimate(NamedTuple):
@@ -133,8 +133,8 @@ def estimate(
     """Seconds and bytes of one iteration under the compiled evaluator.
 
     Of many microbatches only some are played (see `orders.short`): after that a pipeline repeats,
-    and p further ones cost as much as the last p did, or what they cost the busiest device if
-    that is more: it may still have been catching up. `exact` plays them all.
+    and a further p of them (or group) cost as much as the last p did, or what they cost the busiest
+    device if that is more: it may still have been catching up. `exact` plays them all.
     """
     whole = prepared.shape
     shape = whole if exact else short(whole)
@@ -142,10 +142,10 @@ def estimate(
     memory = peak_bytes(problem, prepared, order)
     seconds = _clock(problem, prepared, order)
     if shape != whole:
-        less = orders(shape._replace(microbatches=shape.microbatches - shape.devices))
+        less = orders(shape._replace(microbatches=shape.microbatches - shape.period))
         if peak_bytes(problem, prepared, less) != memory:  # grows with every microbatch: GPipe
             return estimate(problem, prepared, orders, exact=True)
-        again = (whole.microbatches - shape.microbatches) // shape.devices
+        again = (whole.microbatches - shape.microbatches) // shape.period
         seconds += again * (seconds - _clock(problem, prepared, less))
         seconds = max(seconds, seconds_at_least(problem, prepared) - prepared.tail)
     work = sum(_work(prepared, stage) for stage in prepared.stages) / whole.devices

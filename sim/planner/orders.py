@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..families import FAMILIES
+from ..families.interleaved import default_group
 from ..schedule.ir import Schedule
 
 DEFAULT_SCHEDULES = (
@@ -21,12 +22,27 @@ so many passes in all; the rest repeats."""
 
 
 class Shape(NamedTuple):
-    """What decides the order of passes: a family, devices, stages per device and microbatches."""
+    """What decides the order of passes: a family, devices, stages per device and microbatches, and
+    how many of these go in a group (0 where the family has no groups)."""
 
     family: str
     devices: int
     virtual: int
     microbatches: int
+    group: int = 0
+
+    @property
+    def period(self) -> int:
+        """Microbatches after which the order repeats."""
+        return self.group or self.devices
+
+
+def shape_of(family: str, devices: int, virtual: int, microbatches: int) -> Shape:
+    """The shape of a run. Interleaved groups are as large as torch and Megatron-LM make them, so
+    that the order planned is the one they run."""
+    grouped = "group_size" in FAMILIES[family].options and virtual > 1
+    group = default_group(devices, microbatches) if grouped else 0
+    return Shape(family, devices, virtual, microbatches, group)
 
 
 class Counts(NamedTuple):
@@ -43,6 +59,14 @@ class Order(NamedTuple):
 
     schedule: Schedule
     counts: tuple[Counts, ...]
+
+
+def built(shape: Shape) -> Schedule:
+    """The order of passes of a shape; ValueError with the family's sentence if there is none."""
+    family = FAMILIES[shape.family]
+    options = {"v": shape.virtual} if "v" in family.options else {}
+    options |= {"group_size": shape.group} if shape.group else {}
+    return family(shape.devices, shape.microbatches, **options)
 
 
 def virtual_stages(family: str) -> tuple[int, ...]:
@@ -63,10 +87,12 @@ def virtual_stages(family: str) -> tuple[int, ...]:
 
 
 def short(shape: Shape) -> Shape:
-    """The same shape with no more microbatches than show what repeats (equal modulo devices)."""
-    p, m = shape.devices, shape.microbatches
-    enough = max((ROUNDS if p <= 16 else ROUNDS - 1) * p, ENOUGH // (3 * p * shape.virtual))
-    return shape if m < enough + p else shape._replace(microbatches=enough + (m - enough) % p)
+    """The same shape with no more microbatches than show what repeats (equal modulo the period)."""
+    p, m, period = shape.devices, shape.microbatches, shape.period
+    enough = max((ROUNDS if p <= 16 else ROUNDS - 1) * period, ENOUGH // (3 * p * shape.virtual))
+    if m < enough + period:
+        return shape
+    return shape._replace(microbatches=enough + (m - enough) % period)
 
 
 class Orders:
@@ -81,9 +107,7 @@ class Orders:
         if shape in self._kept:
             self._kept.move_to_end(shape)
             return self._kept[shape]
-        family = FAMILIES[shape.family]
-        options = {"v": shape.virtual} if "v" in family.options else {}
-        schedule = family(shape.devices, shape.microbatches, **options)
+        schedule = built(shape)
         found = Order(schedule, live_counts(schedule))
         self._kept[shape] = found
         self._passes += schedule.n_ops

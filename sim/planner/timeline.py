@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from ..engine.cluster import Cluster, Link
 from ..engine.simulate import simulate
 from ..engine.trace import Trace
-from ..families import FAMILIES
 from ..metrics.metrics import clock_time
 from ..schedule.ir import Schedule
 from .cost_model import Configuration, costs_of
 from .estimate import prepare
 from .hardware import wire_between
+from .orders import built, shape_of
 from .problem import Problem
 from .rows import configuration_of
 
@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 def schedule_of(configuration: Configuration) -> Schedule:
     """The order of passes a configuration names, with all its microbatches."""
     c = configuration
-    family = FAMILIES[c.schedule]
-    options = {"v": c.virtual} if "v" in family.options else {}
-    return family(c.pipeline, c.n_microbatches, **options)
+    return built(shape_of(c.schedule, c.pipeline, c.virtual, c.n_microbatches))
 
 
 def timeline(

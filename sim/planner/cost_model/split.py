@@ -1,11 +1,14 @@
 """Which layers each stage holds: even, uneven, written as Megatron's layout strings, or balanced.
 
-In a layout string E is the embedding, t a transformer layer and L the head with its loss; stages
-end at |; x*3 repeats a letter or a group in brackets; commas only help the eye:
+In a layout string E is the embedding, t a transformer layer, m a multi-token-prediction layer and L
+the head with its loss; stages end at |; x*3 repeats a letter or a group in brackets; commas only
+help the eye:
 
     >>> parse_layout("Et*2|(tt|)*2tL").stages
-    (Part(embedding=True, layers=2, head=False), Part(embedding=False, layers=2, head=False), \
-Part(embedding=False, layers=2, head=False), Part(embedding=False, layers=1, head=True))
+    (Part(embedding=True, layers=2, head=False, predictions=0), \
+Part(embedding=False, layers=2, head=False, predictions=0), \
+Part(embedding=False, layers=2, head=False, predictions=0), \
+Part(embedding=False, layers=1, head=True, predictions=0))
 """
 
 from __future__ import annotations
@@ -19,11 +22,12 @@ from typing import NamedTuple
 
 
 class Part(NamedTuple):
-    """What one stage holds."""
+    """What one stage holds; predictions: multi-token-prediction layers."""
 
     embedding: bool
     layers: int
     head: bool
+    predictions: int = 0
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class Split:
     def __post_init__(self) -> None:
         n = len(self.stages)
         for position, part in enumerate(self.stages):
-            if part.layers < 0 or not (part.layers or part.embedding or part.head):
+            if part.layers < 0 or not any(part):
                 raise ValueError(f"stage {position} is empty: give it a layer")
             if part.embedding and position:
                 raise ValueError(f"the embedding is on stage {position}: it belongs on stage 0")
@@ -43,10 +47,24 @@ class Split:
                 raise ValueError(f"the head is on stage {position}: it belongs on stage {n - 1}")
         if not n or not self.stages[0].embedding or not self.stages[-1].head:
             raise ValueError("a split starts with the embedding and ends with the head")
+        if len(predicting := [s for s, part in enumerate(self.stages) if part.predictions]) > 1:
+            raise ValueError(
+                f"prediction layers are on stages {predicting[0]} and {predicting[1]}: "
+                "they belong on one stage"
+            )
+        if predicting and any(part.layers for part in self.stages[predicting[0] + 1 :]):
+            raise ValueError(
+                f"prediction layers are on stage {predicting[0]}: they belong after all layers"
+            )
 
     @property
     def n_layers(self) -> int:
         return sum(part.layers for part in self.stages)
+
+    @property
+    def predictions(self) -> int:
+        """Multi-token-prediction layers of all stages."""
+        return sum(part.predictions for part in self.stages)
 
     @property
     def first_layers(self) -> tuple[int, ...]:
@@ -183,25 +201,29 @@ _TOKEN = re.compile(r"[Etm L|(),]|\*\d+")
 def parse_layout(text: str) -> Split:
     """The split in a Megatron-LM layout string (`--pipeline-model-parallel-layout`).
 
-    ValueError with the place of what cannot be read. m (a multi-token-prediction layer) is refused:
-    the cost model has none.
+    ValueError with the place of what cannot be read.
     """
-    flat = _flat(text)
-    if "m" in flat:
-        raise ValueError(f"layout {text!r} has m, a multi-token-prediction layer: leave it out")
-    stages = flat.split("|")
+    stages = _flat(text).split("|")
     order = "".join(stages)
-    if not re.fullmatch(r"Et*L", order):
+    if not re.fullmatch(r"Et*m*L", order):
         raise ValueError(
-            f"layout {text!r} reads {order[:12]}...: write one E first, then t's, and one L last"
+            f"layout {text!r} reads {order[:12]}...: write one E first, then t's, then m's if there"
+            " are any, and one L last"
         )
-    return Split(tuple(Part("E" in stage, stage.count("t"), "L" in stage) for stage in stages))
+    return Split(
+        tuple(
+            Part("E" in stage, stage.count("t"), "L" in stage, stage.count("m")) for stage in stages
+        )
+    )
 
 
 def layout_text(split: Split) -> str:
     """The layout string of a split, equal stages folded; `parse_layout` reads it back."""
     stages = [
-        ("E" if part.embedding else "") + _times(part.layers) + ("L" if part.head else "")
+        ("E" if part.embedding else "")
+        + _times(part.layers, "t")
+        + _times(part.predictions, "m")
+        + ("L" if part.head else "")
         for part in split.stages
     ]
     found, position = [], 0
@@ -217,8 +239,8 @@ def layout_text(split: Split) -> str:
     return "".join(found).removesuffix("|")
 
 
-def _times(layers: int) -> str:
-    return "t" * layers if layers < 3 else f"t*{layers}"
+def _times(layers: int, letter: str) -> str:
+    return letter * layers if layers < 3 else f"{letter}*{layers}"
 
 
 def _flat(text: str) -> str:

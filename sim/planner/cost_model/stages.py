@@ -127,6 +127,11 @@ def stages_of(
             f"the split has {split.n_layers} layers, but {bench.model.name} has "
             f"{bench.model.layers}"
         )
+    if split.predictions:
+        raise ValueError(
+            f"the split has {split.predictions} multi-token-prediction layers (m), but "
+            f"{bench.model.name} has none: leave them out"
+        )
     if len(split.stages) != bench.configuration.n_stages:
         raise ValueError(
             f"the split has {len(split.stages)} stages, but the configuration has "

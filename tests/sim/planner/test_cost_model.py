@@ -342,12 +342,21 @@ def test_a_profile_is_written_and_read_back(tmp_path) -> None:  # type: ignore[n
         ("EttL", [2]),
         ("Et|(t*2|)*3tL", [1, 2, 2, 2, 1]),
         ("E t t | t t L", [2, 2]),
+        ("Ettt|(tt|)*3m*2|L", [3, 2, 2, 2, 0, 0]),
+        ("Et|tmL", [1, 1]),
     ],
 )
 def test_layout_strings_are_read(text: str, counts: list[int]) -> None:
     split = parse_layout(text)
     assert [part.layers for part in split.stages] == counts
     assert parse_layout(layout_text(split)) == split
+
+
+def test_m_in_a_layout_string_is_a_prediction_layer() -> None:
+    split = parse_layout("Ettt|(tt|)*3m*2|L")
+    assert [part.predictions for part in split.stages] == [0, 0, 0, 0, 2, 0]
+    assert split.predictions == 2
+    assert layout_text(split) == "Et*3|(tt|)*3mm|L"
 
 
 @pytest.mark.parametrize(
@@ -357,7 +366,8 @@ def test_layout_strings_are_read(text: str, counts: list[int]) -> None:
         ("Et|(tL", "a bracket is not closed"),
         ("Et)|tL", r"\) at place 2 closes no bracket"),
         ("tt|tL", "write one E first"),
-        ("Et|mL", "multi-token-prediction"),
+        ("Etm|tL", "write one E first, then t's, then m's if there are any, and one L last"),
+        ("Et|tm|mL", "prediction layers are on stages 1 and 2: they belong on one stage"),
         ("Et||tL", "stage 1 is empty"),
         ("*2EtL", r"\*2 at place 0 repeats nothing"),
     ],

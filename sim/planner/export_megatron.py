@@ -1,0 +1,87 @@
+"""A plan in the words of Megatron-LM: its flags, and only values that it accepts.
+
+Its checks are those of `validate_args` (megatron/training/arguments.py), of the schedules
+(megatron/core/pipeline_parallel/schedules.py) and of layouts
+(megatron/core/transformer/pipeline_parallel_layer_layout.py), as of 2026.
+"""
+
+from __future__ import annotations
+
+from .cost_model import Configuration, layout_text
+from .estimate import prepare
+from .problem import Problem
+
+FLAG_OF_GROUPS = "--microbatch-group-size-per-virtual-pipeline-stage"
+_SHARDING = {2: "optim_grads", 3: "optim_grads_params"}
+
+
+def megatron(problem: Problem, configuration: Configuration) -> list[str]:
+    """Command-line flags for Megatron-LM; ValueError with one sentence if it cannot run this.
+
+    They say how the model is cut and run, not what it is: layers, widths and data are yours. The
+    order of passes is the one that was planned: interleaved groups are of the size given here.
+    """
+    c = configuration
+    _check(c)
+    flags = [
+        f"--tensor-model-parallel-size {c.tensor}",
+        f"--pipeline-model-parallel-size {c.pipeline}",
+        f"--micro-batch-size {c.microbatch}",
+        f"--global-batch-size {c.batch}",
+        f"--seq-length {c.sequence}",
+    ]
+    if c.sequence_parallel:
+        flags.append("--sequence-parallel")
+    if c.expert > 1:
+        flags.append(f"--expert-model-parallel-size {c.expert}")
+    if c.zero >= 1:
+        flags.append("--use-distributed-optimizer")
+    if c.zero > 1:
+        flags += ["--use-megatron-fsdp", f"--data-parallel-sharding-strategy {_SHARDING[c.zero]}",
+                  "--no-gradient-accumulation-fusion", "--ckpt-format fsdp_dtensor"]  # fmt: skip
+    if c.recompute == "full":
+        flags += ["--recompute-granularity full", "--recompute-method uniform",
+                  "--recompute-num-layers 1"]  # fmt: skip
+    elif c.recompute == "selective":
+        flags.append("--recompute-granularity selective")
+    if c.attention == "flash":
+        flags.append("--attention-backend flash")
+    return flags + (_pipeline_flags(problem, c) if c.pipeline > 1 else [])
+
+
+def megatron_environment(configuration: Configuration) -> str:
+    """The line of shell that has to come before; "" if none has to."""
+    if configuration.zero > 1:
+        return "unset CUDA_DEVICE_MAX_CONNECTIONS"
+    return "export CUDA_DEVICE_MAX_CONNECTIONS=1" if configuration.tensor > 1 else ""
+
+
+def _check(c: Configuration) -> None:
+    if c.schedule not in ("1f1b", "interleaved"):
+        raise ValueError(
+            f"Megatron-LM has no schedule {c.schedule}: plan with 1f1b or interleaved, "
+            "or export for torchtitan"
+        )
+    if c.virtual > 1 and c.n_microbatches < c.pipeline:
+        raise ValueError(
+            f"Megatron-LM interleaves only with at least as many microbatches as devices of a "
+            f"pipeline, and here {c.n_microbatches} meet {c.pipeline}: plan with 1f1b, a larger "
+            "batch or a smaller microbatch"
+        )
+
+
+def _pipeline_flags(problem: Problem, c: Configuration) -> list[str]:
+    """Even stages by their number of layers, others by a layout string; and the groups."""
+    prepared = prepare(problem, c)
+    split = prepared.split
+    counts = {part.layers for part in split.stages}
+    flags = []
+    if split.predictions:
+        flags.append(f"--mtp-num-layers {split.predictions}")
+    if len(counts) > 1 or split.predictions:
+        flags.append(f"--pipeline-model-parallel-layout '{layout_text(split)}'")
+    elif c.virtual > 1:
+        flags.append(f"--num-layers-per-virtual-pipeline-stage {counts.pop()}")
+    if c.virtual > 1:
+        flags.append(f"{FLAG_OF_GROUPS} {prepared.shape.group}")
+    return flags
