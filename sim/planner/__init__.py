@@ -15,18 +15,21 @@ from .estimate import (
     rates,
     seconds_at_least,
 )
+from .examination import examine
 from .export_megatron import megatron, megatron_environment
 from .export_torchtitan import Torchtitan, torchtitan
+from .memory_table import DeviceBytes, StageBytes, device_bytes, stage_bytes
 from .orders import DEFAULT_SCHEDULES, Orders, Shape, live_counts, shape_of, short, virtual_stages
 from .problem import Problem
 from .robustness import calmly, robustness, seconds_on
 from .rows import configuration_of
-from .search import examine, model_of, plan
+from .search import model_of, plan
 from .store import key_of
 from .timeline import cluster_of, replayed, schedule_of, shortened, timeline
 
 __all__ = [
     "DEFAULT_SCHEDULES",
+    "DeviceBytes",
     "Estimate",
     "Orders",
     "Prepared",
@@ -34,12 +37,14 @@ __all__ = [
     "Rates",
     "Shape",
     "Space",
+    "StageBytes",
     "Torchtitan",
     "bytes_at_least",
     "calmly",
     "cluster_of",
     "configuration_of",
     "configurations",
+    "device_bytes",
     "estimate",
     "examine",
     "key_of",
@@ -60,6 +65,7 @@ __all__ = [
     "shape_of",
     "short",
     "shortened",
+    "stage_bytes",
     "timeline",
     "torchtitan",
     "virtual_stages",

@@ -9,55 +9,29 @@ Runs in local processes; on a Dask or Ray cluster it runs unchanged under joblib
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
-from functools import lru_cache
-from heapq import nsmallest
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from ..base.extras import imported
-from ..base.interrupts import children_ignore_sigint, deferred_sigint
-from ..base.progress import bar
+from ..base.interrupts import deferred_sigint
 from ..schedule.clock import Clock
 from .configurations import Space, configurations
-from .cost_model import Configuration, Efficiency, efficiency_of, refusal
-from .estimate import (
-    Prepared,
-    bytes_at_least,
-    estimate,
-    layout,
-    peak_bytes,
-    prepare,
-    seconds_at_least,
-)
+from .cost_model import Efficiency, efficiency_of, refusal
+from .estimate import Prepared, bytes_at_least, prepare, seconds_at_least
 from .hardware import Machine, machine_of, read_machine
 from .models import MODELS, Model, read_config
-from .orders import Orders, short
 from .problem import Cut, Problem
-from .reasons import bound_reason, checked_question, too_large
-from .rows import frame, refused_row, row_of
+from .reasons import checked_question, too_large
+from .rows import frame, row_of
 from .store import Row, Store, key_of, question_of
+from .waves import Candidate, examined
 
 if TYPE_CHECKING:
     import pandas as pd
 
 NOTHING = "nothing was left to try: leave one of the sizes open"
-WAVE = 48
-"""Configurations a process simulates before all processes hear of the best ones so far."""
-FEW = 200
-"""So few are simulated here rather than in other processes, which take seconds to start."""
-
-
-class Candidate(NamedTuple):
-    """A legal configuration with its lower bounds."""
-
-    configuration: Configuration
-    seconds: float
-    memory: float
 
 
 def plan(
@@ -71,8 +45,9 @@ def plan(
     model: a shape, the name of a preset, or the path of a config.json. machine: a machine, e.g.
     "64xh100", or the path of a machine's JSON file (see `sim.hardware.read_machine`). sequence,
     batch: tokens of a sequence, sequences of an iteration. space: what may be chosen. efficiency: a
-    calibration in place of the device's. top: how many of the fastest are certain to be simulated;
-    others are left out once their lower bound is beaten by all of these (None simulates all).
+    calibration in place of the device's. top: how many of the fastest are certain to be simulated,
+    with the fastest of every schedule; others are left out once their lower bound is beaten by all
+    of these (None simulates all).
     clock, cut, reserve: see `Problem`. results: a file that rows are written to as they come, and
     from which an interrupted plan goes on. jobs: processes; by default the active joblib backend's,
     or one per core. progress: a bar on stderr.
@@ -98,7 +73,9 @@ def plan(
         try:
             with ctrl_c.let_through():
                 legal = _legal(problem, space, sequence, batch, rows)
-                for row in _examined(problem, legal, store, rows, top, jobs, progress):
+                for row in examined(
+                    problem, legal, store, rows, top=top, jobs=jobs, progress=progress
+                ):
                     rows[row["key"]] = row
         except KeyboardInterrupt:
             ctrl_c.came = True
@@ -130,48 +107,6 @@ def _machine_of(name: str) -> Machine:
     return read_machine(name) if name.endswith(".json") else machine_of(name)
 
 
-def examine(
-    problem: Problem, chosen: Sequence[Configuration], slowest: float = float("inf")
-) -> list[Row]:
-    """The rows of some configurations; those that cannot beat `slowest` seconds are not simulated.
-
-    What joblib sends to other processes: pure, but for schedules that a process keeps.
-    """
-    return [_examined_one(problem, c, slowest) for c in chosen]
-
-
-def _examined_one(problem: Problem, c: Configuration, slowest: float) -> Row:
-    prepared = prepare(problem, c)
-    at_least = seconds_at_least(problem, prepared)
-    if at_least > slowest:
-        return row_of(c, "bound", bound_reason(at_least, slowest), at_least)
-    need = bytes_at_least(problem, prepared)
-    if need > problem.capacity:
-        return refused_row(problem, c, need, at_least)
-    try:
-        need = peak_bytes(problem, prepared, _orders()(short(prepared.shape)))
-        if need > problem.capacity:
-            return refused_row(problem, c, need, at_least)
-        found = estimate(problem, prepared, _orders())
-    except ValueError as error:
-        return row_of(c, "illegal", str(error), at_least)
-    if found.memory > problem.capacity:
-        return refused_row(problem, c, found.memory, at_least)
-    return {
-        **row_of(c, "simulated", "", at_least),
-        "seconds": found.seconds,
-        "bubble": max(1 - found.busy, 0.0),
-        "memory": found.memory,
-        "tail_seconds": found.tail,
-        "layout": layout(prepared),
-    }
-
-
-@lru_cache(maxsize=1)
-def _orders() -> Orders:
-    return Orders()
-
-
 def _legal(
     problem: Problem, space: Space, sequence: int, batch: int, rows: dict[str, Row]
 ) -> list[Candidate]:
@@ -189,82 +124,3 @@ def _legal(
     if not legal:
         raise ValueError(next(iter(rows.values()))["reason"] if rows else NOTHING)
     return legal
-
-
-def _examined(
-    problem: Problem, legal: list[Candidate], store: Store, known: dict[str, Row],
-    top: int | None, jobs: int | None, progress: bool,
-) -> Iterator[Row]:  # fmt: skip
-    """Rows in waves, the most promising first, until no bound beats the best `top` of them."""
-    done = store.done
-    fits = []
-    for candidate in legal:
-        key = key_of(candidate.configuration)
-        if key in done:
-            yield done[key]
-        elif candidate.memory > problem.capacity:
-            yield refused_row(problem, candidate.configuration, candidate.memory, candidate.seconds)
-        else:
-            fits.append(candidate)
-    fits.sort(key=lambda candidate: candidate.seconds)
-    best = [row["seconds"] for row in known.values() if row["status"] == "simulated"]
-    workers, here = _workers(jobs, len(fits))
-    wave = WAVE * workers
-    with bar("configurations", len(fits), shown=progress) as show:
-        for first in range(0, len(fits), wave):
-            best = nsmallest(top, best) if top else []
-            slowest = best[-1] if top and len(best) == top else float("inf")
-            chosen = fits[first : first + wave]
-            if chosen[0].seconds > slowest:
-                for candidate in fits[first:]:
-                    reason = bound_reason(candidate.seconds, slowest)
-                    yield row_of(candidate.configuration, "bound", reason, candidate.seconds)
-                break
-            wanted = [each.configuration for each in chosen]
-            for rows in _spread(problem, wanted, slowest, workers, here):
-                store.add(row for row in rows if row["status"] != "bound")
-                best += [row["seconds"] for row in rows if row["status"] == "simulated"]
-                yield from rows
-            if show:
-                show(first + len(chosen))
-
-
-def _spread(
-    problem: Problem, chosen: list[Configuration], slowest: float, workers: int, here: bool
-) -> Iterator[list[Row]]:
-    """Rows part by part; configurations of one order of passes stay in one of the processes."""
-    chosen = sorted(
-        chosen, key=lambda c: (c.schedule, c.pipeline, c.virtual, c.n_microbatches, key_of(c))
-    )
-    if here:
-        yield from (examine(problem, [c], slowest) for c in chosen)
-        return
-    joblib = imported("joblib", "a plan in several processes")
-    size = max(-(-len(chosen) // (2 * workers)), 1)
-    parts = [chosen[first : first + size] for first in range(0, len(chosen), size)]
-    tasks = [joblib.delayed(examine)(problem, part, slowest) for part in parts]
-    backend, _ = joblib.parallel.get_active_backend()
-    if type(backend).__name__ != "LokyBackend":  # processes that are not ours
-        yield from joblib.Parallel(n_jobs=workers)(tasks)
-        return
-    with children_ignore_sigint():
-        coming = joblib.Parallel(n_jobs=workers, return_as="generator")(tasks)
-    yield from coming
-
-
-def _workers(jobs: int | None, candidates: int) -> tuple[int, bool]:
-    """How many processes, and whether this one does it alone."""
-    if jobs is not None:
-        return jobs, jobs == 1
-    try:
-        from joblib import effective_n_jobs
-        from joblib.parallel import get_active_backend
-    except ImportError:
-        return 1, True
-    backend, _ = get_active_backend()
-    if type(backend).__name__ not in ("LokyBackend", "SequentialBackend", "ThreadingBackend"):
-        return max(effective_n_jobs(-1), 1), False
-    if candidates < FEW:
-        return 1, True
-    workers = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2, 16)
-    return workers, workers == 1

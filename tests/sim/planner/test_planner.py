@@ -184,6 +184,17 @@ def test_pruning_by_bounds_loses_none_of_the_best(clock: Clock) -> None:
     assert pruned.head(15)["seconds"].tolist() == whole.head(15)["seconds"].tolist()
 
 
+def test_the_fastest_row_of_every_schedule_is_certain(table: pd.DataFrame) -> None:
+    pruned = plan(SMALL, MACHINE, sequence=1024, batch=64, jobs=1, top=1)
+    assert (pruned["status"] == "bound").any()
+    fastest = [
+        found[found["status"] == "simulated"].groupby("schedule")["seconds"].min().to_dict()
+        for found in (pruned, table)
+    ]
+    assert fastest[0] == fastest[1]
+    assert set(fastest[0]) == set(DEFAULT_SCHEDULES)
+
+
 def test_a_row_gives_back_its_configuration(table: pd.DataFrame) -> None:
     row = table.iloc[0]
     c = configuration_of(row)
