@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .breakdown import Breakdown, breakdown
 from .configurations import Space, configurations
 from .estimate import (
     Estimate,
@@ -16,6 +17,7 @@ from .estimate import (
     seconds_at_least,
 )
 from .examination import examine
+from .explanation import Explained, best_of_each, explained
 from .export_megatron import megatron, megatron_environment
 from .export_torchtitan import Torchtitan, torchtitan
 from .memory_table import DeviceBytes, StageBytes, device_bytes, stage_bytes
@@ -29,8 +31,10 @@ from .timeline import cluster_of, replayed, schedule_of, shortened, timeline
 
 __all__ = [
     "DEFAULT_SCHEDULES",
+    "Breakdown",
     "DeviceBytes",
     "Estimate",
+    "Explained",
     "Orders",
     "Prepared",
     "Problem",
@@ -39,6 +43,8 @@ __all__ = [
     "Space",
     "StageBytes",
     "Torchtitan",
+    "best_of_each",
+    "breakdown",
     "bytes_at_least",
     "calmly",
     "cluster_of",
@@ -47,6 +53,7 @@ __all__ = [
     "device_bytes",
     "estimate",
     "examine",
+    "explained",
     "key_of",
     "layout",
     "live_counts",

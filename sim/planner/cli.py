@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -16,9 +14,12 @@ from ..cli.setting import check_writable, write_text
 from .cli_export import exports, write_exports
 from .configurations import Space
 from .cost_model import efficiency_of, read_profile
+from .explanation import taken_apart
 from .hardware import Machine, machine_of, read_machine
 from .models import images_told, with_images
 from .orders import DEFAULT_SCHEDULES
+from .plan_json import plan_object, records
+from .plan_text import plan_text
 from .problem import Problem
 from .robustness import robustness
 from .rows import configuration_of
@@ -28,15 +29,6 @@ from .timeline import replayed
 if TYPE_CHECKING:
     import pandas as pd
 
-SHOWN = {
-    "rank": "#", "schedule": "schedule", "pipeline": "p", "virtual": "v", "tensor": "t",
-    "data": "d", "expert": "e", "microbatch": "b", "zero": "zero",
-    "recompute": "recompute", "samples_per_second": "samples/s", "mfu": "MFU",
-    "bubble": "bubble", "memory_gib": "GiB",
-}  # fmt: skip
-
-WHERE_THEY_DIFFER = ("expert", "zero")
-"""Columns that would say the same in every row of most plans."""
 MORE = {
     "robustness": "samples per second when devices differ",
     "replay": "seconds in the engine, where sends queue for wires",
@@ -146,10 +138,15 @@ def plan_command(
                     more["replay"] = replayed(problem, table, rows=replay)
         except KeyboardInterrupt:
             print("interrupted: not everything that was asked for is here", file=sys.stderr)
+        details = {} if not len(done) else taken_apart(problem, table, rows=rows, row=row)
         if as_json:
-            print(json.dumps(_object(table, rows, more), allow_nan=False))
+            found = plan_object(problem, table, details, rows=rows)
+            found |= {name: records(extra) for name, extra in more.items()}
+            print(json.dumps(found, allow_nan=False))
         else:
-            _show(table, rows, more)
+            print(plan_text(problem, table, details, rows=rows, row=row))
+            for name, extra in more.items():
+                print(MORE[name], _text(extra), sep="\n")
         sys.stdout.flush()
     if there and len(done):
         chosen = configuration_of(done.iloc[row - 1])
@@ -175,50 +172,6 @@ def _machine(cluster: str, devices: int | None, **wires: Any) -> Machine:
         return machine_of(cluster, devices, **wires)
     wires["per_rack"] = wires["per_rack"] or None
     return read_machine(cluster, devices=devices, **wires)
-
-
-def _object(table: pd.DataFrame, rows: int, more: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
-    done = table[table["status"] == "simulated"].head(rows)
-    refused = table[table["status"] != "simulated"]
-    found: dict[str, Any] = {
-        **{str(name): value for name, value in table.attrs.items()},
-        "counts": {str(key): int(n) for key, n in table["status"].value_counts().items()},
-        "rows": _records(done.drop(columns=["reason"])),
-        "refused": _records(refused[["key", "status", "reason"]]),
-    }
-    found |= {name: _records(extra) for name, extra in more.items()}
-    return found
-
-
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return [
-        {str(name): _plain(value) for name, value in record.items()}
-        for record in table.to_dict("records")
-    ]
-
-
-def _plain(value: Any) -> Any:
-    if hasattr(value, "item"):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value if isinstance(value, (str, int, float, bool, type(None))) else None
-
-
-def _show(table: pd.DataFrame, rows: int, more: Mapping[str, pd.DataFrame]) -> None:
-    done = table[table["status"] == "simulated"].head(rows)
-    print(f"{table.attrs['model']} on {table.attrs['machine']}")
-    print(f"efficiencies: {table.attrs['efficiency']}")
-    told = [n for n in SHOWN if n not in WHERE_THEY_DIFFER or table[n].nunique() > 1]
-    print(_text(done[told].rename(columns=SHOWN)))
-    for status in ("bound", "memory", "illegal"):
-        some = table[table["status"] == status]
-        if len(some):
-            first = some.iloc[0]
-            print(f"{len(some)} {status}, e.g. {first['key']}: {first['reason']}")
-    for name, extra in more.items():
-        print(MORE[name])
-        print(_text(extra))
 
 
 def _text(table: pd.DataFrame) -> str:

@@ -128,25 +128,27 @@ def peak_bytes(problem: Problem, prepared: Prepared, order: Order) -> float:
 
 
 def estimate(
-    problem: Problem, prepared: Prepared, orders: Orders, *, exact: bool = False
-) -> Estimate:
+    problem: Problem, prepared: Prepared, orders: Orders, *, exact: bool = False,
+    sends: bool = True,
+) -> Estimate:  # fmt: skip
     """Seconds and bytes of one iteration under the compiled evaluator.
 
     Of many microbatches only some are played (see `orders.short`): after that a pipeline repeats,
     and a further p of them (or group) cost as much as the last p did, or what they cost the busiest
-    device if that is more: it may still have been catching up. `exact` plays them all.
+    device if that is more: it may still have been catching up. `exact` plays them all; without
+    `sends` transfers take no time.
     """
     whole = prepared.shape
     shape = whole if exact else short(whole)
     order = orders(shape)
     memory = peak_bytes(problem, prepared, order)
-    seconds = _clock(problem, prepared, order)
+    seconds = _clock(problem, prepared, order, sends)
     if shape != whole:
         less = orders(shape._replace(microbatches=shape.microbatches - shape.period))
         if peak_bytes(problem, prepared, less) != memory:  # grows with every microbatch: GPipe
-            return estimate(problem, prepared, orders, exact=True)
+            return estimate(problem, prepared, orders, exact=True, sends=sends)
         again = (whole.microbatches - shape.microbatches) // shape.period
-        seconds += again * (seconds - _clock(problem, prepared, less))
+        seconds += again * (seconds - _clock(problem, prepared, less, sends))
         seconds = max(seconds, seconds_at_least(problem, prepared) - prepared.tail)
     work = sum(_work(prepared, stage) for stage in prepared.stages) / whole.devices
     busy = whole.microbatches * work / seconds
@@ -175,10 +177,11 @@ def _work(prepared: Prepared, stage: Stage) -> float:
     return stage.seconds.total - (stage.saving if fused else 0)
 
 
-def _clock(problem: Problem, prepared: Prepared, order: Order) -> float:
+def _clock(problem: Problem, prepared: Prepared, order: Order, sends: bool) -> float:
     costs = costs_of(
-        prepared.bench, prepared.stages, order.schedule.placement, per=problem.per, ticks=TICKS
-    )
+        prepared.bench, prepared.stages, order.schedule.placement, per=problem.per, ticks=TICKS,
+        sends=sends,
+    )  # fmt: skip
     found = evaluate(order.schedule, costs)
     return float(getattr(found, problem.clock)) / TICKS
 

@@ -9,6 +9,7 @@ from .estimate import Prepared
 from .orders import Order
 from .problem import Problem
 
+GIB = 2**30
 KINDS = ("weights", "gradients", "optimizer", "activations", "buffers")
 """Kinds whose sum on the fullest device is compared with what is free of its memory."""
 
