@@ -9,7 +9,7 @@ from torch import nn
 from torch.distributed.fsdp import FSDPModule
 from torch.nn.parallel import DistributedDataParallel
 
-from sim import InvalidSchedule, Schedule, validate
+from sim import InvalidSchedule, Schedule, mechanisms, validate
 
 from ..stages.split_backward import SPLITS
 from ..torch_private import is_compiled
@@ -33,10 +33,8 @@ def objection(
             f"{schedule.name} has {schedule.n_slices} slices per microbatch, and torch's runtime "
             "knows none: take a family without, or backend.run"
         )
-    known = {"F", "B", "W", "BW"}
-    strange = next((op for order in schedule.orders for op in order if op.kind not in known), None)
-    if strange is not None:
-        return f"{schedule.name} has the pass {strange}, which torch's runtime does not know"
+    if beyond := mechanisms(schedule):
+        return f"in {schedule.name} {beyond[0]}, which torch's runtime is not told to do yet"
     if split not in SPLITS:
         return f"split is {split!r}: it must be one of {', '.join(SPLITS)}"
     return _modules_objection(schedule, modules, rank=rank, split=split)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+import sim
+
 torch = pytest.importorskip("torch")
+from backend.training.checks import objection  # noqa: E402
 from torch_ranks import ranks_of, tried  # noqa: E402
 
 FAMILIES = (
@@ -81,3 +84,19 @@ def test_a_rank_that_fails_is_named_with_its_pass_on_all_others(how: str, senten
         assert sentence in last
     if how == "raise":
         assert failed.traceback.splitlines()[-1] == others[0].traceback.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "sentence"),
+    [
+        (sim.frozen(sim.FAMILIES["1f1b"](2, 4), [0]), "stage 0 trains nothing"),
+        (sim.recomputed(sim.FAMILIES["1f1b"](2, 4), stages=[1]), "stage 1 recomputes activations"),
+    ],
+)
+def test_what_torchs_runtime_is_not_told_to_do_is_refused(
+    schedule: sim.Schedule, sentence: str
+) -> None:
+    modules = {0: torch.nn.Identity()}
+    assert objection(sim.FAMILIES["1f1b"](2, 4), modules, rank=0, n_ranks=2, split="deferred") == ""
+    said = objection(schedule, modules, rank=0, n_ranks=2, split="deferred")
+    assert said == f"in 1f1b {sentence}, which torch's runtime is not told to do yet"
