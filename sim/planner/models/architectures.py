@@ -28,12 +28,15 @@ _LLAMAS = (
     "kimi_k2 glm glm4 glm4_moe internlm2 internlm3 baichuan yi stablelm granite granitemoe exaone "
     "exaone4 minicpm seed_oss glm4_moe_lite glm_moe_dsa deepseek_v32 minimax minimax_m1 "
     "minimax_m2 minimax_text_01 MiniMaxText01 jamba bamba granitemoehybrid falcon_h1 "
-    "qwen3_5_moe phimoe"
+    "qwen3_5_moe phimoe aria bitnet cwm diffllama exaone_moe flex_olmo granitemoeshared helium "
+    "hyperclovax minicpm3 ministral3 mistral4 solar_open youtu axk1 sarvam_mla sarvam_moe glm4v "
+    "glm4v_moe dots1"
 )
 ARCHITECTURES: dict[str, Architecture] = {
     **dict.fromkeys(_LLAMAS.split(), LLAMA),
     **dict.fromkeys(["cohere", "cohere2", "smollm3", "ernie4_5", "ernie4_5_moe"], _TIED),
     **dict.fromkeys(["hunyuan_v1_dense", "hunyuan_v1_moe", "hunyuan"], _TIED),
+    "vaultgemma": _TIED,
     "gemma": _TIED._replace(defaults={"head_dim": 256}),
     "gemma2": _TIED._replace(defaults={"head_dim": 256, "sliding_window": 4096}),
     "gemma3": _TIED._replace(
@@ -62,7 +65,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     ),
     **dict.fromkeys(("qwen3_next", "qwen3_5"), LLAMA._replace(defaults={"head_dim": 256})),
     **dict.fromkeys(("lfm2", "lfm2_moe"), _TIED),
-    **dict.fromkeys(("nemotron", "arcee"), LLAMA._replace(gated=False)),
+    **dict.fromkeys(("nemotron", "arcee", "apertus"), LLAMA._replace(gated=False)),
 }
 """By `model_type`. Not told apart, because they change a count by less than 0.05 %: biases of
 queries, keys and values alone (Qwen2), norms inside attention, second norms of a block."""

@@ -18,6 +18,9 @@ ADAPTIVE = 1024
 """Patches of a picture where a tower takes pictures of any size: 448 x 448 pixels in patches of
 14. Where it has a size of its own, its pictures have that."""
 
+TWO_TOWERS = ("video_llava", "deepseek_vl_hybrid", "janus")
+"""Whole models that do more with pictures than their `vision_config` says."""
+
 
 def tower_of(config: Keys, name: str, hidden: int) -> Tower | None:
     """The tower of a file whose decoder is so wide; None if its type is not one known here."""
@@ -26,7 +29,7 @@ def tower_of(config: Keys, name: str, hidden: int) -> Tower | None:
         return None
     kind = str(vision.get("model_type") or _by_keys(config)).removesuffix("_model")
     kind = kind.removesuffix("_vision")
-    if kind not in _READERS:
+    if kind not in _READERS or config.get("model_type") in TWO_TOWERS:
         return None
     defaults, reader = _READERS[kind]
     vision = {**defaults, **{key: value for key, value in vision.items() if value is not None}}
@@ -112,7 +115,7 @@ def _qwen3_vl(v: Keys, config: Keys, hidden: int, name: str) -> Tower:
     deep = len(v.get("deepstack_visual_indexes", ()))
     wide = merged[0].wide
     other += w + number(v, name, "num_position_embeddings") * w + 2 * w
-    other += deep * (2 * wide + wide + hidden)
+    other += deep * (2 * wide + wide + merged[1].out)
     return Tower(encoder, (_video(v, w), *merged * (1 + deep)), other)
 
 
@@ -190,6 +193,7 @@ def _projector(
 
 def _merger(v: Keys, wide: int, hidden: int) -> tuple[tuple[Projection, ...], int]:
     """Qwen's: a square of patches becomes one word; without its norm."""
+    hidden = number(v, "vision_config", "out_hidden_size") or hidden
     merge = _one(v, "spatial_merge_size") ** 2
     return (
         Projection(merge * wide, merge * wide, merge),

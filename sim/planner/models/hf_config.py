@@ -37,6 +37,7 @@ INDEX_KEYS = frozenset({"index_topk", "index_n_heads", "index_head_dim"})
 NO_KEYS: frozenset[str] = frozenset()
 UNDERSTOOD = WINDOW_KEYS | EXPERT_KEYS
 """Keys about layers that are read."""
+UNGATED = ("relu2", "xielu")
 _WIDTHS = ("qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")
 
 
@@ -69,9 +70,23 @@ def model_from_config(config: dict[str, Any], *, name: str = "config.json") -> M
         if missing:
             told = ", ".join(f"{key} {value}" for key, value in missing.items())
             notes.append(f"text_config leaves out what its family has by default: {told}")
+        outer, within = config.get("tie_word_embeddings"), inner.get("tie_word_embeddings")
+        if None not in (outer, within) and outer != within:
+            notes.append(
+                f"tie_word_embeddings is {within} in text_config and {outer} beside it: "
+                f"taken as {outer}, as transformers does"
+            )
+            inner = {**inner, "tie_word_embeddings": outer}
         config = {**missing, **config, **inner}
     kind = architecture_of(config.get("model_type"), name)
     config = {**kind.defaults, **config}
+    if listed := _as_many_as_listed(config):
+        config["num_hidden_layers"] = listed
+    if kind.gated and config.get("hidden_act") in UNGATED and config.get("model_type") != "bitnet":
+        raise ValueError(
+            f"hidden_act in {name} is {config['hidden_act']!r}, which stands in blocks of two "
+            "matrices, but its model_type has three: write nemotron for two"
+        )
     if config.get("is_encoder_decoder"):
         raise ValueError(f"{name} is an encoder with a decoder: plans are for decoders alone")
     shape: dict[str, Any] = {
@@ -123,6 +138,16 @@ def model_from_config(config: dict[str, Any], *, name: str = "config.json") -> M
         mtp_layers=further,
         notes=(*notes, *_left_out(config, tower, further)),
     )
+
+
+def _as_many_as_listed(config: dict[str, Any]) -> int | None:
+    """Layers of a file that lists them and does not say how many there are."""
+    if any(key in config for key in _NAMES["layers"]):
+        return None
+    for key in ("layer_types", "layers_block_type", "hybrid_override_pattern"):
+        if isinstance(config.get(key), (list, str)):
+            return len(config[key])
+    return None
 
 
 def _mixers(mixed: Mixed | None) -> dict[str, Any]:

@@ -397,6 +397,32 @@ def test_what_is_left_out_is_told() -> None:
     assert heard.notes[0].startswith("the audio tower (audio_config) is not counted")
 
 
+def test_blocks_of_two_matrices_are_not_read_as_three() -> None:
+    """Persimmon, Nanochat and Jais 2 have squared ReLU between two matrices, and no gate."""
+    shape = _llama(6, 64, 4, 4, 256, 1000)
+    with pytest.raises(ValueError, match=r"hidden_act in .* is 'relu2', which stands in blocks of"):
+        model_from_config({**shape, "model_type": "llama", "hidden_act": "relu2"})
+    assert not model_from_config({**shape, "model_type": "nemotron", "hidden_act": "relu2"}).gated
+    assert model_from_config({**shape, "model_type": "bitnet", "hidden_act": "relu2"}).gated
+
+
+def test_a_list_of_layers_says_how_many_there_are() -> None:
+    shape = _llama(6, 64, 4, 4, 256, 1000)
+    del shape["num_hidden_layers"]
+    listed = {**shape, "sliding_window": 8, "layer_types": ["sliding_attention"] * 3}
+    assert model_from_config(listed).windows == (8, 8, 8)
+    with pytest.raises(ValueError, match="has no layers: expected one of the keys num_hidden"):
+        model_from_config(shape)
+
+
+def test_of_two_words_on_tied_weights_the_outer_one_counts_and_is_told() -> None:
+    text = {**_llama(6, 64, 4, 4, 256, 1000), "tie_word_embeddings": False}
+    model = model_from_config({"tie_word_embeddings": True, "text_config": text})
+    assert model.tied
+    assert model.notes[0].startswith("tie_word_embeddings is False in text_config and True beside")
+    assert not model_from_config({"text_config": text}).tied
+
+
 def test_a_model_has_a_window_per_layer_or_none() -> None:
     with pytest.raises(ValueError, match="2 windows for 3 layers: give one per layer"):
         Model("odd", 3, 64, 8, 100, windows=(4, 0))

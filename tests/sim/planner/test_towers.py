@@ -132,6 +132,14 @@ def test_a_tower_that_is_not_known_is_left_out_with_a_word() -> None:
     )
 
 
+def test_a_model_with_a_second_tower_does_not_count_the_one_that_is_known() -> None:
+    found = model_from_config({**TEXT, "model_type": "llama", "vision_config": CLIP})
+    assert found.tower
+    text = {**TEXT, "model_type": "llama"}
+    twice = {"model_type": "video_llava", "text_config": text, "vision_config": CLIP}
+    assert model_from_config(twice).tower is None
+
+
 def test_the_work_of_a_picture_is_its_layers_and_its_projections() -> None:
     """A layer multiplies 16 patches by 12 x 32 x 32 weights and, twice, 16 x 16 pairs of 32; the
     projections are 12 x 32 for each patch and 128 x 64 for each four."""
