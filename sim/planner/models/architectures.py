@@ -54,14 +54,17 @@ ARCHITECTURES: dict[str, Architecture] = {
     **dict.fromkeys(("bloom", "starcoder2"), _GPT),
     **dict.fromkeys(("gpt_neox", "gptj", "phi"), _GPT._replace(tied=False)),
     **dict.fromkeys(("falcon", "mpt"), _GPT._replace(biases=False)),
-    "gemma4": _TIED._replace(
-        defaults={
-            "num_attention_heads": 8,
-            "num_key_value_heads": 4,
-            "head_dim": 256,
-            "vocab_size": 262144,
-            "sliding_window": 512,
-        }
+    **dict.fromkeys(
+        ("gemma4", "gemma4_unified"),
+        _TIED._replace(
+            defaults={
+                "num_attention_heads": 8,
+                "num_key_value_heads": 4,
+                "head_dim": 256,
+                "vocab_size": 262144,
+                "sliding_window": 512,
+            }
+        ),
     ),
     **dict.fromkeys(("qwen3_next", "qwen3_5"), LLAMA._replace(defaults={"head_dim": 256})),
     **dict.fromkeys(("lfm2", "lfm2_moe"), _TIED),

@@ -33,7 +33,7 @@ NEUTRAL = re.compile(
     r"coef|loss|jitter|router_(dtype|bias|logits|type|scal)|logits|norm_topk|norm_min|topk_method"
     r"|^topk_group$|^n_group$|scoring|score_func|routed_scaling|_scaling_factor|^ep_size$|dropout"
     r"|_init|initializer|capacity|load_balanc|use_cpu|kernel|_backend$|^num_experts_per_tok$"
-    r"|^experts_per_token$|group_(expert|num)|balance|_act|hidden_act|use_moe_bias|_aux"
+    r"|^experts_per_token$|group_(expert|num)|balance|_act|hidden_act|use_moe_bias|_aux|dtype$"
 )
 """Keys among them that change neither a size nor a multiplication."""
 

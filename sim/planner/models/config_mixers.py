@@ -141,9 +141,9 @@ _NEXT = Reader(
 _MINIMAX = _keys("attn_type_list linear_attn_alpha_factor linear_attn_beta_factor shared_moe_mode")
 READERS: dict[str, Reader] = {
     **dict.fromkeys(("qwen3_next", "qwen3_5", "qwen3_5_moe"), _NEXT),
-    "gemma4": Reader(
-        _keys("top_k_experts enable_moe_block vocab_size_per_layer_input expert_intermediate_size"),
-        _gemma4,
+    **dict.fromkeys(
+        ("gemma4", "gemma4_unified"),
+        Reader(_keys("top_k_experts enable_moe_block vocab_size_per_layer_input"), _gemma4),
     ),
     "nemotron_h": Reader(
         _keys(

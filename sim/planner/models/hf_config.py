@@ -166,7 +166,7 @@ def _windows(
     if mixed is None:
         return windows_of(config, name, layers)
     window, kinds = number(config, name, "sliding_window"), config.get("layer_types") or []
-    if config.get("model_type", "").startswith("gemma4") and not kinds:
+    if str(config.get("model_type")).startswith("gemma4") and not kinds:
         kinds = ["sliding_attention"] * 5 + ["full_attention"]
         kinds = (kinds * layers)[:layers]
     return tuple(window if kind == "sliding_attention" else 0 for kind in kinds)

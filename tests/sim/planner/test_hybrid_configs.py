@@ -65,6 +65,8 @@ RELEASED: dict[str, tuple[int, dict[str, Any]]] = {
     }),
     "Qwen3.5-9B, text": (8_953_803_264, {
         **_shape(32, 4096, 16, 4, 12288, 248320), **_DELTA, "model_type": "qwen3_5_text",
+        "attn_output_gate": True, "mamba_ssm_dtype": "float32", "mtp_num_hidden_layers": 1,
+        "mtp_use_dedicated_embeddings": False, "output_gate_type": "swish",
     }),
     "Qwen3.5-35B-A3B, text": (34_660_610_688, {
         **_shape(40, 2048, 16, 2, 5120, 248320), **_DELTA, "model_type": "qwen3_5_moe_text",
@@ -80,6 +82,7 @@ RELEASED: dict[str, tuple[int, dict[str, Any]]] = {
         **_shape(52, 2688, 32, 2, 1856, 131072), **_NEMOTRON, "mamba_num_heads": 64,
         "n_routed_experts": 128, "n_shared_experts": 1, "num_experts_per_tok": 6,
         "moe_intermediate_size": 1856, "moe_shared_expert_intermediate_size": 3712,
+        "moe_shared_expert_overlap": True, "mamba_ssm_cache_dtype": "float32",
         "hybrid_override_pattern": "MEMEM*" + "EMEMEM*" * 4 + "EMEMEMEM*EMEMEMEME",
     }),
     "Jamba-v0.1": (51_570_323_328, {
