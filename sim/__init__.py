@@ -21,6 +21,7 @@ from .engine.cluster import Cluster, Link, nodes
 from .engine.costs import Costs, slower
 from .engine.costs_json import costs_from_json, costs_to_json
 from .engine.errors import Deadlock, OutOfMemory
+from .engine.offloaded import offloaded
 from .engine.recomputed import recomputed
 from .engine.simulate import simulate
 from .engine.trace import Trace
@@ -31,12 +32,14 @@ from .metrics.metrics import (
     bubble,
     busy,
     clock_time,
+    host_peak_bytes,
     idle_account,
     iteration_times,
     longest_stage,
     makespan,
     peak_activations,
     peak_bytes,
+    peak_shares,
 )
 from .schedule.ir import (
     KINDS,
@@ -128,6 +131,7 @@ __all__ = [
     "gantt",
     "gantt_svg",
     "grid",
+    "host_peak_bytes",
     "idle",
     "idle_account",
     "iteration_times",
@@ -136,9 +140,11 @@ __all__ = [
     "mechanisms",
     "memory_curve",
     "nodes",
+    "offloaded",
     "parse_op",
     "peak_activations",
     "peak_bytes",
+    "peak_shares",
     "read_torch_csv",
     "reads",
     "recomputed",

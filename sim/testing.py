@@ -30,6 +30,7 @@ from hypothesis import strategies as st
 from .base.numbers import Number
 from .engine.cluster import Cluster, Link, Receives, Transfers
 from .engine.costs import Costs, Table
+from .engine.offloaded import offloaded
 from .engine.recomputed import recomputed
 from .engine.simulate import simulate
 from .families import FAMILIES
@@ -137,10 +138,13 @@ def wild_schedules(
 
 @st.composite
 def transformed(draw: st.DrawFn, schedule: Schedule) -> Schedule:
-    """`schedule` as it is, or with some of its stages frozen or recomputing."""
+    """`schedule` as it is, or with some of its stages frozen, recomputing or offloading."""
     stages = st.sets(st.integers(0, schedule.n_stages - 1), max_size=3).map(sorted)
+    p = schedule.n_devices
+    partners = tuple((device + 1) % p for device in range(p)) if p > 1 else ()
     transforms: tuple[Callable[..., Schedule], ...] = (
         frozen, frozen_weights, recomputed, partial(recomputed, place="in waits"),
+        offloaded, partial(offloaded, stores=partners),
     )  # fmt: skip
     for transform in draw(st.lists(st.sampled_from(transforms), max_size=2)):
         schedule = transform(schedule, draw(stages))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from .chains import Chains
-from .workload import Time, Workload
+from .workload import Job, Time
 
 
-def bottleneck(work: Workload, device: int, chains: Chains) -> Time:
-    """Work of one device, between the way to its passes and the way from them to the end.
+def bottleneck(total: Mapping[Job, Time], chains: Chains) -> Time:
+    """Work of one device, or of a copy queue, between the way to its passes and the way from them
+    to the end.
 
     A pass cannot start before its **head**, the longest chain of passes and sends before it, and
     at least its **tail** follows it. With heads and tails fixed, the best that one machine can do
@@ -21,7 +23,7 @@ def bottleneck(work: Workload, device: int, chains: Chains) -> Time:
     """
     jobs = sorted(
         (max(chains.head[shape] for shape in ends), time, max(chains.tail[shape] for shape in ends))
-        for job, time in work.total[device].items()
+        for job, time in total.items()
         # What follows an R is a backward: one in the same step is no way from it.
         if (ends := [shape for shape in job if shape.kind != "R"] or job)
         and all(shape in chains.head and shape in chains.tail for shape in ends)

@@ -57,7 +57,10 @@ def lower_bound(
     best: Time = 0
     for device in devices:
         for chains in views[device]:
-            best = max(best, bottleneck(work, device, chains))
+            best = max(best, bottleneck(work.total[device], chains))
+            for queue_of, copies in work.copying:
+                if queue_of == device:
+                    best = max(best, bottleneck(copies, chains))
             for memory in held[device] if work.simple else ():
                 for bound in (few_live, full_memory, late_weights):
                     best = max(best, bound(work, device, chains, memory))
@@ -77,14 +80,17 @@ def steady_interval(
 ) -> Number:
     """A lower bound on the time per microbatch of any endless repetition on this placement.
 
-    A device needs the time of its passes; and a microbatch occupies its memory for at least the
-    shortest way from F to the end of W, so that `sum of (life * size) <= limit * interval`.
+    A device needs the time of its passes, a copy queue that of its copies; and a microbatch
+    occupies its memory for at least the shortest way from F to the end of W, so that `sum of
+    (life * size) <= limit * interval`.
     ValueError for a limit into which nothing fits.
     """
     fits(costs, schedule)
     check_limits(schedule, costs, memory_limit, memory_bytes)
     work = workload_of(schedule, costs)
     best: Time = 0
+    for _, copies in work.copying:
+        best = max(best, exact(sum(copies.values())) / schedule.n_microbatches)
     for device in range(schedule.n_devices):
         best = max(best, exact(work.work(device)) / schedule.n_microbatches)
         for memory in memories(schedule, costs, device, memory_limit, memory_bytes):

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from ..base.numbers import Number, Ticks, common_ticks
 from ..engine.costs import Costs, first_alike
-from ..schedule.ir import Kind, Lever, Op, Schedule, Step, Value, reads, steps, writes
+from ..schedule.ir import Kind, Lever, Op, Schedule, Step, Value, reads, writes
+from ..schedule.lanes import lanes
 
 
 class PassType(NamedTuple):
@@ -47,7 +48,8 @@ class Workload:
 
     latency: of each pass type, start to end; the least one where fused steps, or the sizes of
         microbatches, make them differ.
-    total: time that all steps of one job take together, per device.
+    total: time that all steps of one job take together, per device. copying: the same of each copy
+        queue, with its device.
     send: of each stage boundary, 0 inside a device, shape `(n_stages - 1,)`.
     schedule: whose passes they are. examples: of every type, a pass for every lever that is pulled.
     simple: one slice, no fused steps, and all microbatches alike: only then the arguments about
@@ -63,6 +65,7 @@ class Workload:
     examples: dict[PassType, list[Op]]
     latency: dict[PassType, Time]
     total: tuple[dict[Job, Time], ...]
+    copying: tuple[tuple[int, dict[Job, Time]], ...]
     send: tuple[Time, ...]
     simple: bool
 
@@ -112,11 +115,11 @@ class Workload:
     @cached_property
     def order(self) -> list[PassType]:
         """All types, none before what it reads."""
-        turn = {"F": 0, "R": 1, "B": 2, "BW": 2, "W": 3}
+        turn = {"F": 0, "O": 1, "L": 2, "R": 3, "B": 4, "BW": 4, "W": 5}
 
         def place(which: PassType) -> tuple[int, int, int]:
             kind, stage, part = which
-            return (turn[kind], stage, part) if kind in "FR" else (turn[kind], -stage, -part)
+            return (turn[kind], stage, part) if turn[kind] < 4 else (turn[kind], -stage, -part)
 
         return sorted(self.latency, key=place)
 
@@ -180,9 +183,10 @@ def workload_of(schedule: Schedule, costs: Costs) -> Workload:
     alike, levers = first_alike(costs, schedule.n_microbatches), schedule.levers
     counts: list[Counter[Sized]] = []
     unlike: dict[tuple[Kind, int, int, Lever | None], Op] = {}
-    for device in range(schedule.n_devices):
+    queues = lanes(schedule)
+    for lane in queues:
         counts.append(Counter())
-        for step in steps(schedule, device):
+        for _, step in lane.steps:
             step_like = [(op.kind, op.stage, op.slice, alike[op.microbatch]) for op in step]
             counts[-1][tuple(step_like)] += 1
             for op in step:
@@ -206,9 +210,9 @@ def workload_of(schedule: Schedule, costs: Costs) -> Workload:
             takes = 0 if which in linked else ticks.count(time)
             latency[which] = min(latency.get(which, takes), takes)
     total: list[dict[Job, Time]] = [defaultdict(int) for _ in counts]
-    for device, counter in enumerate(counts):
+    for jobs, counter in zip(total, counts, strict=True):
         for sized, n in counter.items():
-            total[device][_job(sized)] += n * ticks.count(duration[sized])
+            jobs[_job(sized)] += n * ticks.count(duration[sized])
     kinds = {
         frozenset(which.kind for which in latency if which.stage == s)
         for s in range(schedule.n_stages)
@@ -222,7 +226,12 @@ def workload_of(schedule: Schedule, costs: Costs) -> Workload:
         schedule,
         examples,
         latency,
-        total=tuple(map(dict, total)),
+        total=tuple(map(dict, total[: schedule.n_devices])),
+        copying=tuple(
+            (lane.device, dict(jobs))
+            for lane, jobs in zip(queues, total, strict=True)
+            if lane.queue != "compute"
+        ),
         send=tuple(ticks.count(send) for send in sends),
         simple=schedule.n_slices == 1
         and not schedule.fused

@@ -92,6 +92,7 @@ def check(
     from ..base.text import plural
     from ..metrics.metrics import peak_activations
     from ..metrics.summary import plain_numbers
+    from ..schedule.mechanisms import mechanisms
 
     schedule = schedule_in(path)
     kinds = Counter(op.kind for order in schedule.orders for op in order)
@@ -104,14 +105,14 @@ def check(
             "slices": schedule.n_slices,
             "passes": dict(kinds),
             "placement": schedule.placement,
-            "peak_activations": peak_activations(schedule),
+            "peak_activations": None if schedule.copies else peak_activations(schedule),
         }
     )
     if as_json:
         print(json.dumps(found, allow_nan=False))
         return
     passes = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
-    peaks = ", ".join(f"{peak:g}" for peak in found["peak_activations"])
+    peaks = ", ".join(f"{peak:g}" for peak in found["peak_activations"] or ())
     sizes = (
         plural(schedule.n_devices, "device"),
         plural(schedule.n_stages, "stage"),
@@ -120,4 +121,6 @@ def check(
     print(f"{path} can run: {', '.join(sizes)}")
     print(f"passes: {passes}")
     print(f"stage on device: {', '.join(map(str, schedule.placement))}")
-    print(f"peak activations of each device, in shares: {peaks}")
+    print(f"peak activations of each device, in shares: {peaks or 'it depends on times'}")
+    for clause in mechanisms(schedule):
+        print(clause)

@@ -64,6 +64,16 @@ class PipelineOptions:
         "gradient. [default: late]")
     recompute_keeps: Number | None = option("SHARE", read_share,
         "Share of an activation that is kept where it is recomputed, e.g. 0.05. [default: 0]")
+    offload: tuple[int, ...] | str | None = option("STAGES", read_stages_or_full,
+        "Stages that offload activations to host memory, e.g. full or 0-3: away after F, back "
+        "before the backward; what is needed again too soon stays.")
+    host_bandwidth: Number | None = option("SPEED", read_positive,
+        "Of each device's link to its host, each way: bytes per unit of time where activations "
+        "have bytes, else shares (what one microbatch keeps on a device) per unit of time.")
+    host_latency: Number | None = option("TIME", read_number,
+        "Time that every copy to or from the host takes on top. [default: 0]")
+    host_memory: Number | None = option("BYTES", read_number,
+        "Memory of the host for what is offloaded. [default: unlimited]")
     microbatch_scale: tuple[Number, ...] | None = option("FACTORS", read_numbers,
         "How much larger each microbatch is, e.g. 1,2,0.5: a factor per microbatch on times and "
         "bytes of its passes. [default: all alike]")

@@ -11,11 +11,12 @@ from typing import Any
 import typer
 
 from ..base.files import write_text_atomically
-from ..base.numbers import Number
+from ..base.numbers import Number, exact, plain
 from ..base.text import plural
 from ..engine.cluster import Cluster, Link
 from ..engine.costs import Costs
 from ..engine.costs_json import costs_from_json
+from ..engine.offloaded import offloaded
 from ..engine.recomputed import Place, recomputed
 from ..families import FAMILIES
 from ..families.family import Family
@@ -37,6 +38,7 @@ COST_OPTIONS = ("forward", "backward", "weight", "send", "activation_bytes", "bo
 
 BYTES_FOR = {
     "memory": ("that fill it", ("activation_bytes", "static_bytes")),
+    "host_memory": ("that fill it", ("activation_bytes",)),
     "bandwidth": ("that cross it", ("boundary_bytes",)),
 }
 """Limits that do nothing until somebody says how many bytes there are."""
@@ -153,6 +155,8 @@ def costs_of(options: PipelineOptions, schedule: Schedule) -> Costs:
     """The costs asked for: of a profile, or equal on all devices."""
     costs = _equal_or_measured(options, schedule)
     scale = options.microbatch_scale
+    if options.offload is not None or options.host_bandwidth is not None:
+        costs = _copying(costs, options, schedule)
     if options.recompute_keeps is not None:
         costs = replace(costs, recompute_keeps=options.recompute_keeps)
     if scale is None:
@@ -163,6 +167,18 @@ def costs_of(options: PipelineOptions, schedule: Schedule) -> Costs:
             f"{plural(schedule.n_microbatches, 'microbatch')}: give one for each"
         )
     return replace(costs, microbatch_scale=tuple((factor,) for factor in scale))
+
+
+def _copying(costs: Costs, options: PipelineOptions, schedule: Schedule) -> Costs:
+    """The same costs with the time of copies to the host and back."""
+    if options.host_bandwidth is None:
+        raise typer.BadParameter("--offload needs --host-bandwidth, how fast the copies are")
+    size = costs.activation_bytes
+    if not any(cell for row in size for cell in row):  # in shares, of which a stage has its part
+        size = Costs.uniform(schedule, activation_bytes=1).activation_bytes
+    per_unit = exact(options.host_bandwidth)
+    times = tuple(tuple(plain(exact(cell) / per_unit) for cell in row) for row in size)
+    return replace(costs, offload=times, copy_latency=options.host_latency or 0)
 
 
 def _equal_or_measured(options: PipelineOptions, schedule: Schedule) -> Costs:
@@ -186,7 +202,7 @@ def cluster_of(options: PipelineOptions, schedule: Schedule) -> Cluster:
         given = (options.profile, *(getattr(options, source) for source in sources))
         if getattr(options, name) is not None and all(value is None for value in given):
             flags = " or ".join(map(flag_of, sources))
-            raise typer.BadParameter(f"--{name} needs the bytes {what}: add {flags}")
+            raise typer.BadParameter(f"{flag_of(name)} needs the bytes {what}: add {flags}")
     n = schedule.n_devices
     slowdown: list[Number] = [1] * n
     for device, factor in (options.straggler or {}).items():
@@ -208,6 +224,7 @@ def cluster_of(options: PipelineOptions, schedule: Schedule) -> Cluster:
         memory=(options.memory,) * n,
         slowdown=tuple(slowdown),
         neighbour_slowdown=options.neighbour_slowdown or 1,
+        host_memory=options.host_memory,
         links=links,
         routes={(int(a), int(b)): (f"{a}->{b}",) for a, b in (name.split("->") for name in links)},
         **modes,
@@ -252,7 +269,12 @@ def _as_run(schedule: Schedule, options: PipelineOptions) -> Schedule:
         stages = None if isinstance(options.recompute, str) else options.recompute
         place: Place = "in waits" if options.recompute_place == "in-waits" else "late"
         schedule = recomputed(schedule, stages, place=place, costs=costs_of(options, schedule))
-    elif options.recompute_place is not None or options.recompute_keeps is not None:
+    if options.offload is not None:
+        stages = None if isinstance(options.offload, str) else options.offload
+        schedule = offloaded(schedule, stages, costs=costs_of(options, schedule))
+    if options.recompute is not None:
+        return schedule
+    if options.recompute_place is not None or options.recompute_keeps is not None:
         flag = "place" if options.recompute_place is not None else "keeps"
         if not schedule.levers:
             raise typer.BadParameter(f"--recompute-{flag} needs --recompute, which stages do so")

@@ -43,6 +43,9 @@ class Cluster:
     routes: (source, destination) -> names of the wires that such a transfer occupies, all at once.
         Two pairs that name one wire share it and queue for it. A pair without an entry has a
         private, ideal wire. Naming a wire for both directions makes it half duplex.
+    host_links: the wire of each device to its host, by any name, shape `(n_devices,)`; devices
+        that name the same one take turns with their copies, either way. () where each has its own.
+    host_memory: bytes the host may hold of what is offloaded; None where it is unlimited.
     transfers: "overlapped" with compute, or "blocking": the sender's device waits until what it
         sent has arrived (a synchronous send).
     receives: "buffered": a transfer starts as soon as the value is there. "just-in-time": not
@@ -60,16 +63,20 @@ class Cluster:
     routes: Mapping[tuple[int, int], tuple[str, ...]] = field(default_factory=dict)
     transfers: Transfers = "overlapped"
     receives: Receives = "buffered"
+    host_links: tuple[str, ...] = ()
+    host_memory: Number | None = None
 
     def __post_init__(self) -> None:
         n = checked_whole(self.n_devices, "n_devices of a cluster")
         object.__setattr__(self, "n_devices", n)
-        for name in ("memory", "slowdown"):
+        for name in ("memory", "slowdown", "host_links"):
             column = getattr(self, name)
             if not hasattr(column, "__len__"):
                 raise ValueError(f"{name} is {column!r}: it must have one entry per device")
             if len(column) not in (0, n):
                 raise ValueError(f"{name} has {len(column)} entries for {n} devices")
+        if self.host_memory is not None:
+            checked(self.host_memory, "host_memory")
         memory = [
             None if size is None else checked(size, f"memory of device {device}")
             for device, size in enumerate(self.memory)

@@ -16,7 +16,7 @@ from fractions import Fraction
 from typing import Any, cast
 
 from ..base.numbers import Number, checked, checked_type, checked_whole, exact, plain, plus
-from ..schedule.ir import Op, Schedule, Step
+from ..schedule.ir import QUEUES, Op, Schedule, Step
 
 Table = tuple[tuple[Number, ...], ...]
 """Shape `(n_stages, n_slices)`; one column serves all slices alike."""
@@ -43,6 +43,8 @@ class Costs:
         microbatch, shape `(n_microbatches, n_stages)`; one column serves all stages. () where all
         microbatches are alike. `send` is latency, and stays as it is.
     recompute: time of R; that of F where absent.
+    offload, load: time of O and of L; L takes as long as O where it is absent. A schedule that
+        offloads needs them. copy_latency: what every copy takes on top, however large.
     recompute_keeps: the share of an activation that an F keeps whose rest R rebuilds, 0 to 1.
     """
 
@@ -60,6 +62,9 @@ class Costs:
     microbatch_scale: Table = ()
     recompute: Table | None = None
     recompute_keeps: Number = 0
+    offload: Table | None = None
+    load: Table | None = None
+    copy_latency: Number = 0
 
     def __post_init__(self) -> None:
         if not isinstance(self.forward, Sequence) and not hasattr(self.forward, "tolist"):
@@ -77,7 +82,7 @@ class Costs:
         for name, rows in {"send": 1, "static_bytes": 0}.items():
             column = _table(getattr(self, name), name, n - rows)
             object.__setattr__(self, name, tuple(row[0] for row in column))
-        for name in ("pair_scale", "group_scale"):
+        for name in ("pair_scale", "group_scale", "copy_latency"):
             object.__setattr__(self, name, checked(getattr(self, name), name))
         object.__setattr__(self, "microbatch_scale", _scales(self.microbatch_scale, n))
         keeps = checked(self.recompute_keeps, "recompute_keeps")
@@ -124,6 +129,9 @@ class Costs:
         group_scale: Number = 1,
         microbatch_scale: Cells = (),
         recompute_keeps: Number = 0,
+        offload: Number | None = None,
+        load: Number | None = None,
+        copy_latency: Number = 0,
     ) -> Costs:
         """Equal devices and equal slices: every number but `send` is of a device's **whole share**.
 
@@ -156,6 +164,9 @@ class Costs:
             group_scale=group_scale,
             microbatch_scale=microbatch_scale,  # type: ignore[arg-type]
             recompute_keeps=recompute_keeps,
+            offload=None if offload is None else share(offload, "offload"),
+            load=None if load is None else share(load, "load"),
+            copy_latency=copy_latency,
         )
 
     @property
@@ -190,9 +201,9 @@ class Costs:
 
     def _pass(self, op: Op) -> Number:
         alone = self._unscaled(op.kind, op.stage, op.slice)
-        return (
-            scaled(alone, self.scale(op.microbatch, op.stage)) if self.microbatch_scale else alone
-        )
+        if self.microbatch_scale:
+            alone = scaled(alone, self.scale(op.microbatch, op.stage))
+        return plus(alone, self.copy_latency) if op.kind in QUEUES else alone
 
     def _unscaled(self, kind: str, stage: int, part: int) -> Number:
         if kind == "BW" and self.fused_backward is None:
@@ -200,12 +211,16 @@ class Costs:
             return plus(*both)
         if kind == "R" and self.recompute is None:
             kind = "F"
+        if kind == "L" and self.load is None:
+            kind = "O"
         table = {
             "F": self.forward,
             "B": self.backward,
             "W": self.weight,
             "BW": self.fused_backward,
             "R": self.recompute,
+            "O": self.offload,
+            "L": self.load,
         }
         return _cell(cast(Table, table[kind]), stage, part)
 
@@ -225,6 +240,11 @@ def fits(costs: Costs, schedule: Schedule) -> None:
                 f"{name} has {min(width)} columns, but {schedule.name} has {schedule.n_slices} "
                 "slices: give one column, or one per slice"
             )
+    if costs.offload is None and schedule.copies:
+        raise ValueError(
+            f"{schedule.name} offloads, but the costs have no time for it: give offload, the time "
+            "of O, as in Costs.uniform(schedule, offload=2)"
+        )
     if costs.microbatch_scale and len(costs.microbatch_scale) != schedule.n_microbatches:
         raise ValueError(
             f"microbatch_scale has {len(costs.microbatch_scale)} rows, but {schedule.name} has "
@@ -275,15 +295,17 @@ def slower(costs: Costs, factors: Sequence[Number]) -> Costs:
 
 
 FIX = "Costs.uniform(schedule, ...) makes them"
-_TIMES = ("forward", "backward", "weight", "fused_backward", "recompute")
-_OPTIONAL = ("fused_backward", "recompute")
-_NO_TABLES = ("pair_scale", "group_scale", "microbatch_scale", "recompute_keeps")
+_TIMES = ("forward", "backward", "weight", "fused_backward", "recompute", "offload", "load")
+_OPTIONAL = ("fused_backward", "recompute", "offload", "load")
+_NO_TABLES = ("pair_scale", "group_scale", "microbatch_scale", "recompute_keeps", "copy_latency")
 _TABLES = {
     "forward": 0,
     "backward": 0,
     "weight": 0,
     "fused_backward": 0,
     "recompute": 0,
+    "offload": 0,
+    "load": 0,
     "activation_bytes": 0,
     "backward_bytes": 0,
     "boundary_bytes": 1,

@@ -61,6 +61,13 @@ def costs_from_json(text: str) -> Costs:
     )
 
 
-_LATER: dict[str, Any] = {"microbatch_scale": [], "recompute": None, "recompute_keeps": 0}
+_LATER: dict[str, Any] = {
+    "microbatch_scale": [],
+    "recompute": None,
+    "recompute_keeps": 0,
+    "offload": None,
+    "load": None,
+    "copy_latency": 0,
+}
 """Fields that files of before do not have: they are written where they say something."""
 _FRACTION = re.compile(r"-?[0-9]{1,300}(\.[0-9]{1,300}|/0{0,300}[1-9][0-9]{0,300})?")

@@ -18,6 +18,7 @@ from typing import Any
 import simpy
 
 from ..base.numbers import Number
+from .copies import Turns, came_from
 from .numbering import NONE, Message, Numbering
 from .recorder import StepLog
 from .resources import IterationBarrier, Memory, SharedSpeed
@@ -31,7 +32,7 @@ Process = Generator[simpy.Event, Any, None]
 class Device:
     """One device of a cluster: its tasks, its memory, and the speed and wires that all share.
 
-    static: bytes it holds from the start to the end.
+    static: bytes it holds from the start to the end. turns: what it and its copies wait for.
     """
 
     env: simpy.Environment
@@ -42,6 +43,7 @@ class Device:
     speed: SharedSpeed
     wires: Wires
     log: StepLog
+    turns: Turns | None = None
 
     def run(
         self, iterations: int, barrier: IterationBarrier | None, optimizer: int | float
@@ -67,6 +69,8 @@ class Device:
         first_pass = task.first_pass + numbering.pass_shift(iteration)
         shift = numbering.message_shift(iteration, task.microbatch)
         last = yield from self.receive(work.inputs, shift)
+        if self.turns:
+            last = yield from self.load(task, iteration, last)
         start = self.env.now
         for change in work.takes:
             self.memory.change(start, change, first_pass)
@@ -76,6 +80,8 @@ class Device:
         for change in work.frees:
             self.memory.change(end, change, first_pass)
         self.log.add(start, end, last)
+        if self.turns:
+            self.turns.step_ended()
         for output in work.outputs:
             self.wires.send(output.message + shift, output.channel, first_pass + output.place)
         if self.wires.blocking:
@@ -92,6 +98,21 @@ class Device:
             arrived = yield self.wires.arrival(message + shift)
             if arrived > latest:
                 last, latest = message + shift, arrived
+        return last
+
+    def load(
+        self, task: Task, iteration: int, last: Message
+    ) -> Generator[simpy.Event, Any, Message]:
+        """Wait until all that was offloaded is back, and whatever ends now has given its memory
+        back; what came last, a message or a copy."""
+        assert self.turns
+        came = self.env.now
+        for stage, microbatch, part in task.work.loads:
+            unit = stage, microbatch + task.microbatch, part
+            ended, number = yield self.turns.copied("L", iteration, unit)
+            if last == NONE or ended > came:
+                came, last = max(ended, came), came_from(number)
+        yield self.env.timeout(0)
         return last
 
     def await_delivery(self, messages: Iterable[Message]) -> Process:

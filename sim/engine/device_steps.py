@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..base.numbers import Number
+from .copies import came_from
 from .recorder import Record
 from .trace import Trace, checked_trace, record_of
 
@@ -34,9 +35,9 @@ def device_steps(trace: Trace) -> dict[int, Steps]:
     """The steps of every device that ran any."""
     record = record_of(checked_trace(trace), "ops")
     if record is None:
-        from .lines import in_lines
+        from .lines import computing, in_lines
 
-        found = in_lines(trace.ops, trace.per_unit, Steps._fields)
+        found = in_lines(computing(trace.ops), trace.per_unit, Steps._fields)
         return {device: Steps(*columns) for device, columns in found.items()}
     n = trace.iterations
     return {
@@ -53,14 +54,20 @@ def device_inputs(trace: Trace) -> dict[int, Inputs]:
     """The inputs of the same steps."""
     record = record_of(checked_trace(trace), "ops")
     if record is None:
-        from .lines import in_lines
+        from .lines import computing, in_lines
 
-        found = in_lines(trace.ops, trace.per_unit, Inputs._fields)
+        found = in_lines(computing(trace.ops), trace.per_unit, Inputs._fields)
         return {device: Inputs(*columns) for device, columns in found.items()}
     sent = record.transfers
     ready, end = (_ticks(column, record) for column in (sent.ready, sent.end))
     written = dict(zip(sent.message, ready, strict=True))
     arrived = dict(zip(sent.message, end, strict=True))
+    for lane, log in zip(record.lanes, record.copies, strict=True):
+        shift, n = record.numbering.pass_shift(1), len(lane.copies)
+        starts, ends = _ticks(log.start, record), _ticks(log.end, record)
+        for place, (start, ended) in enumerate(zip(starts, ends, strict=True)):
+            number = came_from(lane.copies[place % n].number + place // n * shift)
+            written[number], arrived[number] = start, ended
     return {
         log.device: Inputs([*map(written.get, log.last)], [*map(arrived.get, log.last)])
         for log in record.steps

@@ -6,9 +6,10 @@ from ..base.numbers import LARGEST, Number
 
 
 class OutOfMemory(ValueError):
-    """A device was asked for more bytes than it has.
+    """A device, or the host, was asked for more bytes than it has.
 
-    device, time, op, wanted, free, capacity: who, when, for which pass ("static" for parameters
+    device: which one; -1 for the host.
+    time, op, wanted, free, capacity: who, when, for which pass ("static" for parameters
     and optimizer state), how many bytes, and how many there were.
     """
 
@@ -20,9 +21,10 @@ class OutOfMemory(ValueError):
         self.wanted, self.free, self.capacity = wanted, free, capacity
 
     def __str__(self) -> str:
+        place = "the host" if self.device < 0 else f"device {self.device}"
         wanted, free, capacity = map(_number, (self.wanted, self.free, self.capacity))
         return (
-            f"out of memory on device {self.device} at time {_number(self.time)}: {self.op} wants "
+            f"out of memory on {place} at time {_number(self.time)}: {self.op} wants "
             f"{wanted} byte{'' if wanted == '1' else 's'}, {free} of {capacity} are free"
         )
 

@@ -14,10 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ..base.numbers import LARGEST, Number
-from ..schedule.ir import Op, steps
+from ..schedule.ir import Op
+from ..schedule.lanes import lanes
+from .copies import pass_that_wrote
 from .numbering import NONE, Numbering
 from .recorder import Record
-from .trace import MEMORY, OPS, TRANSFERS
+from .trace import HOST, MEMORY, OPS, TRANSFERS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,15 +78,17 @@ class _Steps(NamedTuple):
 
 
 def _steps(record: Record) -> _Steps:
-    numbering, logs = record.numbering, record.steps
-    schedule = numbering.schedule
+    numbering, logs = record.numbering, [*record.steps, *record.copies]
     firsts, sizes, iterations = [], [], []
-    for log in logs:
-        size = np.ones(len(schedule.orders[log.device]), dtype=np.int64)
-        if schedule.fused:
-            size = _whole([len(step) for step in steps(schedule, log.device)])
-        times = len(log.start) // len(size)
-        firsts.append(np.tile(numbering.first_pass(log.device, np.cumsum(size) - size), times))
+    for lane, log in zip(lanes(numbering.schedule), logs, strict=True):
+        if numbering.schedule.fused or record.lanes:
+            placed = [(position, len(step)) for position, step in lane.steps]
+            positions, size = np.array(placed, dtype=np.int64).reshape(-1, 2).T
+        else:
+            positions = np.arange(len(numbering.schedule.orders[lane.device]))
+            size = np.ones(len(positions), dtype=np.int64)
+        times = len(log.start) // max(len(size), 1)
+        firsts.append(np.tile(numbering.first_pass(lane.device, positions), times))
         sizes.append(np.tile(size, times))
         iterations.append(np.repeat(np.arange(times), len(size)))
     place = _places(record.step_order)
@@ -114,9 +118,19 @@ def _ops(record: Record) -> dict[str, Any]:
     # Every message was sent once, so its place among them tells its row; one more is for `NONE`.
     messages = _whole(sent.message)
     rows = np.append(np.argsort(messages), len(messages))
-    row = rows[np.where(played.last == NONE, -1, np.searchsorted(np.sort(messages), played.last))]
-    row = row[step]
-    writer = np.append(numbering.in_first(_whole(sent.writer)), -1)
+    row = rows[np.where(played.last < 0, -1, np.searchsorted(np.sort(messages), played.last))]
+    written = np.append(_times([sent.ready], record).astype(float), np.nan)[row]
+    arrived = np.append(_times([sent.end], record).astype(float), np.nan)[row]
+    writer = np.append(numbering.in_first(_whole(sent.writer)), -1)[row]
+    if record.lanes:  # of what came from another queue of the device, the pass is known
+        came = played.last < NONE
+        ends = numbering.pass_shift(played.iteration) + played.first + played.size - 1
+        of = np.argsort(ends)[np.searchsorted(np.sort(ends), pass_that_wrote(played.last[came]))]
+        copied = np.isin(passes.kind[played.first[of]], ["O", "L"])
+        written[came] = np.where(copied, played.start[of], played.end[of])
+        arrived[came] = played.end[of]
+        writer[came] = played.first[of] + played.size[of] - 1
+    written, arrived, writer = written[step], arrived[step], writer[step]
     columns = (
         passes.device[op],
         passes.position[op],
@@ -128,9 +142,9 @@ def _ops(record: Record) -> dict[str, Any]:
         step,
         played.start[step],
         played.end[step],
-        np.append(_times([sent.ready], record).astype(float), np.nan)[row],
-        np.append(_times([sent.end], record).astype(float), np.nan)[row],
-        passes.name[writer[row]],
+        written,
+        arrived,
+        passes.name[writer],
     )
     return dict(zip(OPS, columns, strict=True))
 
@@ -158,15 +172,18 @@ def _transfers(record: Record) -> dict[str, Any]:
 
 
 def _memory(record: Record) -> dict[str, Any]:
-    passes, schedule, logs = record.passes, record.numbering.schedule, record.memory
+    passes, schedule = record.passes, record.numbering.schedule
+    logs = [*record.memory, record.host]
     share = [max(len(held), 1) * schedule.n_slices for held in schedule.stages_of]
+    share.append(max(share))  # the host: in the largest share there is
     place = _places(record.memory_order)
     number = np.concatenate([_whole(log.number) for log in logs])[place]
-    chunks = np.array([*chain.from_iterable(log.chunks for log in logs)], dtype=float)[place]
+    chunks = np.fromiter(chain.from_iterable(log.chunks for log in logs), dtype=float)[place]
     one = record.numbering.in_first(number)
-    device = passes.device[one]
+    lengths = [len(log.number) for log in logs]
+    device = np.repeat(np.arange(len(logs)), lengths)[place]
     columns = (
-        device,
+        np.where(device == len(record.memory), HOST, device),
         _times([log.time for log in logs], record)[place],
         _sizes([*chain.from_iterable(log.change for log in logs)], place),
         _sizes([*chain.from_iterable(log.live for log in logs)], place),

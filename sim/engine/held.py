@@ -22,13 +22,15 @@ def left_by(schedule: Schedule, costs: Costs, op: Op) -> Left:
     """What `op` leaves; over the passes of one microbatch on a stage both sum to 0.
 
     A forward whose stage has no backward keeps nothing. Where a stage has no W, B gives back all.
-    Of what is recomputed F keeps a part, and R takes the rest.
+    Of what is recomputed F keeps a part, and R takes the rest. What O gives back at its end, the
+    store of its device has from its start on, until the end of L.
     """
     chunks, passes = activations(schedule, op, costs.recompute_keeps), schedule.backward[op.stage]
     if not passes:
         return Left(0, chunks)
-    kind = {"R": "F"}.get(op.kind, "BW" if passes == "B" and op.kind == "B" else op.kind)
-    size = costs.change(kind, op.stage, op.slice)
+    size = costs.change(_LIKE.get(op.kind, op.kind), op.stage, op.slice)
+    if op.kind == "B" and passes == "B":
+        size = costs.change("BW", op.stage, op.slice)
     if op.kind in ("F", "R"):
         size = scaled(size, plain(exact(chunks)))
     return Left(scaled(size, costs.scale(op.microbatch, op.stage)), chunks)
@@ -41,13 +43,18 @@ def activations(schedule: Schedule, op: Op, keeps: Number = 0) -> int | Fraction
     keeps: the share of one that lives from F on where R takes the rest.
     """
     passes = schedule.backward[op.stage]
-    if op.kind == "F" and op[1:] in schedule.levers:
+    if op.kind in ("O", "L"):
+        return -1 if op.kind == "O" else 1
+    if op.kind == "F" and schedule.levers.get(op[1:]) == "R":
         return _whole(exact(keeps))
     if op.kind == "R":
         return _whole(1 - exact(keeps))
     if op.kind == "F":
         return 1 if passes else 0
     return 0 if op.kind == "B" and passes != "B" else -1
+
+
+_LIKE = {"R": "F", "L": "F", "O": "BW"}
 
 
 def in_shares(chunks: int | Fraction, share: int) -> Number:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ..schedule.ir import QUEUES
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -39,6 +41,11 @@ def in_lines(ops: pd.DataFrame, per_unit: int, names: Sequence[str]) -> dict[int
         int(device): [part.tolist() for part in cut]
         for device, *cut in zip(devices, *parts, strict=True)
     }
+
+
+def computing(ops: pd.DataFrame) -> pd.DataFrame:
+    """The rows of passes that compute."""
+    return ops[~ops["kind"].isin([*QUEUES])]
 
 
 def _ticks(times: pd.Series[Any], per_unit: int) -> Column:

@@ -80,7 +80,7 @@ class Numbering:
         the first iteration."""
         return self.static[device] + 1 + position
 
-    def pass_shift(self, iteration: int) -> int:
+    def pass_shift(self, iteration: Any) -> Any:
         """What to add to the number of a pass for the same one so many iterations later."""
         return iteration * self._n_passes
 

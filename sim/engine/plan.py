@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import sys
+from bisect import bisect
 from collections.abc import Sequence, Set
 from itertools import pairwise, product
 from typing import NamedTuple
 
 from ..base.numbers import Number, Ticks, common_ticks, exact, plain
-from ..schedule.ir import Schedule, Step, Value, reads, steps, writes
+from ..schedule.ir import QUEUES, Queue, Schedule, Step, Value, reads, writes
+from ..schedule.lanes import lanes
 from .cluster import Cluster
 from .costs import Costs, first_alike, scaled
 from .held import left_by
 from .numbering import Numbering
-from .tasks import Channel, MemoryChange, Output, Plan, Task, Work
+from .tasks import Channel, Copy, CopyLane, MemoryChange, Output, Plan, Task, Work
 
 
 def planned(
@@ -62,6 +64,9 @@ def planned(
     if not jitter:
         durations = [each * iterations for each in durations]
     own = iter(durations)
+    each_line = [
+        [next(own) if jitter else durations[shape] for shape in line.shapes] for line in lines
+    ]
     tasks = tuple(
         tuple(
             map(
@@ -69,25 +74,31 @@ def planned(
                 [works[shape] for shape in line.shapes],
                 [numbering.first_pass(device, position) for position in line.positions],
                 line.microbatches,
-                [next(own) if jitter else durations[shape] for shape in line.shapes],
+                each_line[device],
             )
         )
-        for device, line in enumerate(lines)
+        for device, line in enumerate(lines[: schedule.n_devices])
     )
-    return Plan(ticks, numbering, tuple(channels), tasks)
+    copies = tuple(
+        _copies(costs, numbering, line, lines[line.lane[0]].positions, times)
+        for line, times in zip(lines, each_line, strict=True)
+        if line.lane[1] != "compute"
+    )
+    return Plan(ticks, numbering, tuple(channels), tasks, copies)
 
 
 class _Line(NamedTuple):
-    """The steps of a device, shape `(n_steps,)`: the number of the shape of each, and microbatch
-    and position of its first pass."""
+    """The steps of a queue (lane: device and which one), shape `(n_steps,)`: the number of the
+    shape of each, and microbatch and position of its first pass."""
 
+    lane: tuple[int, Queue]
     shapes: list[int]
     microbatches: list[int]
     positions: list[int]
 
 
 def _shapes(schedule: Schedule, alike: Sequence[int]) -> tuple[list[Step], list[_Line]]:
-    """The distinct steps, one of each; and every step of every device as one of them.
+    """The distinct steps, one of each; and every step of every queue as one of them.
 
     Two are alike if their passes differ by the same number of microbatches, cost as much, and
     nothing else is done about their memory.
@@ -96,9 +107,9 @@ def _shapes(schedule: Schedule, alike: Sequence[int]) -> tuple[list[Step], list[
     levers = schedule.levers
     shapes: list[Step] = []
     lines = []
-    for device in range(schedule.n_devices):
-        line, position = _Line([], [], []), 0
-        for step in steps(schedule, device):
+    for lane in lanes(schedule):
+        line = _Line((lane.device, lane.queue), [], [], [])
+        for position, step in lane.steps:
             first = int(step[0].microbatch)
             shape: tuple[object, ...] = tuple(
                 [(kind, stage, int(m) - first, part, alike[m]) for kind, stage, m, part in step]
@@ -111,7 +122,6 @@ def _shapes(schedule: Schedule, alike: Sequence[int]) -> tuple[list[Step], list[
             line.shapes.append(number)
             line.microbatches.append(first)
             line.positions.append(position)
-            position += len(step)
         lines.append(line)
     return shapes, lines
 
@@ -187,11 +197,13 @@ def _crossings(
 
 def _work(costs: Costs, step: Step, numbering: Numbering, channels: Sequence[Channel]) -> Work:
     schedule, first = numbering.schedule, int(step[0].microbatch)
-    inputs, outputs, takes, frees = [], [], [], []
+    inputs, outputs, takes, frees, loads = [], [], [], [], []
     for place, op in enumerate(step):
         for value in reads(schedule, op):
             if (channel := numbering.channel(value)) is not None:
                 inputs.append(numbering.message(channel, int(value.microbatch) - first))
+            elif value.kind == "loaded":
+                loads.append((value.stage, int(value.microbatch) - first, value.slice))
         for value in writes(schedule, op):
             if (channel := numbering.channel(value)) is not None:
                 message = numbering.message(channel, int(value.microbatch) - first)
@@ -201,4 +213,35 @@ def _work(costs: Costs, step: Step, numbering: Numbering, channels: Sequence[Cha
             takes.append(change)
         elif change.size < 0 or change.chunks < 0:
             frees.append(change)
-    return Work(len(step), tuple(inputs), tuple(outputs), tuple(takes), tuple(frees))
+    return Work(len(step), tuple(inputs), tuple(outputs), tuple(takes), tuple(frees), tuple(loads))
+
+
+def _copies(
+    costs: Costs,
+    numbering: Numbering,
+    line: _Line,
+    computing: Sequence[int],
+    durations: Sequence[tuple[int | float, ...]],
+) -> CopyLane:
+    """A copy queue of a device on which steps compute from those positions on."""
+    schedule, (device, queue) = numbering.schedule, line.lane
+    copies = []
+    for position, times in zip(line.positions, durations, strict=True):
+        order, after = schedule.orders[device], bisect(computing, position)
+        op = order[position]
+        last = next((p for p in range(position)[::-1] if order[p].kind not in QUEUES), None)
+        size, chunks = left_by(schedule, costs, op)
+        here, there = MemoryChange(size, chunks, 0), MemoryChange(-size, -chunks, 0)
+        copies.append(
+            Copy(
+                op.kind,
+                op[1:],
+                numbering.first_pass(device, position),
+                after,
+                -1 if last is None else numbering.first_pass(device, last),
+                times,
+                taken=here if op.kind == "L" else there,
+                freed=there if op.kind == "L" else here,
+            )
+        )
+    return CopyLane(device, queue, schedule.store(device), len(computing), tuple(copies))

@@ -95,7 +95,8 @@ class Record:
 
     whole: whether all times are whole ticks.
 
-    steps, memory: a log per device, shape `(n_devices,)`. step_order, memory_order: the device of
+    steps, memory: a log per device, shape `(n_devices,)`. copies: one per copy queue (`lanes`);
+    host: of its memory. step_order, memory_order: the device of
     every entry in them, in the order of the play.
     """
 
@@ -104,9 +105,14 @@ class Record:
         self.whole = whole
         self.step_order: list[int] = []
         self.memory_order: list[int] = []
+        self.lanes = plan.copies
         devices = range(len(plan.tasks))
         self.steps = [StepLog(device, self.step_order) for device in devices]
         self.memory = [MemoryLog(device, self.memory_order) for device in devices]
+        # What is beside the devices is numbered after them: copy queues, and the host.
+        beside = range(len(plan.tasks), len(plan.tasks) + len(plan.copies))
+        self.copies = [StepLog(number, self.step_order) for number in beside]
+        self.host = MemoryLog(len(plan.tasks), self.memory_order)
         self.transfers = TransferLog()
 
     @cached_property

@@ -34,16 +34,18 @@ class Memory:
         number = self._numbering.static[self._device]
         self.change(now, MemoryChange(size, 0, 0), number)
 
-    def change(self, now: Number, change: MemoryChange, first_pass: int) -> None:
+    def change(self, now: Number, change: MemoryChange, first_pass: int, queue: str = "") -> None:
         """Take or give back what a step does whose first pass has that number.
 
-        Raises OutOfMemory where more would be live than there is.
+        queue: on which one, if it does not compute. Raises OutOfMemory where more would be live
+        than there is.
         """
         size, number = change.size, first_pass + change.place
         if size:
             live = plus(self.live, size)
             if self._capacity is not None and size > 0 and live > self._capacity:
                 free, name = plus(self._capacity, -self.live), self._numbering.name(number)
+                name += f" on the {queue}" if queue else ""
                 raise OutOfMemory(self._device, now, name, size, free, self._capacity)
             self.live = live
         self.chunks += change.chunks

@@ -20,6 +20,7 @@ from ..schedule.ir import Schedule
 from ..schedule.rules import PLAYABLE
 from ..schedule.validate import validate
 from .cluster import Cluster
+from .copies import CopyQueue, Turns
 from .costs import Costs, fits
 from .device import Device
 from .errors import Deadlock, OutOfMemory
@@ -82,10 +83,12 @@ def simulate(
     )  # fmt: skip
     whole = plan.ticks.per_unit > 0 and cluster.neighbour_slowdown == 1
     env, record = simpy.Environment(), Record(plan, whole=whole)
-    devices = _scene(env, plan, record, costs=costs, cluster=cluster, iterations=iterations)
+    devices, queues = _scene(env, plan, record, costs=costs, cluster=cluster, iterations=iterations)
     meeting = IterationBarrier(env, schedule.n_devices) if barrier else None
     for device in devices:
         env.process(device.run(iterations, meeting, plan.ticks.count(optimizer)))
+    for queue in queues:
+        env.process(queue.run(iterations))
     with bar(f"simulating {schedule.name}", schedule.n_ops * iterations, shown=progress) as tell:
         try:
             _play(env, record, tell)
@@ -126,8 +129,8 @@ def _scene(
     costs: Costs,
     cluster: Cluster,
     iterations: int,
-) -> list[Device]:
-    """All devices, with what they share."""
+) -> tuple[list[Device], list[CopyQueue]]:
+    """All devices and copy queues, with what they share."""
     numbering, schedule = plan.numbering, plan.numbering.schedule
     queues = []
     if cluster.receives == "early":
@@ -141,8 +144,30 @@ def _scene(
         capacity, log_of_memory = cluster.memory[number], record.memory[number]
         memory = Memory(number, capacity, numbering=numbering, log=log_of_memory)
         static = reduce(plus, (costs.static_bytes[s] for s in schedule.stages_of[number]))
-        devices.append(Device(env, tasks, numbering, memory, static, speed, wires, log))
-    return devices
+        turns = Turns(env, log) if plan.copies else None
+        devices.append(Device(env, tasks, numbering, memory, static, speed, wires, log, turns))
+    if not plan.copies:
+        return devices, []
+    host = Memory(-1, cluster.host_memory, numbering=numbering, log=record.host)
+    host_links = {name: simpy.Resource(env) for name in {*cluster.host_links}}
+    copying = []
+    for lane, log in zip(plan.copies, record.copies, strict=True):
+        device, store = devices[lane.device], host
+        own = cluster.host_links[lane.device : lane.device + 1]
+        held = [host_links[name] for name in own]
+        if lane.store is not None:
+            pair = (lane.device, lane.store)
+            route = cluster.routes.get(pair if lane.queue == "out" else pair[::-1], ())
+            held = [wires.wires[name] for name in sorted({*route})]
+            store = devices[lane.store].memory
+        assert device.turns
+        copying.append(
+            CopyQueue(
+                env, lane, device.memory, store, device.turns, held, log,
+                n_passes=numbering.pass_shift(1),
+            )
+        )  # fmt: skip
+    return devices, copying
 
 
 def _play(env: simpy.Environment, record: Record, tell: Callable[[float], None] | None) -> None:
@@ -167,4 +192,9 @@ def _waits(plan: Plan, record: Record, iterations: int) -> str:
             until = f" until its {plan.numbering.value(log.sending)} is received"
         if at or until:
             waits.append(f"device {device} waits{at}{until}")
+    for lane, log in zip(plan.copies, record.copies, strict=True):
+        if len(log.end) < iterations * len(lane.copies):
+            copy = lane.copies[len(log.end) % len(lane.copies)]
+            name = plan.numbering.name(copy.number)
+            waits.append(f"the {lane.queue} queue of device {lane.device} waits at {name}")
     return ", ".join(waits)

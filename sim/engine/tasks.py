@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from ..base.numbers import Number, Ticks
-from ..schedule.ir import Value
+from ..schedule.ir import Kind, Queue, Value
 from .numbering import Message, Numbering
 
 
@@ -57,7 +57,7 @@ class Work:
     """What an atomic step does, with its messages numbered as if its first pass had microbatch 0.
 
     size: how many passes it has. inputs: messages it reads. takes, frees: changes of memory at its
-    start and at its end.
+    start and at its end. loads: stage, microbatch and slice of what it needs that is loaded back.
     """
 
     size: int
@@ -65,6 +65,7 @@ class Work:
     outputs: tuple[Output, ...]
     takes: tuple[MemoryChange, ...]
     frees: tuple[MemoryChange, ...]
+    loads: tuple[tuple[int, int, int], ...] = ()
 
 
 class Task(NamedTuple):
@@ -80,10 +81,41 @@ class Task(NamedTuple):
     durations: tuple[int | float, ...]
 
 
+class Copy(NamedTuple):
+    """A copy to play.
+
+    number: of its pass. after: how many steps compute before it. last_pass: the number of the last
+    pass of those, -1 if there is none. durations: ticks in each iteration. taken, freed: what it
+    takes where it writes, and gives back where it read.
+    """
+
+    kind: Kind
+    unit: tuple[int, int, int]
+    number: int
+    after: int
+    last_pass: int
+    durations: tuple[int | float, ...]
+    taken: MemoryChange
+    freed: MemoryChange
+
+
+class CopyLane(NamedTuple):
+    """A copy queue of a device. store: the device that keeps what is copied, or None for the host.
+    n_steps: how many steps compute in an iteration."""
+
+    device: int
+    queue: Queue
+    store: int | None
+    n_steps: int
+    copies: tuple[Copy, ...]
+
+
 class Plan(NamedTuple):
-    """Everything that devices play: `tasks[d]` in order, and how what crosses is moved."""
+    """Everything that devices play: `tasks[d]` in order, and how what crosses is moved; beside them
+    the queues of copies."""
 
     ticks: Ticks
     numbering: Numbering
     channels: tuple[Channel, ...]
     tasks: tuple[tuple[Task, ...], ...]
+    copies: tuple[CopyLane, ...] = ()

@@ -21,6 +21,8 @@ OPS = ("device", "position", "kind", "stage", "microbatch", "slice", "iteration"
        "start", "end", "written", "arrived", "source")  # fmt: skip
 TRANSFERS = ("value", "stage", "microbatch", "slice", "iteration", "source", "destination",
              "link", "bytes", "ready", "start", "end")  # fmt: skip
+HOST = -1
+"""In place of a device: the memory of the host."""
 MEMORY = ("device", "time", "change", "live", "activations", "reason")
 
 
@@ -55,14 +57,15 @@ class Trace:
         `microbatch`, `slice`, `iteration`, `step` (passes of one fused step share it), `start`,
         `end`; and of the input that came last: `written` (when its writer ended), `arrived` (when
         it was on this device) and `source` (the writer, as text; empty where nothing was read).
+        What another queue of the device wrote came with its end; a copy was written when it began.
         Measured traces may leave the last three empty (NaN, NaN, "").
     transfers: a row per value that crossed devices: `value` (activation or gradient), its writer's
         `stage`, `microbatch`, `slice`, `iteration`, the `source` and `destination` device, the
         `link` (names joined by +), `bytes`, `ready` (written), `start` (the wire was granted) and
         `end` (arrived).
-    memory: a row per allocation and free: `device`, `time`, signed `change` in bytes, `live` bytes
-        after it, live `activations` after it (in shares of the device's whole activation of one
-        microbatch), `reason` (a pass, or "static").
+    memory: a row per allocation and free: `device` (-1 for the host), `time`, signed `change` in
+        bytes, `live` bytes after it, live `activations` after it (in shares of the device's whole
+        activation of one microbatch), `reason` (a pass, or "static").
     per_unit: times are whole multiples of 1/per_unit; 0 where they are not (jitter,
         measurements, devices that slow each other down).
     capacity: bytes each device has, None where unlimited.

@@ -6,16 +6,17 @@ from typing import Any, NamedTuple
 
 from ..base.numbers import Number
 from ..engine.trace import Trace, checked_trace, in_time
-from ..schedule.ir import Op
+from ..schedule.ir import QUEUES, Op
 from ..schedule.text import parse_op
 
 
 class Leg(NamedTuple):
     """One piece of the critical path.
 
-    what: "pass", "transfer", or "wait" for anything a trace does not explain (a barrier, the
-    optimizer, a blocked send). op: the pass, or the pass whose value is moved. device: where it
-    runs, or where the value goes. start, end: each leg starts where the one before it ends.
+    what: "pass" (a copy to or from the host is one too), "transfer", or "wait" for anything a trace
+    does not explain (a barrier, the optimizer, a blocked send). op: the pass, or the pass whose
+    value is moved. device: where it runs, or where the value goes. start, end: each leg starts
+    where the one before it ends.
     """
 
     what: str
@@ -34,7 +35,9 @@ def critical_path(trace: Trace) -> list[Leg]:
     from ..engine.lines import in_lines
 
     ops = checked_trace(trace).ops.reset_index(drop=True)
-    found = in_lines(ops, trace.per_unit, _Line._fields)
+    p = trace.schedule.n_devices
+    queue = ops["kind"].map({kind: n for n, kind in enumerate(QUEUES, 1)}).fillna(0).astype(int)
+    found = in_lines(ops.assign(device=ops["device"] + p * queue), trace.per_unit, _Line._fields)
     lines = {device: _Line(*columns) for device, columns in found.items()}
     if not lines:
         return []
@@ -54,7 +57,7 @@ def critical_path(trace: Trace) -> list[Leg]:
 
     def add(what: str, op: Op | None, start: int, end: int) -> None:
         if start < end or what == "pass":
-            path.append(Leg(what, op, device, in_time(trace, start), in_time(trace, end)))
+            path.append(Leg(what, op, device % p, in_time(trace, start), in_time(trace, end)))
 
     while True:
         line = lines[device]
@@ -67,7 +70,8 @@ def critical_path(trace: Trace) -> list[Leg]:
         source = str(ops["source"].iat[row])
         if line.arrived[index] == start and source:
             op, iteration = parse_op(source), line.iteration[index]
-            add("transfer", op, line.written[index], start)
+            if op.kind not in QUEUES:
+                add("transfer", op, line.written[index], start)
             device, index = steps_at[op, iteration]
             continue
         if start == begin:
@@ -80,7 +84,7 @@ def critical_path(trace: Trace) -> list[Leg]:
 
 
 class _Line(NamedTuple):
-    """The steps of one device in the order of their start, shape `(n_steps,)`: see `in_lines`."""
+    """The steps of one queue in the order of their start, shape `(n_steps,)`: see `in_lines`."""
 
     row: list[int]
     iteration: list[int]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple, get_args
 from ..base.numbers import Number, checked_type
 from ..engine.device_steps import Inputs, Steps, device_inputs, device_steps
 from ..engine.held import activations, in_shares
-from ..engine.trace import Trace, checked_trace, in_time, record_of
+from ..engine.trace import HOST, Trace, checked_trace, in_time, record_of
 from ..schedule.clock import Clock
 from ..schedule.ir import Kind, Lever, Schedule, steps
 
@@ -74,6 +74,11 @@ def peak_activations(schedule: Schedule, *, keeps: Number = 0) -> tuple[Number, 
     start of R, and `keeps` of it from that of F (`Costs.recompute_keeps`).
     """
     checked_type(schedule, Schedule, "FAMILIES[name](p, m) makes one")
+    if schedule.copies:
+        raise ValueError(
+            f"{schedule.name} offloads, so what is alive depends on times: ask "
+            "peak_shares(simulate(schedule, costs))"
+        )
     peaks: list[Number] = []
     levers = schedule.levers
     known: dict[tuple[Kind, int, Lever | None], int | Fraction] = {}
@@ -92,6 +97,21 @@ def peak_activations(schedule: Schedule, *, keeps: Number = 0) -> tuple[Number, 
             live += freed
         peaks.append(in_shares(peak, max(len(stages), 1) * schedule.n_slices))
     return tuple(peaks)
+
+
+def peak_shares(trace: Trace) -> tuple[Number, ...]:
+    """The most activations alive at once on each device while it ran, shape `(n_devices,)`: what
+    `peak_activations` says, of schedules that offload too."""
+    found = checked_trace(trace).memory.groupby("device")["activations"].max()
+    shares = (found[d].item() if d in found.index else 0 for d in _devices(trace))
+    return tuple(int(share) if share == int(share) else share for share in shares)
+
+
+def host_peak_bytes(trace: Trace) -> Number:
+    """The most bytes the host holds of what was offloaded; 0 where nothing was."""
+    mine = checked_trace(trace).memory
+    live = mine[mine["device"] == HOST]["live"]
+    return live.max().item() if len(live) else 0
 
 
 def peak_bytes(trace: Trace) -> tuple[Number, ...]:

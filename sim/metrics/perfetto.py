@@ -2,6 +2,7 @@
 
 Every device is a process with the threads compute (0), send (1) and receive (2). Arrows lead from
 the pass that wrote a value to the pass on another device that reads it; counters show the memory.
+Copies to the host and back are on two threads of their own, "out" and "in", where there are any.
 Transfers that overlap on a device lie on further send and receive threads (3, 4, 5, ...), because
 the slices of one thread must not cross.
 
@@ -18,13 +19,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..base.files import write_text_atomically
 from ..base.numbers import Number, checked
-from ..engine.trace import Trace, checked_trace
-from ..schedule.ir import Op, Value
+from ..engine.trace import HOST, Trace, checked_trace
+from ..schedule.ir import Op, Queue, Value, queue_of
+from ..schedule.lanes import lanes as queues_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Event = dict[str, Any]
+COPY_THREADS: dict[Queue, int] = {"out": 1_000_001, "in": 1_000_002}
+"""Beyond the threads of transfers, of which there may be many."""
 
 
 def perfetto(trace: Trace, *, microseconds: Number = 1_000_000) -> dict[str, Any]:
@@ -90,7 +94,7 @@ def _compute(trace: Trace, scale: Number) -> tuple[list[Event], Spots]:
     for row in _rows(trace.ops):
         span = _span(row.device, row.start, row.end, scale)
         steps.setdefault((row.iteration, row.step, span), []).append(row)
-        if row.kind != "W":
+        if row.kind in ("F", "B", "BW"):
             spots[row.kind[0], row.stage, row.microbatch, row.slice, row.iteration] = span
     events = []
     for (iteration, _, span), rows in steps.items():
@@ -100,7 +104,8 @@ def _compute(trace: Trace, scale: Number) -> tuple[list[Event], Spots]:
         if source := next((row.source for row in rows if isinstance(row.source, str)), ""):
             args["waited for"] = source
         kinds = "&".join(dict.fromkeys(op.kind for op in passes))
-        events.append(span.event(name, 0, cat=kinds, args=args))
+        thread = COPY_THREADS.get(queue_of(passes[0].kind), 0)
+        events.append(span.event(name, thread, cat=kinds, args=args))
     return events, spots
 
 
@@ -139,7 +144,7 @@ def _counters(trace: Trace, scale: Number) -> Iterator[Event]:
     """What is live after each moment; bytes only where the costs have any."""
     with_bytes = bool((trace.memory["live"] != 0).any())
     last: dict[tuple[int, int], Any] = {}
-    for row in _rows(trace.memory):
+    for row in _rows(trace.memory[trace.memory["device"] != HOST]):
         last[row.device, _nano(row.time, scale)] = row
     for (device, time), row in last.items():
         common = {"ph": "C", "pid": device, "tid": 0, "ts": _micro(time)}
@@ -153,6 +158,9 @@ def _names(trace: Trace, lanes: dict[tuple[int, int], str]) -> Iterator[Event]:
     threads = {(device, 0): "compute" for device in devices}
     threads |= {(device, 1): "send" for device in devices}
     threads |= {(device, 2): "receive" for device in devices} | lanes
+    for lane in queues_of(trace.schedule):
+        if lane.queue in COPY_THREADS:
+            threads[lane.device, COPY_THREADS[lane.queue]] = lane.queue
     for device in devices:
         common = {"ph": "M", "pid": device, "tid": 0}
         yield {**common, "name": "process_name", "args": {"name": f"device {device}"}}

@@ -14,12 +14,14 @@ from .metrics import (
     IDLE_COLUMNS,
     bubble,
     clock_time,
+    host_peak_bytes,
     idle_rows,
     iteration_times,
     longest_stage,
     makespan,
     peak_activations,
     peak_bytes,
+    peak_shares,
 )
 
 
@@ -40,7 +42,7 @@ def summary(
     """
     schedule = trace.schedule
     keeps = costs.recompute_keeps if costs else 0
-    peaks = peak_activations(schedule, keeps=keeps)
+    peaks = peak_shares(trace) if schedule.copies else peak_activations(schedule, keeps=keeps)
     bound = None
     if costs and trace.iterations == 1:
         bound = _bound(trace, costs, clock=clock, slowdown=slowdown)
@@ -62,6 +64,8 @@ def summary(
         "gap": float(time) / float(bound) - 1 if bound else None,
         "idle": [dict(zip(IDLE_COLUMNS, row, strict=True)) for row in idle_rows(trace)],
     }
+    if schedule.copies:
+        found["host_peak_bytes"] = host_peak_bytes(trace)
     if trace.iterations > 1:
         found["iteration_times"] = list(iteration_times(trace))
     answer: dict[str, Any] = plain_numbers(found)
@@ -94,5 +98,7 @@ def _bound(
 
     if any(factor != 1 for factor in slowdown):
         costs = slower(costs, [slowdown[device] for device in trace.schedule.placement])
-    limit = max(peak_activations(trace.schedule, keeps=costs.recompute_keeps), default=0)
+    limit = None
+    if not trace.schedule.copies:
+        limit = max(peak_activations(trace.schedule, keeps=costs.recompute_keeps), default=0)
     return lower_bound(trace.schedule, costs, clock=clock, memory_limit=limit)

@@ -24,17 +24,20 @@ from typing import Literal, NamedTuple, get_args
 
 from ..base.numbers import native
 
-Kind = Literal["F", "B", "W", "BW", "R"]
+Kind = Literal["F", "B", "W", "BW", "R", "O", "L"]
 # fmt: off
 ValueKind = Literal[
-    "activation", "saved", "input", "cache",
+    "activation", "saved", "input", "stored", "loaded", "cache",
     "gradient", "pending", "cache_gradient", "weight_gradient",
 ]
 # fmt: on
 KINDS: tuple[Kind, ...] = get_args(Kind)
 Trained = Literal["weights", "adapters", "nothing"]
 """What a stage trains: see `Schedule.trains`."""
-Lever = Literal["R"]
+Lever = Literal["R", "O"]
+Queue = Literal["compute", "out", "in"]
+QUEUES: dict[Kind, Queue] = {"O": "out", "L": "in"}
+"""Where passes run that do not compute: beside compute, see `queue_of`."""
 Backward = Literal["B W", "B", ""]
 """The passes of a backward; the first may also be one BW."""
 
@@ -44,7 +47,8 @@ class Op(NamedTuple):
 
     The kinds are the letters of the zero-bubble papers: F forward, B *input* gradient, W weight
     gradient, BW both backward passes fused, R recompute: what F would have saved, built again from
-    what it kept instead. (torch writes I for our B, and B for our BW.)
+    what it kept instead, O and L offload and load back: what F saved, to the host and from it, or
+    to another device and from there. (torch writes I for our B, and B for our BW.)
     `str(op)` is `F3@5`: forward of microbatch 3 on stage 5; slice 1 of it is `F3.1@5`.
     """
 
@@ -79,7 +83,9 @@ class Schedule:
     """Where every stage lives and in which order each device runs its passes.
 
     placement: device of each stage, shape `(n_stages,)`.
-    orders: the passes of each device in execution order, shape `(n_devices, any)`.
+    orders: the passes of each device in execution order, shape `(n_devices, any)`. Copies, O and L,
+        run on queues of their own beside compute, each queue in this order; one begins when all
+        that computes before it in the order has ended.
     n_microbatches, n_slices: how many microbatches, and slices of a sequence in each of them.
     fused: runs of neighbouring passes that a device executes as **one atomic step**: it waits for
         the inputs of all of them, and all outputs appear at its end (DualPipe's forward-backward
@@ -89,6 +95,9 @@ class Schedule:
         A stage that trains its weights has a W (or BW). One with "adapters" trains what is so
         small that B does it, one with "nothing" is frozen: both have no W. A gradient that no
         stage further down needs is neither computed nor sent: such a stage has F alone.
+
+    stores: the device that keeps what each device offloads, or None for its host, shape
+        `(n_devices,)`; () where all of it goes to the host.
 
     Frozen and hashable. Building one checks nothing: `validate` does, so that broken schedules can
     be shown and explained.
@@ -101,6 +110,7 @@ class Schedule:
     fused: tuple[Step, ...] = ()
     name: str = "schedule"
     trains: tuple[Trained, ...] = ()
+    stores: tuple[int | None, ...] = ()
 
     def __post_init__(self) -> None:
         # A numpy integer means the int it equals, which JSON can hold.
@@ -111,6 +121,8 @@ class Schedule:
         object.__setattr__(self, "fused", tuple(sorted(tuple(step) for step in self.fused)))
         trains = tuple(self.trains)  # () is the one way to say that all train their weights
         object.__setattr__(self, "trains", () if {*trains} == {"weights"} else trains)
+        stores = tuple(self.stores)
+        object.__setattr__(self, "stores", () if {*stores} == {None} else stores)
 
     @property
     def n_devices(self) -> int:
@@ -135,9 +147,19 @@ class Schedule:
     @cached_property
     def levers(self) -> dict[tuple[int, int, int], Lever]:
         """What is done about the memory of (stage, microbatch, slice), where anything is: "R" where
-        an R rebuilds what F saves. So an order says by its passes what is recomputed."""
+        an R rebuilds what F saves, "O" where it is offloaded. So an order says it by its passes."""
         orders = self.orders  # also of broken schedules, in which anything may stand
-        return {op[1:]: "R" for order in orders for op in order if op and op[0] == "R"}
+        pulled: dict[str, Lever] = {"R": "R", "O": "O", "L": "O"}
+        return {op[1:]: pulled[op[0]] for order in orders for op in order if op and op[0] in pulled}
+
+    @cached_property
+    def copies(self) -> bool:
+        """Whether anything runs beside compute."""
+        return "O" in self.levers.values()
+
+    def store(self, device: int) -> int | None:
+        """The device that keeps what `device` offloads; None for the host."""
+        return self.stores[device] if self.stores else None
 
     @cached_property
     def backward(self) -> tuple[Backward, ...]:
@@ -162,8 +184,9 @@ def reads(schedule: Schedule, op: Op) -> tuple[Value, ...]:
 
     F reads the activation of the stage before, and of an earlier slice its keys and values.
     R reads the input that its F kept.
-    B and BW read what their F (or R) saved, the gradient of the stage after, and of a later slice
-    the gradient of its keys and values. W reads what its B left pending.
+    O reads what F saved, L what O stored.
+    B and BW read what their F (or R) saved, or L loaded, the gradient of the stage after, and of a
+    later slice the gradient of its keys and values. W reads what its B left pending.
     """
     kind, stage, microbatch, part = op
     if kind == "F":
@@ -175,9 +198,10 @@ def reads(schedule: Schedule, op: Op) -> tuple[Value, ...]:
         return tuple(found)
     if kind == "W":
         return (Value("pending", stage, microbatch, part),)
-    if kind == "R":
-        return (Value("input", stage, microbatch, part),)
-    found = [Value("saved", stage, microbatch, part)]
+    if kind in _COPIED:
+        return (Value(_COPIED[kind][0], stage, microbatch, part),)
+    lever = schedule.levers.get(op[1:])
+    found = [Value("loaded" if lever == "O" else "saved", stage, microbatch, part)]
     if stage < schedule.n_stages - 1:
         found.append(Value("gradient", stage + 1, microbatch, part))
     if part < schedule.n_slices - 1:
@@ -191,7 +215,7 @@ def writes(schedule: Schedule, op: Op) -> tuple[Value, ...]:
     kind, stage, microbatch, part = op
     backward = schedule.backward
     if kind == "F":
-        kept: ValueKind = "input" if op[1:] in schedule.levers else "saved"
+        kept: ValueKind = "input" if schedule.levers.get(op[1:]) == "R" else "saved"
         found = [Value(kept, stage, microbatch, part)] if backward[stage] else []
         if stage < schedule.n_stages - 1:
             found.append(Value("activation", stage, microbatch, part))
@@ -200,8 +224,8 @@ def writes(schedule: Schedule, op: Op) -> tuple[Value, ...]:
         return tuple(found)
     if kind == "W":
         return (Value("weight_gradient", stage, microbatch, part),)
-    if kind == "R":
-        return (Value("saved", stage, microbatch, part),)
+    if kind in _COPIED:
+        return (Value(_COPIED[kind][1], stage, microbatch, part),)
     rest: ValueKind = "pending" if kind == "B" else "weight_gradient"
     found = [Value(rest, stage, microbatch, part)] if backward[stage] == "B W" else []
     if stage > 0 and backward[stage - 1]:
@@ -211,8 +235,22 @@ def writes(schedule: Schedule, op: Op) -> tuple[Value, ...]:
     return tuple(found)
 
 
+_COPIED: dict[Kind, tuple[ValueKind, ValueKind]] = {
+    "R": ("input", "saved"),
+    "O": ("saved", "stored"),
+    "L": ("stored", "loaded"),
+}
+"""What a pass reads and writes that only changes where, or in which form, an activation is."""
+
+
+def queue_of(kind: Kind) -> Queue:
+    """The queue of its device on which a pass runs."""
+    return QUEUES.get(kind, "compute")
+
+
 def steps(schedule: Schedule, device: int) -> Iterator[Step]:
-    """The order of one device as atomic steps: mostly single passes, fused runs as one tuple."""
+    """The order of one device as atomic steps: mostly single passes, fused runs as one tuple; with
+    the copies of its other queues between them, see `queue_of`."""
     order = schedule.orders[device]
     if not schedule.fused:
         yield from zip(order)  # (op,), (op,), ...

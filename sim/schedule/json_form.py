@@ -29,6 +29,7 @@ def to_json(schedule: Schedule) -> str:
                 for device in range(schedule.n_devices)
             ],
             **({"trains": schedule.trains} if schedule.trains else {}),
+            **({"stores": schedule.stores} if schedule.stores else {}),
         },
         indent=1,
     )
@@ -47,6 +48,10 @@ def from_json(text: str) -> Schedule:
     trains = found.get("trains", [])
     if type(trains) is not list or not all(type(entry) is str for entry in trains):
         raise ValueError(f"not a schedule: 'trains' is {shown(trains)}: it must be a list of words")
+    stores = found.get("stores", [])
+    if type(stores) is not list or not all(type(d) in (int, type(None)) for d in stores):
+        rule = "it must be a list of device numbers, and null for the host"
+        raise ValueError(f"not a schedule: 'stores' is {shown(stores)}: {rule}")
     rows = [
         [_parse_step(cell, device, position) for position, cell in enumerate(row)]
         for device, row in enumerate(found["orders"])
@@ -59,6 +64,7 @@ def from_json(text: str) -> Schedule:
         fused=tuple(step for row in rows for step in row if len(step) > 1),
         name=found["name"],
         trains=tuple(trains),
+        stores=tuple(stores),
     )
 
 

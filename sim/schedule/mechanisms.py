@@ -23,6 +23,10 @@ def mechanisms(schedule: Schedule) -> tuple[str, ...]:
     recomputed = {where[0] for where, lever in schedule.levers.items() if lever == "R"}
     if recomputed:
         found.append(_clause(recomputed, "recompute", "activations"))
+    copied = {where[0] for where, lever in schedule.levers.items() if lever == "O"}
+    if copied:
+        to = "other devices" if schedule.stores and None not in schedule.stores else "host memory"
+        found.append(_clause(copied, "offload", f"activations to {to}"))
     return tuple(found)
 
 

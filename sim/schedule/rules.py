@@ -16,9 +16,10 @@ from numbers import Integral
 from typing import Any, get_args
 
 from .deadlock import waiting_cycle
-from .ir import KINDS, Op, Schedule, Trained, reads, writes
+from .ir import KINDS, QUEUES, Op, Schedule, Trained, reads, writes
 from .violations import (
     Violation,
+    first_broken_lever,
     first_doubled,
     first_missing,
     first_twice,
@@ -68,6 +69,18 @@ def trained_known(schedule: Schedule) -> Violation | None:
         if trained not in words:
             rule = f"stage {stage} trains {trained!r}; it must be one of {', '.join(words)}"
             return Violation(rule)
+    return None
+
+
+def stores_known(schedule: Schedule) -> Violation | None:
+    """Where it is said who keeps what devices offload, it is the host or another device."""
+    found, p = len(schedule.stores), schedule.n_devices
+    if found not in (0, p):
+        return Violation(f"stores has {found} entries for {p} devices; each has one")
+    for device, store in enumerate(schedule.stores):
+        if store is not None and (not _whole(store) or not 0 <= store < p or store == device):
+            rule = f"offloads to {store!r}; it must be None, the host, or another of {p} devices"
+            return Violation(rule, device)
     return None
 
 
@@ -123,8 +136,10 @@ def each_pass_once(schedule: Schedule) -> Violation | None:
             return both
         for kind in KINDS:
             of_kind[kind] += here[kind]
-    if (schedule.trains or of_kind["R"]) and (unneeded := first_unneeded(schedule)):
+    if (schedule.trains or schedule.levers) and (unneeded := first_unneeded(schedule)):
         return unneeded
+    if schedule.levers and (lever := first_broken_lever(schedule)):
+        return lever
     # Nothing is there twice, so the numbers agree exactly when nothing is missing.
     each = schedule.n_microbatches * schedule.n_slices
     full = each * schedule.backward.count("B W")
@@ -202,6 +217,11 @@ def fused_steps_sound(schedule: Schedule) -> Violation | None:
         if schedule.orders[device][position : position + len(step)] != step:
             rule = f"fused step {text} is not a run of neighbours in the order of one device"
             return Violation(rule, device, position, step[0])
+        if copy := next((op for op in step if op.kind in QUEUES), None):
+            rule = (
+                f"{copy} is in fused step {text}; it runs beside compute, leave it out of the step"
+            )
+            return Violation(rule, *spot[copy], copy)
         if twice := next((op for op in step if op in taken), None):
             rule = f"{twice} is in two fused steps; a pass is in at most one"
             return Violation(rule, *spot[twice], twice)
@@ -227,6 +247,7 @@ RULES: tuple[Rule, ...] = (
     sizes_positive,
     placement_sane,
     trained_known,
+    stores_known,
     passes_known,
     placement_respected,
     each_pass_once,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .ir import KINDS, Kind, Op, Schedule, reads, writes
+from .ir import KINDS, QUEUES, Kind, Op, Schedule, reads, writes
 
 
 class Violation(NamedTuple):
@@ -64,6 +64,22 @@ def first_unneeded(schedule: Schedule) -> Violation | None:
     return None
 
 
+def first_broken_lever(schedule: Schedule) -> Violation | None:
+    """The first O without its L, L without its O, or R of what is offloaded."""
+    there = {op for order in schedule.orders for op in order if op.kind in ("R", "O", "L")}
+    other: dict[Kind, Kind] = {"O": "L", "L": "O"}
+    for device, order in enumerate(schedule.orders):
+        for position, op in enumerate(order):
+            if op.kind in other and (mate := op._replace(kind=other[op.kind])) not in there:
+                queue = f"the {QUEUES[op.kind]} queue"
+                rule = f"{op} on {queue} has no {mate}: what is offloaded is loaded back"
+                return Violation(rule, device, position, op)
+            if op.kind == "R" and op._replace(kind="O") in there:
+                rule = f"{op} rebuilds what {op._replace(kind='O')} offloads; leave one of them out"
+                return Violation(rule, device, position, op)
+    return None
+
+
 def first_missing(schedule: Schedule) -> Violation | None:
     """The first pass that no device runs, stage by stage."""
     seen = {op: position for order in schedule.orders for position, op in enumerate(order)}
@@ -109,5 +125,6 @@ def too_early(schedule: Schedule, device: int, position: int) -> Violation:
         (str(other) for other in order if value in writes(schedule, other)),
         f"the missing pass for the {value}",
     )
-    rule = f"{op} comes before {writer}, whose output it reads"
+    queue = f" on the {QUEUES[op.kind]} queue" if op.kind in QUEUES else ""
+    rule = f"{op}{queue} comes before {writer}, whose output it reads"
     return Violation(rule, device, position, op)

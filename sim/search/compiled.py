@@ -41,17 +41,18 @@ def writers(kind: Ints, stage: Ints, microbatch: Ints, part: Ints, shape: Ints) 
     """Which pass writes what each pass reads, shape `(n_ops, 3)`: an index, -1 none, -2 missing.
 
     Column 0: the input from the stage before (F) or after (B, BW), or the pending rest (W).
-    Column 1: what the forward (or recompute) saved (B, BW), or what it kept (R). Column 2: the
-    neighbouring slice. Kinds are 0 F, 1 B, 2 W, 3 BW, 4 R; `shape` is (n_stages, n_microbatches,
-    n_slices).
+    Column 1: what the forward saved, or was recomputed or loaded back (B, BW); what the forward
+    kept (R) or saved (O); what was stored (L). Column 2: the neighbouring slice. Kinds are 0 F,
+    1 B, 2 W, 3 BW, 4 R, 5 O, 6 L; `shape` is (n_stages, n_microbatches, n_slices).
     """
     n_stages, n_microbatches, n_slices = shape
     per_kind = n_stages * n_microbatches * n_slices
-    where = np.full(4 * per_kind, -2, np.int64)  # of F, B or BW, W, R of each slot
+    where = np.full(5 * per_kind, -2, np.int64)  # of F, B or BW, W, R or L, O of each slot
+    row_of = np.array([0, 1, 2, 1, 3, 4, 3])
     n = kind.size
     for i in range(n):
         slot = (stage[i] * n_microbatches + microbatch[i]) * n_slices + part[i]
-        where[(1 if kind[i] == 3 else min(kind[i], 3)) * per_kind + slot] = i
+        where[row_of[kind[i]] * per_kind + slot] = i
     found = np.full((n, 3), -1, np.int64)
     row = n_microbatches * n_slices
     for i in range(n):
@@ -63,11 +64,12 @@ def writers(kind: Ints, stage: Ints, microbatch: Ints, part: Ints, shape: Ints) 
                 found[i, 2] = where[slot - 1]
         elif kind[i] == 2:
             found[i, 0] = where[per_kind + slot]
-        elif kind[i] == 4:
-            found[i, 1] = where[slot]
+        elif kind[i] >= 4:
+            found[i, 1] = where[(4 if kind[i] == 6 else 0) * per_kind + slot]
         else:
             again = where[3 * per_kind + slot]
-            found[i, 1] = again if again >= 0 else where[slot]
+            kept = again < 0 and where[4 * per_kind + slot] < 0
+            found[i, 1] = where[slot] if kept else again
             if stage[i] < n_stages - 1:
                 found[i, 0] = where[per_kind + slot + row]
             if part[i] < n_slices - 1:
@@ -81,8 +83,9 @@ def play(
 ) -> tuple[Times, Times, int]:
     """Start and end of every step, and how many could run, each starting as soon as it can.
 
-    first_step[d]: number of the first step of device d, with the total at the end. first_op: the
-    same for the passes of a step. reads: see `writers`. delay[i]: what the input of column 0 of
+    A device here is any queue. first_step[d]: number of the first step of device d, with the total
+    at the end. first_op: the same for the passes of a step. reads: see `writers`; a further column
+    may hold a pass that must have ended, too. delay[i]: what the input of column 0 of
     pass i takes to arrive. A device that waits is noted down at the step it waits for, so every
     step is looked at once or twice however many devices there are.
     """
@@ -104,7 +107,7 @@ def play(
             begin = end[step - 1] if step > first_step[device] else duration[step] - duration[step]
             blocked = np.int64(-1)
             for op in range(first_op[step], first_op[step + 1]):
-                for column in range(3):
+                for column in range(reads.shape[1]):
                     writer = reads[op, column]
                     if writer == -1:
                         continue

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from operator import itemgetter
 from typing import Any, NamedTuple, cast
 
@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from ..base.numbers import Number, Ticks, common_ticks, exact, plain
 from ..engine.costs import Costs, first_alike, fits
 from ..engine.held import activations, in_shares, left_by
-from ..schedule.ir import KINDS, Op, Schedule, steps
+from ..schedule.ir import KINDS, QUEUES, Op, Schedule, steps
+from ..schedule.lanes import lanes
 from .compiled import Ints, peaks, play, writers
 
 _KIND = {kind: number for number, kind in enumerate(KINDS)}
@@ -56,7 +57,8 @@ class Tables(NamedTuple):
     kind, stage: of every pass, shape `(n_ops,)`. like: a pass of each kind,
     stage, slice and lever that occurs; which: which of these every pass is like. reads: see
     `compiled.writers`. step_of: the step of every pass. first_op, first_step: where each step and
-    each device begin, with the total at the end. whole: no step is a fused one.
+    each device begin, with the total at the end. whole: no step is a fused one. place: where each
+    pass of each device in order is, where copies are listed by themselves; else None.
     """
 
     kind: Ints
@@ -68,6 +70,7 @@ class Tables(NamedTuple):
     first_op: Ints
     first_step: Ints
     whole: bool
+    place: Ints | None
 
 
 def evaluate(schedule: Schedule, costs: Costs) -> Evaluation:
@@ -84,22 +87,38 @@ def evaluate(schedule: Schedule, costs: Costs) -> Evaluation:
     )
     if done < start.size:
         raise _broken(schedule)
+    n = schedule.n_devices  # the first queues are those that compute
     spans = [
-        end[last - 1] - start[first] for first, last in pairwise(found.first_step) if last > first
+        end[last - 1] - start[first]
+        for first, last in pairwise(found.first_step[: n + 1])
+        if last > first
     ]
     makespan = end.max(initial=0) - start.min() if start.size else 0
     begin, finish = _in_units(start, ticks), _in_units(end, ticks)
     if not found.whole:
         begin, finish = begin[found.step_of], finish[found.step_of]
-    cuts = found.first_op[found.first_step[1:-1]]
+    if found.place is not None:
+        begin, finish = begin[found.place], finish[found.place]
+        return Evaluation(
+            starts=_split(schedule, begin),
+            ends=_split(schedule, finish),
+            makespan=_time(makespan, ticks),
+            longest_stage=_time(max(spans, default=0), ticks),
+            **_peaks_in_time(schedule, costs, begin, finish),
+        )
     return Evaluation(
-        starts=tuple(np.split(begin, cuts)),
-        ends=tuple(np.split(finish, cuts)),
+        starts=_split(schedule, begin),
+        ends=_split(schedule, finish),
         makespan=_time(makespan, ticks),
         longest_stage=_time(max(spans, default=0), ticks),
         peak_activations=_peak_activations(schedule, costs, found),
         peak_bytes=_peak_bytes(schedule, costs, found),
     )
+
+
+def _split(schedule: Schedule, column: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+    """A number per pass, device by device."""
+    return tuple(np.split(column, np.cumsum([len(order) for order in schedule.orders])[:-1]))
 
 
 def tables(schedule: Schedule) -> Tables:
@@ -111,7 +130,21 @@ def tables(schedule: Schedule) -> Tables:
 
 
 def _tables(schedule: Schedule) -> Tables:
+    if schedule.copies:
+        return _tables_with_copies(schedule)
     ops = [op for order in schedule.orders for op in order]
+    if schedule.fused:
+        runs = [[len(step) for step in steps(schedule, d)] for d in range(schedule.n_devices)]
+        lengths = np.array([length for run in runs for length in run], np.int64)
+        per_device = [len(run) for run in runs]
+    else:
+        lengths = np.ones(len(ops), np.int64)
+        per_device = [len(order) for order in schedule.orders]
+    return _tables_of(schedule, ops, lengths, per_device)
+
+
+def _tables_of(schedule: Schedule, ops: list[Op], lengths: Ints, per_device: list[int]) -> Tables:
+    """The arrays of passes in that order; lengths: of their steps; per_device: how many it has."""
     kind = np.fromiter(map(_KIND.__getitem__, map(itemgetter(0), ops)), np.int64, len(ops))
     stage, microbatch, part = (
         np.fromiter(map(itemgetter(column), ops), np.int64, len(ops)) for column in (1, 2, 3)
@@ -122,17 +155,11 @@ def _tables(schedule: Schedule) -> Tables:
             raise _broken(schedule)
     code = (kind * schedule.n_stages + stage) * schedule.n_slices + part
     if schedule.levers:  # of passes that are else alike, the ones with a lever
-        pulled = np.fromiter([op[1:] in schedule.levers for op in ops], np.int64, len(ops))
-        code = 2 * code + pulled
+        number = {None: 0, "R": 1, "O": 2}
+        pulled = [number[schedule.levers.get(op[1:])] for op in ops]
+        code = 3 * code + np.array(pulled, np.int64)
     one = np.full(code.max(initial=-1) + 1, -1)  # a pass of each kind, stage and slice
     one[code] = np.arange(len(ops))
-    if schedule.fused:
-        runs = [[len(step) for step in steps(schedule, d)] for d in range(schedule.n_devices)]
-        lengths = np.array([length for run in runs for length in run], np.int64)
-        per_device = [len(run) for run in runs]
-    else:
-        lengths = np.ones(len(ops), np.int64)
-        per_device = [len(order) for order in schedule.orders]
     return Tables(
         kind,
         stage,
@@ -143,7 +170,38 @@ def _tables(schedule: Schedule) -> Tables:
         first_op=_ends(lengths),
         first_step=_ends(np.array(per_device, np.int64)),
         whole=not schedule.fused,
+        place=None,
     )
+
+
+def _tables_with_copies(schedule: Schedule) -> Tables:
+    """The arrays of all queues, one after the other; copies also wait for what computes before."""
+    queues = [(lane.device, [*lane.steps]) for lane in lanes(schedule)]
+    runs = [step for _, placed in queues for _, step in placed]
+    first = np.cumsum([0, *(len(order) for order in schedule.orders)])
+    spots = [
+        int(first[device]) + position + within
+        for device, placed in queues
+        for position, step in placed
+        for within in range(len(step))
+    ]
+    place = np.empty(len(spots), np.int64)
+    place[spots] = np.arange(len(spots))
+    found = _tables_of(
+        schedule,
+        [op for run in runs for op in run],
+        np.array([len(run) for run in runs], np.int64),
+        [len(placed) for _, placed in queues],
+    )
+    before = np.full((len(spots), 1), -1, np.int64)
+    for start, order in zip(first.tolist(), schedule.orders, strict=False):
+        latest = -1
+        for spot, op in enumerate(order, start):
+            if op.kind in QUEUES:
+                before[place[spot]] = latest
+            else:
+                latest = int(place[spot])
+    return found._replace(reads=np.hstack([found.reads, before]), place=place)
 
 
 def _ends(lengths: Ints) -> Ints:
@@ -186,7 +244,10 @@ def _alike(schedule: Schedule, costs: Costs, found: Tables) -> tuple[list[Op], I
     like: list[Op] = []
     which = np.empty_like(found.which)
     alike = first_alike(costs, schedule.n_microbatches)
-    for place, op in enumerate(op for order in schedule.orders for op in order):
+    ops = [op for order in schedule.orders for op in order]
+    if found.place is not None:
+        ops = [ops[spot] for spot in np.argsort(found.place).tolist()]
+    for place, op in enumerate(ops):
         key = int(found.which[place]), alike[op.microbatch]
         which[place] = numbers.setdefault(key, len(like))
         if which[place] == len(like):
@@ -220,6 +281,45 @@ def _peak_bytes(schedule: Schedule, costs: Costs, found: Tables) -> tuple[Number
         plain(exact(_time(most, ticks)) + sum(exact(costs.static_bytes[s]) for s in stages))
         for most, stages in zip(live, schedule.stages_of, strict=True)
     )
+
+
+def _peaks_in_time(
+    schedule: Schedule, costs: Costs, begin: NDArray[Any], finish: NDArray[Any]
+) -> dict[str, Any]:
+    """Peaks where copies give memory back and take it beside compute: what ends at a time gives
+    back before what begins then takes."""
+    sizes: list[list[tuple[Any, int, Fraction]]] = [[] for _ in range(schedule.n_devices)]
+    chunks: list[list[tuple[Any, int, Fraction]]] = [[] for _ in range(schedule.n_devices)]
+    times = zip(begin.tolist(), finish.tolist(), strict=True)
+    for device, order in enumerate(schedule.orders):
+        store = schedule.store(device)
+        for op in order:
+            start, end = next(times)
+            size, count = left_by(schedule, costs, op)
+            where = [(device, 1)]
+            if store is not None and op.kind in QUEUES:
+                where.append((store, -1))
+            for memory, sign in where:
+                for log, change in ((sizes[memory], size), (chunks[memory], count)):
+                    if change:
+                        taken = sign * exact(change)
+                        log.append((start, 1, taken) if taken > 0 else (end, 0, taken))
+    static = [sum(exact(costs.static_bytes[s]) for s in held) for held in schedule.stages_of]
+    shares = [max(len(held), 1) * schedule.n_slices for held in schedule.stages_of]
+    return {
+        "peak_activations": tuple(
+            in_shares(_highest(log), share) for log, share in zip(chunks, shares, strict=True)
+        ),
+        "peak_bytes": tuple(
+            plain(_highest(log) + size) for log, size in zip(sizes, static, strict=True)
+        ),
+    }
+
+
+def _highest(changes: list[tuple[Any, int, Fraction]]) -> Fraction:
+    """The highest that a sum of changes gets, in the order of their times."""
+    ordered = sorted(changes, key=itemgetter(0, 1))
+    return max(accumulate((change for _, _, change in ordered), initial=Fraction(0)))
 
 
 def _in_units(counted: NDArray[Any], ticks: Ticks) -> NDArray[Any]:

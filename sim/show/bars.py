@@ -9,7 +9,8 @@ import numpy as np
 from ..base.numbers import Number
 from ..base.text import number_text
 from ..engine.trace import Trace, checked_trace
-from ..schedule.ir import Op
+from ..schedule.ir import Op, Queue, Schedule, queue_of
+from ..schedule.lanes import lanes
 from .palette import KIND_NAMES
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ LABEL_SIZE, DIGIT_WIDTH = 10, 6
 
 
 def bars(trace: Trace, window: tuple[Number, Number] | None = None) -> pd.DataFrame:
-    """The bars, a row each: kind, chunk, device; start, length, offset, height; labels, hover.
+    """The bars, a row each: kind, chunk, device, row (see `picture_rows`); start, length, offset,
+    height; labels, hover.
 
     A pass on its own fills its row (height 1). Passes of different kinds fused into one step share
     the row, one above the other; passes of one kind fused into one kernel are a single bar.
@@ -31,7 +33,10 @@ def bars(trace: Trace, window: tuple[Number, Number] | None = None) -> pd.DataFr
     checked_trace(trace)
     if window is not None and not _is_window(window):
         raise ValueError(f"window is {window!r}: it must be (from, to), from < to")
-    ops = trace.ops.sort_values(["device", "iteration", "position"], kind="stable")
+    number = {row: n for n, row in enumerate(picture_rows(trace.schedule))}
+    queues = zip(trace.ops["device"], map(queue_of, trace.ops["kind"]), strict=True)
+    ops = trace.ops.assign(row=[number[spot] for spot in queues])
+    ops = ops.sort_values(["row", "iteration", "position"], kind="stable")
     ops = ops.assign(before=_idle_before(ops))
     keys = ["device", "iteration", "step"]
     kinds = ops.groupby([*keys, "kind"], sort=False)
@@ -50,6 +55,7 @@ def bars(trace: Trace, window: tuple[Number, Number] | None = None) -> pd.DataFr
             "kind": ops["kind"].to_numpy(),
             "chunk": ops["stage"].map(chunk_of).to_numpy(),
             "device": ops["device"].to_numpy(),
+            "row": ops["row"].to_numpy(),
             "start": start,
             "length": end - start,
             "offset": by_step.cumcount().to_numpy() / lanes,
@@ -59,6 +65,13 @@ def bars(trace: Trace, window: tuple[Number, Number] | None = None) -> pd.DataFr
             "hover": _hovers(ops, several=trace.iterations > 1),
         }
     )
+
+
+def picture_rows(schedule: Schedule) -> list[tuple[int, Queue]]:
+    """The rows of a time line from the top down: each device computing, with its copies below."""
+    order: list[Queue] = ["compute", "out", "in"]
+    rows = [(lane.device, lane.queue) for lane in lanes(schedule)]
+    return sorted(rows, key=lambda row: (row[0], order.index(row[1])))
 
 
 def fitting_labels(rows: pd.DataFrame, pixels: float) -> Any:
@@ -87,7 +100,7 @@ def _is_window(window: Any) -> bool:
 def _idle_before(ops: pd.DataFrame) -> Any:
     """Idle time of the device before each pass, shape `(n,)`; rows must come in its order."""
     start, end = (ops[name].to_numpy(dtype=float) for name in ("start", "end"))
-    device, step = ops["device"].to_numpy(), ops["step"].to_numpy()
+    device, step = ops["row"].to_numpy(), ops["step"].to_numpy()
     idle = np.zeros(len(ops))
     if len(ops) > 1:
         same = device[1:] == device[:-1]

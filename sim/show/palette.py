@@ -20,6 +20,8 @@ TONES: dict[Kind, tuple[str, str]] = {
     "W": ("#74e8b4", "#0c846c"),
     "BW": ("#e27fab", "#701343"),
     "R": ("#fd686e", "#7c0412"),
+    "O": ("#7961ad", "#230b4a"),
+    "L": ("#f2fba8", "#77874c"),
 }
 """Lightest and deepest shade of every kind of pass."""
 
@@ -29,6 +31,8 @@ KIND_NAMES: dict[Kind, str] = {
     "W": "weight gradient",
     "BW": "full backward",
     "R": "recompute",
+    "O": "offload",
+    "L": "load back",
 }
 
 GREY, PALE_GREY = "#586270", "#a6b0bb"

@@ -9,17 +9,17 @@ work on light and dark paper.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from ..base.numbers import Number, checked_type, checked_whole
-from ..engine.trace import Trace, checked_trace
-from ..schedule.ir import KINDS
-from .bars import LABEL_SIZE, bars, fitting_labels
-from .palette import IDLE_TONES, KIND_NAMES, device_tones, shade
+from ..engine.trace import HOST, Trace, checked_trace
+from ..schedule.ir import KINDS, Schedule
+from .bars import LABEL_SIZE, bars, fitting_labels, picture_rows
+from .palette import GREY, IDLE_TONES, KIND_NAMES, device_tones, shade
 from .style import (
     ALARM,
     USUAL_WIDTH,
@@ -45,7 +45,7 @@ def gantt(
     width: int | None = None,
     title: str = "",
 ) -> go.Figure:
-    """The time line: a row per device, a bar per pass, labelled with its microbatch.
+    """The time line: a row per device or copy queue, a bar per pass, labelled with its microbatch.
 
     Colour tells the kind of pass, shade the chunk (light: first stage of the device). Passes fused
     into one step lie above each other in one row. Hovering tells the pass, its times and what it
@@ -63,7 +63,7 @@ def gantt(
     rows = rows.assign(text=fitting_labels(rows, per_unit))
     n_chunks = max((len(stages) for stages in schedule.stages_of), default=1)
     edge = 0.5 if len(rows) < 200 * schedule.n_devices else 0
-    figure = go.Figure(layout=layout(title, height=rows_height(schedule.n_devices)))
+    figure = go.Figure(layout=layout(title, height=rows_height(len(picture_rows(schedule)))))
     for kind in KINDS:
         for chunk in range(n_chunks):
             mine = rows[(rows["kind"] == kind) & (rows["chunk"] == chunk)]
@@ -72,7 +72,7 @@ def gantt(
                 figure.add_bar(
                     base=mine["start"].to_numpy(),
                     x=mine["length"].to_numpy(),
-                    y=mine["device"].to_numpy(),
+                    y=mine["row"].to_numpy(),
                     width=0.9 * mine["height"].to_numpy(),
                     offset=0.9 * mine["offset"].to_numpy() - 0.45,
                     text=mine["text"].to_numpy(),
@@ -93,9 +93,16 @@ def gantt(
         barmode="overlay",
         uniformtext={} if width else {"minsize": 9, "mode": "hide"},
         xaxis={"title": {"text": with_unit("time", unit)}, "range": [float(low), float(high)]},
-        yaxis=device_axis(schedule.n_devices),
+        yaxis=device_axis(schedule.n_devices) if not schedule.copies else _queue_axis(schedule),
     )
     return _with_room(figure, width or USUAL_WIDTH)
+
+
+def _queue_axis(schedule: Schedule) -> dict[str, Any]:
+    """Devices from the top down, each with its copy queues."""
+    rows = picture_rows(schedule)
+    names = [f"device {d}" if queue == "compute" else queue for d, queue in rows]
+    return {**device_axis(len(rows)), "tickvals": [*range(len(rows))], "ticktext": names}
 
 
 def memory_curve(trace: Trace, *, unit: str = "", title: str = "") -> go.Figure:
@@ -125,6 +132,16 @@ def memory_curve(trace: Trace, *, unit: str = "", title: str = "") -> go.Figure:
             mode="lines",
             line={"shape": "hv", "width": 1.6, "color": tone},
             hovertemplate=f"device {device}: %{{y:,.4~r}} {name} at %{{x:,.6~r}}<extra></extra>",
+        )
+    host = devices == HOST
+    if host.any():
+        figure.add_scatter(
+            x=np.append(times[host], end),
+            y=np.append(held[host], held[host][-1:]),
+            name="host",
+            mode="lines",
+            line={"shape": "hv", "width": 1.6, "color": GREY, "dash": "dot"},
+            hovertemplate=f"host: %{{y:,.4~r}} {name} at %{{x:,.6~r}}<extra></extra>",
         )
     limits = {float(limit) / scale for limit in trace.capacity if limit is not None}
     for limit in sorted(limits) if in_bytes else ():

@@ -7,7 +7,7 @@ from html import escape
 
 from ..base.numbers import checked_type
 from ..engine.trace import Trace, checked_trace
-from .bars import bars, fitting_labels
+from .bars import bars, fitting_labels, picture_rows
 from .palette import DARK_PAPER, GREY, KIND_NAMES, PALE_GREY, PAPER, shade
 
 LEFT, TOP, ROW, GAP, LABEL_SIZE = 20, 8, 20, 3, 11
@@ -32,7 +32,7 @@ def gantt_svg(traces: Mapping[str, Trace], *, width: int = 960) -> str:
         y += 18
         parts.append(f"<text x='{LEFT}' y='{y - 6:.0f}' class='t'>{escape(title)}</text>")
         parts.append(_panel(trace, y, scale))
-        y += trace.schedule.n_devices * ROW + 8
+        y += len(picture_rows(trace.schedule)) * ROW + 8
     y += 6
     parts.append(_legend(traces, y))
     height = y + 22
@@ -64,18 +64,18 @@ def _panel(trace: Trace, top: float, scale: float) -> str:
     n_chunks = max((len(stages) for stages in trace.schedule.stages_of), default=1)
     end = float(trace.ops["end"].max()) * scale if len(trace.ops) else 0
     found = []
-    for device in range(trace.schedule.n_devices):
-        y = top + device * ROW
+    for row, (device, queue) in enumerate(picture_rows(trace.schedule)):
+        y = top + row * ROW
         found.append(
             f"<rect x='{LEFT}' y='{y:.1f}' width='{end:.1f}' height='{ROW - GAP}' fill='#8a949e' "
             f"fill-opacity='.15'/><text x='{LEFT - 5}' y='{y + 13:.1f}' class='l' "
-            f"text-anchor='end'>{device}</text>"
+            f"text-anchor='end'>{device if queue == 'compute' else queue}</text>"
         )
     for bar in rows.itertuples(index=False):
         fill, ink = shade(bar.kind, int(bar.chunk), n_chunks)  # type: ignore[arg-type]
         x, wide = LEFT + float(bar.start) * scale, float(bar.length) * scale  # type: ignore[arg-type]
         high = (ROW - GAP) * float(bar.height)  # type: ignore[arg-type]
-        y = top + int(bar.device) * ROW + (ROW - GAP) * float(bar.offset)  # type: ignore[arg-type]
+        y = top + int(bar.row) * ROW + (ROW - GAP) * float(bar.offset)  # type: ignore[arg-type]
         found.append(
             f"<rect x='{x:.2f}' y='{y:.1f}' width='{max(wide - 0.4, 0.1):.2f}' "
             f"height='{high:.1f}' fill='{fill}'/>"

@@ -27,6 +27,7 @@ def times(schedule: Schedule, costs: Costs) -> Times:
     queues = [list(steps(schedule, d)) for d in range(schedule.n_devices)]
     done = [0] * schedule.n_devices
     free = [Fraction(0)] * schedule.n_devices
+    copied = [{"O": Fraction(0), "L": Fraction(0)} for _ in range(schedule.n_devices)]
     written: dict[object, tuple[Fraction, int, int]] = {}
     start: dict[Op, Fraction] = {}
     end: dict[Op, Fraction] = {}
@@ -45,12 +46,17 @@ def times(schedule: Schedule, costs: Costs) -> Times:
                 boundary = stage if value.kind == "activation" else stage - 1
                 delay = 0 if source == device else exact(costs.send[boundary])
                 begin = max(begin, at + delay)
+            if step[0].kind in ("O", "L"):  # beside compute: after what it comes after there
+                begin = max(begin, copied[device][step[0].kind])
             finish = begin + exact(costs.duration(step))
             for op in step:
                 start[op], end[op] = begin, finish
                 for value in writes(schedule, op):
                     written[value] = finish, device, op.stage
-            free[device] = finish
+            if step[0].kind in ("O", "L"):
+                copied[device][step[0].kind] = finish
+            else:
+                free[device] = finish
             done[device] += 1
             todo = [other for other in range(schedule.n_devices) if other != device]
     waiting = [str(queues[d][n][0]) for d, n in enumerate(done) if n < len(queues[d])]

@@ -298,6 +298,9 @@ BAD_OPTIONS = {
     "--frozen 2-1": "write stages as in 0,1 or 0-3",
     "--frozen-weights a": "write stages as in 0,1 or 0-3",
     "--frozen 0-99999999": "never more than 1000000 stages",
+    "--offload full": "--offload needs --host-bandwidth",
+    "--offload 9 --host-bandwidth 1": "there is no stage 9",
+    "--offload full --host-bandwidth 1 --host-memory 3": "--host-memory needs the bytes",
     "--recompute some": "write stages as in 0,1 or 0-3",
     "--recompute-place late": "--recompute-place needs --recompute",
     "--recompute full --recompute-keeps 1.5": "it must be at most 1",
@@ -619,3 +622,30 @@ def test_recompute_reaches_the_simulation(capsys: pytest.CaptureFixture[str]) ->
                   "4", "--weight", "2", "--send", "3", "--recompute", "0-6",
                   "--recompute-place", "in-waits")  # fmt: skip
     assert free["makespan"] == 441
+
+
+def test_offload_reaches_the_simulation(capsys: pytest.CaptureFixture[str]) -> None:
+    """A quarter of a share per unit of time: 4 per copy, as long as a forward; 40 bytes at 10."""
+    times = ("--forward", "4", "--backward", "4", "--weight", "4", "--offload", "full")
+    eight = ("simulate", "1f1b", "-p", "8", "-m", "16", *times)
+    for link in (["0.25"], ["10", "--activation-bytes", "40"]):
+        found = answer(capsys, *eight, "--host-bandwidth", *link)
+        assert found["makespan"] == found["lower_bound"] == (16 + 7) * 12
+        assert found["peak_activations"] == [2] * 7 + [1]
+    assert found["peak_bytes"] == [80] * 7 + [40]
+    assert found["host_peak_bytes"] > 0
+    late = answer(capsys, *eight, "--host-bandwidth", "0.25", "--host-latency", "2")
+    assert late["makespan"] == (16 + 7) * 12
+
+
+def test_a_file_of_a_schedule_that_offloads_is_checked(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = str(tmp_path / "away.json")
+    main(["export", "1f1b", "-p", "2", "-m", "6", "--offload", "0", "--host-bandwidth", "1",
+          "--schedule-json", path])  # fmt: skip
+    capsys.readouterr()
+    assert main(["check", path]) == 0
+    told = capsys.readouterr().out
+    assert "stage 0 offloads activations to host memory" in told
+    assert "in shares: it depends on times" in told

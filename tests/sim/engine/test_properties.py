@@ -318,5 +318,5 @@ def test_every_table_of_times_is_among_those_scaled_and_raised_here() -> None:
     others = {"activation_bytes", "backward_bytes", "boundary_bytes", "static_bytes"}
     assert {field.name for field in fields(Costs)} == {
         *TIMES, *others, "pair_scale", "group_scale", "microbatch_scale", "recompute",
-        "recompute_keeps",
+        "recompute_keeps", "offload", "load", "copy_latency",
     }  # fmt: skip

@@ -53,7 +53,11 @@ def passes(draw: st.DrawFn) -> tuple[tuple[int, int, int], list[Op]]:
     for stage in range(n_stages):
         for i in range(m):
             for part in range(k):
-                for kind in draw(st.sampled_from(("F", "FB", "FBW", "FV", "BW", "FRV", "RB", ""))):
+                for kind in draw(
+                    st.sampled_from(
+                        ("F", "FB", "FBW", "FV", "BW", "FRV", "RB", "FOLV", "FOB", "LV", "")
+                    )
+                ):
                     name = "BW" if kind == "V" else kind
                     chosen.append(Op(name, stage, i, part))  # type: ignore[arg-type]
     return shape, draw(st.permutations(chosen))
