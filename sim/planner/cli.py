@@ -55,8 +55,8 @@ def plan_command(
     microbatch: Annotated[str, typer.Option(help="Microbatch sizes to look at.")] = "",
     virtual: Annotated[str, typer.Option(help="Stages per device to look at.")] = "",
     expert: Annotated[str, typer.Option(help="Expert parallel sizes to look at.")] = "",
-    recompute: Annotated[str, typer.Option(help="none, selective, full.")] = "none,full",
-    zero: Annotated[str, typer.Option(help="ZeRO stages 0 to 3.")] = "1",
+    recompute: Annotated[str, typer.Option(help="none, selective, full.")] = "none,selective,full",
+    zero: Annotated[str, typer.Option(help="ZeRO stages 0 to 3.")] = "1,2,3",
     attention: Annotated[str, typer.Option(help="flash or plain.")] = "flash",
     clock: Annotated[str, typer.Option(help="makespan or longest-stage.")] = "makespan",
     images: Annotated[

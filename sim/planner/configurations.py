@@ -31,8 +31,8 @@ class Space:
     virtual: Sequence[int] = ()
     expert: Sequence[int] = ()
     schedules: Sequence[str] = DEFAULT_SCHEDULES
-    recompute: Sequence[Recompute] = ("none", "full")
-    zero: Sequence[int] = (1,)
+    recompute: Sequence[Recompute] = ("none", "selective", "full")
+    zero: Sequence[int] = (1, 2, 3)
     attention: Attention = "flash"
     sequence_parallel: bool = True
 
@@ -55,7 +55,8 @@ def configurations(
     """Every combination whose sizes multiply to the machine's devices.
 
     Tensor parallelism stays inside a node unless sizes are given. One device per pipeline is
-    offered as 1F1B only: all schedules are the same there. Asked-for sizes are offered even where
+    offered as 1F1B only: all schedules are the same there, as all ZeRO stages are where there is
+    nobody to share with. Asked-for sizes are offered even where
     the model cannot be cut so, so that the refusal can be read.
     """
     n = machine.n_devices
@@ -110,8 +111,9 @@ def _choices(
         count = model.experts.count
         experts = [size for size in _powers(data) if count % size == 0 and data % size == 0]
     schedules = space.schedules if pipeline > 1 else _alone(space.schedules)
+    zeros = space.zero if data > 1 else space.zero[:1]
     for schedule, microbatch, recompute, zero, expert in product(
-        schedules, microbatches, space.recompute, space.zero, experts
+        schedules, microbatches, space.recompute, zeros, experts
     ):
         options = virtual_stages(schedule)
         if len(options) > 1 and space.virtual:

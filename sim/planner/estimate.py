@@ -108,8 +108,12 @@ def bytes_at_least(problem: Problem, prepared: Prepared) -> float:
     holds whole when its gradient comes back."""
     c = prepared.bench.configuration
     need = [0.0] * c.pipeline
+    each: dict[int, float] = {}  # most stages are alike, and one object
     for stage, device in zip(prepared.stages, prepared.placement, strict=True):
-        need[device] += static(stage.held, c, problem.per).total + stage.kept.after_forward
+        if id(stage) not in each:
+            held = static(stage.held, c, problem.per).total
+            each[id(stage)] = held + stage.kept.after_forward
+        need[device] += each[id(stage)]
     return max(need)
 
 
@@ -188,7 +192,8 @@ def _clock(problem: Problem, prepared: Prepared, order: Order, sends: bool) -> f
 
 def _plain(c: Configuration) -> Configuration:
     """The configuration without what does not change a single stage, so that many share one."""
-    return replace(c, schedule="1f1b", virtual=1, batch=c.data * c.microbatch)
+    zero = max(c.zero, 1)  # who holds the optimizer's state changes nothing in a pass
+    return replace(c, schedule="1f1b", virtual=1, batch=c.data * c.microbatch, zero=zero)
 
 
 @lru_cache(maxsize=4096)

@@ -19,7 +19,7 @@ from .estimate import (
 from .orders import Orders, short
 from .problem import Problem
 from .reasons import bound_reason
-from .rows import refused_row, row_of
+from .rows import refused_row, row_of, told_as
 from .store import Row
 
 NO_LIMITS: Mapping[str, float] = MappingProxyType({})
@@ -35,7 +35,9 @@ def examine(
 
     What joblib sends to other processes: pure, but for schedules that a process keeps.
     """
-    return [_examined_one(problem, c, slowest.get(c.schedule, inf)) for c in chosen]
+    return [
+        _examined_one(problem, c, slowest.get(told_as(c.schedule, c.pipeline), inf)) for c in chosen
+    ]
 
 
 def _examined_one(problem: Problem, c: Configuration, slowest: float) -> Row:

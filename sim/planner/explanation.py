@@ -12,7 +12,7 @@ from .estimate import Prepared, prepare
 from .memory_table import GIB, DeviceBytes, StageBytes, device_bytes, stage_bytes
 from .orders import Orders, short
 from .problem import Problem
-from .rows import configuration_of
+from .rows import NO_PIPELINE, configuration_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +24,7 @@ CLOSE = 0.02
 of published ratios, and mostly within 2 (`python -m validation throughput`)."""
 
 WORDS = {
-    "p": "devices of a pipeline",
+    "p": "devices of a pipeline; (none) is the schedule of one device",
     "v": "stages on each of them",
     "t": "tensor parallel size; an s behind it (t4s): sequence parallelism, too",
     "d": "data parallel size: pipelines side by side",
@@ -123,25 +123,34 @@ def assumptions(problem: Problem, configuration: Configuration) -> dict[str, str
 
 
 def best_of_each(table: pd.DataFrame) -> pd.DataFrame:
-    """The fastest row of every schedule, fastest first."""
-    return table[table["status"] == "simulated"].groupby("schedule", sort=False).head(1)
+    """The fastest row of every schedule, and of those without a pipeline; fastest first."""
+    done = table[table["status"] == "simulated"]
+    names = done["schedule"].where(done["pipeline"] > 1, NO_PIPELINE)
+    return done.groupby(names, sort=False).head(1)
 
 
 def zero_bubble_or_not(table: pd.DataFrame) -> str:
-    """One sentence: the fastest schedule whose backward is split against the fastest whose is not;
-    "" where there is only one kind."""
+    """Whether it pays to split the backward: the fastest schedule that does against the fastest
+    that does not, and what it takes without a pipeline if that is less; "" with nothing to
+    compare."""
     best = best_of_each(table)
-    split = best["schedule"].map(lambda name: "W" in FAMILIES[name].passes.split())
-    if split.all() or not split.any():
-        return ""
-    first = best.iloc[0]
-    other = best[split != split.iloc[0]].iloc[0]
+    piped = best[best["pipeline"] > 1]
+    split = piped["schedule"].map(lambda name: "W" in FAMILIES[name].passes.split())
+    found = ""
+    if split.any() and not split.all():
+        found = _compared(piped.iloc[0], piped[split != split.iloc[0]].iloc[0], split.iloc[0])
+    if best["pipeline"].iloc[0] == 1:
+        found += f" No pipeline is faster: {best['seconds'].iloc[0]:.4g} s."
+    return found.strip()
+
+
+def _compared(first: Any, other: Any, first_splits: bool) -> str:
     more = other["seconds"] / first["seconds"] - 1
     kinds = {True: "with B and W apart (zero bubble)", False: "with a fused backward"}
     close = "; that is closer than plans are sure of" if more < CLOSE else ""
     return (
-        f"Zero bubble or not: {first['schedule']}, {kinds[bool(split.iloc[0])]}, takes "
-        f"{first['seconds']:.4g} s; the best {kinds[not split.iloc[0]]} is {other['schedule']}, "
+        f"Zero bubble or not: {first['schedule']}, {kinds[bool(first_splits)]}, takes "
+        f"{first['seconds']:.4g} s; the best {kinds[not first_splits]} is {other['schedule']}, "
         f"{100 * more:.1f} % longer{close}."
     )
 

@@ -10,7 +10,7 @@ from .breakdown import PARTS
 from .explanation import WORDS, Explained, assumptions, best_of_each, zero_bubble_or_not
 from .memory_table import GIB, KINDS, told
 from .problem import Problem
-from .rows import configuration_of
+from .rows import NO_PIPELINE, configuration_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,6 +60,7 @@ def ranking(rows: pd.DataFrame) -> str:
     """Rows of a plan as a table, with a line of what they have in common."""
     same = {name: rows[name].iloc[0] for name in WHERE_THEY_DIFFER if rows[name].nunique() == 1}
     shown = [name for name in COLUMNS if name not in same and name in rows]
+    rows = rows.assign(schedule=rows["schedule"].where(rows["pipeline"] > 1, NO_PIPELINE))
     cells = [[_cell(name, value) for name, value in zip(shown, row, strict=True)]
              for row in rows[shown].itertuples(index=False)]  # fmt: skip
     common = ", ".join(f"{COLUMNS[name]} {value}" for name, value in same.items())
@@ -113,6 +114,8 @@ def _memory(found: Explained) -> str:
     rows = []
     for row in told(found.devices):
         stages = ",".join(map(str, row.stages))
+        if len(row.stages) > 3:
+            stages = f"{row.stages[0]},{row.stages[1]},..{row.stages[-1]}"
         cells = [getattr(row, name) / GIB for name in (*KINDS, "reserve", "headroom")]
         rows.append([str(row.device), stages, *(f"{cell:.2f}" for cell in cells)])
     text = columns([short.get(head, head) for head in heads], rows)

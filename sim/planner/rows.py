@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 GIB = 2**30
+NO_PIPELINE = "(none)"
+
+
+def told_as(schedule: str, pipeline: int) -> str:
+    """The schedule that a reader compares: all are one without a pipeline."""
+    return schedule if pipeline > 1 else NO_PIPELINE
 
 
 def row_of(c: Configuration, status: str, reason: str, at_least: float | None = None) -> Row:

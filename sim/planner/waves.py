@@ -15,7 +15,7 @@ from .cost_model import Configuration
 from .examination import examine
 from .problem import Problem
 from .reasons import bound_reason
-from .rows import refused_row, row_of
+from .rows import refused_row, row_of, told_as
 from .store import Row, Store, key_of
 
 WAVE = 48
@@ -61,12 +61,13 @@ def examined(
             seen = 0
             for candidate in fits:
                 seen += 1
-                slowest = limits.get(candidate.configuration.schedule, inf)
+                c = candidate.configuration
+                slowest = limits.get(told_as(c.schedule, c.pipeline), inf)
                 if candidate.seconds <= slowest:
                     chosen.append(candidate)
                 else:
                     reason = bound_reason(candidate.seconds, slowest)
-                    yield row_of(candidate.configuration, "bound", reason, candidate.seconds)
+                    yield row_of(c, "bound", reason, candidate.seconds)
                 if len(chosen) == size:
                     break
             fits = fits[seen:]
@@ -92,7 +93,7 @@ class Best:
         """Count rows that were simulated."""
         for row in rows:
             if row["status"] == "simulated":
-                seconds, schedule = row["seconds"], row["schedule"]
+                seconds, schedule = row["seconds"], told_as(row["schedule"], row["pipeline"])
                 self._fastest.append(seconds)
                 self._of[schedule] = min(self._of.get(schedule, inf), seconds)
         self._fastest = nsmallest(self._top, self._fastest) if self._top else []

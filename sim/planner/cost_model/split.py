@@ -131,10 +131,27 @@ def balanced_split(
         return at == n
 
     low, high = max(*ends, max(layers), (sums[-1] + sum(ends)) / n_stages), sums[-1] + sum(ends)
+    if n_stages > 1 and layers[0] and layers.count(layers[0]) == n:
+        high = _limit_of_equal(n, layers[0], ends, low)
+        return split_of(_even_within(sums, ends, least, high))
     for _ in range(30):
         middle = (low + high) / 2
         low, high = (low, middle) if enough(middle) else (middle, high)
     return split_of(_even_within(sums, ends, least, high))
+
+
+def _limit_of_equal(n: int, layer: float, ends: Sequence[float], low: float) -> float:
+    """The least that the slowest of several stages can take when n layers are equal: a number of
+    them, with an end or without one, not below `low`."""
+    bases = (0.0, ends[0], ends[-1])
+    heights = [base + layer * math.ceil((low - base) / layer * (1 - 1e-12)) for base in bases]
+    while True:
+        limit = min(height for height in heights if height >= low * (1 - 1e-12))
+        room = limit * (1 + 1e-12)
+        fits = sum(int((room - end) / layer) for end in (ends[0], ends[-1]))
+        if fits + (len(ends) - 2) * int(room / layer) >= n:
+            return limit
+        heights = [height + layer if height <= limit else height for height in heights]
 
 
 def evened(
