@@ -7,8 +7,9 @@ import pytest
 import sim
 
 torch = pytest.importorskip("torch")
-from backend.training.checks import objection  # noqa: E402
 from torch_ranks import ranks_of, tried  # noqa: E402
+
+from backend.training.checks import objection  # noqa: E402
 
 FAMILIES = (
     "1f1b", "gpipe", "interleaved", "zb-h1", "zb-v", "v-half", "v-min", "v-zb", "dualpipe-v",
