@@ -42,9 +42,10 @@ def test_examples_in_the_readme_run(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert found.failed == 0
 
 
-def test_examples_among_the_questions_run() -> None:
-    found = doctest.testfile(str(ROOT / "docs" / "questions.md"), module_relative=False)
-    assert found.attempted > 20
+@pytest.mark.parametrize(("page", "least"), [("questions.md", 20), ("slot-grid.md", 3)])
+def test_examples_on_pages_run(page: str, least: int) -> None:
+    found = doctest.testfile(str(ROOT / "docs" / page), module_relative=False)
+    assert found.attempted > least
     assert found.failed == 0
 
 
