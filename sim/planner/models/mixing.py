@@ -9,6 +9,7 @@ counts too; lightning attention four (k v' and the output).
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from .mixers import (
@@ -63,8 +64,9 @@ class Mixing(NamedTuple):
     key_values: int = 0
 
 
+@lru_cache(maxsize=256)
 def mixing(model: Model, kind: Layer) -> Mixing:
-    """The block of one kind of layer."""
+    """The block of one kind of layer; asked for many times in a plan, and kept."""
     h = model.hidden
     match kind.mixer:
         case None if model.latent:

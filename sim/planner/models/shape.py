@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from .mixers import LatentAttention, Mixer, Nothing
@@ -190,16 +191,33 @@ class Model:
 
     def kind(self, layer: int) -> Layer:
         """What kind of layer that one is."""
-        routed = self.experts is not None and self.experts.on(layer)
-        return Layer(
-            "none" if layer in self.bare else "experts" if routed else "dense",
-            self.windows[layer] if self.windows else 0,
-            self.mixers[self.mixing[layer] - 1] if self.mixing and self.mixing[layer] else None,
-        )
+        return _layers(self)[layer]
 
     def kinds(self) -> dict[Layer, int]:
         """How many layers there are of every kind, in the order in which they come up."""
-        return dict(Counter(self.kind(layer) for layer in range(self.layers)))
+        return dict(_counted(self))
+
+
+@lru_cache(maxsize=64)
+def _layers(model: Model) -> tuple[Layer, ...]:
+    """The kind of every layer; asked for many times in a plan, and kept."""
+    return tuple(
+        Layer(
+            "none" if layer in model.bare else _routed(model, layer),
+            model.windows[layer] if model.windows else 0,
+            model.mixers[model.mixing[layer] - 1] if model.mixing and model.mixing[layer] else None,
+        )
+        for layer in range(model.layers)
+    )
+
+
+@lru_cache(maxsize=64)
+def _counted(model: Model) -> Counter[Layer]:
+    return Counter(_layers(model))
+
+
+def _routed(model: Model, layer: int) -> FeedForward:
+    return "experts" if model.experts and model.experts.on(layer) else "dense"
 
 
 def nearest_divisor(number: int, wanted: int) -> int:
