@@ -30,7 +30,7 @@ _LLAMAS = (
     "minimax_m2 minimax_text_01 MiniMaxText01 jamba bamba granitemoehybrid falcon_h1 "
     "qwen3_5_moe phimoe aria bitnet cwm diffllama exaone_moe flex_olmo granitemoeshared helium "
     "hyperclovax minicpm3 ministral3 mistral4 solar_open youtu axk1 sarvam_mla sarvam_moe glm4v "
-    "glm4v_moe dots1"
+    "glm4v_moe dots1 olmo_hybrid kimi_linear"
 )
 ARCHITECTURES: dict[str, Architecture] = {
     **dict.fromkeys(_LLAMAS.split(), LLAMA),

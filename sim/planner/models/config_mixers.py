@@ -47,6 +47,30 @@ def _qwen3_next(config: Keys, layers: int, name: str) -> Mixed:
     return Mixed(chosen(listed, {"full_attention": gated, "linear_attention": delta}, name))
 
 
+def _olmo_hybrid(config: Keys, layers: int, name: str) -> Mixed:
+    """As Qwen3-Next, but for attention without gates and with norms over all heads together."""
+    gated, heads = _qwen3_next(config, layers, name), number(config, name, "num_attention_heads")
+    width = number(config, name, "head_dim") or number(config, name, "hidden_size") // heads
+    keys = number(config, name, "num_key_value_heads") or heads
+    plain = Attention(heads, keys, width, other=(heads + keys) * width)
+    return Mixed([plain if isinstance(each, Attention) else each for each in gated.each])
+
+
+def _kimi_linear(config: Keys, layers: int, name: str) -> Mixed:
+    """Layers of `kda_layers`, counted from 1, have delta attention, the others latent attention."""
+    inner = config.get("linear_attn_config") or {}
+    heads = number({**config, **inner}, name, "num_heads", "linear_num_heads") or 32
+    width = number(inner, name, "head_dim") or number(config, name, "linear_head_dim") or 128
+    convolution = number({**config, **inner}, name, "short_conv_kernel_size",
+                         "linear_conv_kernel_dim") or 4  # fmt: skip
+    delta = DeltaNet(heads, heads, width, width, convolution, rank=width)
+    listed = listed_kinds(config, name, layers)
+    if listed is None:
+        at = {*inner.get("kda_layers", ())}
+        listed = ["linear_attention" if i + 1 in at else "full_attention" for i in range(layers)]
+    return Mixed(chosen(listed, {"linear_attention": delta, "full_attention": None}, name))
+
+
 def _gemma4(config: Keys, layers: int, name: str) -> Mixed:
     """Layers that see all tokens have wider heads, fewer of keys, and may have values that are the
     keys. Norms of queries and keys, and two more norms in a layer. With experts there is a plain
@@ -141,6 +165,16 @@ _NEXT = Reader(
 _MINIMAX = _keys("attn_type_list linear_attn_alpha_factor linear_attn_beta_factor shared_moe_mode")
 READERS: dict[str, Reader] = {
     **dict.fromkeys(("qwen3_next", "qwen3_5", "qwen3_5_moe"), _NEXT),
+    "olmo_hybrid": Reader(
+        _NEXT.keys | _keys("linear_a_log_min linear_a_log_max linear_dt_min linear_dt_max "
+                           "linear_dt_init_floor linear_allow_neg_eigval"),
+        _olmo_hybrid,
+    ),
+    "kimi_linear": Reader(
+        _keys("linear_attn_config linear_head_dim linear_num_heads linear_conv_kernel_dim "
+              "moe_renormalize moe_router_activation_func num_expert_group mla_use_nope"),
+        _kimi_linear,
+    ),
     **dict.fromkeys(
         ("gemma4", "gemma4_unified"),
         Reader(_keys("top_k_experts enable_moe_block vocab_size_per_layer_input"), _gemma4),

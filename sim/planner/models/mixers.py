@@ -46,16 +46,19 @@ class Attention:
 @dataclass(frozen=True)
 class DeltaNet:
     """A gated delta rule (Yang et al. 2024, arXiv 2412.06464) with a convolution before it: heads
-    of keys (and queries) and of values, their widths, and the length of the convolution."""
+    of keys (and queries) and of values, their widths, and the length of the convolution. rank:
+    every number of a key has a decay of its own, and these and the gates come from so many numbers
+    (Kimi Delta Attention, Kimi Team 2025, arXiv 2510.26692, section 3); 0: a decay per head."""
 
     key_heads: int
     value_heads: int
     key_width: int
     value_width: int
     convolution: int = 4
+    rank: int = 0
 
     def __str__(self) -> str:
-        return "gated delta net"
+        return "Kimi delta attention" if self.rank else "gated delta net"
 
 
 @dataclass(frozen=True)

@@ -162,15 +162,26 @@ def _latent(model: Model, a: LatentAttention) -> Mixing:
 
 
 def _delta(h: int, d: DeltaNet) -> Mixing:
+    """Gates as wide as the values; a decay per head, or of a rank one per number of a key."""
     keys, values = d.key_heads * d.key_width, d.value_heads * d.value_width
     mixed = 2 * keys + values  # what the convolution passes over
-    made = mixed + values + 2 * d.value_heads  # and the gate, step sizes and decays
+    decays = keys if d.rank else d.value_heads
+    made = mixed + d.value_heads + values + decays  # and step sizes, gates and decays
+    products: tuple[Product, ...] = (Product(h, made, "out"),)
+    if d.rank:
+        products = (
+            Product(h, mixed + d.value_heads, "out"),
+            Product(h, 2 * d.rank),
+            Product(d.rank, decays, "out"),
+            Product(d.rank, values, "out"),
+        )
     return Mixing(
-        (Product(h, made, "out"), Product(values, h, "wide")),
-        other=d.convolution * mixed + 2 * d.value_heads + d.value_width,
+        (*products, Product(values, h, "wide")),
+        other=d.convolution * mixed + d.value_heads + decays + d.value_width,
         token=2 * d.convolution * mixed + 8 * values * d.key_width,
         kept=made + mixed + 2 * values + CHUNK * d.value_heads,
         pending=made + values,
+        whole=2 * d.rank,
         moved=made + mixed,
     )
 

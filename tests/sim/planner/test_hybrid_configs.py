@@ -74,6 +74,23 @@ RELEASED: dict[str, tuple[int, dict[str, Any]]] = {
         "shared_expert_intermediate_size": 512, "layer_types":
             (["linear_attention"] * 3 + ["full_attention"]) * 10,
     }),
+    "OLMo-Hybrid-7B": (7_430_870_688, {
+        **_shape(32, 3840, 30, 30, 11008, 100352), "model_type": "olmo_hybrid",
+        "linear_num_key_heads": 30, "linear_num_value_heads": 30, "linear_key_head_dim": 96,
+        "linear_value_head_dim": 192, "linear_conv_kernel_dim": 4, "linear_a_log_max": 16.0,
+        "layer_types": (["linear_attention"] * 3 + ["full_attention"]) * 8,
+    }),
+    "Kimi-Linear-48B-A3B": (49_133_074_464, {
+        **_shape(27, 2304, 32, 32, 9216, 163840), "model_type": "kimi_linear",
+        "num_experts": 256, "num_experts_per_token": 8, "num_shared_experts": 1,
+        "moe_intermediate_size": 1024, "first_k_dense_replace": 1, "kv_lora_rank": 512,
+        "q_lora_rank": None, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128,
+        "linear_attn_config": {
+            "kda_layers": [i for i in range(1, 28) if i not in (5, 9, 13, 17, 21, 25)],
+            "head_dim": 128, "num_heads": 32, "short_conv_kernel_size": 4,
+        },
+        "moe_renormalize": True, "num_expert_group": 1, "mla_use_nope": True,
+    }),
     "Nemotron-H-8B": (8_100_852_736, {  # 8.1 billion
         **_shape(52, 4096, 32, 8, 21504, 131072), **_NEMOTRON, "mamba_num_heads": 128,
         "hybrid_override_pattern": "M-M-M-M*-" + "M-M-M-M-M*-" * 3 + "M-M-M-M-M-",

@@ -60,6 +60,11 @@ WEIGHTS: dict[str, tuple[Mixer, int, int, int]] = {
     # of 4 over q, k and v; four products with the 8 x 16 state of each of 4 heads.
     "delta": (DELTA, 64 * (16 + 16 + 64 + 64 + 8) + 64 * 64, 4 * 96 + 2 * 4 + 16,
               2 * 4 * 96 + 8 * 4 * 8 * 16),
+    # Two heads of 16: q, k, v and a step per head; decays and gates from 16 numbers each, a decay
+    # for every number of a key.
+    "Kimi": (DeltaNet(2, 2, 16, 16, rank=16),
+             64 * (3 * 32 + 2) + 64 * 2 * 16 + 16 * 32 + 16 * 32 + 32 * 64, 4 * 96 + 2 + 32 + 16,
+             2 * 4 * 96 + 8 * 2 * 16 * 16),
     # Inner width 128, two groups of states of 32: z, x, B, C and a step per head; the convolution
     # with biases over x, B, C; three numbers per head; a norm. Seven per number of the state.
     "Mamba-2": (MAMBA2, 64 * (128 + 128 + 2 * 2 * 32 + 8) + 128 * 64, 5 * 256 + 3 * 8 + 128,
