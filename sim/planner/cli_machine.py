@@ -10,7 +10,7 @@ import typer
 
 from ..cli.simulate import Json
 from .cost_model import efficiency_of
-from .hardware import Machine, machine_of, machine_template, read_machine
+from .hardware import NODES, Machine, machine_of, machine_template, read_machine
 
 GIB = 2**30
 
@@ -19,7 +19,8 @@ def machine_command(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="NAME|PATH", help="A cluster, e.g. 64xh100, or a machine's JSON file."
+            metavar="NAME|PATH",
+            help="A cluster, e.g. 64xh100, a device (a node of them), or a machine's JSON file.",
         ),
     ],
     template: Annotated[
@@ -34,7 +35,8 @@ def machine_command(
 
     Example:  python -m sim machine 64xh100 --template > machine.json
     """
-    machine = read_machine(name) if name.endswith(".json") else machine_of(name)
+    node = NODES[name.lower()].devices if name.lower() in NODES else None
+    machine = read_machine(name) if name.endswith(".json") else machine_of(name, node)
     if template and profile_template:
         raise ValueError("--template and --profile-template are two files: ask for one of them")
     if template:

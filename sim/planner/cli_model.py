@@ -56,8 +56,9 @@ def model_command(
     print(f"parameters         {found['parameters']:,}")
     print(f"active parameters  {found['active_parameters']:,}")
     if found["prediction_layers"]:
-        layers = found["prediction_layers"]
-        print(f"further tokens     {layers} x {found['prediction_parameters']:,} of them (MTP)")
+        layers, each = found["prediction_layers"], found["prediction_parameters"]
+        rest = found["parameters"] - layers * each
+        print(f"further tokens     {layers} x {each:,} of them (MTP); {rest:,} without")
     if found["tower_parameters"]:
         print(f"vision tower       {found['tower_parameters']:,} of them, on the first stage")
     print(f"FLOPs per token    {found['flops_per_token']:.4e} (forward and backward)")

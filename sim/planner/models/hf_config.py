@@ -56,7 +56,8 @@ def read_config(path: str | Path) -> Model:
     path = Path(path)
     path = path / "config.json" if path.is_dir() else path
     found = object_in(path, "a config.json")
-    return model_from_config(found, name=path.parent.name if path.parent.name else path.stem)
+    folder = path.parent.name if path.name == "config.json" else ""
+    return model_from_config(found, name=folder or path.stem)
 
 
 def model_from_config(config: dict[str, Any], *, name: str = "config.json") -> Model:
@@ -182,7 +183,7 @@ def _left_out(config: dict[str, Any], tower: Tower | None, further: int) -> Iter
     if further:
         yield (
             f"{plural(further, 'layer')} for predicting further tokens (MTP) "
-            f"{'is' if further == 1 else 'are'} counted on the last stage, each with a second head"
+            f"{'is' if further == 1 else 'are'} counted on the last stage, with the head once more"
         )
 
 

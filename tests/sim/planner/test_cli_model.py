@@ -48,6 +48,20 @@ def test_the_text_says_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     assert "layers             58 x experts\n" in said
 
 
+def test_further_tokens_are_told_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Another layer, 2 x 64 x 64 for its input, three norms of 64."""
+    config = {**CONFIG, "vision_config": None, "num_nextn_predict_layers": 1}
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(config))
+    assert main(["model", str(path)]) == 0
+    said = capsys.readouterr().out
+    layer, rest = 40_960 + 2 * 64, 2 * 100 * 64 + 4 * (40_960 + 2 * 64) + 64
+    each = layer + 2 * 64 * 64 + 3 * 64
+    assert f"parameters         {rest + each:,}\n" in said
+    assert f"further tokens     1 x {each:,} of them (MTP); {rest:,} without\n" in said
+    assert said.startswith("mine, sequence 4,096\n")
+
+
 def test_a_plan_tells_what_is_not_counted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
