@@ -74,7 +74,7 @@ def plan_command(
     robust: Annotated[int, typer.Option(help="Monte Carlo draws for the rows shown.")] = 0,
     replay: Annotated[int, typer.Option(help="Play so many rows in the engine.")] = 0,
     row: Annotated[int, typer.Option(help="The row that exports and pictures show.")] = 1,
-    html: Annotated[str | None, typer.Option(help="Time line of that row.")] = None,
+    html: Annotated[str | None, typer.Option(help="The plan as a page, that row first.")] = None,
     torchtitan_dir: Annotated[
         str | None, typer.Option(help="Command line and CSV of that row.")
     ] = None,
@@ -152,9 +152,10 @@ def plan_command(
         chosen = configuration_of(done.iloc[row - 1])
         if html:
             from ..cli.as_typed import as_typed
-            from .page import row_page
+            from .page import plan_page
 
-            write_text(html, row_page(problem, done.iloc[row - 1], command=as_typed()))
+            page = plan_page(problem, table, details, row=row, command=as_typed())
+            write_text(html, page)
         made = exports(
             problem, chosen, torchtitan_dir=torchtitan_dir, megatron_flags=megatron_flags
         )

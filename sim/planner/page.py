@@ -1,42 +1,138 @@
-"""One row of a plan as a page: its time line, its memory, its idle time, and what it is."""
+"""A plan as a page: the ranking, memory against speed, and any row in detail by a click."""
 
 from __future__ import annotations
 
-from typing import Any
+import base64
+import gzip
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ..base.text import plural
-from ..metrics.summary import summary
-from ..show.pages import facts_of
-from ..show.report import page
+from ..show.pages import TableCell, page_text
+from ..show.plan_pictures import bytes_by_kind, seconds_by_part, speed_against_memory
+from ..show.plot import figure_json, gantt
+from .explanation import WORDS, Explained, assumptions, zero_bubble_or_not
+from .memory_table import GIB, KINDS
+from .plan_text import COLUMNS, left_out, written
 from .problem import Problem
-from .rows import configuration_of
-from .timeline import shortened, timeline
+from .rows import configuration_of, told_as
+from .timeline import timeline
 
-FACTS = (
-    "rank", "samples_per_second", "mfu", "memory_gib", "pipeline", "virtual", "tensor", "data",
-    "expert", "microbatch", "microbatches", "sequence", "batch", "recompute", "zero", "layout",
-)  # fmt: skip
-"""Columns of the plan that the page tells."""
-WORDS = {"mfu": "MFU", "memory_gib": "memory (GiB)"}
+if TYPE_CHECKING:
+    import pandas as pd
 
-
-def row_page(problem: Problem, row: Any, *, command: str = "") -> str:
-    """The page of a simulated row; of many microbatches it plays the first few."""
-    whole = configuration_of(row)
-    played = shortened(whole, 3 * whole.pipeline)
-    trace = timeline(problem, played)
-    found = summary(trace, clock=problem.clock)
-    facts = {"model": problem.model.name, "cluster": problem.machine.name}
-    facts |= facts_of({WORDS.get(name, name): _written(row[name]) for name in FACTS})
-    few = played.n_microbatches
-    note = "" if few == whole.n_microbatches else (
-        f"Played here with {plural(few, 'microbatch')} instead of {whole.n_microbatches}, to be "
-        "looked at: clocks and bubbles below are of those, speed and memory above of all."
-    )  # fmt: skip
-    devices = plural(whole.n_devices, "device")
-    title = f"{problem.model.name} on {devices}: {whole.schedule}, row {row['rank']} of the plan"
-    return page([(found, trace)], title=title, facts=facts, unit="s", note=note, command=command)
+PART_NAMES = {
+    "work": "work", "recompute": "computed again", "tensor": "collectives in layers",
+    "sharding": "ZeRO in passes", "split_backward": "split backward", "sends": "sends",
+    "imbalance": "stage imbalance", "fill_drain": "fill and drain", "data": "data parallelism",
+    "optimizer": "optimizer",
+}  # fmt: skip
+MOST_PASSES = 4000
+"""Passes in one time line, about: a page has a time line for every row that it shows."""
 
 
-def _written(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
+def plan_page(
+    problem: Problem, table: pd.DataFrame, details: Mapping[int, Explained], *, row: int,
+    command: str = "",
+) -> str:  # fmt: skip
+    """The page of a plan. details: the rows it shows, by rank; row: the one it opens with."""
+    done = table[table["status"] == "simulated"]
+    shown = done[done["rank"].isin(details)]
+    ranks = [int(rank) for rank in shown["rank"]]
+    heads = [name for name in COLUMNS if name != "expert" or problem.model.experts]
+    return page_text(
+        "page/plan.html",
+        scripts=["page/timelines.js", "page/plan.js"],
+        data={
+            "first": ranks.index(row),
+            "rows": [
+                _row(problem, each, details[int(each["rank"])]) for _, each in shown.iterrows()
+            ],
+            "speed": _figure(_speed(done, ranks)),
+        },
+        title=f"{problem.model.name} on {problem.machine.name}: a plan",
+        facts=assumptions(problem, configuration_of(done.iloc[0])),
+        note=zero_bubble_or_not(table),
+        command=command,
+        heads=[COLUMNS[name] for name in heads],
+        rows=[
+            [_cell(name, _told(name, each), each["mfu"]) for name in heads]
+            for _, each in shown.iterrows()
+        ],
+        left_out=left_out(table),
+        words=WORDS,
+    )
+
+
+def _told(name: str, row: Any) -> Any:
+    return told_as(row["schedule"], row["pipeline"]) if name == "schedule" else row[name]
+
+
+def _cell(name: str, value: Any, mfu: float) -> TableCell:
+    if isinstance(value, str):
+        return TableCell(value)
+    return TableCell(
+        written(name, value), float(value), 100 * float(mfu) if name == "mfu" else None
+    )
+
+
+def _row(problem: Problem, row: Any, found: Explained) -> dict[str, Any]:
+    """What the page needs to show one row."""
+    c = configuration_of(row)
+    whole = c.n_microbatches
+    least = c.pipeline if c.virtual > 1 else 1
+    played = min(whole, max(least, 2 * c.pipeline, MOST_PASSES // (3 * c.n_stages)))
+    trace = timeline(problem, c, microbatches=played)
+    figures = {
+        "gantt": gantt(trace, unit="s"),
+        "parts": seconds_by_part({PART_NAMES[k]: v for k, v in found.seconds.named.items()}),
+        "bytes": bytes_by_kind(
+            {kind: [getattr(each, kind) / GIB for each in found.devices] for kind in KINDS},
+            free=problem.capacity / GIB,
+        ),
+    }
+    text = "{" + ",".join(f'"{name}":{figure_json(fig)}' for name, fig in figures.items()) + "}"
+    packed = gzip.compress(text.encode(), compresslevel=6, mtime=0)
+    return {
+        "rank": int(row["rank"]),
+        "name": f"Row {row['rank']}: {row['schedule'] if c.pipeline > 1 else 'no pipeline'}",
+        "key": f"{row['key']}; layers {row['layout']}",
+        "advice": found.advice[0].upper() + found.advice[1:] + ".",
+        "cut": "" if played == whole else f"Shown are {plural(played, 'microbatch')} of {whole}.",
+        "cards": [
+            ("an iteration", f"{row['seconds']:.4g} s", f"bubble {row['bubble']:.1%}"),
+            ("speed", f"{row['samples_per_second']:.4g}", "sequences per second"),
+            ("MFU", f"{row['mfu']:.1%}", "of the printed peak"),
+            ("memory", f"{row['memory_gib']:.1f} GiB", f"{problem.capacity / GIB:.1f} are free"),
+        ],
+        "devices": _memory(found.devices, (*KINDS, "reserve", "headroom")),
+        "stages": _memory(found.stages, KINDS),
+        "figures": base64.b64encode(packed).decode(),
+    }
+
+
+def _memory(rows: Sequence[Any], kinds: Sequence[str]) -> list[list[str]]:
+    """Heads and rows of a table in GiB, of devices or of stages."""
+    of_devices = kinds[-1] == "headroom"
+    heads = ["device", "stages"] if of_devices else ["stage", "device"]
+    found = [[*heads, *(f"{kind} (GiB)" for kind in kinds)]]
+    for row in rows:
+        second = ", ".join(map(str, row.stages)) if of_devices else str(row.device)
+        first = row.device if of_devices else row.stage
+        found.append([str(first), second, *(f"{getattr(row, kind) / GIB:.2f}" for kind in kinds)])
+    return found
+
+
+def _speed(done: pd.DataFrame, ranks: Sequence[int]) -> Any:
+    points: dict[str, list[tuple[float, float, int, str, bool]]] = {}
+    for _, row in done.iterrows():
+        name, rank = told_as(row["schedule"], row["pipeline"]), int(row["rank"])
+        spot = float(row["memory_gib"]), float(row["samples_per_second"])
+        points.setdefault(name, []).append((*spot, rank, str(row["key"]), rank in ranks))
+    return speed_against_memory(points)
+
+
+def _figure(figure: Any) -> Any:
+    import json
+
+    return json.loads(figure_json(figure))

@@ -61,7 +61,7 @@ def ranking(rows: pd.DataFrame) -> str:
     same = {name: rows[name].iloc[0] for name in WHERE_THEY_DIFFER if rows[name].nunique() == 1}
     shown = [name for name in COLUMNS if name not in same and name in rows]
     rows = rows.assign(schedule=rows["schedule"].where(rows["pipeline"] > 1, NO_PIPELINE))
-    cells = [[_cell(name, value) for name, value in zip(shown, row, strict=True)]
+    cells = [[written(name, value) for name, value in zip(shown, row, strict=True)]
              for row in rows[shown].itertuples(index=False)]  # fmt: skip
     common = ", ".join(f"{COLUMNS[name]} {value}" for name, value in same.items())
     return columns([COLUMNS[name] for name in shown], cells, left=("schedule", "again")) + (
@@ -132,7 +132,8 @@ def _listed(facts: Mapping[str, str]) -> str:
     )  # fmt: skip
 
 
-def _cell(name: str, value: Any) -> str:
+def written(name: str, value: Any) -> str:
+    """A cell of a plan's table."""
     return f"{value:.{DECIMALS[name]}f}" if name in DECIMALS else str(value)
 
 

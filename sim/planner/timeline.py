@@ -29,15 +29,19 @@ def schedule_of(configuration: Configuration) -> Schedule:
 
 
 def timeline(
-    problem: Problem, configuration: Configuration, *, jitter: float = 0, seed: int = 0
-) -> Trace:
-    """One iteration in seconds and bytes. Sends of both directions and of all stages that two
-    devices exchange queue for the wire between them, which the compiled evaluator does not know.
+    problem: Problem, configuration: Configuration, *, microbatches: int | None = None,
+    jitter: float = 0, seed: int = 0,
+) -> Trace:  # fmt: skip
+    """One iteration in seconds and bytes, or so many microbatches of it. Sends of both directions
+    and of all stages that two devices exchange queue for the wire between them, which the compiled
+    evaluator does not know.
 
     Open it with `sim.gantt(trace)` or `sim.write_perfetto`.
     """
     prepared = prepare(problem, configuration)
-    schedule = schedule_of(configuration)
+    shape = prepared.shape
+    schedule = built(shape._replace(microbatches=min(microbatches or shape.microbatches,
+                                                     shape.microbatches)))  # fmt: skip
     costs = costs_of(
         prepared.bench, prepared.stages, schedule.placement, per=problem.per, sends=False
     )

@@ -56,7 +56,7 @@ def chart_page(
     first = next(iter(figures.values()))
     return page_text(
         "page/chart.html",
-        script="page/chart.js",
+        scripts=["page/chart.js"],
         data=[[name, json.loads(figure_json(figure))] for name, figure in figures.items()],
         title=title,
         facts=facts,
@@ -74,7 +74,7 @@ def chart_page(
 def page_text(
     template: str,
     *,
-    script: str,
+    scripts: Sequence[str],
     data: Any,
     title: str,
     facts: Mapping[str, str] | None = None,
@@ -84,9 +84,9 @@ def page_text(
 ) -> str:
     """A page from a template that extends shell.html.
 
-    script: the file that brings it to life; it finds `data` in `shell.data`. facts: what was asked,
-    by name. note: a sentence under the title. command: what makes this page again. values: what
-    else the template needs.
+    scripts: the files that bring it to life; they find `data` in `shell.data`. facts: what was
+    asked, by name. note: a sentence under the title. command: what makes this page again. values:
+    what else the template needs.
     """
     return rendered(
         template,
@@ -98,7 +98,7 @@ def page_text(
         css=asset("page/shell.css"),
         plotly=trusted(plotly_script()),
         shell=asset("page/shell.js"),
-        script=asset(script),
+        scripts=[asset(script) for script in scripts],
         **values,
     )
 

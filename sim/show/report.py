@@ -55,7 +55,7 @@ def page(
     where = ", ".join(sizes)
     return page_text(
         "page/report.html",
-        script="page/report.js",
+        scripts=["page/timelines.js", "page/report.js"],
         data={
             "first": 0,
             "comparison": _comparison_figures(played) if several else {},

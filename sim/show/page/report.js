@@ -2,57 +2,6 @@
 (() => {
   const { data, draw } = shell;
   const DETAIL = { gantt: "Time line", memory: "Memory", idle: "Idle time" };
-  const bytes = text => Uint8Array.from(atob(text), c => c.charCodeAt(0));
-
-  // Figures are gzipped: a page with every schedule would be ten times as large.
-  const opened = new Map();
-  async function figuresOf(index) {
-    if (!opened.has(index)) {
-      const packed = bytes(data.schedules[index].figures);
-      const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
-      opened.set(index, JSON.parse(await new Response(stream).text()));
-    }
-    return opened.get(index);
-  }
-
-  // Labels of a time line: those in sight that fit their bars at this width and zoom.
-  const LETTER = 6, LABEL_SIZE = 10, LEFT = 72, MARGIN = 110;
-  const column = x => x.bdata === undefined ? x
-    : new { f8: Float64Array, i1: Int8Array, i2: Int16Array, i4: Int32Array,
-            u1: Uint8Array, u2: Uint16Array, u4: Uint32Array }[x.dtype](bytes(x.bdata).buffer);
-
-  function fitting(element, bars, range) {
-    const width = element._fullLayout?.width ?? element.clientWidth;
-    const pixels = (width - MARGIN) / Math.abs(range[1] - range[0]);
-    return bars.map(bar => bar.labels.map((label, i) =>
-      bar.lengths[i] * pixels > label.length * LETTER && bar.starts[i] < range[1]
-        && bar.starts[i] + bar.lengths[i] > range[0] ? label : ""));
-  }
-
-  let bars = [];
-  function labelled(element, figure) {
-    bars = figure.data.map(trace =>
-      ({ labels: trace.text, starts: column(trace.base), lengths: column(trace.x) }));
-    const text = fitting(element, bars, figure.layout.xaxis.range);
-    delete figure.layout.uniformtext;
-    return figure.data.map((trace, i) => ({ ...trace, text: text[i], constraintext: "none",
-      insidetextfont: { ...trace.insidetextfont, size: LABEL_SIZE } }));
-  }
-
-  function relabel(element, change) {
-    const widths = ["autosize", "width"];
-    if (!Object.keys(change).some(key => key.startsWith("xaxis.") || widths.includes(key))) return;
-    const text = fitting(element, bars, element.layout.xaxis.range);
-    Plotly.restyle(element, { text }, text.map((_, i) => i));
-  }
-
-  // Below each other, on one axis of time.
-  function aligned(element, figure) {
-    figure.layout.margin.l = LEFT;
-    figure.layout.yaxis.automargin = false;
-    if (element.id === "gantt") figure.data = labelled(element, figure);
-  }
-
   const table = document.querySelector("table.sortable");
   const rows = table ? [...table.tBodies[0].rows] : [];
   const buttons = [...document.querySelectorAll(".picker button")];
@@ -63,34 +12,16 @@
     const chosen = data.schedules[index];
     buttons.forEach(b => b.setAttribute("aria-pressed", String(Number(b.dataset.index) === index)));
     rows.forEach(r => r.classList.toggle("chosen", Number(r.dataset.index) === index));
-    document.getElementById("cards").replaceChildren(...chosen.cards.map(([name, value, more]) => {
-      const card = document.createElement("div");
-      const big = document.createElement("b");
-      big.textContent = value;
-      const label = document.createElement("span");
-      label.textContent = name;
-      const extra = document.createElement("span");
-      extra.textContent = more;
-      card.append(label, big, extra);
-      return card;
-    }));
+    timelines.showCards(chosen.cards);
     document.getElementById("cut").textContent = chosen.cut;
-    const figures = await figuresOf(index);
+    const figures = await timelines.figuresOf(index, chosen.figures);
     if (wanted !== index) return; // another one was clicked meanwhile
-    for (const [id, what] of Object.entries(DETAIL)) {
-      const first = await draw(id, figures[id], `${what} of ${chosen.name}`, aligned);
-      if (first && id === "gantt") {
-        document.getElementById(id).on("plotly_relayout",
-          change => relabel(document.getElementById(id), change));
-      }
-    }
+    await timelines.drawAll(figures, DETAIL, chosen.name);
     document.getElementById("schedule").dataset.shown = chosen.name;
   }
 
   buttons.forEach(b => b.addEventListener("click", () => choose(Number(b.dataset.index))));
   rows.forEach(r => r.addEventListener("click", () => choose(Number(r.dataset.index))));
-  addEventListener("beforeprint", () => // edges would leave nothing of thin bars
-    Plotly.restyle("gantt", { "marker.line.width": 0 }));
 
   (async () => {
     for (const [id, figure] of Object.entries(data.comparison)) {
@@ -102,9 +33,8 @@
         if (index >= 0) choose(index);
       });
     }
-    if (typeof DecompressionStream === "undefined") {
-      document.getElementById("cut").textContent =
-        "This browser is too old to open the time lines (it lacks DecompressionStream).";
+    if (timelines.tooOld) {
+      document.getElementById("cut").textContent = timelines.tooOld;
       return;
     }
     await choose(data.first);
