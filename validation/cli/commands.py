@@ -12,6 +12,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "published": ("validation.cli.published", "published_command"),
     "llm-foundry": ("validation.cli.llm_foundry", "llm_foundry_command"),
     "throughput": ("validation.cli.throughput", "throughput_command"),
+    "trace": ("validation.cli.trace", "trace_command"),
     "searches": ("validation.cli.searches", "searches_command"),
 }
 """Every command and the function that is it. A new one is one line here."""
