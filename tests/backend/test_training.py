@@ -8,6 +8,7 @@ import sim
 
 torch = pytest.importorskip("torch")
 from torch_ranks import ranks_of, tried  # noqa: E402
+from train_ranks import example_in_one_process  # noqa: E402
 
 from backend.training.checks import objection  # noqa: E402
 
@@ -101,3 +102,20 @@ def test_what_torchs_runtime_is_not_told_to_do_is_refused(
     assert objection(sim.FAMILIES["1f1b"](2, 4), modules, rank=0, n_ranks=2, split="deferred") == ""
     said = objection(schedule, modules, rank=0, n_ranks=2, split="deferred")
     assert said == f"in 1f1b {sentence}, which torch's runtime is not told to do yet"
+
+
+def test_the_example_trains_like_one_process() -> None:
+    losses = ranks_of(2, "train_ranks", "example", "train", "v-half")[1]
+    assert losses == pytest.approx(example_in_one_process(8, 3), rel=1e-12)
+
+
+@pytest.mark.slow
+def test_the_sharded_example_trains_like_one_process() -> None:
+    losses = ranks_of(4, "train_ranks", "example", "train_sharded", "zb-v", 2)[3]
+    assert losses == pytest.approx(example_in_one_process(16, 2, 2), rel=1e-12)
+
+
+def test_what_one_schedule_saved_another_resumes() -> None:
+    losses, writer = ranks_of(2, "train_ranks", "example", "resume", "v-half", "1f1b")[0]
+    assert losses == pytest.approx(example_in_one_process(8, 4), rel=1e-12)
+    assert writer == "v-half"

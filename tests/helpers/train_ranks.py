@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import importlib
 import itertools
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,6 +25,7 @@ from torch.utils.checkpoint import checkpoint
 import backend
 import sim
 
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 WIDTH, WORDS, TOKENS, STEPS = 16, 11, 6, 5
 
 
@@ -316,3 +320,35 @@ WAYS: dict[str, Callable[[], Any]] = {
     "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "hang": lambda: time.sleep(4.5),
 }
+
+
+def example(name: str, *arguments: Any) -> Any:
+    """What `main` of a script in docs/examples returns, and the same steps in one process."""
+    torch.set_default_dtype(torch.float64)
+    sys.path.insert(0, str(EXAMPLES))
+    return importlib.import_module(name).main(*arguments)
+
+
+def example_in_one_process(rows: int, steps: int, per_step: int = 1) -> list[float]:
+    """Losses of the examples' model trained without a pipeline."""
+    sys.path.insert(0, str(EXAMPLES))
+    example = importlib.import_module("model")
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        whole = nn.Sequential(*example.stages(1))
+        optimizer = torch.optim.AdamW(whole.parameters(), lr=1e-2)
+        found = []
+        for step in range(steps):
+            optimizer.zero_grad()
+            for part in range(per_step):
+                x, y = example.batch(rows, step * per_step + part)
+                loss = example.loss_fn(whole(x), y)
+                loss.backward()
+                found.append(loss.item())
+            torch.nn.utils.clip_grad_norm_(whole.parameters(), 1.0)
+            optimizer.step()
+        return found
+    finally:
+        torch.set_default_dtype(before)
+        sys.path.remove(str(EXAMPLES))
