@@ -27,6 +27,7 @@ from .cost_model import (
     stages_of,
     static,
     tail_seconds,
+    with_predictions,
 )
 from .orders import Order, Orders, Shape, shape_of, short
 from .problem import Cut as Cut
@@ -217,6 +218,7 @@ def _stages(
     else:
         less = 1 if problem.cut == "one-less" else 0
         split = even_split(problem.model.layers, n_stages, first_less=less, last_less=less)
+    split = with_predictions(split, problem.model.mtp_layers)
     return split, stages_of(bench, split, pieces, placement)
 
 

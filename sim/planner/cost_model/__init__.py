@@ -46,6 +46,7 @@ from .split import (
     layout_text,
     parse_layout,
     split_of,
+    with_predictions,
 )
 from .stages import Parts, Stage, automatic_split, costs_of, parts, stages_of, tail_seconds
 
@@ -103,6 +104,7 @@ __all__ = [
     "static",
     "tail_seconds",
     "tower_flops",
+    "with_predictions",
     "write_profile",
 ]
 

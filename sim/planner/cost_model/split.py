@@ -84,6 +84,19 @@ def split_of(counts: Sequence[int]) -> Split:
     )
 
 
+def with_predictions(split: Split, n: int) -> Split:
+    """The split with so many multi-token-prediction layers, on the last stage unless it says where
+    they are; ValueError if it has another number of them."""
+    if split.predictions == n:
+        return split
+    if split.predictions:
+        raise ValueError(
+            f"the split has {split.predictions} multi-token-prediction layers (m), but the model "
+            f"has {n or 'none'}: {f'write {n}' if n else 'leave them out'}"
+        )
+    return Split((*split.stages[:-1], split.stages[-1]._replace(predictions=n)))
+
+
 def even_split(n_layers: int, n_stages: int, *, first_less: int = 0, last_less: int = 0) -> Split:
     """As many layers on every stage, but so many fewer on the first and on the last."""
     total = n_layers + first_less + last_less

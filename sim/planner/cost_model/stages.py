@@ -35,7 +35,7 @@ from .passes import (
     optimizer_seconds,
     prediction_seconds,
 )
-from .split import Part, Split, balanced_split, evened
+from .split import Part, Split, balanced_split, evened, with_predictions
 from .tower import held_by_tower, tower_activation, tower_seconds
 
 
@@ -120,18 +120,15 @@ def stages_of(
     """What every stage of a split costs.
 
     placement: the schedule's; without one, first and last stage are taken to be on different
-    devices. On a V they are on one, and a tied head there uses the embedding itself.
+    devices. On a V they are on one, and a tied head there uses the embedding itself. Layers that
+    predict further tokens are on the last stage, unless the split says where.
     """
     if split.n_layers != bench.model.layers:
         raise ValueError(
             f"the split has {split.n_layers} layers, but {bench.model.name} has "
             f"{bench.model.layers}"
         )
-    if split.predictions:
-        raise ValueError(
-            f"the split has {split.predictions} multi-token-prediction layers (m), but "
-            f"{bench.model.name} has none: leave them out"
-        )
+    split = with_predictions(split, bench.model.mtp_layers)
     if len(split.stages) != bench.configuration.n_stages:
         raise ValueError(
             f"the split has {len(split.stages)} stages, but the configuration has "
@@ -143,11 +140,11 @@ def stages_of(
         kinds = tuple(bench.model.kind(layer) for layer in range(first, first + part.layers))
         if (part, kinds) not in seen:
             layers = [pieces.layers[kind] for kind in kinds]
-            seen[part, kinds] = _stage(part, layers, pieces, bench.model.mtp_layers)
+            seen[part, kinds] = _stage(part, layers, pieces)
         found.append(seen[part, kinds])
-    if len(placement) > 1 and placement[0] == placement[-1]:
-        held, copy = found[-1].held, copied_parameters(bench.model, bench.configuration)
-        found[-1] = found[-1]._replace(held=held._replace(common=held.common - copy))
+    for stage, more in _copies(bench, split, placement).items():
+        held = found[stage].held
+        found[stage] = found[stage]._replace(held=held._replace(common=held.common + more))
     return tuple(found)
 
 
@@ -250,13 +247,34 @@ def _scratch(stages: Sequence[Stage], placement: Sequence[int]) -> list[float]:
     return found
 
 
-def _stage(part: Part, layers: Sequence[Stage], pieces: Parts, further: int) -> Stage:
+def _copies(bench: Bench, split: Split, placement: Sequence[int]) -> dict[int, float]:
+    """By stage, parameters of embedding and head that it holds beyond what its pieces say, or less:
+    the head comes with a copy of the embedding if it is tied or meant to predict further tokens.
+    Whatever predicts these needs both; a device needs nothing twice."""
+    tied, copy = bench.model.tied, copied_parameters(bench.model, bench.configuration)
+    if not copy:
+        return {}
+    last, p = len(split.stages) - 1, bench.configuration.pipeline
+    on = placement or [stage % p for stage in range(last + 1)]
+    at = next((stage for stage, part in enumerate(split.stages) if part.predictions), last)
+    found = {}
+    if on[last] == on[0] or not (tied or at == last):
+        found[last] = -copy
+    if at != last:
+        embedding = on[at] != on[0] and not (tied and on[at] == on[last])
+        head = not tied and on[at] != on[last]
+        found[at] = copy * (embedding + head)
+    return found
+
+
+def _stage(part: Part, layers: Sequence[Stage], pieces: Parts) -> Stage:
     found = [*layers]
     if part.embedding:
         found.append(pieces.embedding)
     if part.head:
         found.append(pieces.head)
-        found += [pieces.prediction] * further if pieces.prediction else []
+    if part.predictions and pieces.prediction:
+        found += [pieces.prediction] * part.predictions
     return _together(found)
 
 

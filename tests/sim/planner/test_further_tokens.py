@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import sim
-from sim.planner import Problem
+from sim.planner import Problem, megatron, torchtitan
 from sim.planner.cost_model import (
     Bench,
     Configuration,
@@ -159,6 +159,57 @@ def test_first_and_last_stage_share_the_embedding_only_on_a_v(model: Model) -> N
     assert _held(model, "interleaved", 2) == [LAYER + 6400, LAYER, LAYER, last + 6400]
     assert _held(model, "1f1b", 1)[1] == LAYER + last + 6400
     assert sum(_held(model, "zb-v", 2)) == parameters(model)
+
+
+@pytest.mark.parametrize(
+    ("tied", "schedule", "virtual", "layout", "held"),
+    [
+        # On a stage of its own before the head's: embedding and head, less what is there already.
+        (False, "interleaved", 2, "Ett|tt|m|L", ["E", "", "L", "L"]),
+        (True, "interleaved", 2, "Ett|tt|m|L", ["E", "", "", "E"]),
+        (False, "zb-v", 2, "Ett|tt|m|L", ["E", "", "E+L", "L"]),
+        (True, "zb-v", 2, "Ett|tt|m|L", ["E", "", "E", ""]),
+        (False, "1f1b", 1, "Ett|ttmL", ["E", "E+L"]),
+        (True, "1f1b", 1, "Ett|ttmL", ["E", "E"]),
+    ],
+)
+def test_what_predicts_further_tokens_has_embedding_and_head_on_its_device(
+    tied: bool, schedule: str, virtual: int, layout: str, held: list[str]
+) -> None:
+    """Stages 0 and 2 of a loop over two devices share one, stages 0 and 3 of a V."""
+    model = replace(FURTHER, tied=tied)
+    problem = Problem(model, machine_of("2xh100"), cut=layout)
+    c = Configuration(64, 8, pipeline=2, virtual=virtual, schedule=schedule)
+    prepared = prepare(problem, c)
+    words = {"": 0, "E": 6400, "L": 6400, "E+L": 2 * 6400}
+    expected = [
+        words[more]
+        + part.layers * LAYER
+        + part.predictions * prediction_parameters(model)
+        + 64 * part.head
+        for more, part in zip(held, prepared.split.stages, strict=True)
+    ]
+    assert [stage.held.total for stage in prepared.stages] == expected
+
+
+def test_a_layout_says_where_further_tokens_are_predicted() -> None:
+    problem = Problem(FURTHER, machine_of("2xh100"), cut="Ett|ttmL")
+    c = Configuration(64, 8, pipeline=2)
+    assert prepare(problem, c).stages == prepare(replace(problem, cut="Ett|ttL"), c).stages
+    with pytest.raises(ValueError, match=r"has 2 multi-token-prediction layers \(m\), but the mo"):
+        prepare(replace(problem, cut="Ett|ttmmL"), c)
+    with pytest.raises(ValueError, match="but the model has none: leave them out"):
+        prepare(replace(problem, model=PLAIN), c)
+
+
+def test_exports_know_them() -> None:
+    problem = Problem(FURTHER, machine_of("2xh100"), cut="even")
+    c = Configuration(64, 8, pipeline=2)
+    flags = megatron(problem, c)
+    assert "--mtp-num-layers 1" in flags
+    assert "--pipeline-model-parallel-layout 'Ett|ttmL'" in flags
+    with pytest.raises(ValueError, match="has no layers for predicting further tokens, and plain"):
+        torchtitan(problem, c)
 
 
 def test_an_untied_head_is_the_same_on_every_placement() -> None:
