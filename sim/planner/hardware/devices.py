@@ -41,9 +41,9 @@ DEVICES: dict[str, Device] = {
     for device in (
         Device("a100-80g", 312e12, 80 * GIB, 2039e9, "NVIDIA A100 80GB SXM data sheet, 2021"),
         Device("a100-40g", 312e12, 40 * GIB, 1555e9, "NVIDIA A100 40GB SXM data sheet, 2020"),
-        Device("a100-80g-pcie", 312e12, 80 * GIB, 1935e9,
+        Device("a100-pcie", 312e12, 80 * GIB, 1935e9,
                "NVIDIA A100 80GB PCIe data sheet, 2021"),
-        Device("a100-40g-pcie", 312e12, 40 * GIB, 1555e9,
+        Device("a100-pcie-40g", 312e12, 40 * GIB, 1555e9,
                "NVIDIA A100 40GB PCIe data sheet, 2020"),
         Device("h100", 989.4e12, 79 * GIB, 3350e9, "NVIDIA H100 SXM data sheet, 2023",
                fp8=1978.9e12),

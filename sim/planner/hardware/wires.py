@@ -50,8 +50,8 @@ class Node(NamedTuple):
 NODES: dict[str, Node] = {
     "a100-80g": Node(8, "nvlink3", "hdr"),
     "a100-40g": Node(8, "nvlink3", "hdr"),
-    "a100-80g-pcie": Node(8, "pcie4", "hdr-per-two"),
-    "a100-40g-pcie": Node(8, "pcie4", "hdr-per-two"),
+    "a100-pcie": Node(8, "pcie4", "hdr-per-two"),
+    "a100-pcie-40g": Node(8, "pcie4", "hdr-per-two"),
     "h100": Node(8, "nvlink4", "ndr"),
     "h200": Node(8, "nvlink4", "ndr"),
     "h800": Node(8, "nvlink-h800", "ndr"),

@@ -44,7 +44,7 @@ def test_every_device_has_a_source_a_node_and_rates_that_fewer_bits_do_not_lower
         ("mi355x", (256 * 2.4e9 * 4096, 256 * 2.4e9 * 8192, 256 * 2.4e9 * 16384), 287.98, 8e12),
         ("h800", (989.4e12, 1978.9e12, 1978.9e12), 79.2, 3.35e12),
         ("h20", (148e12, 296e12, 296e12), 95.1, 4e12),
-        ("a100-80g-pcie", (312e12,) * 3, 80, 1.935e12),
+        ("a100-pcie", (312e12,) * 3, 80, 1.935e12),
     ],
 )
 def test_devices_are_as_their_data_sheets_have_them(
