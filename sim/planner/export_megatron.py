@@ -7,7 +7,7 @@ Its checks are those of `validate_args` (megatron/training/arguments.py), of the
 
 from __future__ import annotations
 
-from .cost_model import Configuration, layout_text
+from .cost_model import Configuration, layout_text, with_predictions
 from .estimate import prepare
 from .problem import Problem
 
@@ -73,7 +73,7 @@ def _check(c: Configuration) -> None:
 def _pipeline_flags(problem: Problem, c: Configuration) -> list[str]:
     """Even stages by their number of layers, others by a layout string; and the groups."""
     prepared = prepare(problem, c)
-    split = prepared.split
+    split = with_predictions(prepared.split, problem.model.mtp_layers)
     counts = {part.layers for part in split.stages}
     flags = []
     if split.predictions:

@@ -175,6 +175,42 @@ def test_megatrons_flags_for_a_plan_of_eighteen_microbatches(
     assert megatron_runs(flags, layers=32, data=2) == 6
 
 
+def test_prediction_layers_are_flags_and_an_m_beside_the_head() -> None:
+    problem = replace(PROBLEM, model=replace(SMALL, mtp_layers=1))
+    c = configuration("interleaved", 4, 18)
+    flags = megatron(problem, c)
+    assert "--mtp-num-layers 1" in flags
+    layout = parsed_by_megatron(flags).pipeline_model_parallel_layout
+    assert stages_in(layout)[-1].endswith("mL")
+    assert megatron_runs(flags, layers=14, data=2) == 6
+    with pytest.raises(ValueError, match="no layers for predicting further tokens, and small has"):
+        torchtitan(problem, c)
+
+
+def test_a_layout_says_where_prediction_layers_are() -> None:
+    model = replace(SMALL, mtp_layers=1)
+    apart = replace(PROBLEM, model=model, cut="Et*5|t*5|t*4m|L")
+    beside = replace(apart, cut="Et*5|t*5|t*4|mL")
+    silent = replace(apart, cut="Et*5|t*5|t*4|L")
+    c = configuration("1f1b", 4, 8)
+    stages = {name: prepare(problem, c).stages for name, problem in
+              (("apart", apart), ("beside", beside), ("silent", silent))}  # fmt: skip
+    assert stages["beside"] == stages["silent"]
+    plain = prepare(replace(PROBLEM, cut="Et*5|t*5|t*4|L"), c).stages
+    costs = stages["apart"][2].seconds.total - plain[2].seconds.total
+    assert costs > 0
+    assert stages["beside"][3].seconds.total - plain[3].seconds.total == pytest.approx(costs)
+    assert stages["apart"][3].seconds == plain[3].seconds
+    # Words and head, 32,000 by 512 each, are copied to the third stage; beside the head it is the
+    # words alone.
+    whole = {name: sum(stage.held.total for stage in each) for name, each in stages.items()}
+    assert whole["apart"] - whole["beside"] == 32000 * 512
+    wrong = [("Et*5|t*5|t*4|mmL", model, "has 2"), ("Et*5|t*5|t*4m|L", SMALL, "has 1")]
+    for cut, own, words in wrong:
+        with pytest.raises(ValueError, match=rf"{words} .*layers? \(m\)"):
+            prepare(replace(apart, model=own, cut=cut), c)
+
+
 def test_megatrons_flags_name_what_is_not_there() -> None:
     with pytest.raises(ValueError, match="Megatron-LM has no schedule v-half: plan with 1f1b"):
         megatron(PROBLEM, configuration("v-half", 4, 8))
