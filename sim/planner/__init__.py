@@ -22,7 +22,9 @@ from .export_megatron import megatron, megatron_environment
 from .export_torchtitan import Torchtitan, torchtitan
 from .memory_table import DeviceBytes, StageBytes, device_bytes, stage_bytes
 from .orders import DEFAULT_SCHEDULES, Orders, Shape, live_counts, shape_of, short, virtual_stages
+from .pass_times import Measurement, PassTimes, Times
 from .problem import Problem
+from .read_times import read_pass_times
 from .robustness import calmly, robustness, seconds_on
 from .rows import configuration_of
 from .search import model_of, plan
@@ -35,13 +37,16 @@ __all__ = [
     "DeviceBytes",
     "Estimate",
     "Explained",
+    "Measurement",
     "Orders",
+    "PassTimes",
     "Prepared",
     "Problem",
     "Rates",
     "Shape",
     "Space",
     "StageBytes",
+    "Times",
     "Torchtitan",
     "best_of_each",
     "breakdown",
@@ -64,6 +69,7 @@ __all__ = [
     "plan",
     "prepare",
     "rates",
+    "read_pass_times",
     "replayed",
     "robustness",
     "schedule_of",

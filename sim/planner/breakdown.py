@@ -96,27 +96,30 @@ def breakdown(problem: Problem, configuration: Configuration, orders: Orders) ->
 
 
 def _of_passes(problem: Problem, prepared: Prepared) -> dict[str, float]:
-    """Seconds of all stages' passes of one microbatch by what they are spent on."""
+    """Seconds of all stages' passes of one microbatch by what they are spent on; measured ones are
+    taken apart in the model's proportions."""
     c = prepared.bench.configuration
     quiet = _without_wires(problem)
-    plain = replace(c, recompute="none")
-    unshared = replace(c, zero=min(c.zero, 1))
-    whole = _seconds(prepared.stages)
+    stages = _stages(problem, prepared, c)
+    unshared = _stages(problem, prepared, replace(c, zero=min(c.zero, 1)))
     again = _seconds(_stages(quiet, prepared, c))
-    work = _seconds(_stages(quiet, prepared, plain))
-    without_sharding = _stages(problem, prepared, unshared)
-    saved = sum(stage.saving for stage in without_sharding)
+    work = _seconds(_stages(quiet, prepared, replace(c, recompute="none")))
+    saved = sum(stage.saving for stage in unshared)
     fused = "BW" in FAMILIES[c.schedule].passes.split()
-    sharding = whole - _seconds(without_sharding)
-    if fused:
-        sharding += saved - sum(stage.saving for stage in prepared.stages)
-    return {
+    parts = {
         "work": work,
         "recompute": again - work,
-        "tensor": _seconds(without_sharding) - again - saved,
-        "sharding": sharding,
+        "tensor": _seconds(unshared) - again - saved,
+        "sharding": _run(stages, fused) - _run(unshared, fused),
         "split_backward": 0.0 if fused else saved,
     }
+    scale = _run(prepared.stages, fused) / _run(stages, fused)
+    return {name: scale * seconds for name, seconds in parts.items()}
+
+
+def _run(stages: tuple[Stage, ...], fused: bool) -> float:
+    """Seconds of all passes as the schedule runs them."""
+    return _seconds(stages) - (sum(stage.saving for stage in stages) if fused else 0.0)
 
 
 def _stages(problem: Problem, prepared: Prepared, c: Configuration) -> tuple[Stage, ...]:

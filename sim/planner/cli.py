@@ -21,6 +21,7 @@ from .orders import DEFAULT_SCHEDULES
 from .plan_json import plan_object, records
 from .plan_text import plan_text
 from .problem import Problem
+from .read_times import read_pass_times
 from .robustness import robustness
 from .rows import configuration_of
 from .search import model_of, plan
@@ -67,6 +68,7 @@ def plan_command(
     ] = "balanced",
     reserve: Annotated[float, typer.Option(help="GB per device kept free.")] = 4.0,
     profile: Annotated[str | None, typer.Option(help="A measured calibration, JSON.")] = None,
+    pass_times: Annotated[str | None, typer.Option(help="Measured pass times, JSON.")] = None,
     top: Annotated[int, typer.Option(help="Certainly simulate so many of the fastest.")] = 50,
     rows: Annotated[int, typer.Option(help="Rows to show.")] = 10,
     jobs: Annotated[int | None, typer.Option(help="Processes.")] = None,
@@ -109,6 +111,7 @@ def plan_command(
     problem = Problem(
         shape, machine, efficiency, reserve=reserve * 1e9,
         clock=cast(Any, clock.replace("-", "_")), cut=cut,
+        measured=read_pass_times(pass_times) if pass_times else None,
     )  # fmt: skip
     for note in (*problem.model.notes, *problem.machine.notes):
         print(f"note: {note}", file=sys.stderr)
@@ -123,7 +126,8 @@ def plan_command(
         table = plan(
             problem.model, machine, sequence=sequence, batch=batch, space=space,
             efficiency=efficiency, top=top, clock=problem.clock, cut=problem.cut,
-            reserve=problem.reserve, results=results, jobs=jobs, progress=True,
+            reserve=problem.reserve, measured=problem.measured, results=results, jobs=jobs,
+            progress=True,
         )  # fmt: skip
         done = table[table["status"] == "simulated"]
         there, go_on = 1 <= row <= max(len(done), 1), not table.attrs["interrupted"]

@@ -30,6 +30,7 @@ from .cost_model import (
     with_predictions,
 )
 from .orders import Order, Orders, Shape, shape_of, short
+from .pass_times import stages_with_times, with_times
 from .problem import Cut as Cut
 from .problem import Problem
 
@@ -199,7 +200,8 @@ def _plain(c: Configuration) -> Configuration:
 
 @lru_cache(maxsize=4096)
 def _parts(problem: Problem, c: Configuration) -> Parts:
-    return parts(Bench(problem.model, c, problem.machine, problem.efficiency))
+    bench = Bench(problem.model, c, problem.machine, problem.efficiency)
+    return with_times(problem.measured, bench, parts(bench))
 
 
 @lru_cache(maxsize=4096)
@@ -219,7 +221,8 @@ def _stages(
         less = 1 if problem.cut == "one-less" else 0
         split = even_split(problem.model.layers, n_stages, first_less=less, last_less=less)
     split = with_predictions(split, problem.model.mtp_layers)
-    return split, stages_of(bench, split, pieces, placement)
+    stages = stages_of(bench, split, pieces, placement)
+    return split, stages_with_times(problem.measured, bench.configuration, stages)
 
 
 def _placement(c: Configuration) -> tuple[int, ...]:

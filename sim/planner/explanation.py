@@ -119,6 +119,7 @@ def assumptions(problem: Problem, configuration: Configuration) -> dict[str, str
         else "the longest stage: iterations overlap (--clock)",
         "groups": "interleaved groups as torch and Megatron-LM run them",
         "efficiencies": problem.efficiency.source or "given",
+        **({"pass times": problem.measured.source} if problem.measured else {}),
     }
 
 

@@ -9,6 +9,7 @@ from ..schedule.clock import Clock
 from .cost_model import Efficiency, PerParameter, efficiency_of
 from .hardware import Machine
 from .models import Model
+from .pass_times import PassTimes
 
 Cut = Literal["balanced", "even", "one-less"]
 _ITS_OWN = Efficiency(source="the device's own")
@@ -24,7 +25,7 @@ class Problem:
     barrier ends the iteration, "longest_stage" where there is none (post-validation, arXiv
     2401.10241, section 4). cut: "balanced" evens out stages, "even" gives each as many layers,
     "one-less" gives the first and last one layer less than the others, and a layout string of
-    Megatron-LM says it itself.
+    Megatron-LM says it itself. measured: pass times in place of the model's (`read_pass_times`).
     """
 
     model: Model
@@ -35,6 +36,7 @@ class Problem:
     reserve: float = 4e9
     clock: Clock = "makespan"
     cut: Cut | str = "balanced"
+    measured: PassTimes | None = None
 
     def __post_init__(self) -> None:
         if self.efficiency is _ITS_OWN:
@@ -49,6 +51,14 @@ class Problem:
             raise ValueError(
                 f"cut is {self.cut!r}: use {', '.join(get_args(Cut))} or a layout such as Ett|ttL"
             )
+
+        kinds = [str(kind) for kind in self.model.kinds()]
+        for each in self.measured.measured if self.measured else ():
+            if unknown := {name for name, _ in each.layers} - {"", *kinds}:
+                raise ValueError(
+                    f"pass times of {min(unknown)!r} layers: {self.model.name} has "
+                    f"{' and '.join(kinds)}"
+                )
 
     @property
     def capacity(self) -> float:

@@ -22,6 +22,7 @@ from .cost_model import Efficiency, efficiency_of, refusal
 from .estimate import Prepared, bytes_at_least, prepare, seconds_at_least
 from .hardware import Machine, machine_of, read_machine
 from .models import MODELS, Model, read_config
+from .pass_times import PassTimes
 from .problem import Cut, Problem
 from .reasons import checked_question, too_large
 from .rows import frame, row_of
@@ -38,7 +39,8 @@ def plan(
     model: Model | str, machine: Machine | str, *, sequence: int, batch: int,
     space: Space | None = None, efficiency: Efficiency | None = None, top: int | None = 50,
     clock: Clock = "makespan", cut: Cut | str = "balanced", reserve: float = 4e9,
-    results: str | Path | None = None, jobs: int | None = None, progress: bool = False,
+    measured: PassTimes | None = None, results: str | Path | None = None, jobs: int | None = None,
+    progress: bool = False,
 ) -> pd.DataFrame:  # fmt: skip
     """Ranked configurations, fastest first, then those refused, each with its reason.
 
@@ -48,9 +50,9 @@ def plan(
     calibration in place of the device's. top: how many of the fastest are certain to be simulated,
     with the fastest of every schedule; others are left out once their lower bound is beaten by all
     of these (None simulates all).
-    clock, cut, reserve: see `Problem`. results: a file that rows are written to as they come, and
-    from which an interrupted plan goes on. jobs: processes; by default the active joblib backend's,
-    or one per core. progress: a bar on stderr.
+    clock, cut, reserve, measured: see `Problem`. results: a file that rows are written to as they
+    come, and from which an interrupted plan goes on. jobs: processes; by default the active joblib
+    backend's, or one per core. progress: a bar on stderr.
 
     Columns: rank, status ("simulated", "memory", "bound" or "illegal"), reason, the configuration,
     seconds, samples_per_second, tokens_per_second_per_device, mfu, bubble, memory_gib,
@@ -61,7 +63,7 @@ def plan(
     problem = Problem(
         model if isinstance(model, Model) else model_of(model),
         machine if isinstance(machine, Machine) else _machine_of(machine),
-        clock=clock, cut=cut, reserve=reserve,
+        clock=clock, cut=cut, reserve=reserve, measured=measured,
     )  # fmt: skip
     calibration = efficiency or efficiency_of(problem.machine.device.name)
     problem = replace(problem, efficiency=calibration)
