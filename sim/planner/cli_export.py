@@ -47,6 +47,7 @@ def write_exports(made: Exports, torchtitan_dir: str | None, *, flags_to: TextIO
     if made.torchtitan and torchtitan_dir:
         folder = Path(torchtitan_dir)
         (folder / SCRIPT).write_text(_script(made.torchtitan))
+        (folder / SCRIPT).chmod(0o755)
         if made.torchtitan.csv:
             (folder / CSV).write_text(made.torchtitan.csv)
     if made.megatron:

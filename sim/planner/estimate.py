@@ -90,19 +90,33 @@ def prepare(problem: Problem, configuration: Configuration) -> Prepared:
 
 
 def seconds_at_least(problem: Problem, prepared: Prepared) -> float:
-    """A lower bound on the iteration: on each device all of its own passes one after the other, and
-    where the clock starts with the iteration the forwards before its first one."""
-    m = prepared.bench.configuration.n_microbatches
-    work = [0.0] * prepared.bench.configuration.pipeline
-    first = [0.0] * len(work)
-    reached = 0.0
+    """A lower bound on the iteration: on each device all of its own passes one after the other.
+
+    Where the clock starts and ends with the iteration, the forwards before a device's first pass
+    come before, and after its last backward those of the stages before its first one: that is the
+    last of all its passes where B and W are one, and else the last but for W's.
+    """
+    c = prepared.bench.configuration
+    apart = "W" in FAMILIES[c.schedule].passes.split()
+    work, until_last = [0.0] * c.pipeline, [0.0] * c.pipeline
+    before, after = [0.0] * c.pipeline, [0.0] * c.pipeline
+    forwards = backwards = 0.0
     for stage, device in zip(prepared.stages, prepared.placement, strict=True):
         if not work[device]:
-            first[device] = reached
-        work[device] += _work(prepared, stage)
-        reached += stage.seconds.forward
-    waits = problem.clock == "makespan"
-    return max(waits * f + m * w for f, w in zip(first, work, strict=True)) + prepared.tail
+            before[device], after[device] = forwards, backwards
+        whole = _work(prepared, stage)
+        later = stage.seconds.weight if apart else 0.0
+        work[device] += whole
+        until_last[device] += whole - later
+        forwards += stage.seconds.forward
+        backwards += whole - stage.seconds.forward - later
+    m = c.n_microbatches
+    if problem.clock != "makespan":
+        return m * max(work) + prepared.tail
+    return prepared.tail + max(
+        first + max(m * whole, m * chain + last)
+        for first, whole, chain, last in zip(before, work, until_last, after, strict=True)
+    )
 
 
 def bytes_at_least(problem: Problem, prepared: Prepared) -> float:

@@ -101,6 +101,16 @@ def test_bounds_hold_for_every_configuration(
     assert 0 < found.busy <= 1 + 1e-6
 
 
+def test_the_bound_of_1f1b_is_what_it_takes_where_stages_are_equal_and_sends_are_free() -> None:
+    # Filling and draining are in it: the last device waits for p-1 forwards, and p-1 backwards
+    # follow its last one. Words and head, a few here, make the first and last stage longer.
+    problem = replace(PROBLEM, model=replace(SMALL, layers=16, vocabulary=8), cut="even")
+    c = _configuration("1f1b", 4, 12)
+    prepared = prepare(problem, c)
+    found = estimate(problem, prepared, Orders(), sends=False)
+    assert seconds_at_least(problem, prepared) == pytest.approx(found.seconds, rel=1e-6)
+
+
 @given(schedule=schedules, p=st.sampled_from([1, 2, 4, 8]), m=st.integers(1, 30))
 @settings(max_examples=40, deadline=None)
 def test_peak_bytes_are_the_evaluators(schedule: str, p: int, m: int) -> None:
