@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -43,7 +44,8 @@ def check_limits(
     short = [
         d
         for d in range(n)
-        if float(needed[d]) > float(checked(limits[d], f"memory_bytes of device {d}"))
+        if needed[d] > checked(limits[d], f"memory_bytes of device {d}")
+        and not (isinstance(needed[d], Fraction) and math.isclose(needed[d], limits[d]))
     ]
     if short:
         worst = max(short, key=lambda d: needed[d])
@@ -62,7 +64,8 @@ def least_bytes(schedule: Schedule, costs: Costs, device: int) -> Number:
     only what they all begin with counts.
     """
     stages = schedule.stages_of[device]
-    split = {op.stage for op in schedule.orders[device] if op.kind == "B"}
+    alike = first_alike(costs, schedule.n_microbatches)
+    split = {(op.stage, alike[op.microbatch]) for op in schedule.orders[device] if op.kind == "B"}
     slices = range(schedule.n_slices)
     back = [(s, part) for s in reversed(stages) for part in reversed(slices)]
     if len(slices) > 1 and len(stages) > 1:
@@ -76,11 +79,11 @@ def least_bytes(schedule: Schedule, costs: Costs, device: int) -> Number:
     if schedule.levers:  # then all that is known is that each pass has what it takes itself
         takes = {left_by(schedule, costs, op).size for op in schedule.orders[device]}
         return plain(static + max(map(exact, takes), default=Fraction(0)))
-    for i in {*first_alike(costs, schedule.n_microbatches)}:
+    for i in {*alike}:
         live = static + sum(left("F", s, part, i) for s in stages for part in slices)
         most = max(most, live)
         for s, part in back:
-            rises = s in split and schedule.backward[s] == "B W"
+            rises = (s, i) in split and schedule.backward[s] == "B W"
             most = max(most, live + (left("B", s, part, i) if rises else 0))
             live -= left("F", s, part, i)
     return plain(most)

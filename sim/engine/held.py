@@ -25,15 +25,19 @@ def left_by(schedule: Schedule, costs: Costs, op: Op) -> Left:
     Of what is recomputed F keeps a part, and R takes the rest. What O gives back at its end, the
     store of its device has from its start on, until the end of L.
     """
-    chunks, passes = activations(schedule, op, costs.recompute_keeps), schedule.backward[op.stage]
+    return Left(size_left(schedule, costs, op), activations(schedule, op, costs.recompute_keeps))
+
+
+def size_left(schedule: Schedule, costs: Costs, op: Op) -> Number:
+    """The bytes of it."""
+    passes = schedule.backward[op.stage]
     if not passes:
-        return Left(0, chunks)
-    size = costs.change(_LIKE.get(op.kind, op.kind), op.stage, op.slice)
-    if op.kind == "B" and passes == "B":
-        size = costs.change("BW", op.stage, op.slice)
-    if op.kind in ("F", "R"):
-        size = scaled(size, plain(exact(chunks)))
-    return Left(scaled(size, costs.scale(op.microbatch, op.stage)), chunks)
+        return 0
+    kind = "BW" if op.kind == "B" and passes == "B" else op.kind
+    size = costs.change(_LIKE.get(kind, kind), op.stage, op.slice)
+    if op.kind in ("F", "R") and schedule.levers:
+        size = scaled(size, plain(exact(activations(schedule, op, costs.recompute_keeps))))
+    return scaled(size, costs.scale(op.microbatch, op.stage)) if costs.microbatch_scale else size
 
 
 def activations(schedule: Schedule, op: Op, keeps: Number = 0) -> int | Fraction:
@@ -59,8 +63,9 @@ _LIKE = {"R": "F", "L": "F", "O": "BW"}
 
 def in_shares(chunks: int | Fraction, share: int) -> Number:
     """Chunks in shares of a device that has `share` of them for one microbatch."""
-    found = Fraction(chunks) / share
-    return found.numerator if found.denominator == 1 else float(found)
+    if isinstance(chunks, int):
+        return chunks // share if chunks % share == 0 else chunks / share
+    return in_shares(chunks.numerator, share * chunks.denominator)
 
 
 def _whole(chunks: Fraction) -> int | Fraction:

@@ -110,12 +110,13 @@ def _shapes(schedule: Schedule, alike: Sequence[int]) -> tuple[list[Step], list[
     for lane in lanes(schedule):
         line = _Line((lane.device, lane.queue), [], [], [])
         for position, step in lane.steps:
-            first = int(step[0].microbatch)
-            shape: tuple[object, ...] = tuple(
-                [(kind, stage, int(m) - first, part, alike[m]) for kind, stage, m, part in step]
-            )
+            kind, stage, first, part = step[0]
+            first = int(first)
+            shape: tuple[object, ...] = (kind, stage, part, alike[first])
+            if len(step) > 1:
+                shape = tuple([(op[:2], op[2] - first, op[3], alike[op[2]]) for op in step])
             if levers:
-                shape = (*shape, *[levers.get(op[1:]) for op in step])
+                shape = (shape, *[levers.get(op[1:]) for op in step])
             number = numbers.setdefault(shape, len(shapes))
             if number == len(shapes):
                 shapes.append(step)

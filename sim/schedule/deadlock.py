@@ -76,8 +76,8 @@ def _stuck(schedule: Schedule) -> dict[int, tuple[int, Op, Value]]:
                 row[microbatch] = _AWAITED + device  # a value has one reader
                 break
             for kind, stage, microbatch, part in step:
-                lever = levers.get((stage, microbatch, part)) if levers else None
-                for row in rows(kind, stage, part, lever)[1]:
+                lever = (levers.get((stage, microbatch, part)),) if levers else ()
+                for row in rows(kind, stage, part, *lever)[1]:
                     if row[microbatch] >= _AWAITED:
                         ready.append(row[microbatch] - _AWAITED)
                     row[microbatch] = _WRITTEN
@@ -96,20 +96,22 @@ _WRITTEN, _AWAITED = 1, 2
 
 
 def _lack(step: Step, rows: Rows, levers: Levers) -> tuple[Row, int] | None:
-    """The first value that a step reads and nobody has written yet, nor an earlier pass of it."""
-    for place, (kind, stage, microbatch, part) in enumerate(step):
-        lever = levers.get((stage, microbatch, part)) if levers else None
-        for row in rows(kind, stage, part, lever)[0]:
-            if row[microbatch] != _WRITTEN and not _inside(row, microbatch, step[:place], rows):
+    """The first value that a step reads and nobody has written yet, nor an R of the step."""
+    for kind, stage, microbatch, part in step:
+        lever = (levers.get((stage, microbatch, part)),) if levers else ()
+        for row in rows(kind, stage, part, *lever)[0]:
+            if row[microbatch] != _WRITTEN:
+                if len(step) > 1 and lever and _rebuilt(row, microbatch, step, rows):
+                    continue
                 return row, microbatch
     return None
 
 
-def _inside(row: Row, microbatch: int, before: Step, rows: Rows) -> bool:
-    """Whether an R among the passes before rebuilds that value."""
+def _rebuilt(row: Row, microbatch: int, step: Step, rows: Rows) -> bool:
+    """Whether an R of a step, which comes before its backward, rebuilds that value."""
     made = (
         rows("R", op.stage, op.slice, "R")[1][0]
-        for op in before
+        for op in step
         if op.kind == "R" and op.microbatch == microbatch
     )
     return any(row is other for other in made)
@@ -122,7 +124,12 @@ def _first_lack(schedule: Schedule, step: Step, position: int, rows: Rows) -> tu
         for offset, op in enumerate(step)
         for value, row in zip(
             reads(schedule, op),
-            rows(op.kind, op.stage, op.slice, schedule.levers.get(op[1:]))[0],
+            rows(
+                op.kind,
+                op.stage,
+                op.slice,
+                *((schedule.levers.get(op[1:]),) if schedule.levers else ()),
+            )[0],
             strict=True,
         )
         if row[op.microbatch] != _WRITTEN and value not in made

@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from operator import itemgetter
 from typing import Literal, NamedTuple, get_args
 
 from ..base.numbers import native
@@ -76,6 +77,8 @@ class Value(NamedTuple):
 
 
 Step = tuple[Op, ...]
+_PULLED: dict[str, Lever] = {"R": "R", "O": "O", "L": "O"}
+"""Which lever is pulled where there is a pass of that kind."""
 
 
 @dataclass(frozen=True)
@@ -148,9 +151,13 @@ class Schedule:
     def levers(self) -> dict[tuple[int, int, int], Lever]:
         """What is done about the memory of (stage, microbatch, slice), where anything is: "R" where
         an R rebuilds what F saves, "O" where it is offloaded. So an order says it by its passes."""
-        orders = self.orders  # also of broken schedules, in which anything may stand
-        pulled: dict[str, Lever] = {"R": "R", "O": "O", "L": "O"}
-        return {op[1:]: pulled[op[0]] for order in orders for op in order if op and op[0] in pulled}
+        try:  # most schedules have none, which whole columns tell at once
+            if not any({*map(itemgetter(0), order)} & _PULLED.keys() for order in self.orders):
+                return {}
+        except (TypeError, IndexError):
+            pass  # of broken ones, in which anything may stand
+        passes = (op for order in self.orders for op in order if type(op) is Op)
+        return {op[1:]: _PULLED[op.kind] for op in passes if op.kind in _PULLED}
 
     @cached_property
     def copies(self) -> bool:

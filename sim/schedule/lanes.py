@@ -44,6 +44,9 @@ def lanes(schedule: Schedule) -> list[Lane]:
 
 
 def _placed(schedule: Schedule, device: int) -> Iterator[tuple[int, Step]]:
+    if not schedule.fused:
+        yield from enumerate(zip(schedule.orders[device]))
+        return
     position = 0
     for step in steps(schedule, device):
         yield position, step

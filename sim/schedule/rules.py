@@ -172,7 +172,10 @@ def inputs_before_use(schedule: Schedule) -> Violation | None:
         rows = written_rows(schedule, device=device)
         for position, op in enumerate(order):
             kind, stage, microbatch, part = op
-            needed, made = rows(kind, stage, part, levers.get(op[1:]) if levers else None)
+            if levers:
+                needed, made = rows(kind, stage, part, levers.get(op[1:]))
+            else:
+                needed, made = rows(kind, stage, part)
             for row in needed:
                 if not row[microbatch]:
                     return too_early(schedule, device, position)

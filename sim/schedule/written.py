@@ -4,12 +4,12 @@ Passes that differ only in their microbatch read and write the same kinds of val
 is pulled for one of them. So `reads` and `writes` are asked once per kind, stage, slice and lever
 of a pass, and a walk only looks up marks:
 
-    rows("F", 2, 0, None)  ->  ([activation of 0@1, of 1@1, ...],), ([saved of 0@2, ...], ...)
+    rows("F", 2, 0)  ->  ([activation of 0@1, of 1@1, ...],), ([saved of 0@2, ...], ...)
 
     >>> from sim import FAMILIES
     >>> rows = written_rows(FAMILIES["1f1b"](2, 3))
-    >>> (activation,), _ = rows("F", 1, 0, None)
-    >>> rows("F", 0, 0, None)[1][1] is activation, activation
+    >>> (activation,), _ = rows("F", 1, 0)
+    >>> rows("F", 0, 0)[1][1] is activation, activation
     (True, [0, 0, 0])
 """
 
@@ -22,8 +22,9 @@ from .ir import Kind, Lever, Op, Schedule, Value, reads, writes
 
 Row = list[int]
 """The marks of the values that differ only in their microbatch, shape `(n_microbatches,)`."""
-Rows = Callable[[Kind, int, int, Lever | None], tuple[tuple[Row, ...], tuple[Row, ...]]]
-"""(kind, stage, slice, lever) of a pass -> the rows of what it reads and of what it writes."""
+Rows = Callable[..., tuple[tuple[Row, ...], tuple[Row, ...]]]
+"""(kind, stage, slice) of a pass, and its lever where there is one -> the rows of what it reads and
+of what it writes."""
 
 
 def written_rows(schedule: Schedule, *, device: int | None = None) -> Rows:
@@ -45,7 +46,7 @@ def written_rows(schedule: Schedule, *, device: int | None = None) -> Rows:
 
     @cache
     def rows(
-        kind: Kind, stage: int, part: int, lever: Lever | None
+        kind: Kind, stage: int, part: int, lever: Lever | None = None
     ) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
         every = range(schedule.n_microbatches)
         one = next(op for i in every if levers.get((op := Op(kind, stage, i, part))[1:]) == lever)

@@ -79,15 +79,21 @@ def writers(kind: Ints, stage: Ints, microbatch: Ints, part: Ints, shape: Ints) 
 
 @compiled
 def play(
-    first_step: Ints, first_op: Ints, step_of: Ints, reads: Ints, delay: Times, duration: Times
+    first_step: Ints,
+    first_op: Ints,
+    step_of: Ints,
+    reads: Ints,
+    gate: Ints,
+    delay: Times,
+    duration: Times,
 ) -> tuple[Times, Times, int]:
     """Start and end of every step, and how many could run, each starting as soon as it can.
 
     A device here is any queue. first_step[d]: number of the first step of device d, with the total
-    at the end. first_op: the same for the passes of a step. reads: see `writers`; a further column
-    may hold a pass that must have ended, too. delay[i]: what the input of column 0 of
-    pass i takes to arrive. A device that waits is noted down at the step it waits for, so every
-    step is looked at once or twice however many devices there are.
+    at the end. first_op: the same for the passes of a step. reads: see `writers`. gate: for every
+    pass another that must have ended, too, or -1; empty where there is none. delay[i]: what the
+    input of column 0 of pass i takes to arrive. A device that waits is noted down at the step it
+    waits for, so every step is looked at once or twice however many devices there are.
     """
     n_devices, n_steps = first_step.size - 1, first_op.size - 1
     start = np.zeros_like(duration)
@@ -107,7 +113,12 @@ def play(
             begin = end[step - 1] if step > first_step[device] else duration[step] - duration[step]
             blocked = np.int64(-1)
             for op in range(first_op[step], first_op[step + 1]):
-                for column in range(reads.shape[1]):
+                if gate.size and gate[op] >= 0:
+                    if not done[step_of[gate[op]]]:
+                        blocked = step_of[gate[op]]
+                        break
+                    begin = max(begin, end[step_of[gate[op]]])
+                for column in range(3):
                     writer = reads[op, column]
                     if writer == -1:
                         continue

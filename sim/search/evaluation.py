@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from ..base.numbers import Number, Ticks, common_ticks, exact, plain
 from ..engine.costs import Costs, first_alike, fits
-from ..engine.held import activations, in_shares, left_by
+from ..engine.held import activations, in_shares, left_by, size_left
 from ..schedule.ir import KINDS, QUEUES, Op, Schedule, steps
 from ..schedule.lanes import lanes
 from .compiled import Ints, peaks, play, writers
@@ -54,11 +54,11 @@ class Evaluation:
 class Tables(NamedTuple):
     """A schedule as arrays, in device order: what stays the same under all costs.
 
-    kind, stage: of every pass, shape `(n_ops,)`. like: a pass of each kind,
-    stage, slice and lever that occurs; which: which of these every pass is like. reads: see
-    `compiled.writers`. step_of: the step of every pass. first_op, first_step: where each step and
-    each device begin, with the total at the end. whole: no step is a fused one. place: where each
-    pass of each device in order is, where copies are listed by themselves; else None.
+    kind, stage: of every pass, shape `(n_ops,)`. like: a pass of each kind, stage, slice and lever
+    that occurs; which: which of these every pass is like. reads: see `compiled.writers`; gate:
+    `compiled.play`. step_of: the step of every pass. first_op, first_step: where each step and each
+    device begin, with the total at the end. whole: no step is a fused one. place: where each pass
+    of each device in order is, where copies are listed by themselves; else None.
     """
 
     kind: Ints
@@ -66,6 +66,7 @@ class Tables(NamedTuple):
     like: list[Op]
     which: Ints
     reads: Ints
+    gate: Ints
     step_of: Ints
     first_op: Ints
     first_step: Ints
@@ -83,7 +84,13 @@ def evaluate(schedule: Schedule, costs: Costs) -> Evaluation:
     found = tables(schedule)
     ticks, duration, delay = _times(schedule, costs, found)
     start, end, done = play(
-        found.first_step, found.first_op, found.step_of, found.reads, delay, duration
+        found.first_step,
+        found.first_op,
+        found.step_of,
+        found.reads,
+        found.gate,
+        delay,
+        duration,
     )
     if done < start.size:
         raise _broken(schedule)
@@ -166,6 +173,7 @@ def _tables_of(schedule: Schedule, ops: list[Op], lengths: Ints, per_device: lis
         like=[ops[i] for i in one[one >= 0].tolist()],
         which=(np.cumsum(one >= 0) - 1)[code],
         reads=writers(kind, stage, microbatch, part, shape),
+        gate=np.zeros(0, np.int64),
         step_of=np.repeat(np.arange(lengths.size), lengths),
         first_op=_ends(lengths),
         first_step=_ends(np.array(per_device, np.int64)),
@@ -193,15 +201,15 @@ def _tables_with_copies(schedule: Schedule) -> Tables:
         np.array([len(run) for run in runs], np.int64),
         [len(placed) for _, placed in queues],
     )
-    before = np.full((len(spots), 1), -1, np.int64)
+    gate = np.full(len(spots), -1, np.int64)
     for start, order in zip(first.tolist(), schedule.orders, strict=False):
         latest = -1
         for spot, op in enumerate(order, start):
             if op.kind in QUEUES:
-                before[place[spot]] = latest
+                gate[place[spot]] = latest
             else:
                 latest = int(place[spot])
-    return found._replace(reads=np.hstack([found.reads, before]), place=place)
+    return found._replace(gate=gate, place=place)
 
 
 def _ends(lengths: Ints) -> Ints:
@@ -225,10 +233,11 @@ def _times(
     sends = [send for send, away in zip(costs.send, crosses, strict=True) if away]
     ticks = common_ticks({*durations, *sends, 0}, how_many=2 * schedule.n_ops + 1)
     dtype = np.int64 if ticks.per_unit else np.float64
-    duration = np.array([ticks.count(time) for time in durations], dtype)[which]
+    counted = {time: ticks.count(time) for time in {*durations, *costs.send}}
+    duration = np.array([counted[time] for time in durations], dtype)[which]
     edge = np.zeros(schedule.n_stages + 1, dtype)  # edge[s]: into stage s from the one before
     edge[1:-1] = [
-        ticks.count(send) if away else 0 for send, away in zip(costs.send, crosses, strict=True)
+        counted[send] if away else 0 for send, away in zip(costs.send, crosses, strict=True)
     ]
     backward = (found.kind == _KIND["B"]) | (found.kind == _KIND["BW"])
     delay = np.where(found.kind == _KIND["F"], edge[found.stage], 0)
@@ -257,23 +266,27 @@ def _alike(schedule: Schedule, costs: Costs, found: Tables) -> tuple[list[Op], I
 
 def _peak_activations(schedule: Schedule, costs: Costs, found: Tables) -> tuple[Number, ...]:
     changes = [activations(schedule, op, costs.recompute_keeps) for op in found.like]
-    per_unit = math.lcm(*(Fraction(change).denominator for change in changes))
-    change = np.array([int(change * per_unit) for change in changes], np.int64)[found.which]
+    per_unit = 1
+    if schedule.levers:
+        per_unit = math.lcm(*(Fraction(change).denominator for change in changes))
+        changes = [int(change * per_unit) for change in changes]
+    change = np.array(changes, np.int64)[found.which]
     counts = peaks(found.first_step, found.first_op, np.maximum(change, 0), np.minimum(change, 0))
     shares = [max(len(stages), 1) * schedule.n_slices for stages in schedule.stages_of]
     return tuple(
-        in_shares(Fraction(count, per_unit), share)
+        in_shares(count, share * per_unit)
         for count, share in zip(counts.tolist(), shares, strict=True)
     )
 
 
 def _peak_bytes(schedule: Schedule, costs: Costs, found: Tables) -> tuple[Number, ...]:
     like, which = _alike(schedule, costs, found)
-    changes = [left_by(schedule, costs, op).size for op in like]
+    changes = [size_left(schedule, costs, op) for op in like]
     sizes: set[Number] = {-change if change < 0 else change for change in changes}
     ticks = common_ticks(sizes, how_many=2 * schedule.n_ops + 1)
     dtype = np.int64 if ticks.per_unit else np.float64
-    change = np.array([ticks.count(size) for size in changes], dtype)[which]
+    counted = {size: ticks.count(size) for size in {*changes}}
+    change = np.array([counted[size] for size in changes], dtype)[which]
     live = peaks(
         found.first_step, found.first_op, np.maximum(change, 0), np.minimum(change, 0)
     ).tolist()

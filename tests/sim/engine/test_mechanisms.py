@@ -11,7 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from longest_path import times
 
-from sim import FAMILIES, Costs, Schedule, costs_from_json, costs_to_json, makespan, simulate
+from sim import (
+    FAMILIES,
+    Costs,
+    Schedule,
+    costs_from_json,
+    costs_to_json,
+    makespan,
+    parse_op,
+    simulate,
+)
 from sim.metrics.metrics import longest_stage, peak_activations, peak_bytes, peak_shares
 from sim.schedule.training import forward_only, frozen
 from sim.search import evaluate, lower_bound, steady_interval
@@ -137,3 +146,18 @@ def test_frozen_stages_shorten_the_chain_of_the_bound(stages: list[int]) -> None
     schedule = frozen(FAMILIES["1f1b"](4, 8), stages)
     prices = Costs.uniform(schedule, send=0)
     assert lower_bound(schedule, prices) == makespan(simulate(schedule, prices))
+
+
+def test_the_least_bytes_are_those_of_passes_that_a_microbatch_has() -> None:
+    """Only the first one, of half the size, has a B: F and B keep (10 + 12) / 2 of it, F 10 of the
+    other one. Passes take 3 / 2 and 3."""
+    passes = ["F0@0", "B0@0", "W0@0", "F1@0", "BW1@0"]
+    schedule = Schedule((0,), (tuple(map(parse_op, passes)),), 2)
+    prices = Costs.of(
+        1, forward=1, backward=1, weight=1, activation_bytes=10, backward_bytes=12,
+        microbatch_scale=((0.5,), (1,)),
+    )  # fmt: skip
+    assert peak_bytes(simulate(schedule, prices)) == (11,)
+    assert lower_bound(schedule, prices, memory_bytes=11) == 4.5
+    with pytest.raises(ValueError, match="device 0 holds 11 even with one microbatch"):
+        lower_bound(schedule, prices, memory_bytes=10)
