@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from statistics import fmean
@@ -38,15 +37,9 @@ FITTED = ("matmul", "memory", "misaligned", "ramp", "launch", "wire", "collectiv
 CEILINGS = {"matmul": 0.85, "memory": 0.9, "misaligned": 1.0, "wire": 0.8}
 """What kernels and collectives reach at best on this device (cuBLAS about 265 of 312 TFLOPS, NCCL
 about 240 of 300 GB/s); without a ceiling the fit trades one against the other beyond reason."""
-MEGATRON = replace(
-    efficiency_of("a100-80g"),
-    matmul=0.85,
-    overlap=0.0,
-    source="fitted by validation/vtrain.py; see data/a100_iterations.json",
-)
-"""What the fit found: Megatron-LM with plain attention. Plans multiply by another number, because
-it was measured under flash attention too (`validation/llm_foundry.py`), and take all others as
-here."""
+MEGATRON = efficiency_of("a100-80g")
+"""What plans take for this device: fitted to these iterations and to other sources together
+(`validation/published/fit.py`)."""
 START = Efficiency(
     matmul=0.8,
     memory=0.7,
@@ -172,6 +165,7 @@ def _run(row: dict[str, str]) -> Run:
             number["sequence"], number["global_batch"], microbatch=number["micro_batch"],
             tensor=number["tensor_parallel"], pipeline=number["pipeline_parallel"],
             data=number["data_parallel"], attention="plain", zero=0,
+            tensor_overlap="none", data_overlap=False,
             recompute="full" if several else "none",
         ),
         number["gpus"],

@@ -2,7 +2,8 @@
 
 With S stages on p devices, m microbatches, and every pass as long as the schedule runs it:
 
-    work, recompute, tensor, sharding      seconds of all passes over p, m times, by what they are
+    work, recompute, tensor, context,      seconds of all passes over p, m times, by what they are
+    experts, vocabulary, sharding          spent on
     split backward                         what B and W apart cost more than one fused pass
     sends          the time line, less the time line in which transfers take no time
     imbalance      that, less the time line in which all stages take the average stage's times
@@ -16,16 +17,13 @@ do: then there is no imbalance, and fill and drain is what the average device do
 
 from __future__ import annotations
 
-from dataclasses import replace
-from math import inf
 from typing import NamedTuple
 
 from ..families import FAMILIES
-from .cost_model import Bench, Configuration, Stage, parts, stages_of, tail_seconds
+from .cost_model import Configuration, Stage
 from .cost_model.flops import Passes
-from .cost_model.memory import Held
+from .cost_model.spent import added
 from .estimate import Prepared, estimate, prepare
-from .hardware import Wire
 from .orders import Orders
 from .problem import Problem
 
@@ -33,15 +31,19 @@ from .problem import Problem
 class Breakdown(NamedTuple):
     """Seconds of one iteration on the average device.
 
-    work: kernels of passes, once. recompute: what is computed again. tensor: waiting for the
-    collectives of layers (tensor parallelism, and tokens on their way to experts). sharding:
-    waiting for what ZeRO moves in every pass. split_backward, sends, imbalance, fill_drain, data,
+    work: kernels of passes, once. recompute: what is computed again. tensor, context, experts:
+    waiting for collectives of tensor parallelism, for parts of the sequence, for tokens on their
+    way to experts. vocabulary: waiting for sums over the pipeline. sharding: waiting for what ZeRO
+    moves in every pass. split_backward, sends, imbalance, fill_drain, data,
     optimizer: see above.
     """
 
     work: float
     recompute: float
     tensor: float
+    context: float
+    experts: float
+    vocabulary: float
     sharding: float
     split_backward: float
     sends: float
@@ -65,6 +67,9 @@ PARTS = {
     "work": "work",
     "recompute": "again",
     "tensor": "TP",
+    "context": "CP",
+    "experts": "EP",
+    "vocabulary": "words",
     "sharding": "ZeRO",
     "split_backward": "split",
     "sends": "sends",
@@ -81,55 +86,34 @@ def breakdown(problem: Problem, configuration: Configuration, orders: Orders) ->
     prepared = prepare(problem, configuration)
     found = estimate(problem, prepared, orders)
     m, p = prepared.shape.microbatches, prepared.shape.devices
-    passes = {name: m / p * seconds for name, seconds in _of_passes(problem, prepared).items()}
+    passes = {name: m / p * seconds for name, seconds in _of_passes(prepared).items()}
     alike = prepared._replace(stages=_averages(prepared.stages))
     quick = estimate(problem, prepared, orders, sends=False).pipeline
     even = estimate(problem, alike, orders, sends=False).pipeline
     sends = max(found.pipeline - quick, 0.0)
     imbalance = max(quick - even, 0.0)
-    optimizer = _tail(_without_wires(problem), prepared)
     fill = found.pipeline - sends - imbalance - sum(passes.values())
     return Breakdown(
         **passes, sends=sends, imbalance=imbalance, fill_drain=fill,
-        data=found.tail - optimizer, optimizer=optimizer,
+        data=prepared.tail_parts.data, optimizer=prepared.tail_parts.optimizer,
     )  # fmt: skip
 
 
-def _of_passes(problem: Problem, prepared: Prepared) -> dict[str, float]:
-    """Seconds of all stages' passes of one microbatch by what they are spent on; measured ones are
-    taken apart in the model's proportions."""
-    c = prepared.bench.configuration
-    quiet = _without_wires(problem)
-    stages = _stages(problem, prepared, c)
-    unshared = _stages(problem, prepared, replace(c, zero=min(c.zero, 1)))
-    again = _seconds(_stages(quiet, prepared, c))
-    work = _seconds(_stages(quiet, prepared, replace(c, recompute="none")))
-    saved = sum(stage.saving for stage in unshared)
-    fused = "BW" in FAMILIES[c.schedule].passes.split()
-    parts = {
-        "work": work,
-        "recompute": again - work,
-        "tensor": _seconds(unshared) - again - saved,
-        "sharding": _run(stages, fused) - _run(unshared, fused),
-        "split_backward": 0.0 if fused else saved,
-    }
-    scale = _run(prepared.stages, fused) / _run(stages, fused)
+def _of_passes(prepared: Prepared) -> dict[str, float]:
+    """Seconds of all stages' passes of one microbatch by what they are spent on; what a fused
+    backward saves it saves of the collectives, or a split one pays for. Measured passes are taken
+    apart in the model's proportions."""
+    spent = added(tuple(stage.spent for stage in prepared.stages)).totals()
+    hidden = sum(stage.hidden for stage in prepared.stages)
+    saved = sum(stage.saving for stage in prepared.stages)
+    fused = "BW" in FAMILIES[prepared.bench.configuration.schedule].passes.split()
+    spent["tensor"] -= hidden
+    if fused:
+        spent["sharding"] -= saved - hidden
+    parts = {**spent, "split_backward": 0.0 if fused else hidden}
+    run = sum(stage.seconds.total for stage in prepared.stages) - (saved if fused else 0.0)
+    scale = run / sum(parts.values())
     return {name: scale * seconds for name, seconds in parts.items()}
-
-
-def _run(stages: tuple[Stage, ...], fused: bool) -> float:
-    """Seconds of all passes as the schedule runs them."""
-    return _seconds(stages) - (sum(stage.saving for stage in stages) if fused else 0.0)
-
-
-def _stages(problem: Problem, prepared: Prepared, c: Configuration) -> tuple[Stage, ...]:
-    """The same layers on the same stages for another problem or choice."""
-    bench = Bench(problem.model, c, problem.machine, problem.efficiency)
-    return stages_of(bench, prepared.split, parts(bench))
-
-
-def _seconds(stages: tuple[Stage, ...]) -> float:
-    return sum(stage.seconds.total for stage in stages)
 
 
 def _averages(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
@@ -139,23 +123,3 @@ def _averages(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
     seconds = Passes(*(sum(column) / n for column in columns))
     saving = sum(stage.saving for stage in stages) / n
     return tuple(stage._replace(seconds=seconds, saving=saving) for stage in stages)
-
-
-def _without_wires(problem: Problem) -> Problem:
-    """The problem on a machine in which nothing that is exchanged takes time."""
-    machine, free = problem.machine, Wire("free", inf, 0.0)
-    across = free if machine.across else None
-    quiet = replace(machine, inside=free, between=free, across=across)
-    return replace(problem, machine=quiet, efficiency=replace(problem.efficiency, collective=0.0))
-
-
-def _tail(problem: Problem, prepared: Prepared) -> float:
-    """Seconds after the last pass, of the device that takes longest."""
-    c = prepared.bench.configuration
-    bench = Bench(problem.model, c, problem.machine, problem.efficiency)
-    found = 0.0
-    for device in range(c.pipeline):
-        mine = [s for s, d in zip(prepared.stages, prepared.placement, strict=True) if d == device]
-        held = Held(sum(s.held.common for s in mine), sum(s.held.experts for s in mine))
-        found = max(found, tail_seconds(bench, held, gradient_bytes=problem.gradient_bytes))
-    return found

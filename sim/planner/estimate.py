@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple, get_args
@@ -12,10 +11,10 @@ from ..search import evaluate
 from .cost_model import (
     Bench,
     Configuration,
-    Held,
     Parts,
     Split,
     Stage,
+    Tail,
     automatic_split,
     costs_of,
     even_split,
@@ -29,6 +28,7 @@ from .cost_model import (
     tail_seconds,
     with_predictions,
 )
+from .cost_model.vocabulary import delayed_microbatches, more_microbatches
 from .orders import Order, Orders, Shape, shape_of, short
 from .pass_times import stages_with_times, with_times
 from .problem import Cut as Cut
@@ -46,6 +46,7 @@ class Prepared(NamedTuple):
     stages: tuple[Stage, ...]
     placement: tuple[int, ...]
     tail: float
+    tail_parts: Tail
 
     @property
     def shape(self) -> Shape:
@@ -82,11 +83,12 @@ def prepare(problem: Problem, configuration: Configuration) -> Prepared:
     placement = _placement(configuration)
     split, stages = _stages(problem, _plain(configuration), placement)
     per_device = _on_devices(configuration)
-    tail = max(
-        tail_seconds(bench, _held([stages[s] for s in on]), gradient_bytes=problem.gradient_bytes)
+    tails = [
+        tail_seconds(bench, [stages[s] for s in on], gradient_bytes=problem.gradient_bytes)
         for on in _distinct(per_device, split)
-    )
-    return Prepared(bench, split, stages, placement, tail)
+    ]
+    tail = max(tails, key=lambda each: each.seconds)
+    return Prepared(bench, split, stages, placement, tail.seconds, tail)
 
 
 def seconds_at_least(problem: Problem, prepared: Prepared) -> float:
@@ -136,12 +138,13 @@ def bytes_at_least(problem: Problem, prepared: Prepared) -> float:
 def peak_bytes(problem: Problem, prepared: Prepared, order: Order) -> float:
     """Bytes of the fullest device when the passes run in this order, whenever that is."""
     c = prepared.bench.configuration
-    worst = 0.0
+    worst, more = 0.0, more_microbatches(c)
     for device, counts in enumerate(order.counts):
         on = [prepared.stages[s] for s in order.schedule.stages_of[device]]
         held = sum(static(stage.held, c, problem.per).total for stage in on)
         live = counts.live @ [stage.kept.after_forward for stage in on]
         live = live + counts.pending @ [stage.kept.after_backward for stage in on]
+        live = live + more * sum(stage.kept.after_forward for stage in on)
         scratch = max(stage.kept.scratch for stage in on)
         worst = max(worst, held + scratch + float(live.max(initial=0)))
     return worst
@@ -171,6 +174,7 @@ def estimate(
         seconds += again * (seconds - _clock(problem, prepared, less, sends))
         seconds = max(seconds, seconds_at_least(problem, prepared) - prepared.tail)
     work = sum(_work(prepared, stage) for stage in prepared.stages) / whole.devices
+    seconds += delayed_microbatches(prepared.bench.configuration) * work
     busy = whole.microbatches * work / seconds
     return Estimate(seconds + prepared.tail, seconds, prepared.tail, busy, memory)
 
@@ -258,7 +262,3 @@ def _distinct(per_device: list[list[int]], split: Split) -> list[list[int]]:
     kinds = {tuple(split.stages[s] for s in on): on for on in per_device}
     first, last = per_device[0], per_device[-1]
     return [*kinds.values(), first, last]
-
-
-def _held(stages: Sequence[Stage]) -> Held:
-    return Held(sum(s.held.common for s in stages), sum(s.held.experts for s in stages))

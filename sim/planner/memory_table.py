@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from .cost_model import static
+from .cost_model.vocabulary import more_microbatches
 from .estimate import Prepared
 from .orders import Order
 from .problem import Problem
@@ -52,11 +53,13 @@ class DeviceBytes(NamedTuple):
 def stage_bytes(problem: Problem, prepared: Prepared, order: Order) -> tuple[StageBytes, ...]:
     """A row per stage of one pipeline, in the order of stages; `order` is the one that is run."""
     c, found = prepared.bench.configuration, []
+    more = more_microbatches(c)
     for device, counts in enumerate(order.counts):
         on = order.schedule.stages_of[device]
         stages = [prepared.stages[s] for s in on]
         live = counts.live * [stage.kept.after_forward for stage in stages]
         live = live + counts.pending * [stage.kept.after_backward for stage in stages]
+        live = live + [more * stage.kept.after_forward for stage in stages]
         fullest = live[live.sum(axis=1).argmax()]
         largest = max(range(len(on)), key=lambda i: stages[i].kept.scratch)
         for i, s in enumerate(on):

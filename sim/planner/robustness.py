@@ -66,7 +66,7 @@ def robustness(
         rng = np.random.default_rng(seed)
         speeds = []
         for _ in range(draws):
-            factors = 1 + jitter * np.abs(rng.standard_normal(c.tensor * c.data * c.pipeline))
+            factors = 1 + jitter * np.abs(rng.standard_normal(c.n_devices))
             factors[rng.integers(len(factors))] += slow
             seconds = seconds_on(problem, calm, factors)
             speeds.append(rates(problem, c, seconds).samples_per_second)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from .cost_model import Configuration
@@ -31,7 +32,10 @@ def row_of(c: Configuration, status: str, reason: str, at_least: float | None = 
         "expert": c.expert, "microbatch": c.microbatch, "microbatches": c.n_microbatches,
         "recompute": c.recompute, "zero": c.zero, "attention": c.attention,
         "sequence_parallel": c.sequence_parallel, "sequence": c.sequence, "batch": c.batch,
-        "at_least_seconds": at_least,
+        "context": c.context, "context_by": c.context_by, "precision": c.precision,
+        "vocabulary": c.vocabulary, "expert_tensor": c.expert_tensor,
+        "recompute_layers": c.recompute_layers, "tensor_overlap": c.tensor_overlap,
+        "data_overlap": c.data_overlap, "at_least_seconds": at_least,
     }  # fmt: skip
 
 
@@ -42,15 +46,17 @@ def refused_row(problem: Problem, c: Configuration, need: float, at_least: float
 
 def configuration_of(row: Any) -> Configuration:
     """The configuration in a row of a plan."""
-    names = ("sequence", "batch", "microbatch", "tensor", "pipeline", "data", "virtual", "expert",
-             "zero")  # fmt: skip
-    return Configuration(
-        **{name: int(row[name]) for name in names},
-        sequence_parallel=bool(row["sequence_parallel"]),
-        attention=row["attention"],
-        recompute=row["recompute"],
-        schedule=row["schedule"],
-    )
+    found: dict[str, Any] = {}
+    for field in fields(Configuration):
+        value = row[field.name]
+        found[field.name] = (
+            bool(value)
+            if isinstance(field.default, bool)
+            else str(value)
+            if isinstance(field.default, str)
+            else int(value)
+        )
+    return Configuration(**found)
 
 
 def frame(problem: Problem, rows: Iterable[Row], interrupted: bool) -> pd.DataFrame:

@@ -82,7 +82,27 @@ def key_of(c: Configuration) -> str:
     return (
         f"{c.schedule} s{c.sequence} B{c.batch} b{c.microbatch} t{c.tensor}{mark} p{c.pipeline} "
         f"d{c.data} v{c.virtual} e{c.expert} {c.attention} {c.recompute} z{c.zero}"
-    )
+    ) + "".join(f" {word}" for word in _unusual(c))
+
+
+def _unusual(c: Configuration) -> list[str]:
+    """What few configurations have, so that most keys stay short."""
+    found = []
+    if c.context > 1:
+        found.append(f"c{c.context} {c.context_by}")
+    if c.precision != "bf16":
+        found.append(c.precision)
+    if c.vocabulary != "ends":
+        found.append(c.vocabulary)
+    if c.expert_tensor:
+        found.append(f"et{c.expert_tensor}")
+    if c.recompute_layers:
+        found.append(f"r{c.recompute_layers}")
+    if c.tensor_overlap != "weights":
+        found.append(f"tensor-overlap-{c.tensor_overlap}")
+    if not c.data_overlap:
+        found.append("no-data-overlap")
+    return found
 
 
 def _whole(row: object) -> bool:

@@ -51,7 +51,7 @@ def timeline(
 
 def cluster_of(problem: Problem, configuration: Configuration, schedule: Schedule) -> Cluster:
     """The devices of one pipeline and a wire for each pair and direction that is used."""
-    step = configuration.tensor * configuration.data
+    step = configuration.per_stage
     share = 1 if configuration.sequence_parallel else configuration.tensor
     links: dict[str, Link] = {}
     routes: dict[tuple[int, int], tuple[str, ...]] = {}

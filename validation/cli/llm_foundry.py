@@ -15,13 +15,11 @@ def llm_foundry_command(refit: Refit = False, as_json: Json = False) -> None:
 
     Example: python -m validation llm-foundry
     """
-    from sim.planner.cost_model import efficiency_of
-
-    from ..llm_foundry import KINDS, fitted, groups, read_runs, report
+    from ..llm_foundry import KINDS, calibration, fitted, groups, read_runs, report
 
     found = {}
     for kind in KINDS:
-        efficiency = efficiency_of(kind)
+        efficiency = calibration(kind)
         if refit:
             efficiency = fitted(groups(read_runs(), kind)["one node, fitted"])
         found[kind] = report(kind, efficiency)

@@ -16,6 +16,12 @@ NUMBERS = ("mean_absolute_error", "bias", "median", "worst", "memory_error", "re
 def published_command(
     path: Annotated[str, typer.Argument(help="The csv of published runs.")],
     as_json: Json = False,
+    fit: Annotated[
+        str, typer.Option(help="Fit these devices' efficiencies (or all) and print them instead.")
+    ] = "",
+    vtrain: Annotated[
+        str | None, typer.Option(help="For --fit of A100: the csv of `validation vtrain`.")
+    ] = None,
 ) -> None:
     """Predict training runs that others measured and published, each as it was configured.
 
@@ -26,6 +32,9 @@ def published_command(
 
     Example: python -m validation published validation/data/published_runs.csv
     """
+    if fit:
+        _fit(path, fit, vtrain)
+        return
     from ..published import group_table, judged, questions, read_rows
     from ..published.groups import missing_counts
 
@@ -45,6 +54,25 @@ def published_command(
         print("\nwhat rows lack")
         for name, count in lacking.items():
             print(f"  {count:4}  {name}")
+
+
+def _fit(path: str, which: str, vtrain: str | None) -> None:
+    """The entries of `sim/planner/cost_model/efficiencies.json` that a fit finds."""
+    from ..published import read_rows
+    from ..published.fit import FITS, entry, fitted, other_errors
+    from ..published.split import is_fitted
+
+    devices = list(FITS) if which == "all" else [word.strip() for word in which.split(",")]
+    for device in devices:
+        if device not in FITS:
+            raise ValueError(f"nothing is fitted for {device}: use all or {', '.join(FITS)}")
+    rows = read_rows(path)
+    found = {}
+    for device in devices:
+        more = other_errors(device, vtrain)
+        mine = [row for row in rows if row.text("gpu") == device and is_fitted(row)]
+        found[device] = entry(device, fitted(device, rows, more), len(mine), more)
+    print(json.dumps(found, indent=1))
 
 
 def _show(groups: Iterable[Mapping[str, Any]]) -> None:

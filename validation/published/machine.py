@@ -12,10 +12,14 @@ from .shapes import Missing
 OPA = Wire("opa", 6.25e9, 10e-6, "Omni-Path, four cards of 100 Gb/s for a node of eight devices")
 """Of the BigScience rows; not a wire that people still buy."""
 
+NAMES = {"a100-pcie": "a100-80g-pcie", "a100": "a100-80g"}
+"""Devices by names that tables use."""
+
 
 @lru_cache
 def machine(gpu: str, n_devices: int, between: str) -> Machine:
     """The machine; `Missing` names a device, a wire or a size that is not known."""
+    gpu = NAMES.get(gpu, gpu)
     if gpu not in DEVICES:
         raise Missing(f"device {gpu or '(empty)'}")
     if between and between != OPA.name and between not in WIRES:

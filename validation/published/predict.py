@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
 from sim.planner import Orders, Problem, estimate, prepare, virtual_stages
 from sim.planner.cost_model import Configuration, PerParameter
+from sim.planner.cost_model.configuration import Vocabulary
 from sim.planner.models import Model
 
 from .machine import machine
+from .programs import overlaps
 from .row import Row
 from .shapes import Missing, model_of
 
 GIB = 2**30
 _FAMILIES = {"zb (zbb)": "zb-h2", "zbb": "zb-h2"}
 """Names of the programs themselves; ZBB is a searched order at twice 1F1B's memory."""
-_HINTS = ("vocabulary layers spread over all stages", "token dropping", "Muon optimizer",
-          "Mamba layers")  # fmt: skip
+_HINTS = ("token dropping", "Muon optimizer", "Mamba layers")
 """Features that no column but `missing` tells."""
+_SPREAD = "vocabulary layers spread over all stages"
 
 
 class Prediction(NamedTuple):
@@ -61,7 +63,7 @@ def question(row: Row) -> tuple[Problem, Configuration]:
         per=_per_parameter(row.text("bytes_per_parameter", "2+4+12")),
         gradient_bytes=row.number("gradient_bytes") or 2,
         clock=cast(Any, row.text("clock", "makespan").replace("-", "_")),
-        cut=row.text("cut", "balanced"),
+        cut=_cut(row, sizes["pp"] * _virtual(row, sizes["vp"])),
     )  # fmt: skip
     configuration = Configuration(
         _needed(row, "seq"), _needed(row, "gbs"), microbatch=_needed(row, "mbs"),
@@ -69,7 +71,9 @@ def question(row: Row) -> tuple[Problem, Configuration]:
         expert=sizes["ep"], sequence_parallel=row.flag("sp") and sizes["tp"] > 1,
         attention=cast(Any, row.text("attention", "flash")),
         recompute=cast(Any, row.text("recompute", "none")),
-        zero=int(row.number("zero") or 0), schedule=_family(row),
+        zero=int(row.number("zero") or 0), schedule=_family(row), context=sizes["cp"],
+        precision=cast(Any, _precision(row)), vocabulary=_vocabulary(row),
+        expert_tensor=_expert_tensor(row, sizes), **overlaps(row),
     )  # fmt: skip
     return problem, configuration
 
@@ -81,17 +85,36 @@ def model(row: Row) -> Model:
 
 def missing_features(row: Row) -> Iterator[str]:
     """What the row needs and cannot be said, as far as single columns tell."""
-    precision = row.text("precision", "bf16").lower()
-    if "fp4" in precision:
-        yield "FP4"
-    elif "fp8" in precision:
-        yield "FP8"
-    elif precision not in ("bf16", "fp16"):
-        yield f"precision {precision}"
-    if (row.size("cp", 1) or 1) > 1:
-        yield "context parallelism"
+    if not _precision(row):
+        yield f"precision {row.text('precision')}"
     said = row.text("missing")
     yield from (hint for hint in _HINTS if hint in said)
+
+
+def _precision(row: Row) -> str:
+    """Our name of the precision; "" for one that there is none for."""
+    name = row.text("precision", "bf16").lower()
+    if "fp4" in name:
+        return "nvfp4"
+    if "fp8" in name:  # "FP8-CS (FP8-MX)": one scale per tensor, and with blocks in brackets
+        return "mxfp8" if name.startswith("mx") or name == "fp8-mx" else "fp8"
+    return "bf16" if name in ("bf16", "fp16") else ""
+
+
+def _vocabulary(row: Row) -> Vocabulary:
+    """Where embedding and head are; only the note tells the forms apart."""
+    if _SPREAD not in row.text("missing"):
+        return "ends"
+    form = row.text("note").lower()
+    if form.startswith("interlaced"):
+        return "interlaced"
+    return "vocab-2" if form.startswith("vocab-2") else "vocab-1"
+
+
+def _expert_tensor(row: Row, sizes: Mapping[str, int]) -> int:
+    """Whole experts on each device where otherwise too few devices would share them."""
+    room = (row.size("n_gpus", 1) or 1) // (sizes["pp"] * sizes["tp"])
+    return 1 if sizes["tp"] > 1 and sizes["ep"] > 1 and room % sizes["ep"] else 0
 
 
 def _family(row: Row) -> str:
@@ -106,6 +129,12 @@ def _virtual(row: Row, said: int) -> int:
     except ValueError:
         raise Missing(f"schedule {row.text('schedule')}") from None
     return options[0] if len(options) == 1 else said
+
+
+def _cut(row: Row, n_stages: int) -> str:
+    """The cut that the row names; balanced where its layers cannot be spread evenly."""
+    cut = row.text("cut", "balanced")
+    return "balanced" if cut == "even" and model(row).layers % n_stages else cut
 
 
 def _needed(row: Row, name: str) -> int:

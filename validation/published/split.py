@@ -2,9 +2,8 @@
 
 The rule was written down before anything was fitted. A row may be fitted to if
 1. it is one of the rows in `validation/data/published_runs.csv`,
-2. its settings are complete, or its source never prints them completely (`ASSUMED`),
-3. its source is none of `JUDGES`,
-4. the SHA-256 of its configuration is even.
+2. its source is none of `JUDGES`,
+3. the SHA-256 of its configuration begins with an even byte.
 The configuration leaves out the source and what was measured: a run that was repeated in a later
 release of the same table falls on the same side.
 """
@@ -19,8 +18,9 @@ from .row import DATA, Row, read_rows
 KEY = ("model", "gpu", "n_gpus", "tp", "pp", "vp", "cp", "ep", "mbs", "gbs", "seq", "precision",
        "recompute", "schedule", "cut", "note")  # fmt: skip
 JUDGES = ("BigScience 176B production (tr11 README)", "Llama 3 (2407.21783) table 4",
-          "AMD Primus-pipeline blog")  # fmt: skip
-"""Sources of a row or two, which are held back altogether."""
+          "AMD Primus-pipeline blog", "Nanotron / Ultra-Scale Playbook")  # fmt: skip
+"""Sources of a row or two, and one whose program is another than that of all other H100 rows: held
+back altogether."""
 _ITS_NOTE = ("Vocabulary parallelism",)
 """Sources in which the note tells configurations apart."""
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from sim.planner.cost_model import model_flops
 from sim.planner.hardware import DEVICES
 
+from .machine import NAMES
 from .predict import Prediction, model, predict
 from .row import Row
 from .split import is_fitted
@@ -72,8 +73,9 @@ def measured_seconds(row: Row) -> float | None:
         flops = batch * model_flops(model(row), sequence) / count
     except ValueError:
         return None
-    if unit == "mfu %" and row.text("gpu") in DEVICES:
-        return flops / (rate / 100) / DEVICES[row.text("gpu")].flops
+    if unit == "mfu %":
+        device = DEVICES.get(NAMES.get(row.text("gpu"), row.text("gpu")))
+        return flops / (rate / 100) / device.flops if device else None
     return flops / (rate * 1e12) if unit == "model tflops/gpu" else None
 
 

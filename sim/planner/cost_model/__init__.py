@@ -5,15 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .communication import (
-    all_gather,
-    all_reduce,
-    all_to_all,
-    layer_communication,
-    reduce_seconds,
-    send_seconds,
-)
-from .configuration import Configuration, refusal
+from .collectives import all_gather, all_reduce, all_to_all
+from .communication import layer_communication, reduce_seconds, send_seconds
+from .configuration import Configuration
 from .efficiency import Efficiency, efficiencies, efficiency_of, read_profile, write_profile
 from .flops import (
     Passes,
@@ -24,6 +18,8 @@ from .flops import (
     prediction_flops,
     tower_flops,
 )
+from .kernels import Bench
+from .legality import refusal
 from .memory import (
     Held,
     Kept,
@@ -35,7 +31,8 @@ from .memory import (
     held_parameters,
     static,
 )
-from .passes import Bench, embedding_seconds, head_seconds, layer_seconds, optimizer_seconds
+from .passes import embedding_seconds, head_seconds, layer_seconds, optimizer_seconds
+from .spent import Spent
 from .split import (
     Part,
     Split,
@@ -48,7 +45,7 @@ from .split import (
     split_of,
     with_predictions,
 )
-from .stages import Parts, Stage, automatic_split, costs_of, parts, stages_of, tail_seconds
+from .stages import Parts, Stage, Tail, automatic_split, costs_of, parts, stages_of, tail_seconds
 
 EFFICIENCIES: Mapping[str, Efficiency]
 """Calibrations by device name, read on first use; a device without one gets the defaults."""
@@ -64,9 +61,11 @@ __all__ = [
     "Parts",
     "Passes",
     "PerParameter",
+    "Spent",
     "Split",
     "Stage",
     "Static",
+    "Tail",
     "activation",
     "all_gather",
     "all_reduce",

@@ -1,30 +1,22 @@
-"""Seconds that devices spend exchanging data: collectives on rings, and sends between stages."""
+"""Seconds that devices of one layer, of two stages, or of data parallelism exchange data."""
 
 from __future__ import annotations
 
 import math
 
-from ..hardware import Group, Machine, ring, wire_between
+from ..hardware import Machine, wire_between
 from ..models import Model
-from .configuration import Configuration, data_group, expert_group, tensor_group
+from .collectives import all_gather, all_reduce
+from .configuration import Configuration
 from .efficiency import Efficiency
 from .flops import Passes
+from .groups import data_group, expert_copies_group, tensor_group
 from .memory import Held, boundary_bytes
+from .precision import SIZES
 
-
-def all_reduce(size: float, group: Group, *, machine: Machine, efficiency: Efficiency) -> float:
-    """Every member ends with the sum of `size` bytes: 2 (n-1)/n of them cross each wire."""
-    return _on_ring(2 * size, group, machine, efficiency)
-
-
-def all_gather(size: float, group: Group, *, machine: Machine, efficiency: Efficiency) -> float:
-    """Every member ends with all `size` bytes (or, reduce-scatter, with its sum of a piece)."""
-    return _on_ring(size, group, machine, efficiency)
-
-
-def all_to_all(size: float, group: Group, *, machine: Machine, efficiency: Efficiency) -> float:
-    """Every member keeps 1/n of its `size` bytes and sends the rest away."""
-    return _on_ring(size, group, machine, efficiency)
+BUCKET = 40e6
+"""Parameters of one message of data parallelism: Megatron-LM's `--ddp-bucket-size`, which grows to
+a million per device of a large group."""
 
 
 def send_seconds(
@@ -39,8 +31,7 @@ def send_seconds(
     c = configuration
     if source == destination:
         return 0.0
-    step = c.tensor * c.data
-    wire = wire_between(machine, source * step, destination * step)
+    wire = wire_between(machine, source * c.per_stage, destination * c.per_stage)
     whole = boundary_bytes(model, c)
     piece = whole if c.sequence_parallel else whole / c.tensor
     gather = 0.0
@@ -53,35 +44,51 @@ def layer_communication(
     model: Model, configuration: Configuration, machine: Machine, *,
     efficiency: Efficiency, experts: bool = False, blocks: int = 2,
 ) -> Passes:  # fmt: skip
-    """Collectives inside one layer that its passes wait for.
+    """Collectives of tensor parallelism inside one layer.
 
-    Tensor parallelism: one all-reduce after attention and one after the feed-forward block, in F
-    and in B (`blocks`: how many of them the layer has). With sequence parallelism the same bytes as
-    all-gather and reduce-scatter, and one more all-gather of each block's input for the weight
-    gradient, hidden under it. Experts: their tokens go out and come back, in F and in B.
+    One all-reduce after attention and one after the feed-forward block, in F and in B (`blocks`:
+    how many of them the layer has). With sequence parallelism the same bytes as all-gather and
+    reduce-scatter, and one more all-gather of each block's input for the weight gradient, hidden
+    under it; gathered inputs that will be multiplied in fewer bits are cast before. Whole experts
+    on each device (`expert_tensor` 1) need none: their tokens are sent to them.
     """
-    c = configuration
+    c, group = configuration, tensor_group(configuration)
     size = 2.0 * c.tokens * model.hidden
-    once = blocks * all_reduce(size, tensor_group(c), machine=machine, efficiency=efficiency)
-    if c.sequence_parallel and c.tensor > 1:
-        once += blocks * _latency(c.tensor, efficiency)
-    if experts and model.experts:
-        routed = size * model.experts.per_token / c.tensor
-        once += 2 * all_to_all(routed, expert_group(c), machine=machine, efficiency=efficiency)
+    blocks -= experts and c.expert_cut < c.tensor
+    if not c.sequence_parallel:
+        once = blocks * all_reduce(size, group, machine=machine, efficiency=efficiency)
+        return Passes(once, once, 0.0)
+    gathered = size * SIZES[c.precision] / 2
+    once = blocks * sum(
+        all_gather(each, group, machine=machine, efficiency=efficiency) for each in (gathered, size)
+    )
     return Passes(once, once, 0.0)
 
 
 def reduce_seconds(
     held: Held, configuration: Configuration, machine: Machine, *,
-    efficiency: Efficiency, gradient_bytes: float = 2,
+    efficiency: Efficiency, gradient_bytes: float = 2, beside: tuple[float, float] = (0.0, 0.0),
 ) -> float:  # fmt: skip
-    """Sum of the gradients over data parallelism at the end of an iteration, not overlapped; with
-    shared-out optimizer state a reduce-scatter and a gather of 16-bit weights, which together move
-    as much. From ZeRO stage 2 on every pass reduces its gradients (see `sharding_seconds`), so
-    that only the gather is left; stage 3 gathers in every pass too.
+    """Sum of the gradients over data parallelism at the end of an iteration; with shared-out
+    optimizer state a reduce-scatter, and a gather of 16-bit weights. From ZeRO stage 2 on every
+    pass reduces its gradients (see `sharding_seconds`), so that only the gather is left; stage 3
+    gathers in every pass too.
+
+    gradient_bytes: of each gradient, as the mean of both directions: 2 means 16 bits there and
+    back, 3 means gradients of 32 bits and weights of 16. beside: seconds of the last backward and
+    of the first forward of one microbatch on this device. With `data_overlap` reducing runs beside
+    the former and gathering beside the latter, but for one message.
     """
-    size = {2: 2.0, 3: 0.0}.get(configuration.zero, 2 * gradient_bytes)
-    return _over_copies(size, held, configuration, machine, efficiency)
+    c = configuration
+    reduced = 0.0 if c.zero >= 2 else 2 * gradient_bytes - 2
+    gathered = 0.0 if c.zero == 3 else 2.0
+    if c.zero == 0:
+        reduced, gathered = 2 * gradient_bytes, 0.0
+    found = 0.0
+    for size, work in ((reduced, beside[0]), (gathered, beside[1])):
+        whole, one = _over_copies(size, held, c, machine, efficiency)
+        found += max(whole - work, one) if c.data_overlap else whole
+    return found
 
 
 def sharding_seconds(
@@ -90,34 +97,25 @@ def sharding_seconds(
     """What ZeRO adds to every microbatch: from stage 2 on a reduce-scatter of the 16-bit gradients
     that W has made, since no device keeps them whole, and in stage 3 a gather of the 16-bit weights
     before F and before B."""
-    once = _over_copies(2, held, configuration, machine, efficiency)
+    once = _over_copies(2, held, configuration, machine, efficiency)[0]
     gather = once if configuration.zero == 3 else 0.0
     return Passes(gather, gather, once if configuration.zero >= 2 else 0.0)
 
 
 def _over_copies(
     size: float, held: Held, c: Configuration, machine: Machine, efficiency: Efficiency
-) -> float:
-    """A gather of so many bytes per parameter over data parallelism; of experts over fewer."""
-    others = Group(c.data // c.expert, c.tensor * c.expert)
-    return sum(
-        all_gather(size * parameters, group, machine=machine, efficiency=efficiency)
-        for parameters, group in ((held.common, data_group(c)), (held.experts, others))
-        if size and parameters
-    )
-
-
-def _on_ring(size: float, group: Group, machine: Machine, efficiency: Efficiency) -> float:
-    if group.size == 1:
-        return 0.0
-    wire = ring(machine, group)
-    share = (group.size - 1) / group.size
-    return (
-        _latency(group.size, efficiency)
-        + wire.latency
-        + (size * share / (wire.bandwidth * efficiency.wire))
-    )
-
-
-def _latency(members: int, efficiency: Efficiency) -> float:
-    return efficiency.collective * math.log2(members) if members > 1 else 0.0
+) -> tuple[float, float]:
+    """A gather of so many bytes per parameter over data parallelism, of experts over their copies;
+    and the part of it that its last message is."""
+    whole = last = 0.0
+    for parameters, group in (
+        (held.common, data_group(c)), (held.experts, expert_copies_group(c)),
+    ):  # fmt: skip
+        if not size or not parameters or group.size == 1:
+            continue
+        messages = max(math.ceil(parameters / max(BUCKET, 1e6 * group.size)), 1)
+        seconds = all_gather(
+            size * parameters, group, machine=machine, efficiency=efficiency, messages=messages
+        )
+        whole, last = whole + seconds, last + seconds / messages
+    return whole, last

@@ -5,11 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from ..hardware import Group
-from ..models import Model, heads_of, nearest_divisor
-
 Recompute = Literal["none", "selective", "full"]
 Attention = Literal["flash", "plain"]
+ContextBy = Literal["ring", "all-to-all", "all-gather"]
+Precision = Literal["bf16", "fp8", "mxfp8", "nvfp4"]
+Vocabulary = Literal["ends", "vocab-1", "vocab-2", "interlaced"]
+TensorOverlap = Literal["none", "weights", "all"]
+
+_CHOICES = {
+    "attention": Attention,
+    "recompute": Recompute,
+    "context_by": ContextBy,
+    "precision": Precision,
+    "vocabulary": Vocabulary,
+    "tensor_overlap": TensorOverlap,
+}
+_SIZES = ("sequence", "batch", "microbatch", "tensor", "pipeline", "data", "virtual", "expert",
+          "context")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -17,14 +29,24 @@ class Configuration:
     """Sizes of every kind of parallelism and the choices that change memory or work.
 
     sequence, batch: tokens of a sequence, sequences of one iteration on all devices together.
-    microbatch: sequences of one microbatch. tensor, pipeline, data: sizes; their product is the
-    number of devices; neighbours in the machine are tensor-parallel first, then data-parallel,
-    then pipeline stages (Megatron's order). virtual: stages per device. expert: devices of a
-    data-parallel group that share the experts. sequence_parallel: norms, dropout and residuals are
-    cut along the sequence too. attention: "plain" keeps the scores, "flash" does not. recompute:
-    "selective" computes the scores again, "full" the whole layer. zero: what data parallelism
-    shares out: 0 nothing, 1 optimizer state, 2 gradients too, 3 weights too. schedule: the name
-    of a family.
+    microbatch: sequences of one microbatch. tensor, context, pipeline, data: sizes; their product
+    is the number of devices; neighbours in the machine are tensor-parallel first, then share a
+    sequence (context), then are data-parallel, then pipeline stages (Megatron's order). virtual:
+    stages per device. expert: devices that share the experts of a layer. expert_tensor: devices
+    that share one expert; 0 stands for as many as `tensor`. sequence_parallel: norms, dropout and
+    residuals are cut along the sequence too. attention: "plain" keeps the scores, "flash" does not.
+    recompute: "selective" computes the scores again, "full" the whole layer; recompute_layers: in
+    so many layers of each stage, 0 for all. zero: what data parallelism shares out: 0 nothing, 1
+    optimizer state, 2 gradients too, 3 weights too. schedule: the name of a family.
+
+    context_by: how a sequence that several devices share attends to all of itself (see
+    `context.py`). precision: of the multiplications by weights in layers. vocabulary: where
+    embedding and head are: at the "ends", or cut along the vocabulary over all stages (see
+    `vocabulary.py`). tensor_overlap: which collectives of tensor parallelism run beside
+    multiplications: "none"; those of B beside the "weights"' gradients, where B and W are one pass;
+    "all", in pieces, beside the multiplications that need or make them. data_overlap: gradients are
+    reduced while the last microbatch's backward makes them, and weights gathered while the first
+    forward runs.
     """
 
     sequence: int
@@ -40,14 +62,25 @@ class Configuration:
     recompute: Recompute = "none"
     zero: int = 1
     schedule: str = "1f1b"
+    context: int = 1
+    context_by: ContextBy = "ring"
+    precision: Precision = "bf16"
+    vocabulary: Vocabulary = "ends"
+    expert_tensor: int = 0
+    recompute_layers: int = 0
+    tensor_overlap: TensorOverlap = "weights"
+    data_overlap: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("sequence", "batch", "microbatch", "tensor", "pipeline", "data", "virtual",
-                     "expert"):  # fmt: skip
+        for name in _SIZES:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"{name} is {value!r}: it must be a whole number >= 1")
-        for name, choices in {"attention": Attention, "recompute": Recompute}.items():
+        for name in ("expert_tensor", "recompute_layers"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+                raise ValueError(f"{name} is {value!r}: it must be a whole number >= 0")
+        for name, choices in _CHOICES.items():
             if getattr(self, name) not in get_args(choices):
                 raise ValueError(
                     f"{name} is {getattr(self, name)!r}: use one of {', '.join(get_args(choices))}"
@@ -57,7 +90,13 @@ class Configuration:
 
     @property
     def n_devices(self) -> int:
-        return self.tensor * self.pipeline * self.data
+        return self.tensor * self.context * self.pipeline * self.data
+
+    @property
+    def per_stage(self) -> int:
+        """Devices that hold one pipeline position: what a step to the next one is in the machine's
+        numbers."""
+        return self.tensor * self.context * self.data
 
     @property
     def n_stages(self) -> int:
@@ -69,68 +108,26 @@ class Configuration:
 
     @property
     def tokens(self) -> int:
-        """Tokens of one microbatch."""
-        return self.sequence * self.microbatch
+        """Tokens of one microbatch on one device."""
+        return self.sequence * self.microbatch // self.context
 
+    @property
+    def copies(self) -> int:
+        """Devices that hold the same weights: data-parallel ones, and those that share
+        sequences."""
+        return self.data * self.context
 
-def tensor_group(configuration: Configuration) -> Group:
-    """The devices that hold pieces of one layer."""
-    return Group(configuration.tensor, 1)
+    @property
+    def expert_cut(self) -> int:
+        """Devices that share one expert."""
+        return self.expert_tensor or self.tensor
 
+    @property
+    def expert_copies(self) -> int:
+        """Devices that hold the same experts."""
+        return self.per_stage // (self.expert * self.expert_cut)
 
-def data_group(configuration: Configuration) -> Group:
-    """The devices that hold the same piece for other sequences."""
-    return Group(configuration.data, configuration.tensor)
-
-
-def expert_group(configuration: Configuration) -> Group:
-    """The devices that share the experts of a layer."""
-    return Group(configuration.expert, configuration.tensor)
-
-
-def refusal(model: Model, configuration: Configuration) -> str:
-    """Why a model cannot be cut this way, with the nearest legal value; "" if it can."""
-    c = configuration
-    per_step = c.data * c.microbatch
-    if model.heads % c.tensor:
-        return _misfit(f"{model.heads} heads", "tensor parallel size", c.tensor, model.heads)
-    if model.kv_heads % c.tensor and c.tensor % model.kv_heads:
-        return _misfit(
-            f"{model.kv_heads} key-value heads", "tensor parallel size", c.tensor, model.kv_heads
-        )
-    for mixer in model.mixers:
-        for what, count in heads_of(mixer):
-            if count % c.tensor and c.tensor % count:
-                return _misfit(f"{count} {what}", "tensor parallel size", c.tensor, count)
-    if model.ffn % c.tensor:
-        return _misfit(f"ffn width {model.ffn}", "tensor parallel size", c.tensor, model.ffn)
-    if model.experts and model.experts.ffn % c.tensor:
-        inner = model.experts.ffn
-        return _misfit(f"expert width {inner}", "tensor parallel size", c.tensor, inner)
-    if c.sequence_parallel and c.sequence % c.tensor:
-        return _misfit(f"sequence {c.sequence}", "tensor parallel size", c.tensor, c.sequence)
-    if c.batch % per_step:
-        near = max(round(c.batch / per_step), 1) * per_step
-        return (
-            f"batch {c.batch} is not divisible by data parallel size {c.data} times microbatch "
-            f"{c.microbatch}: the nearest batch that is divisible is {near}"
-        )
-    if c.n_stages > model.layers + 2:
-        return (
-            f"{c.n_stages} stages are more than {model.layers} layers, embedding and head can "
-            f"fill: use at most {model.layers + 2}"
-        )
-    if c.expert > 1 and not model.experts:
-        return f"expert parallel size {c.expert} for a model without experts: use 1"
-    if model.experts and model.experts.count % c.expert:
-        return _misfit(
-            f"{model.experts.count} experts", "expert parallel size", c.expert, model.experts.count
-        )
-    if c.data % c.expert:
-        return _misfit(f"data parallel size {c.data}", "expert parallel size", c.expert, c.data)
-    return ""
-
-
-def _misfit(whole: str, part: str, size: int, number: int) -> str:
-    near = nearest_divisor(number, size)
-    return f"{whole} cannot be divided by {part} {size}: the nearest size that divides is {near}"
+    @property
+    def token_cut(self) -> int:
+        """Into how many pieces norms and residuals are cut along the sequence."""
+        return self.tensor if self.sequence_parallel else 1

@@ -19,20 +19,29 @@ from types import MappingProxyType
 
 from ...base.json_text import object_in, parsed
 from ...base.numbers import checked
+from .configuration import Precision
+
+FRACTIONS = ("matmul", "fp8", "fp4", "grouped", "fused_attention", "memory", "misaligned",
+             "unaligned", "wire")  # fmt: skip
+SECONDS = ("ramp", "launch", "collective", "dispatch")
 
 
 @dataclass(frozen=True)
 class Efficiency:
     """A device's calibration.
 
-    matmul: fraction of peak FLOPs that large multiplications reach. fused_attention: the same of
-    flash attention kernels. memory: fraction of memory bandwidth. misaligned: factor on matmul
-    where a width is odd and tensor cores cannot be fed (the projection to 50,257 words). ramp:
-    seconds per kernel on the device. launch: seconds per kernel on the host. wire: fraction of a
-    wire's bandwidth that collectives reach. collective: seconds that one takes at least, per
-    doubling of its members. overlap: fraction of B's tensor-parallel collectives that a fused
-    backward hides under its weight gradients; a B apart from its W hides none. source: where the
-    numbers come from.
+    matmul: fraction of peak FLOPs that large multiplications reach; fp8, fp4: the same of the peak
+    in 8 and in 4 bits. grouped: factor on these where the experts of a layer are multiplied
+    together. fused_attention: fraction of the 16-bit peak that flash attention kernels reach.
+    memory: fraction of memory bandwidth. misaligned: factor on matmul where a width is odd and
+    tensor cores cannot be fed (the projection to 50,257 words). unaligned: factor on matmul of
+    plain attention with heads that tensor cores cannot take at all. ramp: seconds per kernel on the
+    device. launch: seconds per kernel on the host. wire: fraction of a wire's bandwidth that
+    collectives reach. collective: seconds that one takes at least beside its hops, per doubling of
+    its members. dispatch:
+    seconds for which experts wait for the host in each pass. overlap: fraction of B's
+    tensor-parallel collectives that a fused backward hides under its weight gradients; a B apart
+    from its W hides none. source: where the numbers come from.
     """
 
     matmul: float = 0.8
@@ -44,22 +53,32 @@ class Efficiency:
     wire: float = 0.75
     collective: float = 1e-5
     overlap: float = 1.0
+    fp8: float = 0.6
+    fp4: float = 0.5
+    grouped: float = 0.8
+    unaligned: float = 0.06
+    dispatch: float = 1e-4
     source: str = ""
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if name != "source":
                 checked(value, name, signed=True)
-        for name in ("matmul", "fused_attention", "memory", "misaligned", "wire"):
+        for name in FRACTIONS:
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(
                     f"{name} is {getattr(self, name)}: use a fraction above 0, up to 1"
                 )
         if not 0 <= self.overlap <= 1:
             raise ValueError(f"overlap is {self.overlap}: use a fraction from 0 to 1")
-        for name in ("ramp", "launch", "collective"):
+        for name in SECONDS:
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}: seconds cannot be negative")
+
+    @property
+    def products(self) -> Mapping[Precision, float]:
+        """Fractions of peak that large multiplications reach, by precision."""
+        return {"bf16": self.matmul, "fp8": self.fp8, "mxfp8": self.fp8, "nvfp4": self.fp4}
 
 
 def read_profile(path: str | Path, device: str = "") -> Efficiency:

@@ -27,13 +27,15 @@ class Passes(NamedTuple):
 
 class Matmul(NamedTuple):
     """A multiplication by weights: `rows` tokens, from width `wide` to width `out`.
-    split: which of its widths tensor parallelism cuts. copies: how many weights share the rows."""
+    split: which of its widths tensor parallelism cuts. copies: how many weights share the rows.
+    low: whether it may run in fewer than 16 bits."""
 
     rows: int
     wide: int
     out: int
     split: str
     copies: int = 1
+    low: bool = True
 
     @property
     def flops(self) -> float:
@@ -51,7 +53,7 @@ def matmuls(model: Model, tokens: int, kind: Layer = DENSE) -> tuple[Matmul, ...
         experts = model.experts
         routed = tokens * experts.per_token
         found += [
-            Matmul(tokens, h, experts.count, ""),
+            Matmul(tokens, h, experts.count, "", low=False),
             Matmul(routed, h, up * experts.ffn, "out", experts.count),
             Matmul(routed, experts.ffn, h, "wide", experts.count),
         ]

@@ -22,6 +22,7 @@ from ..models import (
 from ..models.shape import DENSE, Layer
 from ..models.sizes import attention_parameters, feed_forward_parameters
 from .configuration import Configuration
+from .precision import SIZES, weight_copies
 
 
 class Kept(NamedTuple):
@@ -55,19 +56,22 @@ class PerParameter(NamedTuple):
 
 
 def full_activation(model: Model, configuration: Configuration, kind: Layer = DENSE) -> float:
-    """Bytes that the backward of one layer needs of its forward, nothing computed again."""
+    """Bytes that the backward of one layer needs of its forward, nothing computed again. Inputs of
+    multiplications by weights are kept as they were multiplied, in 16 bits or fewer."""
     c = configuration
     h, t = model.hidden, c.tensor
     found = mixing(model, kind)
     masks = h if model.dropout else 0
-    whole = (2 * h + 2 * h + masks) * kind.blocks + 2 * found.whole  # inputs of norms, and of what
-    cut = 2 * found.kept  # comes behind them
+    low = SIZES[c.precision]
+    whole = (
+        2 * h + low * h + masks
+    ) * kind.blocks + 2 * found.whole  # inputs of norms, and of what
+    inputs = sum(each.wide for each in found.products if each.split == "wide")  # comes behind them
+    cut = 2 * found.kept - (2 - low) * inputs
     shares, inner = _feed_forward(model, kind)
-    whole += 2 * h * max(shares - 1, 0)
-    cut += 2 * inner * (3 if model.gated else 2) * shares
-    return c.tokens * (whole / (t if c.sequence_parallel else 1) + cut / t) + _scores(
-        model, c, kind
-    )
+    whole += low * h * max(shares - 1, 0)
+    cut += inner * (2 * (2 if model.gated else 1) + low) * shares
+    return c.tokens * (whole / c.token_cut + cut / t) + _scores(model, c, kind)
 
 
 def activation(model: Model, configuration: Configuration, kind: Layer = DENSE) -> Kept:
@@ -82,7 +86,7 @@ def activation(model: Model, configuration: Configuration, kind: Layer = DENSE) 
     full = full_activation(model, c, kind)
     pending = _pending(model, c, kind)
     if c.recompute == "full":
-        cut = c.tensor if c.sequence_parallel else 1
+        cut = c.token_cut
         return Kept(2.0 * c.tokens * model.hidden / cut, pending, full)
     if c.recompute == "selective":
         return Kept(full - _scores(model, c, kind), pending, _scores(model, c, kind))
@@ -92,7 +96,7 @@ def activation(model: Model, configuration: Configuration, kind: Layer = DENSE) 
 def embedding_activation(model: Model, configuration: Configuration) -> Kept:
     """Token numbers and, with dropout, a mask."""
     c = configuration
-    cut = c.tensor if c.sequence_parallel else 1
+    cut = c.token_cut
     mask = c.tokens * model.hidden / cut if model.dropout else 0.0
     return Kept(8.0 * c.tokens + mask, 8.0 * c.tokens)
 
@@ -101,7 +105,7 @@ def head_activation(model: Model, configuration: Configuration) -> Kept:
     """Input of the last norm and of the projection, and 32-bit logits until B; for W the
     projection's input and 16-bit gradients of the logits."""
     c = configuration
-    cut = c.tensor if c.sequence_parallel else 1
+    cut = c.token_cut
     logits = c.tokens * model.vocabulary / c.tensor
     wide = c.tokens * model.hidden / cut
     return Kept(4.0 * wide + 4.0 * logits, 2.0 * wide + 2.0 * logits)
@@ -110,7 +114,7 @@ def head_activation(model: Model, configuration: Configuration) -> Kept:
 def boundary_bytes(model: Model, configuration: Configuration) -> float:
     """Bytes of one microbatch that one device sends to the next stage."""
     c = configuration
-    return 2.0 * c.tokens * model.hidden / (c.tensor if c.sequence_parallel else 1)
+    return 2.0 * c.tokens * model.hidden / c.token_cut
 
 
 class Held(NamedTuple):
@@ -132,7 +136,7 @@ def held_parameters(model: Model, configuration: Configuration, kind: Layer = DE
         each = (3 if model.gated else 2) * model.hidden * model.experts.ffn
         routed = model.experts.count * each
         common += feed_forward_parameters(model, kind) - routed
-        return Held(common / c.tensor, routed / c.tensor / c.expert)
+        return Held(common / c.tensor, routed / c.expert_cut / c.expert)
     return Held((common + feed_forward_parameters(model, kind)) / c.tensor, 0.0)
 
 
@@ -160,7 +164,7 @@ def prediction_activation(model: Model, configuration: Configuration) -> Kept:
     c = configuration
     layer = activation(model, c, model.kind(model.layers - 1))
     head = head_activation(model, c)
-    wide = c.tokens * model.hidden / (c.tensor if c.sequence_parallel else 1)
+    wide = c.tokens * model.hidden / c.token_cut
     return Kept(
         layer.after_forward + head.after_forward + 8 * wide,
         layer.after_backward + head.after_backward + 6 * wide,
@@ -183,13 +187,13 @@ def static(
 ) -> Static:
     """Bytes of weights, gradients and optimizer state, shared out as `zero` says."""
     c = configuration
-    kinds = (per.weights, per.gradients, per.optimizer)
+    kinds = (per.weights + weight_copies(c.precision), per.gradients, per.optimizer)
     stages = (3, 2, 1)
     found = []
     for bytes_each, stage in zip(kinds, stages, strict=True):
         shared = c.zero >= stage
-        common = held.common / (c.data if shared else 1)
-        experts = held.experts / (c.data // c.expert if shared else 1)
+        common = held.common / (c.copies if shared else 1)
+        experts = held.experts / (c.expert_copies if shared else 1)
         found.append(bytes_each * (common + experts))
     return Static(*found)
 
@@ -198,7 +202,7 @@ def transient_bytes(held: Held, configuration: Configuration) -> float:
     """What sharing out gradients and weights needs while a layer works: its whole 16-bit gradient
     (ZeRO 2), and whole 16-bit weights of it and of the one that is being fetched (ZeRO 3)."""
     c = configuration
-    return (0, 0, 2, 6)[c.zero] * held.total if c.data > 1 else 0.0
+    return (0, 0, 2, 6)[c.zero] * held.total if c.copies > 1 else 0.0
 
 
 def _feed_forward(model: Model, kind: Layer) -> tuple[int, int]:
@@ -222,7 +226,7 @@ def _pending(model: Model, c: Configuration, kind: Layer) -> float:
     h, t = model.hidden, c.tensor
     shares, inner = _feed_forward(model, kind)
     up = 2 if model.gated else 1
-    found = mixing(model, kind)
-    whole = (kind.blocks - (shares > 0) + shares) * (2 * h + 2 * h) + 2 * found.whole
-    cut = 2 * found.pending + shares * (2 * inner + 2 * up * inner)
-    return c.tokens * (whole / (t if c.sequence_parallel else 1) + cut / t)
+    found, low = mixing(model, kind), SIZES[c.precision]
+    whole = (kind.blocks - (shares > 0) + shares) * low * 2 * h + 2 * found.whole
+    cut = low * (found.pending + shares * (inner + up * inner))
+    return c.tokens * (whole / c.token_cut + cut / t)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from ...engine.costs import Costs
 from ..models.shape import Layer
 from .communication import reduce_seconds, send_seconds, sharding_seconds
 from .flops import Passes
+from .kernels import Bench
 from .memory import (
     Held,
     Kept,
@@ -27,66 +29,71 @@ from .memory import (
     transient_bytes,
 )
 from .passes import (
-    Bench,
-    embedding_seconds,
+    embedding_spent,
     fused_saving,
-    head_seconds,
-    layer_seconds,
+    head_spent,
+    layer_spent,
     optimizer_seconds,
-    prediction_seconds,
+    prediction_spent,
 )
+from .spent import NONE, Spent, added
 from .split import Part, Split, balanced_split, evened, with_predictions
-from .tower import held_by_tower, tower_activation, tower_seconds
+from .tower import held_by_tower, tower_activation, tower_spent
+from .vocabulary import spread, vocabulary_share
 
 
 class Stage(NamedTuple):
-    """One stage on one device: seconds and bytes of one microbatch, its parameters, and the seconds
-    that a fused backward saves."""
+    """One stage on one device: seconds and bytes of one microbatch, its parameters, the seconds
+    that a fused backward saves, what the seconds are spent on, and which part of what is saved are
+    collectives of tensor parallelism."""
 
     seconds: Passes
     kept: Kept
     held: Held
     saving: float = 0.0
+    spent: Spent = Spent()
+    hidden: float = 0.0
+
+
+class Tail(NamedTuple):
+    """Seconds after a device's last pass: waiting for data parallelism, and the optimizer."""
+
+    data: float
+    optimizer: float
+
+    @property
+    def seconds(self) -> float:
+        return self.data + self.optimizer
 
 
 class Parts(NamedTuple):
     """Seconds, bytes and parameters of the pieces a model is made of, on one device. A tower for
     pictures belongs to the embedding. prediction: one layer that predicts a further token, beside
-    the head; None where there is none."""
+    the head; None where there is none. plain: layers of which nothing is computed again, where only
+    some of a stage's are. share: what every device holds of embedding and head, where they are cut
+    over all; the ends are nothing then."""
 
     layers: dict[Layer, Stage]
     embedding: Stage
     head: Stage
     prediction: Stage | None = None
+    plain: dict[Layer, Stage] = {}  # noqa: RUF012
+    share: Stage | None = None
 
 
 def parts(bench: Bench) -> Parts:
     """The pieces: a layer of each kind, the embedding and the head."""
-    model, c = bench.model, bench.configuration
-    return Parts(
-        {
-            kind: _sharded(
-                bench,
-                Stage(
-                    layer_seconds(bench, kind),
-                    activation(model, c, kind),
-                    held_parameters(model, c, kind),
-                    fused_saving(bench, kind),
-                ),
-            )
-            for kind in model.kinds()
-        },
-        _sharded(bench, _first(bench)),
-        _sharded(
-            bench,
-            Stage(
-                head_seconds(bench),
-                head_activation(model, c),
-                Held(edge_parameters(model, c, last=True), 0),
-            ),
-        ),
-        _sharded(bench, _further(bench)) if model.mtp_layers else None,
-    )
+    c = bench.configuration
+    plain: dict[Layer, Stage] = {}
+    if c.recompute != "none" and c.recompute_layers:
+        plain = _layers(replace(bench, configuration=replace(c, recompute="none")))
+    further = _further(bench) if bench.model.mtp_layers else None
+    if not spread(c):
+        return Parts(_layers(bench), _first(bench), _head(bench), further, plain)
+    cut = replace(bench, model=vocabulary_share(bench.model, c))
+    share = _together([_first(cut), _head(cut)])
+    nothing = Stage(NONE, Kept(0.0, 0.0), Held(0.0, 0.0))
+    return Parts(_layers(bench), nothing, nothing, further, plain, share)
 
 
 def automatic_split(bench: Bench, pieces: Parts, placement: Sequence[int] = ()) -> Split:
@@ -139,10 +146,15 @@ def stages_of(
     for part, first in zip(split.stages, split.first_layers, strict=True):
         kinds = tuple(bench.model.kind(layer) for layer in range(first, first + part.layers))
         if (part, kinds) not in seen:
-            layers = [pieces.layers[kind] for kind in kinds]
-            seen[part, kinds] = _stage(part, layers, pieces)
+            again = bench.configuration.recompute_layers or part.layers
+            layers = [
+                (pieces.layers if i < again or not pieces.plain else pieces.plain)[kind]
+                for i, kind in enumerate(kinds)
+            ]
+            seen[part, kinds] = _stage(part, layers, pieces, bench)
         found.append(seen[part, kinds])
-    for stage, more in _copies(bench, split, placement).items():
+    copies = {} if pieces.share else _copies(bench, split, placement)
+    for stage, more in copies.items():
         held = found[stage].held
         found[stage] = found[stage]._replace(held=held._replace(common=held.common + more))
     return tuple(found)
@@ -191,50 +203,80 @@ def costs_of(
     )
 
 
-def tail_seconds(bench: Bench, held: Held, *, gradient_bytes: float = 2) -> float:
-    """After a device's last pass: gradients over data parallelism, then the optimizer's step."""
-    return reduce_seconds(
+def tail_seconds(bench: Bench, stages: Sequence[Stage], *, gradient_bytes: float = 2) -> Tail:
+    """After the last pass of a device with these stages: gradients over data parallelism as far as
+    the last backward and the next first forward do not hide them, then the optimizer's step."""
+    held = Held(sum(s.held.common for s in stages), sum(s.held.experts for s in stages))
+    backward = sum(s.seconds.backward + s.seconds.weight - s.saving for s in stages)
+    reduced = reduce_seconds(
         held, bench.configuration, bench.machine,
         efficiency=bench.efficiency, gradient_bytes=gradient_bytes,
-    ) + optimizer_seconds(bench, held.total)  # fmt: skip
+        beside=(backward, sum(s.seconds.forward for s in stages)),
+    )  # fmt: skip
+    return Tail(reduced, optimizer_seconds(bench, held.total))
 
 
-def _sharded(bench: Bench, piece: Stage) -> Stage:
-    """The piece with what ZeRO moves in every pass, while the piece before it computes: a pass
-    takes the longer of both."""
-    c = bench.configuration
-    moved = sharding_seconds(piece.held, c, bench.machine, efficiency=bench.efficiency)
-    if not any(moved):
-        return piece
-    seconds = Passes(*map(max, piece.seconds, moved))
-    saved = piece.seconds.backward + piece.seconds.weight - piece.saving
-    saving = seconds.backward + seconds.weight - max(saved, moved.backward + moved.weight)
-    kept = piece.kept._replace(scratch=piece.kept.scratch + transient_bytes(piece.held, c))
-    return Stage(seconds, kept, piece.held, saving)
+def _layers(bench: Bench) -> dict[Layer, Stage]:
+    model, c = bench.model, bench.configuration
+    return {
+        kind: _sharded(
+            bench,
+            layer_spent(bench, kind),
+            activation(model, c, kind),
+            held_parameters(model, c, kind),
+            saving=fused_saving(bench, kind),
+        )
+        for kind in model.kinds()
+    }
 
 
 def _first(bench: Bench) -> Stage:
+    """The embedding, with a tower for pictures where there is one."""
     model, c = bench.model, bench.configuration
-    words = Stage(
-        embedding_seconds(bench),
+    words = _sharded(
+        bench,
+        embedding_spent(bench),
         embedding_activation(model, c),
         Held(edge_parameters(model, c, last=False), 0),
     )
     if not model.tower:
         return words
-    seconds, saving = tower_seconds(bench, model.tower)
+    spent, saving = tower_spent(bench, model.tower)
     kept, held = tower_activation(bench, model.tower), held_by_tower(model.tower, c)
-    return _together([words, Stage(seconds, kept, held, saving)])
+    return _together([words, _sharded(bench, spent, kept, held, saving=saving)])
+
+
+def _head(bench: Bench) -> Stage:
+    model, c = bench.model, bench.configuration
+    held = Held(edge_parameters(model, c, last=True), 0)
+    return _sharded(bench, head_spent(bench), head_activation(model, c), held)
 
 
 def _further(bench: Bench) -> Stage:
     model, c = bench.model, bench.configuration
-    return Stage(
-        prediction_seconds(bench),
+    return _sharded(
+        bench,
+        prediction_spent(bench),
         prediction_activation(model, c),
         held_by_prediction(model, c),
-        fused_saving(bench, model.kind(model.layers - 1)),
+        saving=fused_saving(bench, model.kind(model.layers - 1)),
     )
+
+
+def _sharded(bench: Bench, spent: Spent, kept: Kept, held: Held, *, saving: float = 0.0) -> Stage:
+    """The piece with what ZeRO moves in every pass, while the piece before it computes: a pass
+    takes the longer of both."""
+    c = bench.configuration
+    moved = sharding_seconds(held, c, bench.machine, efficiency=bench.efficiency)
+    alone = spent.passes
+    if not any(moved):
+        return Stage(alone, kept, held, saving, spent, saving)
+    seconds = Passes(*map(max, alone, moved))
+    fused = max(alone.backward + alone.weight - saving, moved.backward + moved.weight)
+    waits = Passes(*(longer - own for longer, own in zip(seconds, alone, strict=True)))
+    kept = kept._replace(scratch=kept.scratch + transient_bytes(held, c))
+    whole = seconds.backward + seconds.weight - fused
+    return Stage(seconds, kept, held, whole, spent._replace(sharding=waits), saving)
 
 
 def _scratch(stages: Sequence[Stage], placement: Sequence[int]) -> list[float]:
@@ -267,8 +309,10 @@ def _copies(bench: Bench, split: Split, placement: Sequence[int]) -> dict[int, f
     return found
 
 
-def _stage(part: Part, layers: Sequence[Stage], pieces: Parts) -> Stage:
+def _stage(part: Part, layers: Sequence[Stage], pieces: Parts, bench: Bench) -> Stage:
     found = [*layers]
+    if pieces.share:
+        found.append(_shared_out(pieces.share, bench.configuration.virtual))
     if part.embedding:
         found.append(pieces.embedding)
     if part.head:
@@ -278,12 +322,22 @@ def _stage(part: Part, layers: Sequence[Stage], pieces: Parts) -> Stage:
     return _together(found)
 
 
-def _together(found: Sequence[Stage]) -> Stage:
-    seconds = Passes(*(sum(column) for column in zip(*(s.seconds for s in found), strict=True)))
+def _shared_out(piece: Stage, n: int) -> Stage:
+    """One of n equal parts of a piece, for each stage of a device."""
+    spent = piece.spent.times(1 / n)
+    kept, held = (type(of)(*(each / n for each in of)) for of in (piece.kept, piece.held))
+    saved = piece.saving / n, spent, piece.hidden / n
+    return Stage(spent.passes, Kept(*kept), Held(*held), *saved)
+
+
+def _together(pieces: Sequence[Stage]) -> Stage:
+    """Pieces as one stage."""
+    spent = added(tuple(piece.spent for piece in pieces))
     kept = Kept(
-        sum(s.kept.after_forward for s in found),
-        sum(s.kept.after_backward for s in found),
-        max(s.kept.scratch for s in found),
+        sum(s.kept.after_forward for s in pieces),
+        sum(s.kept.after_backward for s in pieces),
+        max(s.kept.scratch for s in pieces),
     )
-    held = Held(sum(s.held.common for s in found), sum(s.held.experts for s in found))
-    return Stage(seconds, kept, held, sum(s.saving for s in found))
+    held = Held(sum(s.held.common for s in pieces), sum(s.held.experts for s in pieces))
+    saved, hidden = sum(s.saving for s in pieces), sum(s.hidden for s in pieces)
+    return Stage(spent.passes, kept, held, saved, spent, hidden)

@@ -6,22 +6,25 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from ..models import Tower, tower_parameters
-from .communication import all_reduce
-from .configuration import Configuration, tensor_group
+from .collectives import all_reduce
+from .configuration import Configuration
 from .flops import Matmul, Passes
+from .groups import tensor_group
+from .kernels import Bench
 from .memory import Held, Kept, activation
-from .passes import Bench, fused_saving, layer_seconds, product_seconds
+from .passes import fused_saving, layer_spent, product_seconds
+from .spent import Spent, added
 
 
-def tower_seconds(bench: Bench, tower: Tower) -> tuple[Passes, float]:
+def tower_spent(bench: Bench, tower: Tower) -> tuple[Spent, float]:
     """F, B and W of one microbatch's pictures, and what a fused backward saves of them. Pictures
     of a microbatch go through the tower together."""
     inner, share = _inner(bench, tower)
     found, saved = [_projected(inner, tower)], 0.0
     for kind, n in tower.encoder.kinds().items():
-        found.append(Passes(*(n * each for each in layer_seconds(inner, kind))))
+        found.append(layer_spent(inner, kind).times(n))
         saved += n * fused_saving(inner, kind)
-    return Passes(*(share * sum(column) for column in zip(*found, strict=True))), share * saved
+    return added(tuple(found)).times(share), share * saved
 
 
 def tower_activation(bench: Bench, tower: Tower) -> Kept:
@@ -53,7 +56,7 @@ def _inner(bench: Bench, tower: Tower) -> tuple[Bench, float]:
     inside = replace(
         c, sequence=tower.patches, microbatch=pictures, batch=pictures * c.data, tensor=tensor,
         sequence_parallel=c.sequence_parallel and tensor > 1 and tower.patches % tensor == 0,
-        expert=1,
+        expert=1, expert_tensor=0, context=1,
     )  # fmt: skip
     return replace(bench, model=tower.encoder, configuration=inside), wanted / pictures
 
@@ -64,13 +67,13 @@ def _cut(tower: Tower, c: Configuration) -> int:
     return c.tensor if tower.encoder.heads % c.tensor == 0 else 1
 
 
-def _projected(inner: Bench, tower: Tower) -> Passes:
+def _projected(inner: Bench, tower: Tower) -> Spent:
     """The projections, the wide ones cut as a pair: one all-reduce in F and in B."""
     c = inner.configuration
     once = product_seconds(inner, _matmuls(tower, c))
     words = 2.0 * c.tokens / tower.projections[-1].patches * tower.projections[-1].out
     there = all_reduce(words, tensor_group(c), machine=inner.machine, efficiency=inner.efficiency)
-    return Passes(once + there, once + there, once)
+    return Spent(work=Passes(once, once, once), tensor=Passes(there, there, 0.0))
 
 
 def _matmuls(tower: Tower, c: Configuration) -> Iterator[Matmul]:

@@ -19,7 +19,7 @@ from sim.planner.cost_model import (
     layer_seconds,
     optimizer_seconds,
 )
-from sim.planner.cost_model.configuration import tensor_group
+from sim.planner.cost_model.groups import tensor_group
 from sim.planner.hardware import machine_of
 from sim.planner.models import Model
 from sim.planner.orders import short
@@ -140,7 +140,7 @@ def test_what_sharding_moves_in_every_pass_is_a_part_of_its_own() -> None:
 
 
 def test_the_tail_is_the_optimizer_and_what_data_parallelism_moves() -> None:
-    c = configuration("1f1b", 2, 12)
+    c = configuration("1f1b", 2, 12, data_overlap=False)
     prepared = prepare(PROBLEM, c)
     parts = of(c)
     most = max(stage.held.total for stage in prepared.stages)

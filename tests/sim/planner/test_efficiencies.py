@@ -13,7 +13,7 @@ from sim.planner.cost_model import Efficiency, efficiencies, efficiency_of
 
 
 def test_every_calibration_says_where_its_numbers_come_from() -> None:
-    assert set(efficiencies()) == {"a100-80g", "a100-40g", "h100", "h200"}
+    assert {"a100-80g", "a100-40g", "h100", "h200", "b200"} <= set(efficiencies())
     for device, found in efficiencies().items():
         assert found.source
         assert efficiency_of(device) == found
@@ -27,14 +27,13 @@ def test_a_device_with_the_same_cores_has_the_same_calibration(device: str, like
 
 
 def test_an_entry_takes_what_it_does_not_state_from_the_one_it_is_like() -> None:
-    a100, h100 = efficiency_of("a100-80g"), efficiency_of("h100")
-    assert h100.launch == Efficiency().launch != a100.launch
-    for name in ("memory", "misaligned", "ramp", "wire", "collective"):
-        assert getattr(h100, name) == getattr(a100, name) != getattr(Efficiency(), name)
+    h100, usual = efficiency_of("h100"), Efficiency()
+    assert h100.matmul != usual.matmul
+    assert h100.launch == usual.launch != efficiency_of("a100-80g").launch
 
 
 def test_a_device_that_nothing_was_fitted_to_gets_the_defaults() -> None:
-    assert efficiency_of("b200") == Efficiency(source="defaults, not fitted")
+    assert efficiency_of("rtx4090") == Efficiency(source="defaults, not fitted")
 
 
 def test_the_table_of_calibrations_is_read_only_and_read_on_first_use() -> None:

@@ -1,0 +1,23 @@
+"""What the programs behind published runs overlap, as far as a row or its source says so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .row import Row
+
+WITHOUT = ("BigScience",)
+"""Sources whose program waits for all collectives: Megatron-DeepSpeed of early 2022, whose pipeline
+engine reduces gradients after the last pass, and whose layers all-reduce before they go on."""
+
+
+def overlaps(row: Row) -> dict[str, Any]:
+    """The options of a configuration that say what runs beside the passes: where a note says that
+    nothing does, or it is known of the program; otherwise what a plan takes by default.
+
+    That collectives of tensor parallelism are overlapped is noted of some rows only, of programs
+    that do it in all of them, so that it is not told apart.
+    """
+    if "no overlap" in row.text("note").lower() or row.text("source").startswith(WITHOUT):
+        return {"tensor_overlap": "none", "data_overlap": False}
+    return {}
