@@ -116,6 +116,28 @@ def test_towers_of_many_families_are_counted_to_the_last_parameter(
     assert tower_parameters(model.tower) == counted
 
 
+def test_the_authors_own_file_of_internvl_is_read() -> None:
+    """InternVL2.5-8B: InternViT-300M has 304,012,288 parameters; a norm of 4 x 1024 and two
+    matrices with biases take its words to the decoder."""
+    model = model_from_config({
+        "model_type": "internvl_chat", "downsample_ratio": 0.5,
+        "llm_config": {
+            "model_type": "internlm2", "hidden_size": 4096, "intermediate_size": 14336,
+            "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8,
+            "vocab_size": 92553, "tie_word_embeddings": False,
+        },
+        "vision_config": {
+            "model_type": "intern_vit_6b", "hidden_size": 1024, "intermediate_size": 4096,
+            "num_hidden_layers": 24, "num_attention_heads": 16, "image_size": 448,
+            "patch_size": 14, "qkv_bias": True, "qk_normalization": False,
+        },
+    })  # fmt: skip
+    assert model.tower
+    projector = 2 * 4096 + 2 * (4096 * 4096 + 4096)
+    assert tower_parameters(model.tower) == 304_012_288 + projector
+    assert parameters(model) == pytest.approx(8.08e9, rel=1e-2)
+
+
 def test_llava_is_read_from_a_file_that_leaves_its_familys_defaults_out() -> None:
     """LLaVA 1.5 7B: its checkpoint has 7,063,427,072 parameters."""
     text = {"model_type": "llama", "vocab_size": 32064}
