@@ -202,6 +202,42 @@ def test_released_models_of_mixed_layers_have_the_size_of_their_checkpoints(name
         assert active_parameters(model) == pytest.approx(ACTIVE[name] * 1e9, rel=0.04)
 
 
+@pytest.mark.parametrize(
+    ("left_out", "said"),
+    [
+        ({**_DELTA, "layer_types": (["linear_attention"] * 3 + ["full_attention"]) * 3},
+         {"model_type": "qwen3_5_text"}),
+        ({"head_dim": 256, "global_head_dim": 512, "num_key_value_heads": 4,
+          "num_attention_heads": 8, "sliding_window": 512,
+          "layer_types": (["sliding_attention"] * 5 + ["full_attention"]) * 2},
+         {"model_type": "gemma4_text"}),
+        ({"mamba_num_heads": 128, "mamba_head_dim": 64, "ssm_state_size": 128, "n_groups": 8,
+          "conv_kernel": 4}, {"model_type": "nemotron_h", "hybrid_override_pattern": "M-*-" * 3}),
+        ({"mamba_expand": 2, "mamba_d_state": 16, "mamba_d_conv": 4, "mamba_dt_rank": 4,
+          "attn_layer_period": 8, "attn_layer_offset": 4, "expert_layer_period": 2,
+          "expert_layer_offset": 1},
+         {"model_type": "jamba", "num_experts": 4, "num_experts_per_tok": 2}),
+        ({"mamba_n_heads": 128, "mamba_d_head": 1, "mamba_d_state": 256, "mamba_n_groups": 1,
+          "mamba_d_conv": 4, "mamba_expand": 2, "attn_layer_indices": []}, {"model_type": "bamba"}),
+        ({"mamba_n_heads": 128, "mamba_d_head": 1, "mamba_expand": 2, "layer_types": ["mamba"] * 12,
+          "shared_intermediate_size": 1024}, {"model_type": "granitemoehybrid"}),
+        ({"mamba_n_heads": 128, "mamba_d_ssm": 128, "head_dim": 8, "mamba_rms_norm": False},
+         {"model_type": "falcon_h1"}),
+        ({"layer_types": ["linear_attention", "full_attention"] * 6, "head_dim": 8},
+         {"model_type": "minimax", "num_local_experts": 4, "num_experts_per_tok": 2}),
+        ({"conv_L_cache": 3, "layer_types": ["full_attention"] * 12,
+          "block_auto_adjust_ff_dim": True, "block_multiple_of": 256},
+         {"model_type": "lfm2"}),
+    ],
+)  # fmt: skip
+def test_what_a_file_leaves_out_is_as_in_its_configuration_class(
+    left_out: dict[str, Any], said: dict[str, Any]
+) -> None:
+    """And a rank of "auto" is a sixteenth of the width, rounded up."""
+    shape = _shape(12, 64, 8, 4, 256, 100)
+    assert model_from_config({**shape, **said}) == model_from_config({**shape, **left_out, **said})
+
+
 def _kinds(name: str) -> dict[str, int]:
     return {str(kind): n for kind, n in model_from_config(RELEASED[name][1]).kinds().items()}
 

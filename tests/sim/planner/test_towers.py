@@ -18,12 +18,13 @@ from sim.planner.cost_model import (
     Bench,
     Configuration,
     Efficiency,
+    all_reduce,
     layer_seconds,
     model_flops,
     parts,
     tower_flops,
 )
-from sim.planner.hardware import machine_of
+from sim.planner.hardware import DEVICES, Group, machine_of
 from sim.planner.models import (
     Model,
     Projection,
@@ -146,6 +147,47 @@ def test_llava_is_read_from_a_file_that_leaves_its_familys_defaults_out() -> Non
     assert "leaves out what its family has by default: hidden_size 4096" in model.notes[0]
 
 
+@pytest.mark.parametrize(
+    ("left_out", "vision"),
+    [
+        ({"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "image_size": 224,
+          "num_attention_heads": 12, "patch_size": 32}, {"model_type": "clip_vision_model"}),
+        ({"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "image_size": 224,
+          "num_attention_heads": 12, "patch_size": 16}, {"model_type": "siglip_vision_model"}),
+        ({"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24,
+          "num_attention_heads": 16, "patch_size": 16}, {"model_type": "pixtral"}),
+        ({"depth": 32, "embed_dim": 1280, "num_heads": 16, "patch_size": 14, "mlp_ratio": 4,
+          "spatial_merge_size": 2, "temporal_patch_size": 2}, {"model_type": "qwen2_vl"}),
+        ({"depth": 32, "intermediate_size": 3420, "num_heads": 16, "patch_size": 14,
+          "window_size": 112, "fullatt_block_indexes": [7, 15, 23, 31], "temporal_patch_size": 2},
+         {"model_type": "qwen2_5_vl", "hidden_size": 1280}),
+        ({"depth": 27, "hidden_size": 1152, "intermediate_size": 4304, "num_heads": 16,
+          "patch_size": 16, "num_position_embeddings": 2304, "deepstack_visual_indexes": [1] * 3},
+         {"model_type": "qwen3_vl"}),
+        ({"num_hidden_layers": 34, "num_attention_heads": 16, "image_size": 448, "patch_size": 14,
+          "intermediate_size": 5632, "projector_input_dim": 4096, "projector_output_dim": 4096,
+          "pixel_shuffle_ratio": 0.5, "hidden_size": 768, "vision_output_dim": 7680},
+         {"model_type": "llama4_vision_model"}),
+        ({"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24,
+          "num_attention_heads": 16, "image_size": 448, "patch_size": 14},
+         {"model_type": "internvl_vision"}),
+        ({"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 16, "head_dim": 64,
+          "num_attention_heads": 12, "patch_size": 16, "pooling_kernel_size": 3,
+          "position_embedding_size": 10240}, {"model_type": "gemma4_vision"}),
+    ],
+)  # fmt: skip
+def test_what_a_vision_config_leaves_out_is_as_in_its_configuration_class(
+    left_out: dict[str, Any], vision: dict[str, Any]
+) -> None:
+    text = {**TEXT, "model_type": "llama"}
+    sparse, whole = (
+        model_from_config({"text_config": text, "vision_config": {**vision, **more}}).tower
+        for more in ({}, left_out)
+    )
+    assert sparse
+    assert sparse == whole
+
+
 def test_a_tower_that_is_not_known_is_left_out_with_a_word() -> None:
     found = model_from_config({**TEXT, "vision_config": {"model_type": "new_eye", "depth": 24}})
     assert found.tower is None
@@ -189,6 +231,9 @@ def test_the_tower_is_on_the_first_stage_with_all_it_costs() -> None:
     # token and head for flash attention, and what goes into and out of the projections.
     kept = 2 * (32 * 16 * 2 * 32 + 4 * 2 * 32) + 2 * 32 * (12 + 32) + 2 * 8 * (128 + 64)
     assert seen.kept.after_forward - text.kept.after_forward == kept
+    # For W 32 bytes per number of a layer's width, and the same of the projections.
+    pending = 2 * 32 * 16 * 2 * 32 + 2 * 32 * (12 + 32) + 2 * 8 * (128 + 64)
+    assert seen.kept.after_backward - text.kept.after_backward == pending
     half = _first(SEEING, tensor=2)
     assert half.held.common == seen.held.common / 2
 
@@ -206,6 +251,28 @@ def test_the_time_of_a_tower_is_that_of_its_layers_over_patches() -> None:
     few = parts(Bench(with_images(model, 0.25), c, machine, e)).embedding.seconds
     # A quarter of a picture in each of two sequences: half the time of one.
     assert few.backward - text.backward == pytest.approx(2 * alone.backward / 2, rel=1e-3)
+
+
+def test_projections_cost_their_weights_traffic_and_a_sum_over_tensor_parallelism() -> None:
+    """Of 16 patches four rows of 4096 x 4096 weights: the device reads and writes 16-bit numbers of
+    both sides and the weights, which takes longer than multiplying."""
+    e = Efficiency(matmul=1, memory=1, wire=1, ramp=0, launch=0, collective=0)
+    machine = machine_of("8xh100")
+    wide = replace(EYE, projections=(*EYE.projections[:1], Projection(4096, 4096, 4)))
+    for tensor in (1, 2):
+        c = Configuration(64, 2, tensor=tensor)
+        found = [
+            parts(Bench(replace(SEEING, tower=tower), c, machine, e)).embedding.seconds
+            for tower in (replace(wide, projections=wide.projections[:1]), wide)
+        ]
+        moved = 2 * (4 * (4096 + 4096 / tensor) + 4096 * 4096 / tensor) / DEVICES["h100"].bandwidth
+        group = Group(tensor, 1)
+        words = [2 * 4 * 4096, 2 * 16 * 32]  # what is summed: of the last projection's output
+        sums = [all_reduce(size, group, machine=machine, efficiency=e) for size in words]
+        more = moved + sums[0] - sums[1]
+        assert found[1].weight - found[0].weight == pytest.approx(moved)
+        assert found[1].forward - found[0].forward == pytest.approx(more)
+        assert found[1].backward - found[0].backward == pytest.approx(more)
 
 
 def test_heads_that_tensor_parallelism_cannot_share_out_are_on_every_device() -> None:
