@@ -97,11 +97,11 @@ def _check(problem: Problem, c: Configuration) -> None:
             "(tie_word_embeddings: false in config.json, enable_weight_tying=False in torchtitan's "
             "model), or plan with --pipeline 1"
         )
-    if model.mtp_layers:
+    if model.mtp_layers and c.pipeline > 1:
         raise ValueError(
-            f"torchtitan {VERSION} has no layers for predicting further tokens, and {model.name} "
-            f"has {model.mtp_layers}: plan without (no num_nextn_predict_layers or the like in the "
-            "config.json), or export for Megatron-LM"
+            f"torchtitan {VERSION} refuses layers for predicting further tokens with a pipeline, "
+            f"and {model.name} has {model.mtp_layers}: plan without (no num_nextn_predict_layers "
+            "or the like in the config.json) or with --pipeline 1, or export for Megatron-LM"
         )
     if model.kv_heads % c.tensor:
         raise ValueError(
