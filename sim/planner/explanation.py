@@ -38,6 +38,9 @@ WORDS = {
     "bubble": "idle share of the passes' time, on the average device",
     "GiB": "bytes of the fullest device, without the reserve",
     "TP": "waiting for collectives inside layers",
+    "CP": "waiting for the parts of a sequence that other devices have",
+    "EP": "waiting for tokens to reach experts",
+    "words": "waiting for sums over stages that share the vocabulary",
     "ZeRO": "waiting for what sharding moves in every pass",
     "split": "what B and W apart cost more than one fused backward",
     "sends": "waiting for transfers between stages",
@@ -179,6 +182,10 @@ def _why(part: str, prepared: Prepared, headroom: float) -> str:
         f"({headroom / GIB:.1f} GiB are left)",
         "tensor": "waiting for collectives inside layers: a tensor parallel size below "
         f"{c.tensor}, where memory allows",
+        "context": "waiting for parts of the sequence: a smaller --context, where memory allows",
+        "experts": "waiting for tokens to reach experts: a smaller --expert, or one inside a node",
+        "vocabulary": "waiting for sums over stages that share the vocabulary: head and embedding "
+        "at the ends",
         "sharding": f"waiting for what ZeRO {c.zero} moves in every pass: a lower --zero, where "
         "memory allows",
         "split_backward": "the price of B and W apart, which hide no collectives behind each "

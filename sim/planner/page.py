@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 PART_NAMES = {
     "work": "work", "recompute": "computed again", "tensor": "collectives in layers",
-    "context": "context parallelism", "experts": "expert parallelism",
-    "vocabulary": "vocabulary sums", "sharding": "ZeRO in passes", "split_backward": "split backward", "sends": "sends",
+    "context": "context parallelism", "experts": "experts", "vocabulary": "vocabulary",
+    "sharding": "ZeRO in passes", "split_backward": "split backward", "sends": "sends",
     "imbalance": "stage imbalance", "fill_drain": "fill and drain", "data": "data parallelism",
     "optimizer": "optimizer",
 }  # fmt: skip
