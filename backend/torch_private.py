@@ -24,6 +24,7 @@ __all__ = [
     "CPU_ATTENTION",
     "CPU_ATTENTION_BACKWARD",
     "TorchDispatchMode",
+    "accumulated_by",
     "checked_torch",
     "cuda_kernel",
     "default_store",
@@ -243,6 +244,12 @@ def is_compiled(module: nn.Module) -> bool:
 def own_weight(module: nn.Module) -> nn.Parameter | None:
     """The parameter `weight` of `module` itself; None where a parametrization computes it."""
     return module._parameters.get("weight")
+
+
+def accumulated_by(node: Any) -> Tensor | None:
+    """The leaf whose gradient a node of the graph adds up; None for any other node."""
+    found = getattr(node, "variable", None)
+    return found if isinstance(found, Tensor) else None
 
 
 def has_hooks(parameter: Tensor) -> bool:

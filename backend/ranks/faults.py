@@ -115,6 +115,12 @@ class Watch:
         )
         if self.ranks[source] == 0 and not _agent_store():
             return self._heard or gone  # the store went with it
+        end = time.monotonic() + STUCK
+        while self._read(f"at/{source}").startswith("wait") and time.monotonic() < end:
+            # It was held up itself, and its connections break before it can say by whom.
+            if found := self._read("fault"):
+                return found
+            time.sleep(0.05)
         return self._published(gone)
 
     def _hung(self, op: Op, source: int) -> str:

@@ -5,14 +5,16 @@
     W         weight.grad += gy^T @ x          whenever the schedule says so
 
 `defer` swaps the forward of every `nn.Linear` and `nn.Embedding` inside any module for one whose
-backward puts (input, output gradient) aside; `weight_gradients.accumulate` does the rest. Gradients
-are exactly those of autograd. All other parameters get their gradient in B, as usual: cheap for
-norms and other vectors; for matrices in modules that cannot be split (convolutions, attention
-written with raw parameters, ...) `unsplit` names them, and their W has nothing left to do.
+backward puts (input, output gradient) aside; `weight_gradients.accumulate` does the rest. In other
+modules that own matrices, what they compute with them is split (`computed_split`): the experts of a
+mixture, GPT-2's Conv1D, convolutions, low-rank pairs. Gradients are exactly those of autograd. All
+other parameters get their gradient in B, as usual: cheap for norms and other vectors; matrices of
+which nothing was put aside (nn.MultiheadAttention's own, parametrized ones, ...) `unsplit` names
+after a pass, and their W has nothing left to do.
 
 Left alone, because deferring would change what they compute: modules whose weight is frozen,
 parametrized, or has hooks; embeddings that are sparse, renormalised or scaled by frequency;
-compiled modules.
+compiled modules, and those whose forward somebody has replaced.
 """
 
 from __future__ import annotations
@@ -26,10 +28,11 @@ from typing import Any, Literal, get_args
 import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from ..torch_private import has_hooks, is_compiled, own_weight
-from .weight_gradients import Contribution, accumulate
+from .computed_split import DeferredCall, as_autocast, watching
+from .split_rules import EMBEDDING, LINEAR
+from .weight_gradients import Contribution, Weight, accumulate
 
 Split = Literal["deferred", "native"]
 """How the backward is split: as above, or by torch's own means (see `torch_private.input_pass`)."""
@@ -40,10 +43,14 @@ class Deferral:
     """The swapped modules of one device and what their backward passes have put aside.
 
     at_once: compute weight gradients inside the backward pass instead: a fused BW.
+    modules: those swapped by their class. watched: those split by what they compute. done: (id of a
+    watched module, name of its parameter) of all parameters that were split so far.
     """
 
     def __init__(self) -> None:
         self.modules: list[nn.Module] = []
+        self.watched: list[nn.Module] = []
+        self.done: set[tuple[int, str]] = set()
         self.at_once = False
         self._aside: list[Contribution] = []
 
@@ -61,25 +68,31 @@ class Deferral:
 
 
 def defer(*modules: nn.Module) -> Deferral:
-    """Swaps the linear and embedding layers inside `modules`, in place; `restore` undoes it.
+    """Swaps what can be split inside `modules`, in place; `restore` undoes it.
 
     One deferral serves all stages of a device, which run one after the other.
     """
     deferral = Deferral()
     for module in modules:
         for layer in _layers(module):
+            if "forward" in vars(layer):
+                continue
             forward = _FORWARDS.get(type(layer))
-            if forward and "forward" not in vars(layer) and _deferrable(layer):
+            if forward and _deferrable(layer):
                 vars(layer)["forward"] = functools.partial(forward, layer, deferral)
                 deferral.modules.append(layer)
+            elif any(_is_matrix(parameter) for parameter in layer._parameters.values()):
+                vars(layer)["forward"] = functools.partial(_watched, layer.forward, layer, deferral)
+                deferral.watched.append(layer)
     return deferral
 
 
 def restore(deferral: Deferral) -> None:
     """Gives the swapped modules their own forward back."""
-    for layer in deferral.modules:
+    for layer in (*deferral.modules, *deferral.watched):
         vars(layer).pop("forward", None)
     deferral.modules.clear()
+    deferral.watched.clear()
 
 
 @contextmanager
@@ -93,12 +106,14 @@ def deferred(*modules: nn.Module) -> Iterator[Deferral]:
 
 
 def unsplit(module: nn.Module, deferral: Deferral) -> tuple[str, ...]:
-    """Names of the modules in `module` that hold a matrix whose gradient is computed in B."""
+    """Names of the modules in `module` that hold a matrix whose gradient is computed in B, as far
+    as the passes so far have shown; to be asked before `restore`."""
     later = {id(weight) for layer in deferral.modules for weight in layer.parameters()}
     found: dict[str, None] = {}
     for name, parameter in module.named_parameters():
-        if parameter.requires_grad and parameter.ndim > 1 and id(parameter) not in later:
-            owner = module.get_submodule(name.rpartition(".")[0])
+        owner = module.get_submodule(name.rpartition(".")[0])
+        done = (id(owner), name.rpartition(".")[2]) in deferral.done
+        if _is_matrix(parameter) and id(parameter) not in later and not done:
             found[type(owner).__name__] = None
     return tuple(found)
 
@@ -113,55 +128,40 @@ def warn_unsplit(names: Iterable[str]) -> None:
         )
 
 
-class _DeferredLinear(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, layer: nn.Linear, to: Deferral) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.layer, ctx.to = layer, to
-        return functional.linear(x, weight, layer.bias)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
-        x, weight = ctx.saved_tensors  # once: with checkpointing, this recomputes the block
-        ctx.to.put(Contribution(ctx.layer, x.detach(), gradient))  # its graph can go now
-        wanted = ctx.needs_input_grad[0]
-        return (gradient @ weight.to(gradient.dtype)).to(x.dtype) if wanted else None, *_NONE
-
-
-class _DeferredEmbedding(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, ids: Tensor, weight: Tensor, layer: nn.Embedding, to: Deferral) -> Tensor:
-        ctx.save_for_backward(ids)
-        ctx.layer, ctx.to = layer, to
-        return functional.embedding(ids, weight, layer.padding_idx)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
-        (ids,) = ctx.saved_tensors
-        ctx.to.put(Contribution(ctx.layer, ids, gradient))
-        return None, *_NONE
-
-
-_NONE = (None, None, None)
-
-
 def _linear(layer: nn.Linear, deferral: Deferral, input: Tensor) -> Tensor:
+    weight = layer.weight
     if not torch.is_grad_enabled() or not _deferrable(layer):
-        return functional.linear(input, layer.weight, layer.bias)
-    kind = input.device.type
-    if torch.is_autocast_enabled(kind) and input.dtype != torch.float64:
-        input = input.to(torch.get_autocast_dtype(kind))
-    result: Tensor = _DeferredLinear.apply(input, layer.weight, layer, deferral)  # type: ignore[no-untyped-call]
+        return functional.linear(input, weight, layer.bias)
+    to = Weight(weight, None, weight.shape)
+    result: Tensor = DeferredCall.apply(  # type: ignore[no-untyped-call]
+        as_autocast(input), weight, LINEAR, to, layer.bias, deferral, (), None
+    )
     return result
 
 
 def _embedding(layer: nn.Embedding, deferral: Deferral, input: Tensor) -> Tensor:
+    weight = layer.weight
     if not torch.is_grad_enabled() or not _deferrable(layer):
-        return functional.embedding(input, layer.weight, layer.padding_idx)
-    result: Tensor = _DeferredEmbedding.apply(input, layer.weight, layer, deferral)  # type: ignore[no-untyped-call]
+        return functional.embedding(input, weight, layer.padding_idx)
+    to = Weight(weight, None, weight.shape)
+    padding = -1 if layer.padding_idx is None else layer.padding_idx
+    result: Tensor = DeferredCall.apply(  # type: ignore[no-untyped-call]
+        input, weight, EMBEDDING, to, None, deferral, (padding,), None
+    )
     return result
+
+
+def _watched(
+    forward: Callable[..., Any], layer: nn.Module, deferral: Deferral, *args: Any, **kwargs: Any
+) -> Any:
+    if not torch.is_grad_enabled():
+        return forward(*args, **kwargs)
+    with watching(deferral, layer):
+        return forward(*args, **kwargs)
+
+
+def _is_matrix(parameter: Tensor | None) -> bool:
+    return parameter is not None and parameter.requires_grad and parameter.ndim > 1
 
 
 _FORWARDS: dict[type[nn.Module], Callable[..., Tensor]] = {

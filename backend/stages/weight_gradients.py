@@ -6,10 +6,13 @@ weight.grad += gy^T @ x          of one microbatch, or of several concatenated
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge
+
+from .split_rules import LINEAR, PRODUCT, Rule
 
 
 def trainable(module: nn.Module) -> list[nn.Parameter]:
@@ -27,56 +30,65 @@ def zero_gradients(modules: Iterable[nn.Module]) -> None:
                 parameter.grad.detach_().zero_()
 
 
-class Contribution(NamedTuple):
-    """One use of one module: what its weight gradient will be computed from."""
+class Weight(NamedTuple):
+    """Where a weight gradient goes: a parameter, or a view or another type of one.
 
-    module: nn.Module
+    parameter: as it was in the forward pass, which with FSDP is the gathered one. edge: of the
+    graph from there, where the operation took something made of it; None where it took itself.
+    shape: of what the operation took.
+    """
+
+    parameter: Tensor
+    edge: GradientEdge | None
+    shape: torch.Size
+
+
+class Contribution(NamedTuple):
+    """One use of one weight: what its gradient will be computed from."""
+
+    rule: Rule
+    weight: Weight
+    bias: Tensor | None
     input: Tensor
     gradient: Tensor
+    rest: tuple[Any, ...] = ()
 
 
 @torch.no_grad()
 def accumulate(contributions: Iterable[Contribution]) -> None:
-    """W: adds the weight gradients to `.grad`, one kernel per module.
+    """W: adds the weight gradients to `.grad`, one kernel per weight where its rule allows.
 
-    All contributions of a module are concatenated first, whether they come from one microbatch or
+    All contributions of a weight are concatenated first, whether they come from one microbatch or
     several: 2BP's weight pass over many microbatches is a call with the contributions of them all.
     """
-    by_module: dict[int, list[Contribution]] = {}
-    for contribution in contributions:
-        by_module.setdefault(id(contribution.module), []).append(contribution)
-    for group in by_module.values():
-        layer = group[0].module
-        if isinstance(layer, nn.Embedding):
-            _accumulate_embedding(layer, group)
-        elif isinstance(layer, nn.Linear):
-            _accumulate_linear(layer, group)
+    grouped: dict[Any, list[Contribution]] = {}
+    for number, entry in enumerate(contributions):
+        joined = entry.rule.joins and entry.weight.edge is None
+        key = (entry.rule.name, id(entry.weight.parameter), entry.rest) if joined else number
+        grouped.setdefault(key, []).append(entry)
+    for group in grouped.values():
+        _accumulate(group)
 
 
-def _accumulate_linear(layer: nn.Linear, group: list[Contribution]) -> None:
-    x = _joined([entry.input.reshape(-1, entry.input.shape[-1]) for entry in group])
-    gradient = _joined([entry.gradient.reshape(-1, entry.gradient.shape[-1]) for entry in group])
-    weight, bias = layer.weight, layer.bias
-    if weight.grad is not None and weight.grad.dtype == gradient.dtype == x.dtype:
-        weight.grad.addmm_(gradient.t(), x)
-    else:
-        _add(weight, gradient.t() @ x.to(gradient.dtype))
+def _accumulate(group: list[Contribution]) -> None:
+    rule, weight, bias, x, gradient, rest = group[0]
+    if len(group) > 1:
+        width = () if rule.name == "embedding" else (x.shape[-1],)
+        x = torch.cat([entry.input.reshape(-1, *width) for entry in group])
+        gradient = torch.cat([entry.gradient.reshape(-1, gradient.shape[-1]) for entry in group])
     if bias is not None and bias.requires_grad:
-        _add(bias, gradient.sum(0))
-
-
-def _accumulate_embedding(layer: nn.Embedding, group: list[Contribution]) -> None:
-    ids = _joined([entry.input.reshape(-1) for entry in group])
-    gradient = _joined([entry.gradient.reshape(-1, layer.embedding_dim) for entry in group])
-    padding = -1 if layer.padding_idx is None else layer.padding_idx
-    dense = torch.ops.aten.embedding_dense_backward(
-        gradient, ids, layer.num_embeddings, padding, False
-    )
-    _add(layer.weight, dense)
-
-
-def _joined(parts: list[Tensor]) -> Tensor:
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
+        _add(bias, gradient.reshape(-1, gradient.shape[-1]).sum(0))
+    if weight.edge is not None:
+        found = rule.weight_gradient(gradient, x, weight.shape, *rest)
+        torch.autograd.backward([weight.edge], [found])
+        return
+    kept = weight.parameter.grad
+    plain = kept is not None and kept.dtype == gradient.dtype == x.dtype
+    if plain and kept is not None and rule in (LINEAR, PRODUCT):
+        rows, wide = (t.reshape(-1, t.shape[-1]) for t in (gradient, x))
+        kept.addmm_(*((rows.t(), wide) if rule is LINEAR else (wide.t(), rows)))
+    else:
+        _add(weight.parameter, rule.weight_gradient(gradient, x, weight.shape, *rest))
 
 
 def _add(parameter: Tensor, gradient: Tensor) -> None:

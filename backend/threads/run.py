@@ -148,6 +148,7 @@ def _deferrals(
         return
     found = [defer(*group) for group in held]
     try:
+        yield list(found)
         if any(op.kind == "W" for order in schedule.orders for op in order):
             warn_unsplit(
                 name
@@ -155,7 +156,6 @@ def _deferrals(
                 for module in group
                 for name in unsplit(module, deferral)
             )
-        yield list(found)
     finally:
         for deferral in found:
             restore(deferral)

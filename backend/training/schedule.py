@@ -111,9 +111,7 @@ class TorchSchedule:
         apart = split_stages(schedule)
         later = [modules[stage] for stage in sorted(modules) if stage in apart]
         self._deferral = defer(*later) if later and split == "deferred" else None
-        if self._deferral is not None:
-            deferral = self._deferral
-            warn_unsplit(name for module in later for name in unsplit(module, deferral))
+        self._unasked = later if self._deferral is not None else []
         self._stages = [
             TrainedStage(
                 modules[stage], stage, schedule.n_stages, device,
@@ -194,6 +192,10 @@ class TorchSchedule:
         except Exception as error:
             self._broken = str(error)
             raise
+        if training and self._unasked and self._deferral is not None:
+            deferral, later = self._deferral, self._unasked
+            self._unasked = []
+            warn_unsplit(name for module in later for name in unsplit(module, deferral))
         mean = torch.zeros((), dtype=torch.float64, device=self.device)
         if losses:
             mean += torch.stack([loss.detach().double() for loss in losses]).sum()

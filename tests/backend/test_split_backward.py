@@ -39,6 +39,17 @@ class Twice(nn.Module):
         return self.inner(torch.tanh(self.inner(x)))
 
 
+class TwoSided(nn.Module):
+    """What no rule covers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Bilinear(6, 6, 6)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.inner(x, x)
+
+
 class Tied(nn.Module):
     """Embedding and head with one weight."""
 
@@ -68,6 +79,35 @@ class Recomputed(nn.Module):
         return checkpoint(self.counted, x, use_reentrant=self.reentrant)
 
 
+class Experts(nn.Module):
+    """Matrices in three dimensions, used batched, one by one, transposed and by einsum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up, self.down = nn.Parameter(torch.randn(4, 6, 5)), nn.Parameter(torch.randn(4, 6, 5))
+        self.mix = nn.Parameter(torch.randn(6, 6))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hidden = torch.tanh(torch.bmm(x, self.up))
+        parts = [hidden[i] @ self.down[i].t() for i in range(4)]
+        mixed = torch.einsum("bti,oi->bto", torch.stack(parts), self.mix)
+        return mixed + (self.mix @ x.mT).mT  # from the left as well
+
+
+class Projection(nn.Module):
+    """GPT-2's Conv1D, and a low-rank pair beside it in another type, and the weight once more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.randn(6, 6)), nn.Parameter(torch.randn(6))
+        self.a, self.b = nn.Parameter(torch.randn(2, 6)), nn.Parameter(torch.randn(6, 2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        rows = torch.addmm(self.bias, x.reshape(-1, 6), self.weight).view(x.shape)
+        low = x @ self.a.to(x.dtype).t() @ self.b.to(x.dtype).t()
+        return torch.tanh(rows) @ self.weight + low
+
+
 FLOATS = {
     "one layer": nn.Linear(6, 5),
     "no bias": nn.Linear(6, 5, bias=False),
@@ -77,7 +117,10 @@ FLOATS = {
     "checkpointed, reentrant": Recomputed(reentrant=True),
     "parametrized": parametrizations.weight_norm(nn.Linear(6, 5)),
     "encoder layer": nn.TransformerEncoderLayer(6, 2, 8, dropout=0.0, batch_first=True),
-    "convolution": nn.Sequential(nn.Conv1d(3, 3, 1), nn.Linear(6, 6)),
+    "convolution": nn.Sequential(nn.Conv1d(3, 3, 3, padding=1), nn.Linear(6, 6)),
+    "experts": Experts(),
+    "projection": Projection(),
+    "checkpointed projection": nn.Sequential(Projection(), Recomputed(reentrant=False)),
 }
 TOKENS = {
     "embedding": nn.Embedding(9, 4),
@@ -112,6 +155,44 @@ def test_b_leaves_the_weights_of_linear_layers_without_a_gradient_and_norms_with
         assert module[1].weight.grad is not None
         assert len(deferral.take()) == 1
         assert deferral.take() == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "weights"), [("experts", "up down mix"), ("projection", "weight a b")]
+)
+def test_matrices_of_any_module_get_their_gradient_in_w(name: str, weights: str) -> None:
+    module = copy.deepcopy(FLOATS[name]).double()
+    x = torch.randn(4, 3, 6, dtype=torch.float64, requires_grad=True)
+    with deferred(module) as deferral:
+        module(x).square().mean().backward()
+        assert x.grad is not None
+        for weight in weights.split():
+            assert getattr(module, weight).grad is None, weight
+        assert unsplit(module, deferral) == ()
+        accumulate(deferral.take())
+        for weight in weights.split():
+            assert getattr(module, weight).grad is not None, weight
+
+
+def test_grouped_products_of_experts_are_split_too() -> None:
+    class Grouped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(3, 16, 8))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            ends = torch.tensor([2, 2, 6], dtype=torch.int32)
+            return torch.nn.functional.grouped_mm(x, self.weight, offs=ends)
+
+    module, x = Grouped(), torch.randn(6, 16)
+    expected, expected_x = plain_gradients(module, x)
+    x.requires_grad_()
+    with deferred(module) as deferral:
+        module(x).square().mean().backward()
+        assert module.weight.grad is None
+        accumulate(deferral.take())
+    torch.testing.assert_close(module.weight.grad, expected[0])
+    torch.testing.assert_close(x.grad, expected_x)
 
 
 def test_w_of_several_microbatches_at_once_adds_up_their_gradients() -> None:
@@ -214,12 +295,13 @@ def test_autocast_gives_the_gradients_of_autocast() -> None:
 
 
 def test_what_cannot_be_split_is_named_in_one_warning() -> None:
-    module = FLOATS["convolution"]
+    module = nn.Sequential(nn.Conv1d(3, 3, 1), TwoSided(), nn.Linear(6, 6))
     deferral = defer(module)
+    module(torch.randn(4, 3, 6)).sum().backward()
     names = unsplit(module, deferral)
     restore(deferral)
-    assert names == ("Conv1d",)
-    with pytest.warns(UserWarning, match="Conv1d: weights here cannot be split off") as caught:
+    assert names == ("Bilinear",)
+    with pytest.warns(UserWarning, match="Bilinear: weights here cannot be split off") as caught:
         warn_unsplit(names)
     assert len(caught) == 1
     with warnings.catch_warnings():

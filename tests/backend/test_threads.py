@@ -182,10 +182,17 @@ def test_weights_shared_between_stages_get_the_sum_of_their_gradients(name: str,
     assert head.weight is embedding.weight
 
 
-def test_convolutions_cannot_be_split_and_say_so_once() -> None:
-    stages = [nn.Sequential(nn.Conv1d(3, 3, 1), nn.Tanh()).double() for _ in range(2)]
+class Squared(nn.Bilinear):
+    """A weight that no rule of the split covers."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        return super().forward(x, x)
+
+
+def test_weights_that_cannot_be_split_are_named_once() -> None:
+    stages = [nn.Sequential(Squared(5, 5, 5), nn.Tanh()).double() for _ in range(2)]
     schedule, batch = sim.FAMILIES["zb-h1"](2, 4), torch.randn(8, 3, 5).double()
-    with pytest.warns(UserWarning, match="Conv1d") as caught:
+    with pytest.warns(UserWarning, match="Squared") as caught:
         result = run(schedule, stages, batch, loss_fn=mean_square)
     assert len(caught) == 1
     assert max(errors(stages, batch, None, result, loss_fn=mean_square)) < 1e-12
