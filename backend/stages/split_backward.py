@@ -108,24 +108,35 @@ def deferred(*modules: nn.Module) -> Iterator[Deferral]:
 def unsplit(module: nn.Module, deferral: Deferral) -> tuple[str, ...]:
     """Names of the modules in `module` that hold a matrix whose gradient is computed in B, as far
     as the passes so far have shown; to be asked before `restore`."""
+    return tuple(dict.fromkeys(type(owner).__name__ for owner, _ in _unsplit(module, deferral)))
+
+
+def unsplit_matrices(module: nn.Module, deferral: Deferral) -> list[nn.Parameter]:
+    """The matrices themselves."""
+    return [parameter for _, parameter in _unsplit(module, deferral)]
+
+
+def warn_unsplit(names: Iterable[str], share: float | None = None) -> None:
+    """One warning that names what runs its whole backward in B; none if there is nothing.
+
+    share: of all FLOPs of weight gradients, where it is known.
+    """
+    if kinds := sorted(set(names)):
+        part = "" if share is None else f" ({share:.0%} of the FLOPs of all weight gradients)"
+        warnings.warn(
+            f"{', '.join(kinds)}: weights here cannot be split off{part}, so B computes their "
+            "gradients and W has nothing to do for them; give B their time in the costs",
+            stacklevel=3,
+        )
+
+
+def _unsplit(module: nn.Module, deferral: Deferral) -> Iterator[tuple[nn.Module, nn.Parameter]]:
     later = {id(weight) for layer in deferral.modules for weight in layer.parameters()}
-    found: dict[str, None] = {}
     for name, parameter in module.named_parameters():
         owner = module.get_submodule(name.rpartition(".")[0])
         done = (id(owner), name.rpartition(".")[2]) in deferral.done
         if _is_matrix(parameter) and id(parameter) not in later and not done:
-            found[type(owner).__name__] = None
-    return tuple(found)
-
-
-def warn_unsplit(names: Iterable[str]) -> None:
-    """One warning that names what runs its whole backward in B; none if there is nothing."""
-    if kinds := sorted(set(names)):
-        warnings.warn(
-            f"{', '.join(kinds)}: weights here cannot be split off, so B computes their gradients "
-            "and W has nothing to do for them; give B their time in the costs",
-            stacklevel=3,
-        )
+            yield owner, parameter
 
 
 def _linear(layer: nn.Linear, deferral: Deferral, input: Tensor) -> Tensor:

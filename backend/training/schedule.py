@@ -23,6 +23,7 @@ and the last stage on one rank: there, one parameter in two stages is one parame
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -30,12 +31,14 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 
 from sim import Schedule
 
 from ..ranks.agreement import agreed, agreed_step, claim, fingerprint, host_group
 from ..ranks.faults import Mismatch, Watch, ranks_of, report_briefly
 from ..stages.split_backward import Split, defer, unsplit, warn_unsplit
+from ..stages.unsplit_share import unsplit_share
 from ..torch_private import (
     BOUNDARIES,
     checked_torch,
@@ -193,14 +196,28 @@ class TorchSchedule:
             self._broken = str(error)
             raise
         if training and self._unasked and self._deferral is not None:
-            deferral, later = self._deferral, self._unasked
-            self._unasked = []
-            warn_unsplit(name for module in later for name in unsplit(module, deferral))
+            self._warn_once(batch)
         mean = torch.zeros((), dtype=torch.float64, device=self.device)
         if losses:
             mean += torch.stack([loss.detach().double() for loss in losses]).sum()
         dist.broadcast(mean, group=self.group, group_src=self.schedule.placement[-1])
         return mean
+
+    def _warn_once(self, batch: Batch) -> None:
+        """Name the weights that no W computes, now that a step has shown which they are."""
+        later, self._unasked = self._unasked, []
+        deferral = self._deferral
+        assert deferral is not None
+        for stage in self._stages:
+            module = stage.submod
+            if not (names := module in later and unsplit(module, deferral)):
+                continue
+            share = None
+            with contextlib.suppress(Exception), _untouched([module]), torch.random.fork_rng():
+                if not isinstance(module, FSDPModule):  # whose gradients are not ours to ask for
+                    share = unsplit_share(module, deferral, stage.example(batch), batch.keywords[0])
+            deferral.take()
+            warn_unsplit(names, share)
 
     def _lay_out(self, keys: list[Hashable], batch: Batch, *, training: bool) -> None:
         """The buffers of what crosses the boundaries, with the shapes of these microbatches."""

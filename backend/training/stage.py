@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 from torch.distributed.pipelining import PipelineStage
 
 from sim import Op
@@ -19,7 +19,7 @@ from sim import Op
 from ..ranks.faults import Watch
 from ..stages.split_backward import Deferral
 from ..stages.weight_gradients import accumulate
-from .microbatches import Goal
+from .microbatches import Batch, Goal
 
 
 class TrainedStage(PipelineStage):
@@ -81,6 +81,15 @@ class TrainedStage(PipelineStage):
     def get_bwd_send_ops(self, bwd_chunk_id: int) -> Any:
         self._stage_meta = self.metadata[bwd_chunk_id]  # the shape of a gradient that is missing
         return super().get_bwd_send_ops(bwd_chunk_id)
+
+    def example(self, batch: Batch) -> list[Tensor]:
+        """Something of the shapes of what the first microbatch brings to this stage."""
+        if self.is_first:
+            return list(batch.inputs[0])
+        return [
+            torch.zeros(meta.shape, dtype=meta.dtype, device=self.device)
+            for meta in self.metadata[0].inputs
+        ]
 
     def _compute_outputs(self, *args: Any, **kwargs: Any) -> Any:
         with self.watch.trying(self.stage_index):

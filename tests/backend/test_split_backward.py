@@ -13,6 +13,7 @@ from torch.nn.utils import parametrizations
 from torch.utils.checkpoint import checkpoint
 
 from backend.stages.split_backward import defer, deferred, restore, unsplit, warn_unsplit
+from backend.stages.unsplit_share import unsplit_share
 from backend.stages.weight_gradients import accumulate
 from backend.torch_private import checked_torch
 
@@ -48,6 +49,17 @@ class TwoSided(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.inner(x, x)
+
+
+class Attention(nn.Module):
+    """torch's own, whose matrices are used inside a function of torch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.MultiheadAttention(6, 2, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.inner(x, x, x, need_weights=False)[0]
 
 
 class Tied(nn.Module):
@@ -193,6 +205,24 @@ def test_grouped_products_of_experts_are_split_too() -> None:
         accumulate(deferral.take())
     torch.testing.assert_close(module.weight.grad, expected[0])
     torch.testing.assert_close(x.grad, expected_x)
+
+
+def test_the_share_of_what_stays_in_b_is_counted_in_flops() -> None:
+    # Attention's own matrix of 6 x 18 stays in B: 2 * 12 rows * 6 * 18 = 2592 FLOPs. Its output
+    # of 6 x 6 is of a kind of linear layer that is not called: 864. Linear: 2 * 12 * 6 * 8 = 1152.
+    module = nn.Sequential(Attention(), nn.Linear(6, 8))
+    x = torch.randn(4, 3, 6)
+    with deferred(module) as deferral:
+        module(x).sum().backward()
+        deferral.take()
+        before = gradients(module)
+        share = unsplit_share(module, deferral, [x], {})
+        assert unsplit(module, deferral)[0] == "MultiheadAttention"
+    assert share == pytest.approx(3456 / (3456 + 1152))
+    for found, wanted in zip(gradients(module), before, strict=True):
+        torch.testing.assert_close(found, wanted, rtol=0, atol=0)
+    with pytest.warns(UserWarning, match=r"split off \(75% of the FLOPs of all weight gradients\)"):
+        warn_unsplit(("MultiheadAttention",), share)
 
 
 def test_w_of_several_microbatches_at_once_adds_up_their_gradients() -> None:
