@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from .options import PipelineOptions, with_pipeline_options
-from .setting import check_writable, schedule_in, schedule_of, write_text
+from .setting import check_writable, file_in, schedule_of, write_text
 from .simulate import Json, Name, played
 
 MICROSECONDS: dict[str, int | Fraction] = {"s": 10**6, "ms": 1000, "us": 1, "ns": Fraction(1, 1000)}
@@ -77,13 +77,14 @@ def export(
 def check(
     path: Annotated[
         str,
-        typer.Argument(metavar="FILE", help="A torch compute_only CSV, or a schedule as JSON."),
+        typer.Argument(metavar="FILE", help="What torch writes or prints, or a schedule as JSON."),
     ],
     as_json: Json = False,
 ) -> None:
     """Say whether a schedule file can run, or why not.
 
-    The reason is the first broken rule, and where it is broken.
+    The reason is the first broken rule, and where it is broken. Files of torch may be CSVs, with
+    or without messages, lists of passes as it prints them, or its tables of steps and ranks.
 
     Example:  python -m sim check schedule.csv
 
@@ -94,7 +95,7 @@ def check(
     from ..metrics.summary import plain_numbers
     from ..schedule.mechanisms import mechanisms
 
-    schedule = schedule_in(path)
+    schedule, notes = file_in(path)
     kinds = Counter(op.kind for order in schedule.orders for op in order)
     found = plain_numbers(
         {
@@ -106,6 +107,7 @@ def check(
             "passes": dict(kinds),
             "placement": schedule.placement,
             "peak_activations": None if schedule.copies else peak_activations(schedule),
+            "notes": notes,
         }
     )
     if as_json:
@@ -122,5 +124,5 @@ def check(
     print(f"passes: {passes}")
     print(f"stage on device: {', '.join(map(str, schedule.placement))}")
     print(f"peak activations of each device, in shares: {peaks or 'it depends on times'}")
-    for clause in mechanisms(schedule):
+    for clause in (*mechanisms(schedule), *notes):
         print(clause)

@@ -4,7 +4,7 @@
 >>> schedule = FAMILIES["1f1b"](2, 4)
 >>> print(with_copies(schedule, reloads(schedule, [0])))
 1f1b: 2 devices, 2 stages, 4 microbatches; stage 0 offloads activations to host memory
-device 0 | F0 F1 BW0 F2 O2 L1 BW1 F3 O3 L2 BW2 L3 BW3
+device 0 | F0 F1 O1 BW0 L1 F2 O2 BW1 L2 F3 BW2 BW3
 device 1 | F0 BW0 F1 BW1 F2 BW2 F3 BW3
 """
 

@@ -15,17 +15,20 @@ but torch then runs them one after the other, and reading the file back gives si
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import re
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from ..base.files import write_text_atomically
+from ..base.text import plural, ranges
 from .ir import Kind, Op, Schedule, Step
 from .mechanisms import refuse_mechanisms
+from .torch_messages import MESSAGE, Message, check_messages
+from .torch_rows import short, torch_rows
 from .validate import validate
 
 
@@ -75,28 +78,56 @@ them one by one
     return f"{schedule.name} runs {steps}, such as {shown}: a torch CSV has them one by one"
 
 
+class TorchFile(NamedTuple):
+    """A schedule that torch's people had in a file, and what its reader should know about it."""
+
+    schedule: Schedule
+    notes: tuple[str, ...]
+
+
 def from_torch_csv(text: str, *, name: str = "csv", n_devices: int | None = None) -> Schedule:
-    """The schedule in a `compute_only` CSV, validated; its placement is where the passes are.
+    """The schedule in a `compute_only` CSV, validated; see `torch_file`, which says more."""
+    return torch_file(text, name=name, n_devices=n_devices).schedule
 
-    torch's own cells for an overlapped pair, `(0F5;7B3)OVERLAP_F_B`, become a fused step. Its own
-    orders of 1F1B and GPipe end in `0REDUCE_GRAD`, no pass: after one of its stage it is left out.
+
+def torch_file(text: str, *, name: str = "csv", n_devices: int | None = None) -> TorchFile:
+    """The schedule in what torch writes, validated; its placement is where the passes are.
+
+    text: a CSV, `compute_only` or `compute_comms`, lists of passes as torch prints them, or a table
+        of steps and ranks (see `torch_rows`). None and an empty cell are idle places. torch's own
+        cells for an overlapped pair, `(0F5;7B3)OVERLAP_F_B`, become a fused step. Messages are held
+        against the passes and left out, as are UNSHARD and RESHARD, and REDUCE_GRAD behind the
+        passes of its stage. A file with a W and no I, or with a BW, has the letters of older
+        versions of torch, whose B is the input gradient.
     n_devices: how many rows there must be; without it, a file that lost whole rows may go unnoticed
-    if the rest is a schedule by itself.
+        if the rest is a schedule by itself.
 
-    Raises ValueError with row, column and text of a bad cell, and InvalidSchedule for a file whose
-    cells are fine but which cannot be run (passes missing or twice, a deadlock). Rows and columns
-    are counted from 1 as an editor does; rank i is row i + 1.
+    Raises ValueError with the place and the text of a bad cell, for a message without its other
+    side, and for a row with microbatches that no other one has; and InvalidSchedule for a file
+    whose cells are fine but which cannot be run (passes missing or twice, a deadlock). Rows and
+    columns are counted from 1 as an editor does; rank i is row i + 1.
     """
+    rows = torch_rows(text, name)
+    older = _older_letters(cell.text for row in rows for cell in row)
     orders: list[list[Step]] = []
     home: dict[int, int] = {}
-    for rank, row in enumerate(_rows(text, name)):
+    messages: list[Message] = []
+    left: set[str] = set()
+    for rank, row in enumerate(rows):
         orders.append([])
-        for column, cell in enumerate(row, start=1):
-            spot = f"{name}: row {rank + 1}, column {column}: {_short(cell)}"
-            closing = _REDUCE_GRAD.fullmatch(cell.strip())
-            if closing and home.get(int(closing[1])) == rank:
+        for cell in row:
+            spot = f"{name}: {cell.spot}: {short(cell.text)}"
+            beside = _BESIDE.fullmatch(cell.text)
+            if beside and (beside[2] != "REDUCE_GRAD" or home.get(int(beside[1])) == rank):
+                left.add(beside[2])
                 continue
-            if step := _step(cell.strip(), spot):
+            if sent := MESSAGE.fullmatch(cell.text):
+                stage, what, kind, microbatch = sent.groups()
+                position = sum(map(len, orders[rank]))
+                where = int(stage), int(microbatch), rank, position, cell.spot
+                messages.append(Message(what, kind, *where))
+                continue
+            if step := _step(cell.text, spot, older):
                 orders[rank].append(step)
             for op in step:
                 if (other := home.setdefault(op.stage, rank)) != rank:
@@ -116,15 +147,26 @@ def from_torch_csv(text: str, *, name: str = "csv", n_devices: int | None = None
             f"{name}: stage {gap} is in none of the {len(orders)} rows, though stage {max(home)} "
             f"is in row {home[max(home)] + 1}; stages count from 0 without gaps"
         )
+    flat = tuple(tuple(op for step in row for op in step) for row in orders)
+    _check_strangers(flat, name)
+    if messages:
+        check_messages(messages, flat, home, name)
     schedule = Schedule(
         placement=tuple(home[stage] for stage in range(len(home))),
-        orders=tuple(tuple(op for step in row for op in step) for row in orders),
-        n_microbatches=1 + max(op.microbatch for row in orders for step in row for op in step),
+        orders=flat,
+        n_microbatches=1 + max(op.microbatch for order in flat for op in order),
         fused=tuple(step for row in orders for step in row if len(step) > 1),
         name=name,
     )
     validate(schedule)
-    return schedule
+    notes = []
+    if older:
+        notes.append("B is the input gradient here, as in older versions of torch (now it is I)")
+    if messages:
+        notes.append(f"its {plural(len(messages), 'message')} fit the passes, and are left out")
+    if left:
+        notes.append(f"what is no pass is left out: {', '.join(sorted(left))}")
+    return TorchFile(schedule, tuple(notes))
 
 
 def write_torch_csv(schedule: Schedule, path: str | os.PathLike[str]) -> None:
@@ -148,38 +190,49 @@ def read_torch_csv(path: str | os.PathLike[str], *, n_devices: int | None = None
 
 _LETTERS: dict[Kind, str] = {"F": "F", "B": "I", "W": "W", "BW": "B"}
 _KINDS: dict[str, Kind] = {letter: kind for kind, letter in _LETTERS.items()}
-_CELL = re.compile(r"([0-9]{1,9})([FIWB])([0-9]{1,9})")
+_OLDER: dict[str, Kind] = {"F": "F", "B": "B", "W": "W", "BW": "BW"}
+_CELL = re.compile(r"([0-9]{1,9})(F|I|W|BW|B)([0-9]{1,9})")
 _OVERLAP = re.compile(r"\(([^()]*)\)OVERLAP_F_B")
-_REDUCE_GRAD = re.compile(r"([0-9]{1,9})REDUCE_GRAD")
-_MESSAGE = re.compile(r"[0-9]+(UNSHARD|RESHARD|REDUCE_GRAD|SEND|RECV|WAIT)(_[FB])?[0-9]*")
+_BESIDE = re.compile(r"([0-9]{1,9})(UNSHARD|RESHARD|REDUCE_GRAD)[0-9]{0,9}")
 
 
-def _rows(text: str, name: str) -> Iterator[list[str]]:
-    """The rows up to the last one that has anything in it."""
-    rows = csv.reader(io.StringIO(text.rstrip(), newline=""), strict=True)
-    try:
-        yield from rows
-    except csv.Error as error:
-        raise ValueError(f"{name}: row {rows.line_num} is not CSV: {error}") from None
+def _older_letters(cells: Iterable[str]) -> bool:
+    """Whether B means the input gradient: there is a BW, or a W but no I."""
+    letters = {found[2] for cell in cells if (found := _CELL.fullmatch(cell))}
+    return "BW" in letters or ("W" in letters and "I" not in letters)
 
 
-def _short(cell: str) -> str:
-    text = cell.strip()
-    return repr(text if len(text) <= 40 else f"{text[:37]}...")
-
-
-def _step(cell: str, spot: str) -> Step:
+def _step(cell: str, spot: str, older: bool) -> Step:
     """The passes of one cell; none in an empty one."""
     if not cell:
         return ()
     pair = _OVERLAP.fullmatch(cell)
     parts = [part.strip() for part in pair[1].split(";")] if pair else [cell]
     found = [_CELL.fullmatch(part) for part in parts]
-    if None in found or not found:
-        rule = "expected stage, one of F I W B, and microbatch, e.g. 2F0"
-        if _MESSAGE.fullmatch(cell):
-            rule = "it belongs to a compute_comms file; export compute_only, without messages"
-        raise ValueError(f"{spot} is not a pass: {rule}")
+    kinds = _OLDER if older else _KINDS
+    if not found or not all(part and part[2] in kinds for part in found):
+        letters = "F B W" if older else "F I W B"
+        raise ValueError(
+            f"{spot} is not a pass: expected stage, one of {letters}, and microbatch, e.g. 2F0"
+        )
     return tuple(
-        Op(_KINDS[part[2]], int(part[1]), int(part[3])) for part in found if part is not None
+        Op(kinds[part[2]], int(part[1]), int(part[3])) for part in found if part is not None
     )
+
+
+def _check_strangers(orders: Sequence[Sequence[Op]], name: str) -> None:
+    """ValueError for a stage with microbatches that most others lack, if it lacks others."""
+    seen: dict[int, set[int]] = defaultdict(set)
+    for order in orders:
+        for op in order:
+            seen[op.stage].add(op.microbatch)
+    usual, times = Counter(map(frozenset, seen.values())).most_common(1)[0]
+    for rank, order in enumerate(orders):
+        for op in order:
+            strange, lacks = seen[op.stage] - usual, usual - seen[op.stage]
+            if times > 1 and strange and lacks:
+                first = op._replace(kind="F", microbatch=min(lacks))
+                raise ValueError(
+                    f"{name}: row {rank + 1} has {first._replace(microbatch=max(strange))} and "
+                    f"lacks {first}: most stages have the microbatches {ranges(usual)}"
+                )

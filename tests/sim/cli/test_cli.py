@@ -649,3 +649,16 @@ def test_a_file_of_a_schedule_that_offloads_is_checked(
     told = capsys.readouterr().out
     assert "stage 0 offloads activations to host memory" in told
     assert "in shares: it depends on times" in told
+
+
+def test_check_reads_what_people_paste(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    pasted = tmp_path / "pasted.txt"
+    pasted.write_text("[0F0, 0F1, None, 0I0, 0W0, 0B1]\n[None, 1F0, 1B0, 1F1, 1B1]\n")
+    found = answer(capsys, "check", str(pasted))
+    assert (found["devices"], found["passes"]) == (2, {"F": 4, "B": 1, "W": 1, "BW": 3})
+    assert found["notes"] == []
+    older = tmp_path / "older.csv"
+    older.write_text("0F0,0B0,0W0\n")
+    assert "older versions of torch" in answer(capsys, "check", str(older))["notes"][0]
+    assert main(["simulate", str(older), "--json"]) == 0
+    assert "older versions of torch" in capsys.readouterr().err

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sim import FAMILIES, InvalidSchedule, Op, Schedule, read_torch_csv, write_torch_csv
 from sim.base.files import write_text_atomically
-from sim.schedule.torch_csv import from_torch_csv, to_torch_csv, torch_cell
+from sim.schedule.torch_csv import from_torch_csv, to_torch_csv, torch_cell, torch_file
 from sim.testing import schedules
 
 
@@ -80,8 +80,9 @@ GOOD = "0F0,0F1,0B0,0B1\n1F0,1B0,1F1,1B1\n"
         (GOOD.replace("0F1", "0f1"), "row 1, column 2: '0f1' is not a pass"),
         (GOOD.replace("0F1", "F1@0"), "row 1, column 2: 'F1@0' is not a pass"),
         (GOOD.replace("0F1", "0F" + "9" * 5000), "999...' is not a pass"),
-        (GOOD.replace("0F1", "0SEND_F1"), "it belongs to a compute_comms file"),
-        (GOOD.replace("0F1", "0UNSHARD"), "it belongs to a compute_comms file"),
+        (GOOD.replace("0F1", "0SEND_F1"), "0SEND_F1 sends to rank 1, where no 1RECV_F1 is"),
+        (GOOD.replace("0F1", "0UNSHARD"), "F1@0 is missing"),
+        (GOOD.replace("0F1", "0WAIT1"), "'0WAIT1' is not a pass: expected stage, one of F I W B"),
         (GOOD.replace(",", ";"), "row 1, column 1: '0F0;0F1;0B0;0B1' is not a pass"),
         ("rank,step\n" + GOOD, "row 1, column 1: 'rank' is not a pass"),
         (GOOD.replace("1F0", "0F0"), "row 2, column 1: '0F0' puts stage 0 on rank 1, but row 1"),
@@ -238,3 +239,133 @@ def test_torchs_own_v_schedules_are_read_and_are_our_families(
     ]
     text = "".join(",".join(row) + "\n" for row in cells)
     assert from_torch_csv(text, name=name) == FAMILIES[name](p, m)
+
+
+# -- what people have ---------------------------------------------------------------------------
+
+COMMS = """0UNSHARD,0F0,0SEND_F0,0F1,0SEND_F1,0RECV_B0,0B0,0RECV_B1,0B1,0REDUCE_GRAD,0RESHARD
+1RECV_F0,1F0,1B0,1SEND_B0,1RECV_F1,1F1,1B1,1SEND_B1
+"""
+TABLE = """         Rank 0  Rank 1
+Step 0: 0F0
+Step 1: 0F1     1F0
+Step 2:         1B0
+Step 3: 0B0     1F1     <-- ERROR HERE
+Step 4:         1B1
+Step 5: 0B1
+"""
+"""As torch's `_format_pipeline_order` aligns it."""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        COMMS,
+        TABLE,
+        TABLE.replace("         Rank", "Rank"),
+        "[0F0, 0F1, None, 0B0, None, 0B1]\n[None, 1F0, 1B0, 1F1, 1B1]\n",
+        "{0: [0F0, 0F1, 0B0, 0B1], 1: [1F0, 1B0, 1F1, 1B1]}",
+        "[[0F0, 0F1, 0B0, 0B1], [1F0, 1B0, 1F1, 1B1]]",
+        GOOD.replace("0B0", "None,0B0"),
+        "Step 0: 0F0 1F0\nStep 1: 0F1 1B0\nStep 2: 0B0 1F1\nStep 3: 0B1 1B1\n",
+    ],
+)
+def test_what_torch_writes_and_prints_is_read(text: str) -> None:
+    assert from_torch_csv(text, name="csv") == from_torch_csv(GOOD, name="csv")
+
+
+def test_overlapped_pairs_are_read_in_lists_and_tables_too() -> None:
+    row = "0F0,(0F1;0B0)OVERLAP_F_B,0B1\n"
+    known = from_torch_csv(row)
+    assert from_torch_csv("[0F0, (0F1;0B0)OVERLAP_F_B, 0B1]") == known
+    table = "Step 0: 0F0\nStep 1: (0F1;0B0)OVERLAP_F_B\nStep 2: 0B1\n"
+    assert from_torch_csv(table) == known
+
+
+def test_messages_are_held_against_the_passes_and_said_to_be_left_out() -> None:
+    found = torch_file(COMMS)
+    assert found.notes == (
+        "its 8 messages fit the passes, and are left out",
+        "what is no pass is left out: REDUCE_GRAD, RESHARD, UNSHARD",
+    )
+    assert torch_file(GOOD).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            COMMS.replace("1RECV_F1,", ""),
+            "row 1, column 5: 0SEND_F1 sends to rank 1, where no 1RECV_F1 is",
+        ),
+        (
+            COMMS.replace(",0SEND_F1", ""),
+            "row 2, column 5: 1RECV_F1 waits for rank 0, where no 0SEND_F1 is",
+        ),
+        (
+            COMMS.replace("1SEND_B0,", "").replace("0RECV_B0,", ""),
+            "rank 1 never sends what BW0@1 writes to rank 0: 1SEND_B0 is missing",
+        ),
+        (
+            COMMS.replace("1RECV_F0,1F0", "1F0,1RECV_F0"),
+            "1RECV_F0 comes after the pass that reads what it receives",
+        ),
+        (
+            COMMS.replace("0F1,0SEND_F1", "0SEND_F1,0F1"),
+            "0SEND_F1 comes before the pass that writes what it sends",
+        ),
+        (COMMS.replace("0SEND_F0", "0SEND_F0,0SEND_F0"), "0SEND_F0 is there twice, also at row 1"),
+        (COMMS.replace("1RECV_F0", "0RECV_F0"), "0RECV_F0 is about stage 0, which is not on"),
+        (COMMS.replace("1SEND_B1", "1SEND_F1"), "1SEND_F1 is for stage 2, which is nowhere"),
+    ],
+)
+def test_a_message_without_its_other_side_or_out_of_place_is_named(text: str, words: str) -> None:
+    with pytest.raises(ValueError, match=r"^some file: ") as caught:
+        from_torch_csv(text, name="some file")
+    assert words in str(caught.value)
+
+
+def test_torchs_own_messages_of_every_family_fit(torch_schedules: Any) -> None:
+    for name in ("1f1b", "zb-h1", "v-half", "interleaved"):
+        schedule = FAMILIES[name](4, 8)
+        rows = dict(enumerate(to_torch_csv(schedule).splitlines()))
+        actions = {
+            rank: [torch_schedules._Action.from_str(cell) for cell in row.split(",")]
+            for rank, row in rows.items()
+        }
+        table = torch_schedules._format_pipeline_order(actions)
+        complete = torch_schedules._add_send_recv(
+            actions, stage_to_rank=schedule.placement.__getitem__, num_stages=schedule.n_stages
+        )
+        text = "".join(",".join(map(repr, complete[rank])) + "\n" for rank in range(4))
+        assert from_torch_csv(text, name=name) == replace(schedule, fused=())
+        printed = "\n".join(map(str, complete.values()))
+        assert from_torch_csv(printed, name=name) == replace(schedule, fused=())
+        assert from_torch_csv(table, name=name) == replace(schedule, fused=())
+
+
+def test_the_letters_of_older_torch_are_read_and_said() -> None:
+    found = torch_file("0F0,0B0,0W0,0F1,0BW1\n")
+    assert [op.kind for op in found.schedule.orders[0]] == ["F", "B", "W", "F", "BW"]
+    assert found.notes[0].startswith("B is the input gradient here, as in older versions of torch")
+    assert torch_file("0F0,0B0,0W0\n").notes
+    assert not torch_file("0F0,0I0,0W0\n").notes
+    with pytest.raises(ValueError, match="'0I1' is not a pass: expected stage, one of F B W"):
+        torch_file("0F0,0B0,0W0,0F1,0I1,0BW1\n")
+
+
+def test_the_row_with_a_stranger_is_blamed_not_the_first_that_lacks_it() -> None:
+    """As in an order of torch's: the last of four rows counts microbatches from 1."""
+    good = to_torch_csv(FAMILIES["1f1b"](4, 8)).splitlines()
+    last = ",".join(f"3{kind}{i}" for i in range(1, 9) for kind in "FB")
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 (the sentence is compared whole)
+        from_torch_csv("\n".join([*good[:3], last]), name="order")
+    assert str(caught.value) == (
+        "order: row 4 has F8@3 and lacks F0@3: most stages have the microbatches 0-7"
+    )
+
+
+def test_a_table_whose_idle_places_cannot_be_told_is_refused() -> None:
+    text = "Step 0: 0F0 1F0\nStep 1: 0B0\nStep 2: 0F1 1B0 1F1\n"
+    with pytest.raises(ValueError, match=r"step 2 has 3 passes, and it cannot be told of which r"):
+        from_torch_csv(text)
