@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from inspect import signature
@@ -87,9 +88,17 @@ def family_schedules(
 
 @st.composite
 def wild_schedules(
-    draw: st.DrawFn, *, max_devices: int = 4, max_microbatches: int = 6, max_slices: int = 2
+    draw: st.DrawFn,
+    *,
+    max_devices: int = 4,
+    max_microbatches: int = 6,
+    max_slices: int = 2,
+    directions: int = 1,
 ) -> Schedule:
     """Valid schedules in any order on any placement, with fused and split backwards side by side.
+
+    directions: how many placements there are, which microbatches follow in turn, if there are so
+        many microbatches.
 
     Made by running random passes among those whose inputs exist; two such passes of one device
     sometimes become a fused step.
@@ -100,7 +109,9 @@ def wild_schedules(
     extra = draw(st.lists(st.integers(0, p - 1), max_size=2))
     placement = tuple(draw(st.permutations([*range(p), *extra])))
     n = len(placement)
-    empty = Schedule(placement, ((),) * p, m, k, name="wild")
+    routes = tuple(tuple(draw(st.permutations(placement))) for _ in range(min(directions, m) - 1))
+    follows = tuple(i % directions for i in range(m)) if routes else ()
+    empty = Schedule(placement, ((),) * p, m, k, name="wild", routes=routes, follows=follows)
     passes = []
     for stage in range(n):
         for microbatch in range(m):
@@ -123,8 +134,8 @@ def wild_schedules(
             and (op.kind != "F" or op.stage < n - 1 or (op.microbatch * k + op.slice) == turn)
         ]
         step: Step = (chance.choice(ready),)
-        device = placement[step[0].stage]
-        mates = [op for op in ready if op != step[0] and placement[op.stage] == device]
+        device = empty.home(step[0].stage, step[0].microbatch)
+        mates = [op for op in ready if op != step[0] and empty.home(*op[1:3]) == device]
         if fusing and mates and chance.random() < 0.3:
             step = (*step, chance.choice(mates))
             fused.append(step)
@@ -133,7 +144,7 @@ def wild_schedules(
             passes.remove(op)
             written.update(writes(empty, op))
             turn += op.kind == "F" and op.stage == n - 1
-    return Schedule(placement, tuple(map(tuple, orders)), m, k, tuple(fused), "wild")
+    return replace(empty, orders=tuple(map(tuple, orders)), fused=tuple(fused))
 
 
 @st.composite

@@ -27,7 +27,7 @@ def check_limits(
     share of that microbatch is there: one share is the least in any order in which all stages have
     a backward and none is recomputed.
     """
-    least = 0 if schedule.trains or schedule.levers else 1
+    least = 0 if schedule.trains or schedule.variants else 1
     if shares is not None and checked(shares, "memory_limit") < least:
         raise ValueError(
             f"nothing fits into a memory limit of {shares} shares: the smallest that can be met is "
@@ -64,7 +64,7 @@ def least_bytes(schedule: Schedule, costs: Costs, device: int) -> Number:
     only what they all begin with counts.
     """
     stages = schedule.stages_of[device]
-    alike = first_alike(costs, schedule.n_microbatches)
+    alike = first_alike(costs, schedule)
     split = {(op.stage, alike[op.microbatch]) for op in schedule.orders[device] if op.kind == "B"}
     slices = range(schedule.n_slices)
     back = [(s, part) for s in reversed(stages) for part in reversed(slices)]
@@ -76,7 +76,7 @@ def least_bytes(schedule: Schedule, costs: Costs, device: int) -> Number:
 
     static = sum((exact(costs.static_bytes[s]) for s in stages), Fraction(0))
     most = static
-    if schedule.levers:  # then all that is known is that each pass has what it takes itself
+    if schedule.variants:  # then all that is known is that each pass has what it takes itself
         takes = {left_by(schedule, costs, op).size for op in schedule.orders[device]}
         return plain(static + max(map(exact, takes), default=Fraction(0)))
     for i in {*alike}:

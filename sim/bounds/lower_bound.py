@@ -51,6 +51,8 @@ def lower_bound(
     held = [memories(schedule, costs, device, memory_limit, memory_bytes) for device in devices]
     if clock == "makespan":
         views = [[chains] for chains in absolute(work)]
+    elif schedule.routes:  # the first pass of a device may be on any of them
+        return work.time(max(work.work(device) for device in devices))
     else:  # from each device's own side, and from the first one's, which waits for all the others
         first = relative(work, schedule.placement[0])
         views = [[relative(work, device), first] for device in devices]

@@ -50,7 +50,7 @@ class Workload:
         microbatches, make them differ.
     total: time that all steps of one job take together, per device. copying: the same of each copy
         queue, with its device.
-    send: of each stage boundary, 0 inside a device, shape `(n_stages - 1,)`.
+    send: of each stage boundary, 0 inside a device on any route, shape `(n_stages - 1,)`.
     schedule: whose passes they are. examples: of every type, a pass for every lever that is pulled.
     simple: one slice, no fused steps, and all microbatches alike: only then the arguments about
         memory hold.
@@ -180,7 +180,8 @@ def _linked(step: Step) -> list[PassType]:
 def workload_of(schedule: Schedule, costs: Costs) -> Workload:
     """The passes of `schedule` under `costs`, counted in ticks."""
     linked = {which for step in schedule.fused for which in _linked(step)}
-    alike, levers = first_alike(costs, schedule.n_microbatches), schedule.levers
+    placements = (schedule.placement, *schedule.routes)
+    alike, levers = first_alike(costs, schedule), schedule.levers
     counts: list[Counter[Sized]] = []
     unlike: dict[tuple[Kind, int, int, Lever | None], Op] = {}
     queues = lanes(schedule)
@@ -200,7 +201,7 @@ def workload_of(schedule: Schedule, costs: Costs) -> Workload:
         for step in counter
     }
     sends = [
-        costs.send[b] if schedule.placement[b] != schedule.placement[b + 1] else 0
+        costs.send[b] if all(places[b] != places[b + 1] for places in placements) else 0
         for b in range(schedule.n_stages - 1)
     ]
     ticks = common_ticks({*duration.values(), *sends, 0}, how_many=2 * schedule.n_ops + 1)
@@ -236,6 +237,7 @@ def workload_of(schedule: Schedule, costs: Costs) -> Workload:
         simple=schedule.n_slices == 1
         and not schedule.fused
         and not costs.microbatch_scale
+        and not schedule.routes
         and kinds <= {frozenset("FBW"), frozenset(("F", "BW"))}
         and bool(latency),
     )

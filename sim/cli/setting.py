@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from difflib import get_close_matches
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -225,7 +226,8 @@ def cluster_of(options: PipelineOptions, schedule: Schedule) -> Cluster:
         slowdown[device] = factor
     links: dict[str, Link] = {}
     if options.bandwidth is not None:
-        neighbours = zip(schedule.placement, schedule.placement[1:], strict=False)
+        placements = (schedule.placement, *schedule.routes)
+        neighbours = (pair for places in placements for pair in pairwise(places))
         pairs = {pair for a, b in neighbours if a != b for pair in ((a, b), (b, a))}
         links = {f"{a}->{b}": Link(0, options.bandwidth) for a, b in sorted(pairs)}
     modes: dict[str, Any] = {

@@ -252,12 +252,17 @@ def fits(costs: Costs, schedule: Schedule) -> None:
         )
 
 
-def first_alike(costs: Costs, n_microbatches: int) -> tuple[int, ...]:
-    """The first microbatch that costs as much as each one, shape `(n_microbatches,)`."""
-    if not costs.microbatch_scale:
-        return (0,) * n_microbatches
-    first: dict[tuple[Number, ...], int] = {}
-    return tuple([first.setdefault(row, i) for i, row in enumerate(costs.microbatch_scale)])
+def first_alike(costs: Costs, schedule: Schedule) -> tuple[int, ...]:
+    """For each microbatch the first one that costs as much and takes the same route, shape
+    `(n_microbatches,)`."""
+    m = schedule.n_microbatches
+    if not costs.microbatch_scale and not schedule.routes:
+        return (0,) * m
+    scale, follows = costs.microbatch_scale or ((),) * m, schedule.follows or (0,) * m
+    first: dict[object, int] = {}
+    return tuple(
+        [first.setdefault(key, i) for i, key in enumerate(zip(scale, follows, strict=True))]
+    )
 
 
 def require_alike(costs: Costs) -> None:

@@ -174,7 +174,7 @@ def _transfers(record: Record) -> dict[str, Any]:
 def _memory(record: Record) -> dict[str, Any]:
     passes, schedule = record.passes, record.numbering.schedule
     logs = [*record.memory, record.host]
-    share = [max(len(held), 1) * schedule.n_slices for held in schedule.stages_of]
+    share = [schedule.pieces(device) for device in range(schedule.n_devices)]
     share.append(max(share))  # the host: in the largest share there is
     place = _places(record.memory_order)
     number = np.concatenate([_whole(log.number) for log in logs])[place]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from bisect import bisect
 from collections.abc import Sequence, Set
-from itertools import pairwise, product
+from itertools import product
 from typing import NamedTuple
 
 from ..base.numbers import Number, Ticks, common_ticks, exact, plain
@@ -32,9 +32,11 @@ def planned(
 
     ValueError where times are too long to be added up.
     """
-    alike = first_alike(costs, schedule.n_microbatches)
+    alike = first_alike(costs, schedule)
     shapes, lines = _shapes(schedule, alike)
-    slowdown = [cluster.slowdown[schedule.placement[step[0].stage]] for step in shapes]
+    slowdown = [
+        cluster.slowdown[schedule.home(step[0].stage, step[0].microbatch)] for step in shapes
+    ]
     alone = [costs.duration(step) for step in shapes]
     if jitter:
         around = [float(time) * float(slow) for time, slow in zip(alone, slowdown, strict=True)]
@@ -104,7 +106,7 @@ def _shapes(schedule: Schedule, alike: Sequence[int]) -> tuple[list[Step], list[
     nothing else is done about their memory.
     """
     numbers: dict[tuple[object, ...], int] = {}
-    levers = schedule.levers
+    variants = schedule.variants
     shapes: list[Step] = []
     lines = []
     for lane in lanes(schedule):
@@ -115,8 +117,8 @@ def _shapes(schedule: Schedule, alike: Sequence[int]) -> tuple[list[Step], list[
             shape: tuple[object, ...] = (kind, stage, part, alike[first])
             if len(step) > 1:
                 shape = tuple([(op[:2], op[2] - first, op[3], alike[op[2]]) for op in step])
-            if levers:
-                shape = (shape, *[levers.get(op[1:]) for op in step])
+            if variants:
+                shape = (shape, *[variants.get(op[1:]) for op in step])
             number = numbers.setdefault(shape, len(shapes))
             if number == len(shapes):
                 shapes.append(step)
@@ -176,10 +178,11 @@ def _crossings(
     found = []
     backward = schedule.backward
     # Boundary b lies between stages b and b + 1.
-    for b, (left, right) in enumerate(pairwise(schedule.placement)):
-        if left == right:
-            continue
-        for part, i in product(range(schedule.n_slices), sorted(microbatches)):
+    for b, part, i in product(
+        range(schedule.n_stages - 1), range(schedule.n_slices), sorted(microbatches)
+    ):
+        left, right = schedule.home(b, i), schedule.home(b + 1, i)
+        if left != right:
             size = scaled(costs.crossing_bytes(b, part), costs.scale(i, b))
             ways = [(Value("activation", b, i, part), left, right)]
             if backward[b]:

@@ -82,7 +82,7 @@ def peak_activations(schedule: Schedule, *, keeps: Number = 0) -> tuple[Number, 
     peaks: list[Number] = []
     levers = schedule.levers
     known: dict[tuple[Kind, int, Lever | None], int | Fraction] = {}
-    for device, stages in enumerate(schedule.stages_of):
+    for device in range(schedule.n_devices):
         live: int | Fraction = 0
         peak: int | Fraction = 0
         for step in steps(schedule, device):
@@ -95,7 +95,7 @@ def peak_activations(schedule: Schedule, *, keeps: Number = 0) -> tuple[Number, 
                 freed += min(change, 0)
             peak = max(peak, live)
             live += freed
-        peaks.append(in_shares(peak, max(len(stages), 1) * schedule.n_slices))
+        peaks.append(in_shares(peak, schedule.pieces(device)))
     return tuple(peaks)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .ir import Lever, Op, Schedule, Step, Value, reads, steps, writes
+from .ir import Op, Schedule, Step, Value, reads, steps, writes
 from .written import Row, Rows, written_rows
 
 
@@ -63,7 +63,7 @@ def waiting_cycle(schedule: Schedule) -> tuple[Wait, ...]:
 
 def _stuck(schedule: Schedule) -> dict[int, tuple[int, Op, Value]]:
     """For each device that cannot finish: where it stops, at which pass, and the value it lacks."""
-    rows, levers = written_rows(schedule), schedule.levers
+    rows, variants = written_rows(schedule), schedule.variants
     to_do = [steps(schedule, device) for device in range(schedule.n_devices)]
     now = [next(order, ()) for order in to_do]
     position = [0] * schedule.n_devices
@@ -71,13 +71,13 @@ def _stuck(schedule: Schedule) -> dict[int, tuple[int, Op, Value]]:
     while ready:
         device = ready.pop()
         while step := now[device]:
-            if lack := _lack(step, rows, levers):
+            if lack := _lack(step, rows, variants):
                 row, microbatch = lack
                 row[microbatch] = _AWAITED + device  # a value has one reader
                 break
             for kind, stage, microbatch, part in step:
-                lever = (levers.get((stage, microbatch, part)),) if levers else ()
-                for row in rows(kind, stage, part, *lever)[1]:
+                variant = (variants.get((stage, microbatch, part)),) if variants else ()
+                for row in rows(kind, stage, part, *variant)[1]:
                     if row[microbatch] >= _AWAITED:
                         ready.append(row[microbatch] - _AWAITED)
                     row[microbatch] = _WRITTEN
@@ -90,27 +90,27 @@ def _stuck(schedule: Schedule) -> dict[int, tuple[int, Op, Value]]:
     }
 
 
-Levers = dict[tuple[int, int, int], Lever]
+Variants = dict[tuple[int, int, int], object]
 _WRITTEN, _AWAITED = 1, 2
 """Marks of a value; beyond the second one, by how much tells which device waits for it."""
 
 
-def _lack(step: Step, rows: Rows, levers: Levers) -> tuple[Row, int] | None:
+def _lack(step: Step, rows: Rows, variants: Variants) -> tuple[Row, int] | None:
     """The first value that a step reads and nobody has written yet, nor an R of the step."""
     for kind, stage, microbatch, part in step:
-        lever = (levers.get((stage, microbatch, part)),) if levers else ()
-        for row in rows(kind, stage, part, *lever)[0]:
+        variant = (variants.get((stage, microbatch, part)),) if variants else ()
+        for row in rows(kind, stage, part, *variant)[0]:
             if row[microbatch] != _WRITTEN:
-                if len(step) > 1 and lever and _rebuilt(row, microbatch, step, rows):
+                if len(step) > 1 and variant and _rebuilt(row, microbatch, step, rows, variants):
                     continue
                 return row, microbatch
     return None
 
 
-def _rebuilt(row: Row, microbatch: int, step: Step, rows: Rows) -> bool:
+def _rebuilt(row: Row, microbatch: int, step: Step, rows: Rows, variants: Variants) -> bool:
     """Whether an R of a step, which comes before its backward, rebuilds that value."""
     made = (
-        rows("R", op.stage, op.slice, "R")[1][0]
+        rows("R", op.stage, op.slice, variants.get(op[1:]))[1][0]
         for op in step
         if op.kind == "R" and op.microbatch == microbatch
     )
@@ -128,7 +128,7 @@ def _first_lack(schedule: Schedule, step: Step, position: int, rows: Rows) -> tu
                 op.kind,
                 op.stage,
                 op.slice,
-                *((schedule.levers.get(op[1:]),) if schedule.levers else ()),
+                *((schedule.variants.get(op[1:]),) if schedule.variants else ()),
             )[0],
             strict=True,
         )

@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from operator import itemgetter
 from typing import Literal, NamedTuple, get_args
 
@@ -99,6 +100,10 @@ class Schedule:
         small that B does it, one with "nothing" is frozen: both have no W. A gradient that no
         stage further down needs is neither computed nor sent: such a stage has F alone.
 
+    routes: further placements of the same stages, each like `placement`: a device that is in two of
+        them holds copies of their stages (two directions, as DualPipe and Chimera have them).
+    follows: which placement each microbatch follows, shape `(n_microbatches,)`: 0 is `placement`, n
+        is `routes[n - 1]`; () where there are no routes.
     stores: the device that keeps what each device offloads, or None for its host, shape
         `(n_devices,)`; () where all of it goes to the host.
 
@@ -114,6 +119,8 @@ class Schedule:
     name: str = "schedule"
     trains: tuple[Trained, ...] = ()
     stores: tuple[int | None, ...] = ()
+    routes: tuple[tuple[int, ...], ...] = ()
+    follows: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         # A numpy integer means the int it equals, which JSON can hold.
@@ -126,6 +133,9 @@ class Schedule:
         object.__setattr__(self, "trains", () if {*trains} == {"weights"} else trains)
         stores = tuple(self.stores)
         object.__setattr__(self, "stores", () if {*stores} == {None} else stores)
+        routes = tuple(tuple(map(native, route)) for route in self.routes)
+        object.__setattr__(self, "routes", routes)
+        object.__setattr__(self, "follows", tuple(map(native, self.follows)))
 
     @property
     def n_devices(self) -> int:
@@ -141,11 +151,35 @@ class Schedule:
 
     @cached_property
     def stages_of(self) -> tuple[tuple[int, ...], ...]:
-        """The stages of each device, ascending: chunk 0, chunk 1, ..."""
+        """The stages of each device, ascending: chunk 0, chunk 1, ...; of all placements."""
         held: dict[int, list[int]] = {device: [] for device in range(self.n_devices)}
         for stage, device in enumerate(self.placement):
             held.setdefault(device, []).append(stage)
+        for stage, device in (pair for route in self.routes for pair in enumerate(route)):
+            if stage not in held.setdefault(device, []):
+                held[device] = sorted([*held[device], stage])
         return tuple(tuple(held[device]) for device in range(self.n_devices))
+
+    def home(self, stage: int, microbatch: int) -> int:
+        """The device that runs a stage for a microbatch."""
+        route = self.follows[microbatch] if self.routes else 0
+        return self.routes[route - 1][stage] if route else self.placement[stage]
+
+    def pieces(self, device: int) -> int:
+        """Into how many activations a device's share of one microbatch falls: one per stage that
+        the microbatch finds there, and per slice."""
+        found = max(places.count(device) for places in (self.placement, *self.routes))
+        return max(found, 1) * self.n_slices
+
+    @cached_property
+    def variants(self) -> dict[tuple[int, int, int], object]:
+        """What makes passes of one kind, stage and slice differ by (stage, microbatch, slice): a
+        lever that is pulled, another route. Left out is what is as usual."""
+        if not self.routes:
+            return self.levers  # type: ignore[return-value]
+        units = product(range(self.n_stages), range(self.n_microbatches), range(self.n_slices))
+        found = {unit: (self.follows[unit[1]], self.levers.get(unit)) for unit in units}
+        return {unit: variant for unit, variant in found.items() if variant != (0, None)}
 
     @cached_property
     def levers(self) -> dict[tuple[int, int, int], Lever]:

@@ -30,6 +30,7 @@ def to_json(schedule: Schedule) -> str:
             ],
             **({"trains": schedule.trains} if schedule.trains else {}),
             **({"stores": schedule.stores} if schedule.stores else {}),
+            **({"routes": schedule.routes, "follows": schedule.follows} if schedule.routes else {}),
         },
         indent=1,
     )
@@ -52,6 +53,14 @@ def from_json(text: str) -> Schedule:
     if type(stores) is not list or not all(type(d) in (int, type(None)) for d in stores):
         rule = "it must be a list of device numbers, and null for the host"
         raise ValueError(f"not a schedule: 'stores' is {shown(stores)}: {rule}")
+    routes = found.get("routes", [])
+    for key, lists in (("routes", routes), ("follows", [found.get("follows", [])])):
+        if type(lists) is not list or not all(
+            type(row) is list and all(type(d) is int and abs(d) < 10**18 for d in row)
+            for row in lists
+        ):
+            rule = "it must be a list of placements" if key == "routes" else "it must be numbers"
+            raise ValueError(f"not a schedule: {key!r} is {shown(found.get(key))}: {rule}")
     rows = [
         [_parse_step(cell, device, position) for position, cell in enumerate(row)]
         for device, row in enumerate(found["orders"])
@@ -65,6 +74,8 @@ def from_json(text: str) -> Schedule:
         name=found["name"],
         trains=tuple(trains),
         stores=tuple(stores),
+        routes=tuple(map(tuple, routes)),
+        follows=tuple(found.get("follows", [])),
     )
 
 

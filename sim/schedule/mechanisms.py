@@ -17,6 +17,8 @@ def mechanisms(schedule: Schedule) -> tuple[str, ...]:
     ('stages 0-1 train nothing',)
     """
     found = []
+    if schedule.routes:
+        found.append(f"microbatches take {len(schedule.routes) + 1} routes")
     for trained, what in (("adapters", "adapters alone"), ("nothing", "nothing")):
         stages = [stage for stage, word in enumerate(schedule.trains) if word == trained]
         found += [_clause(stages, "train", what)] if stages else []

@@ -57,6 +57,30 @@ def placement_sane(schedule: Schedule) -> Violation | None:
     return None
 
 
+def routes_sane(schedule: Schedule) -> Violation | None:
+    """Further placements have all stages too, and every microbatch follows one that there is."""
+    p, n, m = schedule.n_devices, schedule.n_stages, schedule.n_microbatches
+    for number, route in enumerate(schedule.routes, 1):
+        if len(route) != n:
+            return Violation(f"route {number} has {len(route)} stages; it must have all {n}")
+        for stage, device in enumerate(route):
+            if not _whole(device) or not 0 <= device < p:
+                rule = f"route {number} places stage {stage} on device {device!r}"
+                return Violation(f"{rule}; devices are 0 to {p - 1}, one per order")
+    if len(schedule.follows) != (m if schedule.routes else 0):
+        found = len(schedule.follows)
+        rule = f"follows has {found} entries for {m} microbatches and {len(schedule.routes)} routes"
+        return Violation(f"{rule}; each microbatch follows one, where there are routes")
+    for microbatch, chosen in enumerate(schedule.follows):
+        if not _whole(chosen) or not 0 <= chosen <= len(schedule.routes):
+            rule = f"microbatch {microbatch} follows route {chosen!r}"
+            return Violation(f"{rule}; it must be one of 0 to {len(schedule.routes)}")
+    unused = {*range(len(schedule.routes) + 1)} - {*schedule.follows} if schedule.routes else ()
+    if unused:
+        return Violation(f"no microbatch follows route {min(unused)}; leave it out")
+    return None
+
+
 def trained_known(schedule: Schedule) -> Violation | None:
     """Where it is said what stages train, it is said of each."""
     words = get_args(Trained)
@@ -111,13 +135,13 @@ def passes_known(schedule: Schedule) -> Violation | None:
 
 def placement_respected(schedule: Schedule) -> Violation | None:
     """Every pass is in the order of the device that holds its stage."""
-    placement = schedule.placement
     for device, order in enumerate(schedule.orders):
-        if {stage for _, stage, _, _ in order} <= {*schedule.stages_of[device]}:
+        stages = {stage for _, stage, _, _ in order}
+        if not schedule.routes and stages <= {*schedule.stages_of[device]}:
             continue
         for position, op in enumerate(order):
-            if placement[op.stage] != device:
-                home = placement[op.stage]
+            home = schedule.home(op.stage, op.microbatch)
+            if home != device:
                 rule = f"{op} belongs on device {home}, where stage {op.stage} is placed"
                 return Violation(rule, device, position, op)
     return None
@@ -167,13 +191,13 @@ def weight_after_its_backward(schedule: Schedule) -> Violation | None:
 
 def inputs_before_use(schedule: Schedule) -> Violation | None:
     """What a pass reads from its own device was written there by an earlier pass."""
-    levers = schedule.levers
+    variants = schedule.variants
     for device, order in enumerate(schedule.orders):
         rows = written_rows(schedule, device=device)
         for position, op in enumerate(order):
             kind, stage, microbatch, part = op
-            if levers:
-                needed, made = rows(kind, stage, part, levers.get(op[1:]))
+            if variants:
+                needed, made = rows(kind, stage, part, variants.get(op[1:]))
             else:
                 needed, made = rows(kind, stage, part)
             for row in needed:
@@ -188,17 +212,20 @@ def last_stage_in_order(schedule: Schedule) -> Violation | None:
     """The forwards of the last stage run in microbatch order, and slice order within one.
 
     Real runtimes pair the n-th output with the n-th target, so any other order means silently
-    wrong gradients.
+    wrong gradients. Where there are several placements, it holds for each.
     """
     last = schedule.n_stages - 1
-    device = schedule.placement[last]
-    previous: Op | None = None
-    for position, op in enumerate(schedule.orders[device]):
-        if op.kind == "F" and op.stage == last:
-            if previous and op[2:] < previous[2:]:
-                rule = f"{op} comes after {previous}; the last stage goes in microbatch order"
-                return Violation(rule, device, position, op)
-            previous = op
+    for route, placement in enumerate((schedule.placement, *schedule.routes)):
+        device = placement[last]
+        previous: Op | None = None
+        for position, op in enumerate(schedule.orders[device]):
+            if op.kind == "F" and op.stage == last:
+                if schedule.routes and schedule.follows[op.microbatch] != route:
+                    continue
+                if previous and op[2:] < previous[2:]:
+                    rule = f"{op} comes after {previous}; the last stage goes in microbatch order"
+                    return Violation(rule, device, position, op)
+                previous = op
     return None
 
 
@@ -248,6 +275,7 @@ def no_deadlock(schedule: Schedule) -> Violation | None:
 Rule = Callable[[Schedule], Violation | None]
 RULES: tuple[Rule, ...] = (
     sizes_positive,
+    routes_sane,
     placement_sane,
     trained_known,
     stores_known,

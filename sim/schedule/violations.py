@@ -119,7 +119,7 @@ def too_early(schedule: Schedule, device: int, position: int) -> Violation:
     value = next(
         value
         for value in reads(schedule, op)
-        if value not in written and schedule.placement[value.stage] == device
+        if value not in written and schedule.home(value.stage, value.microbatch) == device
     )
     writer = next(
         (str(other) for other in order if value in writes(schedule, other)),

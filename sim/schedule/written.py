@@ -1,8 +1,8 @@
 """Which values have been written: a mark per microbatch, for rules that walk through all passes.
 
-Passes that differ only in their microbatch read and write the same kinds of value, unless a lever
-is pulled for one of them. So `reads` and `writes` are asked once per kind, stage, slice and lever
-of a pass, and a walk only looks up marks:
+Passes that differ only in their microbatch read and write the same kinds of value, unless one of
+them is a variant. So `reads` and `writes` are asked once per kind, stage, slice and variant of a
+pass, and a walk only looks up marks:
 
     rows("F", 2, 0)  ->  ([activation of 0@1, of 1@1, ...],), ([saved of 0@2, ...], ...)
 
@@ -18,12 +18,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 
-from .ir import Kind, Lever, Op, Schedule, Value, reads, writes
+from .ir import Kind, Op, Schedule, Value, reads, writes
 
 Row = list[int]
 """The marks of the values that differ only in their microbatch, shape `(n_microbatches,)`."""
 Rows = Callable[..., tuple[tuple[Row, ...], tuple[Row, ...]]]
-"""(kind, stage, slice) of a pass, and its lever where there is one -> the rows of what it reads and
+"""(kind, stage, slice) of a pass, and its variant where it is one -> the rows of what it reads and
 of what it writes."""
 
 
@@ -33,7 +33,7 @@ def written_rows(schedule: Schedule, *, device: int | None = None) -> Rows:
     device: leaves out what other devices write.
     """
 
-    levers = schedule.levers
+    variants = schedule.variants
 
     @cache
     def row(_: Value) -> Row:
@@ -41,15 +41,16 @@ def written_rows(schedule: Schedule, *, device: int | None = None) -> Rows:
 
     def those(values: tuple[Value, ...]) -> tuple[Row, ...]:
         # A value carries its writer's stage, and so tells where it is written.
-        here = (v for v in values if device is None or schedule.placement[v.stage] == device)
+        here = (v for v in values if device in (None, schedule.home(v.stage, v.microbatch)))
         return tuple(row(value._replace(microbatch=0)) for value in here)
 
     @cache
     def rows(
-        kind: Kind, stage: int, part: int, lever: Lever | None = None
+        kind: Kind, stage: int, part: int, variant: object = None
     ) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
         every = range(schedule.n_microbatches)
-        one = next(op for i in every if levers.get((op := Op(kind, stage, i, part))[1:]) == lever)
+        ops = (Op(kind, stage, i, part) for i in every)
+        one = next(op for op in ops if variants.get(op[1:]) == variant)
         return those(reads(schedule, one)), those(writes(schedule, one))
 
     return rows

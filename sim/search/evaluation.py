@@ -54,15 +54,16 @@ class Evaluation:
 class Tables(NamedTuple):
     """A schedule as arrays, in device order: what stays the same under all costs.
 
-    kind, stage: of every pass, shape `(n_ops,)`. like: a pass of each kind, stage, slice and lever
-    that occurs; which: which of these every pass is like. reads: see `compiled.writers`; gate:
-    `compiled.play`. step_of: the step of every pass. first_op, first_step: where each step and each
-    device begin, with the total at the end. whole: no step is a fused one. place: where each pass
-    of each device in order is, where copies are listed by themselves; else None.
+    kind, stage, route: of every pass, shape `(n_ops,)`. like: a pass of each kind, stage, slice and
+    lever that occurs; which: which of these every pass is like. reads: see `compiled.writers`;
+    gate: `compiled.play`. step_of: the step of every pass. first_op, first_step: where each step
+    and each device begin, with the total at the end. whole: no step is a fused one. place: where
+    each pass of each device in order is, where copies are listed by themselves; else None.
     """
 
     kind: Ints
     stage: Ints
+    route: Ints | int
     like: list[Op]
     which: Ints
     reads: Ints
@@ -170,6 +171,7 @@ def _tables_of(schedule: Schedule, ops: list[Op], lengths: Ints, per_device: lis
     return Tables(
         kind,
         stage,
+        route=np.array(schedule.follows, np.int64)[microbatch] if schedule.routes else 0,
         like=[ops[i] for i in one[one >= 0].tolist()],
         which=(np.cumsum(one >= 0) - 1)[code],
         reads=writers(kind, stage, microbatch, part, shape),
@@ -220,7 +222,7 @@ def _times(
     schedule: Schedule, costs: Costs, found: Tables
 ) -> tuple[Ticks, NDArray[Any], NDArray[Any]]:
     """Ticks, the duration of every step, and what the input of every pass takes to arrive."""
-    placement = np.array(schedule.placement, np.int64)
+    placements = np.array([schedule.placement, *schedule.routes], np.int64)
     like, which = _alike(schedule, costs, found)
     steps_like = [(op,) for op in like]
     if not found.whole:
@@ -229,19 +231,19 @@ def _times(
         steps_like = [tuple(like[i] for i in key) for key in numbers]
         which = np.array([numbers[tuple(run)] for run in runs], np.int64)
     durations = [costs.duration(step) for step in steps_like]
-    crosses = placement[:-1] != placement[1:]
-    sends = [send for send, away in zip(costs.send, crosses, strict=True) if away]
+    crosses = placements[:, :-1] != placements[:, 1:]
+    sends = [send for send, away in zip(costs.send, crosses.any(axis=0), strict=True) if away]
     ticks = common_ticks({*durations, *sends, 0}, how_many=2 * schedule.n_ops + 1)
     dtype = np.int64 if ticks.per_unit else np.float64
     counted = {time: ticks.count(time) for time in {*durations, *costs.send}}
     duration = np.array([counted[time] for time in durations], dtype)[which]
-    edge = np.zeros(schedule.n_stages + 1, dtype)  # edge[s]: into stage s from the one before
-    edge[1:-1] = [
-        counted[send] if away else 0 for send, away in zip(costs.send, crosses, strict=True)
-    ]
+    # edge[s]: into stage s from the one before, of all routes one after the other
+    edge = np.zeros((len(placements), schedule.n_stages + 1), dtype)
+    edge[:, 1:-1] = np.where(crosses, np.array([counted[s] for s in costs.send], dtype), 0)
+    place = found.stage + found.route * (schedule.n_stages + 1)
     backward = (found.kind == _KIND["B"]) | (found.kind == _KIND["BW"])
-    delay = np.where(found.kind == _KIND["F"], edge[found.stage], 0)
-    delay = np.where(backward, edge[found.stage + 1], delay)
+    delay = np.where(found.kind == _KIND["F"], edge.ravel()[place], 0)
+    delay = np.where(backward, edge.ravel()[place + 1], delay)
     return ticks, duration, delay.astype(dtype)
 
 
@@ -252,7 +254,7 @@ def _alike(schedule: Schedule, costs: Costs, found: Tables) -> tuple[list[Op], I
     numbers: dict[tuple[int, int], int] = {}
     like: list[Op] = []
     which = np.empty_like(found.which)
-    alike = first_alike(costs, schedule.n_microbatches)
+    alike = first_alike(costs, schedule)
     ops = [op for order in schedule.orders for op in order]
     if found.place is not None:
         ops = [ops[spot] for spot in np.argsort(found.place).tolist()]
@@ -272,7 +274,7 @@ def _peak_activations(schedule: Schedule, costs: Costs, found: Tables) -> tuple[
         changes = [int(change * per_unit) for change in changes]
     change = np.array(changes, np.int64)[found.which]
     counts = peaks(found.first_step, found.first_op, np.maximum(change, 0), np.minimum(change, 0))
-    shares = [max(len(stages), 1) * schedule.n_slices for stages in schedule.stages_of]
+    shares = map(schedule.pieces, range(schedule.n_devices))
     return tuple(
         in_shares(count, share * per_unit)
         for count, share in zip(counts.tolist(), shares, strict=True)
@@ -318,7 +320,7 @@ def _peaks_in_time(
                         taken = sign * exact(change)
                         log.append((start, 1, taken) if taken > 0 else (end, 0, taken))
     static = [sum(exact(costs.static_bytes[s]) for s in held) for held in schedule.stages_of]
-    shares = [max(len(held), 1) * schedule.n_slices for held in schedule.stages_of]
+    shares = map(schedule.pieces, range(schedule.n_devices))
     return {
         "peak_activations": tuple(
             in_shares(_highest(log), share) for log, share in zip(chunks, shares, strict=True)

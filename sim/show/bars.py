@@ -48,12 +48,11 @@ def bars(trace: Trace, window: tuple[Number, Number] | None = None) -> pd.DataFr
         ops = ops[(ops["end"] > window[0]) & (ops["start"] < window[1])]
     by_step = ops.groupby(keys, sort=False)["kind"]
     lanes = by_step.transform("size").to_numpy()
-    chunk_of = {s: c for stages in trace.schedule.stages_of for c, s in enumerate(stages)}
     start, end = (ops[name].to_numpy(dtype=float) for name in ("start", "end"))
     return pd.DataFrame(
         {
             "kind": ops["kind"].to_numpy(),
-            "chunk": ops["stage"].map(chunk_of).to_numpy(),
+            "chunk": _chunks(trace.schedule, ops),
             "device": ops["device"].to_numpy(),
             "row": ops["row"].to_numpy(),
             "start": start,
@@ -65,6 +64,14 @@ def bars(trace: Trace, window: tuple[Number, Number] | None = None) -> pd.DataFr
             "hover": _hovers(ops, several=trace.iterations > 1),
         }
     )
+
+
+def _chunks(schedule: Schedule, ops: pd.DataFrame) -> Any:
+    """Which of a device's stages each pass is of; or of which direction, where there are two."""
+    if schedule.routes:
+        return np.array(schedule.follows)[ops["microbatch"].to_numpy()]
+    chunk_of = {s: c for stages in schedule.stages_of for c, s in enumerate(stages)}
+    return ops["stage"].map(chunk_of).to_numpy()
 
 
 def picture_rows(schedule: Schedule) -> list[tuple[int, Queue]]:

@@ -72,7 +72,7 @@ def times(schedule: Schedule, costs: Costs) -> Times:
 
 def peak(schedule: Schedule) -> tuple[Fraction, ...]:
     """Most live activations of each device, in shares, from order alone."""
-    shares = [len(stages) * schedule.n_slices for stages in schedule.stages_of]
+    shares = [schedule.pieces(device) for device in range(schedule.n_devices)]
     found = []
     for device, order in enumerate(schedule.orders):
         live = most = 0

@@ -24,13 +24,14 @@ from sim import (
 from sim.metrics.metrics import longest_stage, peak_activations, peak_bytes, peak_shares
 from sim.schedule.training import forward_only, frozen
 from sim.search import evaluate, lower_bound, steady_interval
-from sim.testing import costs, scales, schedules, transformed
+from sim.testing import costs, scales, schedules, transformed, wild_schedules
 
 
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[Schedule, Costs]:
     """A schedule with any of the mechanisms, and costs that fit it."""
-    schedule = draw(schedules().flatmap(transformed))
+    any_of = st.one_of(schedules(), schedules(), wild_schedules(directions=2))
+    schedule = draw(any_of.flatmap(transformed))
     # Beside copies, passes that take no time could free and take memory in any order.
     times = st.one_of(st.integers(1, 20), st.fractions(1, 20, max_denominator=6))
     prices = draw(costs(schedule, times=times if schedule.copies else None))
