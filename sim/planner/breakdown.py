@@ -105,15 +105,19 @@ def _of_passes(prepared: Prepared) -> dict[str, float]:
     apart in the model's proportions."""
     spent = added(tuple(stage.spent for stage in prepared.stages)).totals()
     hidden = sum(stage.hidden for stage in prepared.stages)
-    saved = sum(stage.saving for stage in prepared.stages)
     fused = "BW" in FAMILIES[prepared.bench.configuration.schedule].passes.split()
     spent["tensor"] -= hidden
     if fused:
-        spent["sharding"] -= saved - hidden
+        spent["sharding"] -= sum(stage.shared for stage in prepared.stages)
     parts = {**spent, "split_backward": 0.0 if fused else hidden}
-    run = sum(stage.seconds.total for stage in prepared.stages) - (saved if fused else 0.0)
-    scale = run / sum(parts.values())
+    scale = _run(prepared.stages, fused) / sum(parts.values())
     return {name: scale * seconds for name, seconds in parts.items()}
+
+
+def _run(stages: tuple[Stage, ...], fused: bool) -> float:
+    """Seconds of all passes as the schedule runs them."""
+    saved = sum(stage.saving for stage in stages) if fused else 0.0
+    return sum(stage.seconds.total for stage in stages) - saved
 
 
 def _averages(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:

@@ -129,11 +129,8 @@ def _scaled(piece: Stage, modelled: Stage, times: Times | None) -> Stage:
         for here, there, measured in zip(piece.seconds, modelled.seconds, times.passes, strict=True)
     ))  # fmt: skip
     both = seconds.backward + seconds.weight
-    before = piece.seconds.backward + piece.seconds.weight
-    saving = piece.saving * both / before if before else 0.0
-    if times.fused is not None:
-        apart = times.passes.backward + times.passes.weight
-        saving = both * (1 - times.fused / apart) if apart else 0.0
-    hidden = piece.hidden * saving / piece.saving if piece.saving else 0.0
-    spent = piece.spent.that_takes(seconds)
-    return piece._replace(seconds=seconds, saving=saving, spent=spent, hidden=hidden)
+    if times.fused is None:
+        before = piece.seconds.backward + piece.seconds.weight
+        return piece._replace(seconds=seconds, saving=piece.saving * both / before if before else 0)
+    apart = times.passes.backward + times.passes.weight
+    return piece._replace(seconds=seconds, saving=both * (1 - times.fused / apart) if apart else 0)

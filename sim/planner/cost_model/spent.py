@@ -32,23 +32,6 @@ class Spent(NamedTuple):
         """So many of it."""
         return Spent(*(Passes(*(factor * each for each in passes)) for passes in self))
 
-    def that_takes(self, seconds: Passes) -> Spent:
-        """The same in other seconds of every pass: in proportion, or work where there were none."""
-        mine = self.passes
-        scaled = Spent(
-            *(
-                Passes(*(
-                    part * there / here if here else 0.0
-                    for part, here, there in zip(passes, mine, seconds, strict=True)
-                ))
-                for passes in self
-            )
-        )  # fmt: skip
-        missing = Passes(*(
-            0.0 if here else there for here, there in zip(mine, seconds, strict=True)
-        ))  # fmt: skip
-        return scaled._replace(work=total((scaled.work, missing)))
-
     def totals(self) -> dict[str, float]:
         """Seconds of all three passes by part."""
         return {name: passes.total for name, passes in zip(self._fields, self, strict=True)}

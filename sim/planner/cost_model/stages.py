@@ -36,7 +36,7 @@ from .passes import (
     optimizer_seconds,
     prediction_spent,
 )
-from .spent import NONE, Spent, added
+from .spent import NONE, Spent, added, total
 from .split import Part, Split, balanced_split, evened, with_predictions
 from .tower import held_by_tower, tower_activation, tower_spent
 from .vocabulary import spread, vocabulary_share
@@ -44,8 +44,8 @@ from .vocabulary import spread, vocabulary_share
 
 class Stage(NamedTuple):
     """One stage on one device: seconds and bytes of one microbatch, its parameters, the seconds
-    that a fused backward saves, what the seconds are spent on, and which part of what is saved are
-    collectives of tensor parallelism."""
+    that a fused backward saves, what the seconds are spent on, and what is saved: collectives of
+    tensor parallelism (hidden), and waiting for what is shared out (shared)."""
 
     seconds: Passes
     kept: Kept
@@ -53,6 +53,7 @@ class Stage(NamedTuple):
     saving: float = 0.0
     spent: Spent = Spent()
     hidden: float = 0.0
+    shared: float = 0.0
 
 
 class Tail(NamedTuple):
@@ -153,8 +154,7 @@ def stages_of(
             ]
             seen[part, kinds] = _stage(part, layers, pieces, bench)
         found.append(seen[part, kinds])
-    copies = {} if pieces.share else _copies(bench, split, placement)
-    for stage, more in copies.items():
+    for stage, more in (_copies(bench, split, placement) if not pieces.share else {}).items():
         held = found[stage].held
         found[stage] = found[stage]._replace(held=held._replace(common=held.common + more))
     return tuple(found)
@@ -276,7 +276,7 @@ def _sharded(bench: Bench, spent: Spent, kept: Kept, held: Held, *, saving: floa
     waits = Passes(*(longer - own for longer, own in zip(seconds, alone, strict=True)))
     kept = kept._replace(scratch=kept.scratch + transient_bytes(held, c))
     whole = seconds.backward + seconds.weight - fused
-    return Stage(seconds, kept, held, whole, spent._replace(sharding=waits), saving)
+    return Stage(seconds, kept, held, whole, spent._replace(sharding=waits), saving, whole - saving)
 
 
 def _scratch(stages: Sequence[Stage], placement: Sequence[int]) -> list[float]:
@@ -326,8 +326,9 @@ def _shared_out(piece: Stage, n: int) -> Stage:
     """One of n equal parts of a piece, for each stage of a device."""
     spent = piece.spent.times(1 / n)
     kept, held = (type(of)(*(each / n for each in of)) for of in (piece.kept, piece.held))
-    saved = piece.saving / n, spent, piece.hidden / n
-    return Stage(spent.passes, Kept(*kept), Held(*held), *saved)
+    saved = piece.saving / n, spent, piece.hidden / n, piece.shared / n
+    seconds = Passes(*(each / n for each in piece.seconds))
+    return Stage(seconds, Kept(*kept), Held(*held), *saved)
 
 
 def _together(pieces: Sequence[Stage]) -> Stage:
@@ -339,5 +340,7 @@ def _together(pieces: Sequence[Stage]) -> Stage:
         max(s.kept.scratch for s in pieces),
     )
     held = Held(sum(s.held.common for s in pieces), sum(s.held.experts for s in pieces))
-    saved, hidden = sum(s.saving for s in pieces), sum(s.hidden for s in pieces)
-    return Stage(spent.passes, kept, held, saved, spent, hidden)
+    saved, hidden, shared = (
+        sum(getattr(s, name) for s in pieces) for name in ("saving", "hidden", "shared")
+    )
+    return Stage(total(tuple(s.seconds for s in pieces)), kept, held, saved, spent, hidden, shared)
