@@ -56,7 +56,18 @@ def plan_command(
     microbatch: Annotated[str, typer.Option(help="Microbatch sizes to look at.")] = "",
     virtual: Annotated[str, typer.Option(help="Stages per device to look at.")] = "",
     expert: Annotated[str, typer.Option(help="Expert parallel sizes to look at.")] = "",
-    recompute: Annotated[str, typer.Option(help="none, selective, full.")] = "none,selective,full",
+    context: Annotated[str, typer.Option(help="Context parallel sizes to look at.")] = "1",
+    context_by: Annotated[str, typer.Option(help="ring, all-to-all or all-gather.")] = "ring",
+    precision: Annotated[str, typer.Option(help="bf16, fp8, mxfp8 or nvfp4.")] = "bf16",
+    vocabulary: Annotated[
+        str, typer.Option(help="Embedding and head: ends, vocab-1, vocab-2 or interlaced.")
+    ] = "ends",
+    recompute: Annotated[
+        str, typer.Option(help="none, elementwise, selective, full.")
+    ] = "none,selective,full",
+    recompute_layers: Annotated[
+        int, typer.Option(help="Compute again only so many layers of each stage; 0: all.", min=0)
+    ] = 0,
     zero: Annotated[str, typer.Option(help="ZeRO stages 0 to 3.")] = "1,2,3",
     attention: Annotated[str, typer.Option(help="flash or plain.")] = "flash",
     clock: Annotated[str, typer.Option(help="makespan or longest-stage.")] = "makespan",
@@ -121,6 +132,9 @@ def plan_command(
         virtual=_sizes(virtual, "virtual"), expert=_sizes(expert, "expert"),
         schedules=tuple(_words(schedules)), recompute=cast(Any, tuple(_words(recompute))),
         zero=_sizes(zero, "zero"), attention=cast(Any, attention),
+        context=_sizes(context, "context"), context_by=cast(Any, context_by),
+        precision=cast(Any, precision), vocabulary=cast(Any, vocabulary),
+        recompute_layers=recompute_layers,
     )  # fmt: skip
     with deferred_sigint() as ctrl_c:  # what the search has found is shown, whenever Ctrl-C comes
         table = plan(

@@ -9,7 +9,7 @@ from itertools import product
 
 from ..families import FAMILIES
 from .cost_model import Configuration
-from .cost_model.configuration import Attention, Recompute
+from .cost_model.configuration import Attention, ContextBy, Precision, Recompute, Vocabulary
 from .hardware import Machine
 from .models import Model, nearest_divisor
 from .orders import DEFAULT_SCHEDULES, virtual_stages
@@ -20,8 +20,9 @@ class Space:
     """What a plan may choose from; an empty tuple stands for everything sensible.
 
     tensor, pipeline, data, microbatch, virtual, expert: sizes. schedules: names of families.
-    recompute, zero: as in `Configuration`. attention, sequence_parallel: taken for all (sequence
-    parallelism only where there is tensor parallelism).
+    recompute, zero: as in `Configuration`. context: sizes of context parallelism; only 1 unless
+    asked for. attention, sequence_parallel (only where there is tensor parallelism), context_by,
+    precision, vocabulary, recompute_layers: taken for all.
     """
 
     tensor: Sequence[int] = ()
@@ -30,18 +31,24 @@ class Space:
     microbatch: Sequence[int] = ()
     virtual: Sequence[int] = ()
     expert: Sequence[int] = ()
+    context: Sequence[int] = (1,)
     schedules: Sequence[str] = DEFAULT_SCHEDULES
     recompute: Sequence[Recompute] = ("none", "selective", "full")
     zero: Sequence[int] = (1, 2, 3)
     attention: Attention = "flash"
     sequence_parallel: bool = True
+    context_by: ContextBy = "ring"
+    precision: Precision = "bf16"
+    vocabulary: Vocabulary = "ends"
+    recompute_layers: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("tensor", "pipeline", "data", "microbatch", "virtual", "expert"):
+        for name in ("tensor", "pipeline", "data", "microbatch", "virtual", "expert", "context"):
             for size in getattr(self, name):
                 if not isinstance(size, int) or isinstance(size, bool) or size < 1:
                     raise ValueError(f"{name} has {size!r}: sizes are whole numbers >= 1")
-        for name, first in {"schedules": "1f1b", "recompute": "none", "zero": "1"}.items():
+        least = {"schedules": "1f1b", "recompute": "none", "zero": "1", "context": "1"}
+        for name, first in least.items():
             if not getattr(self, name):
                 raise ValueError(f"{name} is empty: name at least one, e.g. {first}")
         loops = [name for name in self.schedules if len(virtual_stages(name)) > 1]
@@ -64,21 +71,22 @@ def configurations(
     inside = [size for size in divisors if size <= machine.per_node]
     asked = bool(space.tensor)
     for tensor in space.tensor or [size for size in inside if model.heads % size == 0]:
-        for pipeline in space.pipeline or divisors:
-            if n % (tensor * pipeline):
+        for pipeline, context in product(space.pipeline or divisors, space.context):
+            if n % (tensor * pipeline * context):
                 continue
-            data = n // (tensor * pipeline)
+            data = n // (tensor * pipeline * context)
             if space.data and data not in space.data:
                 continue
             if not asked and not space.pipeline and pipeline > model.layers + 2:
                 continue
-            yield from _choices(model, space, tensor, pipeline, data, sequence, batch)
+            sizes = tensor, pipeline, data, context
+            yield from _choices(model, space, sizes, sequence=sequence, batch=batch)
 
 
 def sizes_that_fit(machine: Machine, space: Space) -> str:
     """Why the asked-for sizes leave nothing to plan; "" if they leave something."""
     n = machine.n_devices
-    for name in ("tensor", "pipeline", "data"):
+    for name in ("tensor", "pipeline", "data", "context"):
         sizes = getattr(space, name)
         if sizes and not any(n % size == 0 for size in sizes):
             near = min(
@@ -89,7 +97,7 @@ def sizes_that_fit(machine: Machine, space: Space) -> str:
                 f"{name} parallel size {sizes[0]} does not divide {n} devices: "
                 f"the nearest size that does is {near}"
             )
-    asked = [getattr(space, name) or [0] for name in ("tensor", "pipeline", "data")]
+    asked = [getattr(space, name) or [0] for name in ("tensor", "pipeline", "data", "context")]
     products = {math.prod(size for size in sizes if size) for sizes in product(*asked)}
     open_end = any(sizes == [0] for sizes in asked)
     if not any(n % size == 0 if open_end else n == size for size in products):
@@ -103,15 +111,16 @@ def sizes_that_fit(machine: Machine, space: Space) -> str:
 
 
 def _choices(
-    model: Model, space: Space, tensor: int, pipeline: int, data: int, sequence: int, batch: int
+    model: Model, space: Space, sizes: tuple[int, int, int, int], *, sequence: int, batch: int
 ) -> Iterator[Configuration]:
+    tensor, pipeline, data, context = sizes
     microbatches = space.microbatch or _powers(max(batch // data, 1))
     experts: Sequence[int] = space.expert or (1,)
     if model.experts and not space.expert:
         count = model.experts.count
         experts = [size for size in _powers(data) if count % size == 0 and data % size == 0]
     schedules = space.schedules if pipeline > 1 else _alone(space.schedules)
-    zeros = space.zero if data > 1 else space.zero[:1]
+    zeros = space.zero if data * context > 1 else space.zero[:1]
     for schedule, microbatch, recompute, zero, expert in product(
         schedules, microbatches, space.recompute, zeros, experts
     ):
@@ -126,6 +135,9 @@ def _choices(
                 data=data, virtual=virtual, expert=expert,
                 sequence_parallel=space.sequence_parallel and tensor > 1,
                 attention=space.attention, recompute=recompute, zero=zero, schedule=schedule,
+                context=context, context_by=space.context_by, precision=space.precision,
+                vocabulary=space.vocabulary,
+                recompute_layers=space.recompute_layers if recompute != "none" else 0,
             )  # fmt: skip
 
 

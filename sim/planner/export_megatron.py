@@ -12,6 +12,7 @@ from .estimate import prepare
 from .problem import Problem
 
 FLAG_OF_GROUPS = "--microbatch-group-size-per-virtual-pipeline-stage"
+_CONTEXT = {"ring": "p2p", "all-to-all": "a2a", "all-gather": "allgather"}
 _SHARDING = {2: "optim_grads", 3: "optim_grads_params"}
 
 
@@ -32,16 +33,27 @@ def megatron(problem: Problem, configuration: Configuration) -> list[str]:
     ]
     if c.sequence_parallel:
         flags.append("--sequence-parallel")
+    if c.context > 1:
+        flags += [
+            f"--context-parallel-size {c.context}",
+            f"--cp-comm-type {_CONTEXT[c.context_by]}",
+        ]
     if c.expert > 1:
         flags.append(f"--expert-model-parallel-size {c.expert}")
+    if c.expert_tensor:
+        flags.append(f"--expert-tensor-parallel-size {c.expert_tensor}")
+    if c.precision in ("fp8", "mxfp8"):
+        recipe = "mxfp8" if c.precision == "mxfp8" else "tensorwise"
+        flags += ["--fp8-format hybrid", f"--fp8-recipe {recipe}"]
     if c.zero >= 1:
         flags.append("--use-distributed-optimizer")
     if c.zero > 1:
         flags += ["--use-megatron-fsdp", f"--data-parallel-sharding-strategy {_SHARDING[c.zero]}",
                   "--no-gradient-accumulation-fusion", "--ckpt-format fsdp_dtensor"]  # fmt: skip
     if c.recompute == "full":
-        flags += ["--recompute-granularity full", "--recompute-method uniform",
-                  "--recompute-num-layers 1"]  # fmt: skip
+        method = "block" if c.recompute_layers else "uniform"
+        flags += ["--recompute-granularity full", f"--recompute-method {method}",
+                  f"--recompute-num-layers {c.recompute_layers or 1}"]  # fmt: skip
     elif c.recompute == "selective":
         flags.append("--recompute-granularity selective")
     if c.attention == "flash":
@@ -57,6 +69,16 @@ def megatron_environment(configuration: Configuration) -> str:
 
 
 def _check(c: Configuration) -> None:
+    for name, known in {
+        "precision": ("bf16", "fp8", "mxfp8"),
+        "vocabulary": ("ends",),
+        "recompute": ("none", "selective", "full"),
+    }.items():
+        if getattr(c, name) not in known:
+            raise ValueError(
+                f"{name} {getattr(c, name)} has no flags of Megatron-LM here: plan with "
+                f"--{name} {' or '.join(known)}"
+            )
     if c.schedule not in ("1f1b", "interleaved"):
         raise ValueError(
             f"Megatron-LM has no schedule {c.schedule}: plan with 1f1b or interleaved, "

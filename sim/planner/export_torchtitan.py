@@ -24,6 +24,10 @@ _CONFIGS = {
 }
 """Its own configurations of models that have a preset here: --module and --config."""
 
+_ONLY = {"context": 1, "precision": "bf16", "vocabulary": "ends", "expert_tensor": 0,
+         "recompute_layers": 0}  # fmt: skip
+"""What is not said in its settings."""
+
 
 class Torchtitan(NamedTuple):
     """launcher: what starts a process per device. arguments: what `torchtitan.train` reads. csv:
@@ -53,6 +57,15 @@ def torchtitan(
     """
     c = configuration
     _check(problem, c)
+    if c.recompute == "elementwise":
+        raise ValueError(
+            "torchtitan does not compute norms alone again: plan with --recompute full"
+        )
+    for name, known in _ONLY.items():
+        if getattr(c, name) != known:
+            raise ValueError(
+                f"{name} {getattr(c, name)} has no settings of torchtitan here: plan with {known}"
+            )
     module, config = _CONFIGS.get(problem.model.name, ("MODULE", "CONFIG"))
     found = {
         "training.seq_len": c.sequence,

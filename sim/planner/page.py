@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 PART_NAMES = {
     "work": "work", "recompute": "computed again", "tensor": "collectives in layers",
-    "context": "context parallelism", "experts": "experts", "vocabulary": "vocabulary",
+    "context": "parts of the sequence", "experts": "tokens to experts",
+    "vocabulary": "sums over the pipeline",
     "sharding": "ZeRO in passes", "split_backward": "split backward", "sends": "sends",
     "imbalance": "stage imbalance", "fill_drain": "fill and drain", "data": "data parallelism",
     "optimizer": "optimizer",

@@ -60,6 +60,7 @@ def _fit(path: str, which: str, vtrain: str | None) -> None:
     """The entries of `sim/planner/cost_model/efficiencies.json` that a fit finds."""
     from ..published import read_rows
     from ..published.fit import FITS, entry, fitted, other_errors
+    from ..published.machine import NAMES
     from ..published.split import is_fitted
 
     devices = list(FITS) if which == "all" else [word.strip() for word in which.split(",")]
@@ -70,7 +71,8 @@ def _fit(path: str, which: str, vtrain: str | None) -> None:
     found = {}
     for device in devices:
         more = other_errors(device, vtrain)
-        mine = [row for row in rows if row.text("gpu") == device and is_fitted(row)]
+        mine = [r for r in rows if NAMES.get(r.text("gpu"), r.text("gpu")) == device]
+        mine = [row for row in mine if is_fitted(row)]
         found[device] = entry(device, fitted(device, rows, more), len(mine), more)
     print(json.dumps(found, indent=1))
 

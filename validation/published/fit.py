@@ -19,6 +19,7 @@ from sim.planner import Orders, estimate, prepare
 from sim.planner.cost_model import Efficiency
 
 from ..fitting import closest
+from .machine import NAMES
 from .predict import missing_features, question
 from .row import Row
 from .split import is_fitted
@@ -58,6 +59,18 @@ FITS: dict[str, Fit] = {
         {"matmul": 0.5, "fused_attention": 0.45, "fp8": 0.4, "ramp": 8e-6, "collective": 1e-5},
         {"Megatron-Bridge": 0.2},
     ),
+    "gb200": Fit(
+        ("matmul", "fp8", "fp4", "grouped", "dispatch"),
+        {"matmul": 0.6, "fused_attention": 0.5, "fp8": 0.5, "fp4": 0.4, "ramp": 8e-6, "wire": 0.8},
+    ),
+    "gb300": Fit(  # FP4 as on GB200, whose peak is two thirds
+        ("matmul", "fp8", "grouped", "dispatch"),
+        {"matmul": 0.6, "fused_attention": 0.5, "fp8": 0.5, "fp4": 0.25, "ramp": 8e-6, "wire": 0.8},
+    ),
+    "a100-pcie": Fit(
+        ("matmul", "wire"),
+        {"fused_attention": 0.305, "memory": 0.754, "ramp": 1e-5, "matmul": 0.65, "wire": 0.5},
+    ),
 }  # fmt: skip
 
 
@@ -66,7 +79,11 @@ def fitted(device: str, rows: Iterable[Row], more: Mapping[str, Sequence[Error]]
     fit = FITS[device]
     groups: dict[str, list[Error]] = {name: list(errors) for name, errors in more.items()}
     for row in rows:
-        if row.text("gpu") == device and is_fitted(row) and (error := row_error(row)):
+        if (
+            NAMES.get(row.text("gpu"), row.text("gpu")) == device
+            and is_fitted(row)
+            and (error := row_error(row))
+        ):
             experts = " experts" if '"count"' in row.text("shape") else ""
             group = row.text("source").split(" 2")[0] + experts
             groups.setdefault(group, []).append(error)

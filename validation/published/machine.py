@@ -12,7 +12,7 @@ from .shapes import Missing
 OPA = Wire("opa", 6.25e9, 10e-6, "Omni-Path, four cards of 100 Gb/s for a node of eight devices")
 """Of the BigScience rows; not a wire that people still buy."""
 
-NAMES = {"a100-pcie": "a100-80g-pcie", "a100": "a100-80g"}
+NAMES = {"a100": "a100-80g", "a100-80g-pcie": "a100-pcie"}
 """Devices by names that tables use."""
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
-from sim.planner import Orders, Problem, estimate, prepare, virtual_stages
+from sim.planner import Orders, Problem, estimate, peak_bytes, prepare, short, virtual_stages
 from sim.planner.cost_model import Configuration, PerParameter
 from sim.planner.cost_model.configuration import Vocabulary
 from sim.planner.models import Model
@@ -22,6 +23,15 @@ _FAMILIES = {"zb (zbb)": "zb-h2", "zbb": "zb-h2"}
 """Names of the programs themselves; ZBB is a searched order at twice 1F1B's memory."""
 _HINTS = ("token dropping", "Muon optimizer", "Mamba layers")
 """Features that no column but `missing` tells."""
+ASSUMED: tuple[dict[str, Any], ...] = (
+    {"recompute": "elementwise"},
+    {"zero": 3},
+    {"zero": 3, "recompute": "elementwise"},
+    {"recompute": "full"},
+    {"zero": 3, "recompute": "full"},
+)
+"""What runs whose settings were not printed may have done to fit, the least costly first; weights
+are shared out only where there is no pipeline."""
 _SPREAD = "vocabulary layers spread over all stages"
 
 
@@ -42,8 +52,7 @@ def predict(row: Row) -> Prediction:
         return Prediction(missing=";".join(features))
     try:
         problem, configuration = question(row)
-        prepared = prepare(problem, configuration)
-        found = estimate(problem, prepared, _orders())
+        found = estimate(problem, prepare(problem, configuration), _orders())
     except ValueError as error:
         return Prediction(missing=str(error))
     return Prediction(found.seconds, found.memory / GIB, found.memory > problem.capacity)
@@ -51,7 +60,29 @@ def predict(row: Row) -> Prediction:
 
 def question(row: Row) -> tuple[Problem, Configuration]:
     """The row as a plan's problem and one of its configurations; `Missing` names what cannot be
-    said, ValueError a value that makes no sense."""
+    said, ValueError a value that makes no sense.
+
+    Where the source does not print what is computed again and shared out, and what was assumed for
+    it needs more memory than there is, the first of `ASSUMED` that fits is taken instead: the run
+    did run.
+    """
+    problem, configuration = _told(row)
+    if row.text("detail", "complete") == "complete":
+        return problem, configuration
+    for changed in ({}, *ASSUMED):
+        changed = {} if changed.get("zero") and configuration.pipeline > 1 else changed
+        other = replace(configuration, **changed)
+        if _memory(problem, other) <= problem.capacity:
+            return problem, other
+    return problem, configuration
+
+
+def _memory(problem: Problem, configuration: Configuration) -> float:
+    prepared = prepare(problem, configuration)
+    return peak_bytes(problem, prepared, _orders()(short(prepared.shape)))
+
+
+def _told(row: Row) -> tuple[Problem, Configuration]:
     sizes = {name: row.size(name, 1) or 1 for name in ("tp", "pp", "vp", "cp", "ep")}
     count = _needed(row, "n_gpus")
     share = sizes["tp"] * sizes["pp"] * sizes["cp"]

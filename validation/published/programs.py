@@ -6,9 +6,10 @@ from typing import Any
 
 from .row import Row
 
-WITHOUT = ("BigScience",)
+WITHOUT = ("BigScience", "SimuMax")
 """Sources whose program waits for all collectives: Megatron-DeepSpeed of early 2022, whose pipeline
-engine reduces gradients after the last pass, and whose layers all-reduce before they go on."""
+engine reduces gradients after the last pass, and whose layers all-reduce before they go on; and
+SimuMax, whose measured runs overlap nothing (its notes say so for B200)."""
 
 
 def overlaps(row: Row) -> dict[str, Any]:

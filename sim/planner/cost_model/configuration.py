@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-Recompute = Literal["none", "selective", "full"]
+Recompute = Literal["none", "elementwise", "selective", "full"]
 Attention = Literal["flash", "plain"]
 ContextBy = Literal["ring", "all-to-all", "all-gather"]
 Precision = Literal["bf16", "fp8", "mxfp8", "nvfp4"]
@@ -35,9 +35,10 @@ class Configuration:
     stages per device. expert: devices that share the experts of a layer. expert_tensor: devices
     that share one expert; 0 stands for as many as `tensor`. sequence_parallel: norms, dropout and
     residuals are cut along the sequence too. attention: "plain" keeps the scores, "flash" does not.
-    recompute: "selective" computes the scores again, "full" the whole layer; recompute_layers: in
-    so many layers of each stage, 0 for all. zero: what data parallelism shares out: 0 nothing, 1
-    optimizer state, 2 gradients too, 3 weights too. schedule: the name of a family.
+    recompute: "elementwise" computes norms and activation functions again, "selective" the scores,
+    "full" the whole layer; recompute_layers: in so many layers of each stage, 0 for all. zero: what
+    data parallelism shares out: 0 nothing, 1 optimizer state, 2 gradients too, 3 weights too.
+    schedule: the name of a family.
 
     context_by: how a sequence that several devices share attends to all of itself (see
     `context.py`). precision: of the multiplications by weights in layers. vocabulary: where

@@ -108,9 +108,18 @@ def write_profile(path: str | Path, efficiency: Efficiency) -> None:
     Path(path).write_text(json.dumps(asdict(efficiency), indent=1) + "\n")
 
 
+UNFITTED = Efficiency(
+    matmul=0.5, fused_attention=0.35, memory=0.7, misaligned=0.4, ramp=1e-5, launch=1.5e-5,
+    wire=0.6, collective=2e-5, overlap=0.5, fp8=0.4, fp4=0.25, grouped=0.45, unaligned=0.04,
+    dispatch=3e-4, source="defaults, not fitted",
+)  # fmt: skip
+"""Of a device that no measured run was at hand for: no better than the least of those that there
+were runs for, so that a plan promises too little rather than too much."""
+
+
 def efficiency_of(device: str) -> Efficiency:
-    """The calibration of a device, or the defaults where none was fitted."""
-    return efficiencies().get(device, Efficiency(source="defaults, not fitted"))
+    """The calibration of a device, or cautious defaults where none was fitted."""
+    return efficiencies().get(device, UNFITTED)
 
 
 @lru_cache

@@ -88,6 +88,9 @@ def activation(model: Model, configuration: Configuration, kind: Layer = DENSE) 
     if c.recompute == "full":
         cut = c.token_cut
         return Kept(2.0 * c.tokens * model.hidden / cut, pending, full)
+    if c.recompute == "elementwise":
+        again = _made_by_elements(model, c, kind)
+        return Kept(full - again, pending, again)
     if c.recompute == "selective":
         return Kept(full - _scores(model, c, kind), pending, _scores(model, c, kind))
     return Kept(full, pending)
@@ -203,6 +206,14 @@ def transient_bytes(held: Held, configuration: Configuration) -> float:
     (ZeRO 2), and whole 16-bit weights of it and of the one that is being fetched (ZeRO 3)."""
     c = configuration
     return (0, 0, 2, 6)[c.zero] * held.total if c.copies > 1 else 0.0
+
+
+def _made_by_elements(model: Model, c: Configuration, kind: Layer) -> float:
+    """Outputs of norms, one per block, and of activation functions."""
+    shares, inner = _feed_forward(model, kind)
+    low = SIZES[c.precision]
+    made = kind.blocks * model.hidden / c.token_cut + shares * inner / c.tensor
+    return low * c.tokens * made
 
 
 def _feed_forward(model: Model, kind: Layer) -> tuple[int, int]:

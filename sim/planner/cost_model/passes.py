@@ -42,6 +42,8 @@ def layer_spent(bench: Bench, kind: Layer = DENSE) -> Spent:
     if c.recompute == "full":
         again = elapsed(works[1] + works[0], bench) - work.backward
         again_there = there.forward, waits.forward, sent
+    elif c.recompute == "elementwise":
+        again = elapsed(works[1] + _elements_again(bench, kind), bench) - work.backward
     elif c.recompute == "selective":
         again = elapsed(works[1] + attention[0], bench) - work.backward
         again_there = 0.0, waits.forward, 0.0
@@ -201,6 +203,15 @@ def _layer_work(bench: Bench, kind: Layer) -> tuple[Work, Work, Work]:
     )  # fmt: skip
     biases = 2 * (whole * 2 + inner + heads) if model.biases else 0
     return forward, backward, once + moved(bench, biases, 4 if model.biases else 0)
+
+
+def _elements_again(bench: Bench, kind: Layer) -> Work:
+    """Norms and activation functions, reading 16 bits and writing them."""
+    c, model = bench.configuration, bench.model
+    inner = _inner_width(model, kind) / c.tensor
+    gate = 2 if model.gated else 1
+    each = 4 * kind.blocks * model.hidden / c.token_cut + (2 * gate + 2) * inner
+    return moved(bench, c.tokens * each, kind.blocks + 1)
 
 
 def _inner_width(model: Model, kind: Layer) -> int:

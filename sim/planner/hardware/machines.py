@@ -24,8 +24,9 @@ class Machine:
 
     per_node: devices in a node, joined by `inside`: where NVLink goes beyond a node, as in racks of
     GB200, all that it joins. between: what joins nodes. per_rack: devices in a rack (0: there are
-    no racks), joined by `between`; racks are joined by `across`. notes: a sentence for each thing
-    that was taken without being said.
+    no racks), joined by `between`; racks are joined by `across`. near: so many devices of a node
+    hang on one switch (0: all of them); `uplink` joins the switches of a node. notes: a sentence
+    for each thing that was taken without being said.
     """
 
     name: str
@@ -37,6 +38,8 @@ class Machine:
     per_rack: int = 0
     across: Wire | None = None
     notes: tuple[str, ...] = field(default=(), compare=False)
+    near: int = 0
+    uplink: Wire | None = None
 
     def __post_init__(self) -> None:
         for name in ("n_devices", "per_node"):
@@ -64,6 +67,8 @@ class Machine:
 def wire_between(machine: Machine, first: int, second: int) -> Wire:
     """The slowest wire on the way from one device to another."""
     if first // machine.per_node == second // machine.per_node:
+        if machine.uplink and first // machine.near != second // machine.near:
+            return machine.uplink
         return machine.inside
     if machine.across and first // machine.per_rack != second // machine.per_rack:
         return machine.across
@@ -74,9 +79,16 @@ def ring(machine: Machine, group: Group) -> Wire:
     """What each member of a group gets when all groups of its kind run a ring at once.
 
     Inside a node that is the node's wire. A ring that leaves the node crosses it once, over the
-    cards of all its members there: k members in a node have k shares, up to the inner wire.
+    cards of all its members there: k members in a node have k shares, up to the inner wire. So it
+    is with the uplinks of a node's switches, up to half of the inner wire: what goes that way
+    passes through the host's memory, in and out.
     """
-    if group.size == 1 or group.stride * group.size <= machine.per_node:
+    reach = group.stride * group.size
+    if group.size == 1 or reach <= machine.per_node:
+        if machine.uplink and group.size > 1 and reach > machine.near:
+            here = max(machine.near // group.stride, 1)
+            shared = min(machine.inside.bandwidth / 2, here * machine.uplink.bandwidth)
+            return Wire(machine.uplink.name, shared, machine.uplink.latency)
         return machine.inside
     here = max(machine.per_node // group.stride, 1)
     outer = machine.between
@@ -122,6 +134,7 @@ def machine_of(
         f"{count}x{found[3]}", DEVICES[found[3]], count, size,
         _wire(inside or node.inside), _wire(between or node.between),
         per_rack, _wire(across) if across else None, notes,
+        *((node.near, _wire(node.uplink)) if node.near and not inside and size > node.near else ()),
     )  # fmt: skip
 
 

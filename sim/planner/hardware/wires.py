@@ -27,6 +27,7 @@ WIRES: dict[str, Wire] = {
         Wire("xgmi3", 448e9, 5e-6, "MI300X data sheet: 7 links of 128 GB/s, both directions"),
         Wire("xgmi4", 537.6e9, 5e-6, "MI355X data sheet: 7 links of 153.6 GB/s, both directions"),
         Wire("pcie4", 32e9, 8e-6, "PCI Express 4.0 x16: 16 GT/s on 16 lanes, 128b/130b"),
+        Wire("pcie4-uplink", 8e9, 8e-6, "PCI Express 4.0 x16, one for four devices of a switch"),
         Wire("pcie5", 63e9, 8e-6, "PCI Express 5.0 x16: 32 GT/s on 16 lanes, 128b/130b"),
         Wire("hdr-per-two", 12.5e9, 10e-6, "InfiniBand HDR, 200 Gb/s, one card for two devices"),
         Wire("hdr", 25e9, 10e-6, "InfiniBand HDR, 200 Gb/s, one card per device"),
@@ -40,18 +41,21 @@ WIRES: dict[str, Wire] = {
 
 
 class Node(NamedTuple):
-    """How many devices share the inner wire, and the names of the wires inside and between."""
+    """How many devices share the inner wire, and the names of the wires inside and between; how
+    many of them hang on one switch, and the wire between switches."""
 
     devices: int
     inside: str
     between: str
+    near: int = 0
+    uplink: str = ""
 
 
 NODES: dict[str, Node] = {
     "a100-80g": Node(8, "nvlink3", "hdr"),
     "a100-40g": Node(8, "nvlink3", "hdr"),
-    "a100-pcie": Node(8, "pcie4", "hdr-per-two"),
-    "a100-pcie-40g": Node(8, "pcie4", "hdr-per-two"),
+    "a100-pcie": Node(8, "pcie4", "hdr-per-two", 4, "pcie4-uplink"),
+    "a100-pcie-40g": Node(8, "pcie4", "hdr-per-two", 4, "pcie4-uplink"),
     "h100": Node(8, "nvlink4", "ndr"),
     "h200": Node(8, "nvlink4", "ndr"),
     "h800": Node(8, "nvlink-h800", "ndr"),

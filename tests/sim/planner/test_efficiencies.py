@@ -32,8 +32,13 @@ def test_an_entry_takes_what_it_does_not_state_from_the_one_it_is_like() -> None
     assert h100.launch == usual.launch != efficiency_of("a100-80g").launch
 
 
-def test_a_device_that_nothing_was_fitted_to_gets_the_defaults() -> None:
-    assert efficiency_of("rtx4090") == Efficiency(source="defaults, not fitted")
+def test_a_device_that_nothing_was_fitted_to_gets_no_more_than_any_fitted_one_reaches() -> None:
+    cautious = efficiency_of("rtx4090")
+    assert cautious.source == "defaults, not fitted"
+    for name in ("fp8", "fp4", "grouped", "memory"):
+        assert getattr(cautious, name) <= min(getattr(e, name) for e in efficiencies().values())
+    nodes = [e for device, e in efficiencies().items() if "pcie" not in device]
+    assert cautious.wire <= min(e.wire for e in nodes)
 
 
 def test_the_table_of_calibrations_is_read_only_and_read_on_first_use() -> None:

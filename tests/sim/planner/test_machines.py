@@ -15,9 +15,11 @@ from sim.planner.hardware import (
     NODES,
     WIRES,
     Device,
+    Group,
     machine_of,
     machine_template,
     read_machine,
+    ring,
     wire_between,
 )
 from sim.planner.models import MODELS, model_template, read_config
@@ -213,4 +215,16 @@ def test_a_plan_tells_what_its_machine_took(
     assert main(line) == 0
     told = capsys.readouterr()
     assert "does not say per_node: 8, as h800 usually has, inside: nvlink-h800, as" in told.err
-    assert "efficiencies: defaults, not fitted" in told.out
+    assert "efficiencies: as h100, which has the same cores" in told.out
+
+
+def test_devices_behind_different_switches_share_an_uplink() -> None:
+    """Four devices to a switch: inside it PCI Express, beyond it a quarter of one x16 link each."""
+    machine = machine_of("8xa100-pcie")
+    assert wire_between(machine, 0, 3) == WIRES["pcie4"]
+    assert wire_between(machine, 3, 4) == WIRES["pcie4-uplink"]
+    assert ring(machine, Group(4, 1)) == WIRES["pcie4"]
+    assert ring(machine, Group(8, 1)).bandwidth == 32e9 / 2  # through the host, in and out
+    assert ring(machine, Group(4, 2)).bandwidth == 2 * 8e9
+    assert ring(machine, Group(2, 4)).bandwidth == 8e9
+    assert ring(machine_of("4xa100-pcie"), Group(2, 2)) == WIRES["pcie4"]
