@@ -140,7 +140,7 @@ def test_a_plan_says_that_times_were_measured(tmp_path: Path) -> None:
         ({"sequence": 1024, "layer": LAYER, "heads": LAYER}, "has no field 'heads': fields are"),
         ({"sequence": 0, "layer": LAYER}, "sequence of measurement 0 .* whole number >= 1"),
         ({"sequence": 1, "layer": LAYER | {"weight": -1}}, "weight of layer .* not be negative"),
-        ({"sequence": 1, "recompute": "half", "layer": LAYER}, "use none, selective, full"),
+        ({"sequence": 1, "recompute": "half", "layer": LAYER}, "use none, elementwise, selective"),
         ({"sequence": 1, "pipeline": 2, "stages": [LAYER]}, "give 2 of them, pipeline times virt"),
         ({"sequence": 1, "stages": [LAYER]}, "pipeline of measurement 0 .* is None"),
         ({"sequence": 1, "stages": [], "layer": LAYER}, "has stages and pieces: make two"),
