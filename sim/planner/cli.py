@@ -65,6 +65,10 @@ def plan_command(
     recompute: Annotated[
         str, typer.Option(help="none, elementwise, selective, full.")
     ] = "none,selective,full",
+    frozen: Annotated[
+        int,
+        typer.Option(help="So many first layers, and the embedding, are not trained.", min=0),
+    ] = 0,
     recompute_layers: Annotated[
         int, typer.Option(help="Compute again only so many layers of each stage; 0: all.", min=0)
     ] = 0,
@@ -134,7 +138,7 @@ def plan_command(
         zero=_sizes(zero, "zero"), attention=cast(Any, attention),
         context=_sizes(context, "context"), context_by=cast(Any, context_by),
         precision=cast(Any, precision), vocabulary=cast(Any, vocabulary),
-        recompute_layers=recompute_layers,
+        recompute_layers=recompute_layers, frozen=frozen,
     )  # fmt: skip
     with deferred_sigint() as ctrl_c:  # what the search has found is shown, whenever Ctrl-C comes
         table = plan(

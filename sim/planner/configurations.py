@@ -22,7 +22,7 @@ class Space:
     tensor, pipeline, data, microbatch, virtual, expert: sizes. schedules: names of families.
     recompute, zero: as in `Configuration`. context: sizes of context parallelism; only 1 unless
     asked for. attention, sequence_parallel (only where there is tensor parallelism), context_by,
-    precision, vocabulary, recompute_layers: taken for all.
+    precision, vocabulary, recompute_layers, frozen: taken for all.
     """
 
     tensor: Sequence[int] = ()
@@ -41,6 +41,7 @@ class Space:
     precision: Precision = "bf16"
     vocabulary: Vocabulary = "ends"
     recompute_layers: int = 0
+    frozen: int = 0
 
     def __post_init__(self) -> None:
         for name in ("tensor", "pipeline", "data", "microbatch", "virtual", "expert", "context"):
@@ -136,7 +137,7 @@ def _choices(
                 sequence_parallel=space.sequence_parallel and tensor > 1,
                 attention=space.attention, recompute=recompute, zero=zero, schedule=schedule,
                 context=context, context_by=space.context_by, precision=space.precision,
-                vocabulary=space.vocabulary,
+                vocabulary=space.vocabulary, frozen=space.frozen,
                 recompute_layers=space.recompute_layers if recompute != "none" else 0,
             )  # fmt: skip
 

@@ -18,6 +18,7 @@ from .cost_model import (
     automatic_split,
     costs_of,
     even_split,
+    layer_flops,
     layout_text,
     model_flops,
     parse_layout,
@@ -183,6 +184,10 @@ def rates(problem: Problem, configuration: Configuration, seconds: float) -> Rat
     """The speeds that so many seconds per iteration are."""
     c, machine = configuration, problem.machine
     flops = model_flops(problem.model, c.sequence, c.batch)
+    for layer in range(min(c.frozen, problem.model.layers)):
+        kind = problem.model.kind(layer)
+        passes = layer_flops(problem.model, c.sequence, c.batch, kind=kind)
+        flops -= passes.backward + passes.weight
     return Rates(
         c.batch / seconds,
         c.batch * c.sequence / seconds / c.n_devices,

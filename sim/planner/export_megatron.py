@@ -72,12 +72,13 @@ def _check(c: Configuration) -> None:
     for name, known in {
         "precision": ("bf16", "fp8", "mxfp8"),
         "vocabulary": ("ends",),
+        "frozen": (0,),
         "recompute": ("none", "selective", "full"),
     }.items():
         if getattr(c, name) not in known:
             raise ValueError(
                 f"{name} {getattr(c, name)} has no flags of Megatron-LM here: plan with "
-                f"--{name} {' or '.join(known)}"
+                f"--{name} {' or '.join(map(str, known))}"
             )
     if c.schedule not in ("1f1b", "interleaved"):
         raise ValueError(

@@ -24,7 +24,7 @@ _CONFIGS = {
 }
 """Its own configurations of models that have a preset here: --module and --config."""
 
-_ONLY = {"context": 1, "precision": "bf16", "vocabulary": "ends", "expert_tensor": 0,
+_ONLY = {"frozen": 0, "context": 1, "precision": "bf16", "vocabulary": "ends", "expert_tensor": 0,
          "recompute_layers": 0}  # fmt: skip
 """What is not said in its settings."""
 

@@ -100,6 +100,8 @@ def _unusual(c: Configuration) -> list[str]:
         found.append(f"r{c.recompute_layers}")
     if c.tensor_overlap != "weights":
         found.append(f"tensor-overlap-{c.tensor_overlap}")
+    if c.frozen:
+        found.append(f"frozen{c.frozen}")
     if not c.data_overlap:
         found.append("no-data-overlap")
     return found

@@ -47,7 +47,8 @@ class Configuration:
     multiplications: "none"; those of B beside the "weights"' gradients, where B and W are one pass;
     "all", in pieces, beside the multiplications that need or make them. data_overlap: gradients are
     reduced while the last microbatch's backward makes them, and weights gathered while the first
-    forward runs.
+    forward runs. frozen: so many layers, the first ones, and with them the embedding, are not
+    trained: they run F alone, keep nothing for a backward and have weights only.
     """
 
     sequence: int
@@ -71,13 +72,14 @@ class Configuration:
     recompute_layers: int = 0
     tensor_overlap: TensorOverlap = "weights"
     data_overlap: bool = True
+    frozen: int = 0
 
     def __post_init__(self) -> None:
         for name in _SIZES:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"{name} is {value!r}: it must be a whole number >= 1")
-        for name in ("expert_tensor", "recompute_layers"):
+        for name in ("expert_tensor", "recompute_layers", "frozen"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 0:
                 raise ValueError(f"{name} is {value!r}: it must be a whole number >= 0")

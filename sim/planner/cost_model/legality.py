@@ -57,6 +57,15 @@ def _sequence(model: Model, c: Configuration) -> str:
 
 
 def _stages(model: Model, c: Configuration) -> str:
+    if c.frozen and (c.frozen >= model.layers or model.tied or c.vocabulary != "ends"):
+        why = (
+            f"{c.frozen} frozen layers leave none of {model.layers} to train"
+            if c.frozen >= model.layers
+            else "the embedding before frozen layers is frozen too, but the head shares or spreads it"
+        )
+        return (
+            f"{why}: freeze fewer layers, or plan an untied model with its vocabulary at the ends"
+        )
     if c.n_stages > model.layers + 2:
         return (
             f"{c.n_stages} stages are more than {model.layers} layers, embedding and head can "

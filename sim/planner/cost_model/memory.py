@@ -121,10 +121,12 @@ def boundary_bytes(model: Model, configuration: Configuration) -> float:
 
 
 class Held(NamedTuple):
-    """Parameters on one device of a stage: those every data-parallel copy has, and of experts."""
+    """Parameters on one device of a stage that are trained: those every data-parallel copy has, and
+    of experts; and those that are not trained."""
 
     common: float
     experts: float
+    frozen: float = 0.0
 
     @property
     def total(self) -> float:
@@ -197,7 +199,8 @@ def static(
         shared = c.zero >= stage
         common = held.common / (c.copies if shared else 1)
         experts = held.experts / (c.expert_copies if shared else 1)
-        found.append(bytes_each * (common + experts))
+        frozen = held.frozen / (c.copies if shared else 1) if stage == 3 else 0.0
+        found.append(bytes_each * (common + experts + frozen))
     return Static(*found)
 
 

@@ -71,7 +71,8 @@ class Parts(NamedTuple):
     """Seconds, bytes and parameters of the pieces a model is made of, on one device. A tower for
     pictures belongs to the embedding. prediction: one layer that predicts a further token, beside
     the head; None where there is none. plain: layers of which nothing is computed again, where only
-    some of a stage's are. share: what every device holds of embedding and head, where they are cut
+    some of a stage's are. frozen, frozen_embedding: layers that are not trained, and the embedding
+    before them. share: what every device holds of embedding and head, where they are cut
     over all; the ends are nothing then."""
 
     layers: dict[Layer, Stage]
@@ -79,6 +80,7 @@ class Parts(NamedTuple):
     head: Stage
     prediction: Stage | None = None
     plain: dict[Layer, Stage] = {}  # noqa: RUF012
+    frozen: dict[Layer, Stage] = {}  # noqa: RUF012
     share: Stage | None = None
 
 
@@ -89,12 +91,15 @@ def parts(bench: Bench) -> Parts:
     if c.recompute != "none" and c.recompute_layers:
         plain = _layers(replace(bench, configuration=replace(c, recompute="none")))
     further = _further(bench) if bench.model.mtp_layers else None
+    layers = _layers(bench)
+    frozen = {kind: _frozen(layer) for kind, layer in layers.items()} if c.frozen else {}
     if not spread(c):
-        return Parts(_layers(bench), _first(bench), _head(bench), further, plain)
+        first = _frozen(_first(bench)) if c.frozen else _first(bench)
+        return Parts(layers, first, _head(bench), further, plain, frozen)
     cut = replace(bench, model=vocabulary_share(bench.model, c))
     share = _together([_first(cut), _head(cut)])
     nothing = Stage(NONE, Kept(0.0, 0.0), Held(0.0, 0.0))
-    return Parts(_layers(bench), nothing, nothing, further, plain, share)
+    return Parts(layers, nothing, nothing, further, plain, frozen, share)
 
 
 def automatic_split(bench: Bench, pieces: Parts, placement: Sequence[int] = ()) -> Split:
@@ -106,12 +111,16 @@ def automatic_split(bench: Bench, pieces: Parts, placement: Sequence[int] = ()) 
     if pieces.prediction:
         head += model.mtp_layers * pieces.prediction.seconds.total
     split = balanced_split(
-        [pieces.layers[kind].seconds.total for kind in kinds],
+        [
+            (pieces.frozen if i < bench.configuration.frozen else pieces.layers)[kind].seconds.total
+            for i, kind in enumerate(kinds)
+        ],
         bench.configuration.n_stages,
         embedding=pieces.embedding.seconds.total,
         head=head,
     )
-    if len(set(kinds)) > 1 or len(set(placement)) == len(placement):
+    mixed = len(set(kinds)) > 1 or bench.configuration.frozen
+    if mixed or len(set(placement)) == len(placement):
         return split
     return evened(
         split,
@@ -142,18 +151,23 @@ def stages_of(
             f"the split has {len(split.stages)} stages, but the configuration has "
             f"{bench.configuration.n_stages}"
         )
-    seen: dict[tuple[Part, tuple[Layer, ...]], Stage] = {}
+    seen: dict[tuple[Part, tuple[Layer, ...], int], Stage] = {}
     found = []
     for part, first in zip(split.stages, split.first_layers, strict=True):
         kinds = tuple(bench.model.kind(layer) for layer in range(first, first + part.layers))
-        if (part, kinds) not in seen:
+        still = min(max(bench.configuration.frozen - first, 0), part.layers)
+        if (part, kinds, still) not in seen:
             again = bench.configuration.recompute_layers or part.layers
             layers = [
-                (pieces.layers if i < again or not pieces.plain else pieces.plain)[kind]
+                (
+                    pieces.frozen if i < still
+                    else pieces.layers if i - still < again or not pieces.plain
+                    else pieces.plain
+                )[kind]
                 for i, kind in enumerate(kinds)
-            ]
-            seen[part, kinds] = _stage(part, layers, pieces, bench)
-        found.append(seen[part, kinds])
+            ]  # fmt: skip
+            seen[part, kinds, still] = _stage(part, layers, pieces, bench)
+        found.append(seen[part, kinds, still])
     for stage, more in (_copies(bench, split, placement) if not pieces.share else {}).items():
         held = found[stage].held
         found[stage] = found[stage]._replace(held=held._replace(common=held.common + more))
@@ -263,6 +277,13 @@ def _further(bench: Bench) -> Stage:
     )
 
 
+def _frozen(piece: Stage) -> Stage:
+    """The piece without a backward: it runs F, keeps nothing and has weights alone."""
+    spent = Spent(*(Passes(passes.forward, 0.0, 0.0) for passes in piece.spent))
+    held = Held(0.0, 0.0, piece.held.total)
+    return Stage(spent.passes, Kept(0.0, 0.0), held, spent=spent)
+
+
 def _sharded(bench: Bench, spent: Spent, kept: Kept, held: Held, *, saving: float = 0.0) -> Stage:
     """The piece with what ZeRO moves in every pass, while the piece before it computes: a pass
     takes the longer of both."""
@@ -339,7 +360,7 @@ def _together(pieces: Sequence[Stage]) -> Stage:
         sum(s.kept.after_backward for s in pieces),
         max(s.kept.scratch for s in pieces),
     )
-    held = Held(sum(s.held.common for s in pieces), sum(s.held.experts for s in pieces))
+    held = Held(*map(sum, zip(*(s.held for s in pieces), strict=True)))
     saved, hidden, shared = (
         sum(getattr(s, name) for s in pieces) for name in ("saving", "hidden", "shared")
     )

@@ -427,3 +427,44 @@ def test_heads_that_tensor_cores_cannot_take_are_slow_in_plain_and_padded_in_fla
     flash = layer_seconds(Bench(odd, replace(c, attention="flash"), _fast(), e)).forward
     weights = layer_flops(odd, 1024).weight / 989.4e12
     assert flash - weights == pytest.approx(scores / 2 * 64 / 36)
+
+
+# Frozen
+
+
+def test_frozen_layers_run_forward_alone_and_hold_weights_alone() -> None:
+    """The first of four layers, and the embedding: no backward, nothing kept, 2 bytes a weight."""
+    c = Configuration(512, 8, frozen=1)
+    bench = Bench(DENSE, c, _machine(), Efficiency())
+    trained = replace(bench, configuration=replace(c, frozen=0))
+    (some,) = stages_of(bench, split_of([4]), parts(bench))
+    (whole,) = stages_of(trained, split_of([4]), parts(trained))
+    layer, words = parts(trained).layers[KIND], parts(trained).embedding
+    assert some.seconds.forward == pytest.approx(whole.seconds.forward)
+    for name in ("backward", "weight"):
+        less = getattr(layer.seconds, name) + getattr(words.seconds, name)
+        got = getattr(whole.seconds, name) - getattr(some.seconds, name)
+        assert got == pytest.approx(less)
+    assert some.held.frozen == layer.held.total + words.held.total
+    assert some.held.total + some.held.frozen == whole.held.total
+    assert whole.kept.after_forward - some.kept.after_forward == pytest.approx(
+        layer.kept.after_forward + words.kept.after_forward
+    )
+    assert static(Held(0, 0, 1000), replace(c, zero=0)) == (2000, 0, 0)
+    assert "leave none of 4 to train" in refusal(DENSE, replace(c, frozen=4))
+    tied = replace(DENSE, tied=True)
+    assert "the head shares or spreads it" in refusal(tied, c)
+
+
+def test_what_is_computed_again_in_norms_and_activations_is_not_kept() -> None:
+    """Two norms of 256 and the gated inner width of 704, 16 bits each, for 64 tokens."""
+    c = Configuration(64, 1)
+    again = replace(c, recompute="elementwise")
+    less = 2 * 64 * (2 * 256 + 704)
+    kept = activation(DENSE, c), activation(DENSE, again)
+    assert kept[0].after_forward - kept[1].after_forward == less == kept[1].scratch
+    seconds = [layer_seconds(Bench(DENSE, each, _fast(), IDEAL)) for each in (c, again)]
+    slow = replace(_machine(), device=replace(DEVICES["h100"], flops=1e30, fp8=1e30, fp4=1e30))
+    took = [layer_seconds(Bench(DENSE, each, slow, IDEAL)).backward for each in (c, again)]
+    assert seconds[0] == pytest.approx(seconds[1])
+    assert took[1] - took[0] == pytest.approx(64 * (4 * 2 * 256 + 6 * 704) / 3350e9)
