@@ -45,8 +45,8 @@ FITS: dict[str, Fit] = {
     "a100-80g": Fit(
         ("matmul", "fused_attention", "memory", "misaligned", "ramp", "launch", "wire",
          "collective", "unaligned"),
-        {"matmul": 0.78, "fused_attention": 0.3, "memory": 0.72, "misaligned": 0.5,
-         "ramp": 3.6e-5, "launch": 6.8e-5, "wire": 0.8, "collective": 3.5e-5, "unaligned": 0.03},
+        {"matmul": 0.8, "fused_attention": 0.4, "memory": 0.75, "ramp": 3e-5, "launch": 6e-5,
+         "wire": 0.75, "collective": 6e-5},
         {"BigScience": 0.1, "vTrain, one": 6, "vTrain, several": 2},
     ),
     "h100": Fit(
