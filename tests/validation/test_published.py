@@ -182,3 +182,14 @@ def test_a_table_without_a_column_is_refused(
     (tmp_path / "runs.csv").write_text("source,model\n")
     assert main(["published", str(tmp_path / "runs.csv")]) == 1
     assert "no column 'gpu'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("source", ["NVIDIA dgxc-benchmarking 25.04", "SimuMax B200 v1.2"])
+def test_the_page_of_figures_says_what_the_command_finds(source: str) -> None:
+    page = Path(__file__).parents[2] / "docs" / "published.md"
+    some = [row for row in read_rows(DATA) if row.text("source") == source]
+    table = group_table(judged(some))
+    (found,) = [group for group in table if group["by"] == "source"]
+    numbers = [found[name] for name in ("mean_absolute_error", "bias", "median", "worst")]
+    told = " | ".join(f"{100 * number:.1f} %" for number in numbers)
+    assert f"| {source} | {len(some)} | {found['expressed']} | {told} |" in page.read_text()

@@ -57,7 +57,7 @@ FITS: dict[str, Fit] = {
     "b200": Fit(
         ("matmul", "fused_attention", "fp8", "wire", "grouped", "dispatch"),
         {"matmul": 0.5, "fused_attention": 0.45, "fp8": 0.4, "ramp": 8e-6, "collective": 1e-5},
-        {"Megatron-Bridge": 0.2},
+        {"Megatron-Bridge": 0.5},
     ),
     "gb200": Fit(
         ("matmul", "fp8", "fp4", "grouped", "dispatch"),

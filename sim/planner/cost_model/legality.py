@@ -61,7 +61,7 @@ def _stages(model: Model, c: Configuration) -> str:
         why = (
             f"{c.frozen} frozen layers leave none of {model.layers} to train"
             if c.frozen >= model.layers
-            else "the embedding before frozen layers is frozen too, but the head shares or spreads it"
+            else "the embedding is frozen too, and the head shares or spreads it"
         )
         return (
             f"{why}: freeze fewer layers, or plan an untied model with its vocabulary at the ends"
