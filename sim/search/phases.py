@@ -6,22 +6,21 @@ without most of the steady state between them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ..schedule.ir import Schedule
 from .orders.improve import improve
-from .orders.lengthen import Shortened, longer, with_middle, without_middle
+from .orders.lengthen import Shortened, with_middle, without_middle
 from .orders.limits import UNLIMITED
 from .orders.pool import Candidate, Pool
 from .orders.problem import Order, OrderProblem
-from .orders.replay import within
 from .orders.windows import window
 from .placement import Placement
 from .settings import budget
 from .settings.run_options import RunOptions
-from .starts import starts, unit_block
+from .starts import starts
 
 if TYPE_CHECKING:
     from .periodic.smallest_interval import ComputedBlock
@@ -78,7 +77,6 @@ class Phases:
             self._local(budget.BEFORE_EXACT * left, patience=PATIENCE)
             self._exact(budget.EXACT * self._left())
         else:
-            self.twin(placement, budget.TWIN * left)
             self._tips(budget.TIPS * left)
             self._ends(budget.ENDS * left)
         self._local(self._left(), patience=40 if small else None)
@@ -111,44 +109,6 @@ class Phases:
         self.pool.add(found.order, "solver")
         self.pool.bound = max(self.pool.bound, found.bound)
         self.tell(self.pool)
-
-    def twin(self, placement: Placement, seconds: float) -> None:
-        """Improve a schedule of few microbatches as a whole, and lengthen what comes out."""
-        size, m = 2 * self.problem.n_devices + 4, self.problem.n_microbatches
-        if 4 * size > 3 * m or not self.run.use("twin"):
-            return
-        until, done = self._now() + seconds, set[bytes]()
-        twin = Pool(self.problem.with_microbatches(size))
-        for order in self._short_orders(twin.problem, placement, budget.TWIN_START * seconds):
-            twin.add(order, "twin")
-
-        def lengthened() -> None:
-            for entry in twin.entries[:3]:
-                if entry.order.tobytes() not in done:
-                    done.add(entry.order.tobytes())
-                    order = longer(twin.problem, entry.order, m)
-                    if order is not None and within(self.problem, order):
-                        self._add(order, _and(entry.method, "lengthened"))
-            self.tell(self.pool)
-
-        if twin.entries:
-            improve(
-                twin, until=until, run=self.run, patience=PATIENCE, tell=lengthened,
-                stop=lambda: self.pool.closed,
-            )  # fmt: skip
-
-    def _short_orders(
-        self, small: OrderProblem, placement: Placement, seconds: float
-    ) -> Iterator[Order]:
-        """Orders of the small problem: a block of the paper's, and the best ones shortened."""
-        if self.run.use("unit-blocks"):
-            block = unit_block(small, placement, seconds=seconds, run=self.run)
-            if block is not None:
-                yield block
-        for entry in self._best_tried()[:RACES]:
-            short = without_middle(self.problem, entry.order, small.n_microbatches // 2)
-            if short is not None and short.problem.n_microbatches == small.n_microbatches:
-                yield short.order
 
     def _tips(self, seconds: float) -> None:
         """Give the last and the first passes of the best orders of two origins to the solver."""

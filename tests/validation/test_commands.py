@@ -128,7 +128,7 @@ def test_throughput_prints_both_replications(capsys: pytest.CaptureFixture[str])
         ("searches -p 99", 1, "no instance is like that"),
         ("searches --moves 1 --seconds 1", 2, "--moves and --seconds are two budgets"),
         ("searches --save a.json", 2, "--save keeps what methods earn"),
-        ("searches --without twins", 1, "no method is called 'twins': use some of families"),
+        ("searches --without endings", 1, "no method is called 'endings': use some of families"),
         ("searches --every 0", 2, "--every is '0': it must be a whole number, 1 or more"),
     ],
 )

@@ -25,6 +25,7 @@ from validation.ablation import (
 from validation.cli.ablation import left_out
 from validation.cli.commands import main
 from validation.published_searches import (
+    DATA,
     SOURCES,
     Budget,
     Instance,
@@ -98,30 +99,30 @@ def made_up() -> list[Case]:
 
     instance = Instance("straight", 4, 8, (1, 1, 1, 0), "straight", 3, "makespan", 104)
     return [
-        Case(instance, {FULL: run(100, proven=True), "seed 1": run(101), "twin": run(105)}),
-        Case(instance, {FULL: run(104), "seed 1": run(104), "twin": run(103)}),
+        Case(instance, {FULL: run(100, proven=True), "seed 1": run(101), "ends": run(105)}),
+        Case(instance, {FULL: run(104), "seed 1": run(104), "ends": run(103)}),
     ]
 
 
 def test_what_a_method_earns_is_counted_against_the_full_search() -> None:
-    full, seed, twin = earned(made_up())
+    full, seed, ends = earned(made_up())
     assert (full.variant, full.instances, full.lost, full.gained) == (FULL, 2, 0, 0)
     assert (full.proven, full.proofs_lost, full.worse, full.gap_change) == (1, 0, 0, 0)
     assert full.mean_gap == pytest.approx(0.02)
-    assert (twin.lost, twin.gained, twin.worse, twin.proofs_lost) == (1, 1, 1, 1)
-    assert twin.mean_gap == pytest.approx(0.04)
-    assert twin.gap_change == pytest.approx(0.02)
-    assert (twin.seconds, twin.moves) == (2.0, 20)
-    assert noise([full, seed, twin]) == [seed]
-    assert not twin.is_within([seed])
-    assert twin._replace(gap_change=seed.gap_change).is_within([seed])
-    assert not twin._replace(gap_change=seed.gap_change, lost=2).is_within([seed])
+    assert (ends.lost, ends.gained, ends.worse, ends.proofs_lost) == (1, 1, 1, 1)
+    assert ends.mean_gap == pytest.approx(0.04)
+    assert ends.gap_change == pytest.approx(0.02)
+    assert (ends.seconds, ends.moves) == (2.0, 20)
+    assert noise([full, seed, ends]) == [seed]
+    assert not ends.is_within([seed])
+    assert ends._replace(gap_change=seed.gap_change).is_within([seed])
+    assert not ends._replace(gap_change=seed.gap_change, lost=2).is_within([seed])
 
 
 def test_the_table_of_methods_has_a_row_per_variant() -> None:
     lines = markdown(earned(made_up())).splitlines()
     assert [line.split(" | ")[0] for line in lines[2:]] == [
-        "| (all methods)", "| (seed 1)", "| `twin`",
+        "| (all methods)", "| (seed 1)", "| `ends`",
     ]  # fmt: skip
     assert {line.count("|") for line in lines} == {11}
 
@@ -147,18 +148,31 @@ def test_the_ablation_searches_without_each_set_and_keeps_every_run(
 ) -> None:
     path = tmp_path / "ablation.json"
     words = ["straight", "-m", "12", "--moves", "200000", "--workers", "1", "--save", str(path)]
-    found = printed(capsys, *words, "--without", "twin", "--without", "rules, families")
+    found = printed(capsys, *words, "--without", "ends", "--without", "rules, families")
     assert json.loads(path.read_text()) == found
     assert found["budget"] == {"moves": 200000, "workers": 1, "seed": 0}
     assert found["chosen"] == {"sources": ["straight"], "every": 1, "first": 0}
     assert set(found["provenance"]) >= {"hardware", "python", "numba", "ortools", "date", "command"}
     names = [row["variant"] for row in found["summary"]]
-    assert names == [FULL, "seed 1", "twin", "rules,families"]
+    assert names == [FULL, "seed 1", "ends", "rules,families"]
     assert [list(one["runs"]) for one in found["cases"]] == [names] * 2
     assert [row._asdict() for row in earned(from_record(found))] == found["summary"]
 
 
 def test_each_method_can_be_left_out_by_itself_and_some_together() -> None:
     assert left_out([], each=True) == [(name,) for name in METHODS]
-    assert left_out(["twin", "ends, tips", "twin"], each=False) == [("twin",), ("ends", "tips")]
-    assert left_out(["twin"], each=True) == left_out([], each=True)
+    assert left_out(["tips", "ends, tips", "tips"], each=False) == [("tips",), ("ends", "tips")]
+    assert left_out(["ends"], each=True) == left_out([], each=True)
+
+
+def test_the_page_shows_what_the_committed_runs_say_of_each_method() -> None:
+    record = json.loads((DATA / "ablation.json").read_text())
+    rows = earned(from_record(record))
+    page = (DATA.parents[1] / "docs" / "ablation.md").read_text()
+    assert markdown(rows) in page
+    assert f"{rows[0].instances} in all" in page
+    without = {row.variant for row in rows} - {FULL} - {row.variant for row in noise(rows)}
+    assert without - {"twin"} == METHODS.keys() - {"slot-grid"}  # what went, and what came since
+    reached_by = {row.variant: row for row in rows}
+    assert reached_by["rules"].lost > 2 * max(row.lost for row in noise(rows))
+    assert (reached_by["twin"].lost, reached_by["twin"].gained) == (0, 1)

@@ -71,7 +71,7 @@ def searches_command(
 
     Example: python -m validation searches tables --every 4 --moves 50000000
 
-    Example: python -m validation searches adaptive --every 20 --moves 50000000 --without twin
+    Example: python -m validation searches adaptive --every 20 --moves 50000000 --without ends
     """
     from ..published_searches import SOURCES, Budget, chosen
 

@@ -65,7 +65,7 @@ Moves = Annotated[
         "N",
     ),
 ]
-Without = Annotated[Text, option("--without", "Methods not to use, such as twin,tips.", "LIST")]
+Without = Annotated[Text, option("--without", "Methods not to use, such as ends,tips.", "LIST")]
 Seed = Annotated[str, option("--seed", "Start of the random numbers. [default: 0]", "N")]
 Workers = Annotated[str, option("--workers", "Threads. [default: 2]", "N")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]

@@ -15,8 +15,6 @@ BEFORE_EXACT = 0.25  # local search, so that the solver starts from something go
 EXACT = 0.6  # then the solver on the whole schedule
 
 # A long schedule: shares of what is left after the starts, and parts of these.
-TWIN = 0.3  # a schedule of few microbatches, lengthened
-TWIN_START = 0.25  # of the twin: a block of the paper's to start from
 TIPS = 0.25  # the solver on the first and the last passes
 LAST_TIP = 0.7  # of the tips: the last passes
 ENDS = 0.3  # warm-up and cool-down without the steady state

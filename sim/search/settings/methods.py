@@ -28,7 +28,6 @@ METHODS = {
         Method("annealing", "move passes along the critical path, sometimes to a worse order"),
         Method("windows", "let the solver rearrange what runs between two moments"),
         Method("exact", "give the solver a small schedule as a whole"),
-        Method("twin", "improve a schedule of few microbatches as a whole, then lengthen it"),
         Method("tips", "give the last and the first passes of a long schedule to the solver"),
         Method("ends", "improve warm-up and cool-down without most of the steady state between"),
         Method("slot-grid", "blocks by arithmetic alone, for any number of devices"),

@@ -16,7 +16,7 @@ from sim.search.settings.methods import METHODS
 
 SIZES: list[tuple[Placement, int, int, float]] = [
     ("v", 4, 8, 2.5),  # small: the solver gets it as a whole
-    ("straight", 4, 72, 3),  # long: twin, tips, ends
+    ("straight", 4, 72, 3),  # long: tips, ends
     ("loop", 2, 8, 1.5),  # decided by the solver alone
 ]
 
@@ -84,7 +84,7 @@ def test_a_search_without_all_of_them_runs_one_microbatch_after_the_other() -> N
 
 def test_what_is_no_method_is_refused_with_their_names() -> None:
     with pytest.raises(ValueError, match="'warp': use some of families, rules, warm-ups"):
-        search(3, 8, costs("v", 3), without=("twin", "warp"))
+        search(3, 8, costs("v", 3), without=("ends", "warp"))
     with pytest.raises(ValueError, match="moves is -1"):
         search(3, 8, costs("v", 3), moves=-1)
 
@@ -94,7 +94,7 @@ def test_the_command_line_takes_moves_and_methods(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = f"{command} -p 2 -m 4 --moves 100000 --json".split()
-    assert main([*asked, "--without", "twin, exact"]) == 0
+    assert main([*asked, "--without", "ends, exact"]) == 0
     capsys.readouterr()
     assert main([*asked, "--without", "warp"]) == 2
     assert "no method is called 'warp': use some of families, rules" in capsys.readouterr().err

@@ -11,16 +11,12 @@ from typing import Any
 
 import pytest
 
-from sim import Costs, Schedule, simulate, validate
+from sim import Costs, Schedule, simulate
 from sim.cli.commands import main
 from sim.metrics.metrics import longest_stage, makespan, peak_activations, peak_bytes
 from sim.schedule.json_form import from_json
 from sim.search import lower_bound, pareto, pareto_figure, search
-from sim.search.orders.problem import one_by_one, order_problem
-from sim.search.phases import Phases
 from sim.search.placement import Placement, stages_on
-from sim.search.settings.effort import Effort
-from sim.search.settings.run_options import RunOptions
 
 ROOT = Path(__file__).parents[3]
 
@@ -323,19 +319,3 @@ def test_a_search_without_its_libraries_says_what_to_install(missing: str) -> No
     assert "pip install 'pipebubble[search]'" in run.stderr
     assert run.stderr.count("\n") == 1
     assert not run.stdout
-
-
-def test_what_becomes_of_a_short_schedule_is_lengthened() -> None:
-    """From one microbatch at a time alone, the twin leads to an order of the whole."""
-    costs = Costs.of(8, forward=1, backward=1, weight=1)
-    given = order_problem(stages_on(4, "v"), 32, costs, clock="longest_stage", memory_limit=2.5)
-    bound = 6 * 32 + 6 * 4 - 1 - 3 * 5
-    alone = one_by_one(given.placement, 32)
-    phases = Phases(given, alone, bound, 60, RunOptions(Effort(counted=True), workers=1))
-    before = phases.pool.best.value
-    phases.twin("v", 4)
-    assert phases.pool.best.method.endswith("lengthened")
-    assert bound <= phases.pool.best.value < before / 2
-    schedule = given.schedule(phases.pool.best.order, "lengthened")
-    validate(schedule)
-    assert max(peak_activations(schedule)) <= 2.5
