@@ -186,6 +186,11 @@ RELEASED: dict[str, tuple[int, dict[str, Any]]] = {
         "num_experts_per_tok": 4,
     }),
 }  # fmt: skip
+NEARLY = {
+    "Qwen3-Next-80B-A3B", "Qwen3.5-35B-A3B, text", "MiniMax-M2", "GLM-4.5", "GLM-4.5-Air",
+    "Phi-3.5-MoE", "Gemma-4-26B-A4B", "LFM2-1.2B", "LFM2-8B-A1B",
+}  # fmt: skip
+"""Models of which some norms, biases or gates of shared experts are not counted."""
 ACTIVE = {
     "Nemotron-3-Nano-30B-A3B": 3.6, "Jamba-v0.1": 12, "Granite-4.0-H-Small": 9,
     "Phi-3.5-MoE": 6.6, "Gemma-4-26B-A4B": 3.8, "LFM2-8B-A1B": 1.5,
@@ -197,7 +202,8 @@ def test_released_models_of_mixed_layers_have_the_size_of_their_checkpoints(name
     counted, config = RELEASED[name]
     model = model_from_config(config)
     further = model.mtp_layers * (prediction_parameters(model) if model.mtp_layers else 0)
-    assert parameters(model) - further == pytest.approx(counted, rel=2e-5)
+    found = parameters(model) - further
+    assert found == (pytest.approx(counted, rel=2e-5) if name in NEARLY else counted)
     if name in ACTIVE:
         assert active_parameters(model) == pytest.approx(ACTIVE[name] * 1e9, rel=0.04)
 

@@ -105,6 +105,11 @@ KEPT: dict[str, tuple[Mixer, int, int]] = {
     "delta": (DELTA, 168 + 96 + 2 * 64 + 64 * 4, 168 + 64),
     "Mamba-2": (MAMBA2, 392 + 128, 392 + 128),
     "lightning": (LIGHTNING, 6 * 64, 5 * 64),
+    # What the first projection makes, the product with its gate, and the second one's input.
+    "convolution": (SHORT, 3 * 64 + 64 + 64, 3 * 64 + 64),
+    # What the input projection makes and the inputs of three others; with those, less the scan's.
+    "Mamba": (MAMBA, 4 * 128 + 36, 5 * 128 + 36),
+    "both": (BOTH, 64 + 64 + 64 + 392 + 128, 128 + 64 + 392 + 128),
 }
 
 
@@ -114,7 +119,7 @@ def test_what_a_mixer_keeps_is_counted_by_hand(name: str) -> None:
     them, 4 x 64, and 3 x 128 of the gated block; for W inputs and gradients of outputs."""
     mixer, kept, pending = KEPT[name]
     model, c = _model(mixer), Configuration(32, 2, microbatch=2)
-    scores = 4 * 4 if isinstance(mixer, Attention) else 0  # one 32-bit number per head
+    scores = 4 * 4 if isinstance(mixer, (Attention, Both)) else 0  # one 32-bit number per head
     found = activation(model, c, model.kind(1))
     assert found.after_forward == 64 * (2 * (4 * 64 + 3 * 128 + kept) + scores)
     assert found.after_backward == 64 * 2 * (4 * 64 + 3 * 128 + pending)
