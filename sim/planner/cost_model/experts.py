@@ -27,8 +27,12 @@ def sorting(bench: Bench) -> Work:
         return Work()
     tokens = c.tokens / c.token_cut
     routed = tokens * experts.per_token
-    once = 2.0 * bench.model.hidden * (tokens + routed)
-    again = 4.0 * bench.model.hidden * routed if c.expert > 1 and experts.count > c.expert else 0.0
+    once = 2.0 * bench.model.expert_width * (tokens + routed)
+    again = (
+        4.0 * bench.model.expert_width * routed
+        if c.expert > 1 and experts.count > c.expert
+        else 0.0
+    )
     return moved(bench, 2 * (once + again), ROUTER_KERNELS + 4)
 
 
@@ -40,6 +44,6 @@ def dispatch_seconds(
     c = configuration
     if not model.experts:
         return 0.0
-    routed = 2.0 * c.tokens * model.hidden * model.experts.per_token / c.tensor
+    routed = 2.0 * c.tokens * model.expert_width * model.experts.per_token / c.tensor
     there = all_to_all(routed, expert_group(c), machine=machine, efficiency=efficiency)
     return 2 * there + efficiency.dispatch

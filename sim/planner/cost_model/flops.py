@@ -54,9 +54,14 @@ def matmuls(model: Model, tokens: int, kind: Layer = DENSE) -> tuple[Matmul, ...
         routed = tokens * experts.per_token
         found += [
             Matmul(tokens, h, experts.count, "", low=False),
-            Matmul(routed, h, up * experts.ffn, "out", experts.count),
-            Matmul(routed, experts.ffn, h, "wide", experts.count),
+            Matmul(routed, model.expert_width, up * experts.ffn, "out", experts.count),
+            Matmul(routed, experts.ffn, model.expert_width, "wide", experts.count),
         ]
+        if experts.latent:
+            found += [
+                Matmul(tokens, h, experts.latent, ""),
+                Matmul(tokens, experts.latent, h, ""),
+            ]
         if experts.shared:
             inner = experts.shared * experts.ffn
             found += [Matmul(tokens, h, up * inner, "out"), Matmul(tokens, inner, h, "wide")]

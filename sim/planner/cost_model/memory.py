@@ -69,7 +69,7 @@ def full_activation(model: Model, configuration: Configuration, kind: Layer = DE
     inputs = sum(each.wide for each in found.products if each.split == "wide")  # comes behind them
     cut = 2 * found.kept - (2 - low) * inputs
     shares, inner = _feed_forward(model, kind)
-    whole += low * h * max(shares - 1, 0)
+    whole += low * (_inputs(model, kind) - (h if shares else 0))
     cut += inner * (2 * (2 if model.gated else 1) + low) * shares
     return c.tokens * (whole / c.token_cut + cut / t) + _scores(model, c, kind)
 
@@ -138,7 +138,7 @@ def held_parameters(model: Model, configuration: Configuration, kind: Layer = DE
     c = configuration
     common = attention_parameters(model, kind)
     if kind.feed_forward == "experts" and model.experts:
-        each = (3 if model.gated else 2) * model.hidden * model.experts.ffn
+        each = (3 if model.gated else 2) * model.expert_width * model.experts.ffn
         routed = model.experts.count * each
         common += feed_forward_parameters(model, kind) - routed
         return Held(common / c.tensor, routed / c.expert_cut / c.expert)
@@ -226,6 +226,16 @@ def _feed_forward(model: Model, kind: Layer) -> tuple[int, int]:
     return (0, 0) if kind.feed_forward == "none" else (1, model.ffn)
 
 
+def _inputs(model: Model, kind: Layer) -> int:
+    """How wide the inputs of all blocks that a token passes are together, as wide as their outputs;
+    latent experts have two projections more, from and to the width of the latent."""
+    if kind.feed_forward == "experts" and (experts := model.experts):
+        projections = model.hidden + experts.latent if experts.latent else 0
+        routed = experts.per_token * model.expert_width
+        return routed + experts.shared * model.hidden + projections
+    return 0 if kind.feed_forward == "none" else model.hidden
+
+
 def _scores(model: Model, c: Configuration, kind: Layer) -> float:
     """Plain attention keeps scores (2), their softmax (2) and a mask (1) for each key that a token
     sees, flash attention one 32-bit number per token and head."""
@@ -241,6 +251,7 @@ def _pending(model: Model, c: Configuration, kind: Layer) -> float:
     shares, inner = _feed_forward(model, kind)
     up = 2 if model.gated else 1
     found, low = mixing(model, kind), SIZES[c.precision]
-    whole = (kind.blocks - (shares > 0) + shares) * low * 2 * h + 2 * found.whole
+    mixed = (kind.blocks - (shares > 0)) * h
+    whole = low * 2 * (mixed + _inputs(model, kind)) + 2 * found.whole
     cut = low * (found.pending + shares * (inner + up * inner))
     return c.tokens * (whole / c.token_cut + cut / t)

@@ -37,6 +37,7 @@ EXPERT_KEYS = frozenset(
         "first_k_dense_replace", "mlp_only_layers",
         "decoder_sparse_step", "moe_layer_freq", "interleave_moe_layer_step", "moe_layers",
         "moe_layer_start_index", "moe_layer_end_index", "moe_layer_interval", "mlp_layer_types",
+        "moe_latent_size",
     }
 )  # fmt: skip
 
@@ -139,6 +140,7 @@ def experts_of(config: dict[str, Any], name: str, ffn: int, layers: int) -> Expe
         shared=wide // inner or shared,
         dense_layers=first,
         also_dense=tuple(dense[first:]),
+        latent=number(config, name, "moe_latent_size"),
     )
 
 

@@ -52,7 +52,9 @@ class Experts:
 
     count: routed experts per layer. per_token: how many of them see a token. ffn: inner width of
     one expert. shared: experts that see every token. dense_layers: how many layers, from the
-    first on, keep the plain feed-forward block; also_dense: the numbers of others that do.
+    first on, keep the plain feed-forward block; also_dense: the numbers of others that do. latent:
+    how wide tokens are inside the routed experts, between two projections that all tokens pass
+    (Nemotron 3 Super); 0: as wide as the model.
     """
 
     count: int
@@ -61,6 +63,7 @@ class Experts:
     shared: int = 0
     dense_layers: int = 0
     also_dense: tuple[int, ...] = ()
+    latent: int = 0
 
     def on(self, layer: int) -> bool:
         """Whether that layer has them."""
@@ -188,6 +191,11 @@ class Model:
         if self.latent:
             return self.query_width + self.value_width
         return 2 * self.kv_heads * self.head_width
+
+    @property
+    def expert_width(self) -> int:
+        """How wide a token is for the routed experts."""
+        return (self.experts.latent if self.experts else 0) or self.hidden
 
     def kind(self, layer: int) -> Layer:
         """What kind of layer that one is."""

@@ -25,8 +25,9 @@ def feed_forward_parameters(model: Model, kind: Layer = DENSE) -> int:
         return 0
     if kind.feed_forward == "experts" and model.experts:
         experts = model.experts
-        each = matrices * h * experts.ffn
-        return norm + h * experts.count + (experts.count + experts.shared) * each
+        routed = experts.count * matrices * model.expert_width * experts.ffn
+        shared = experts.shared * matrices * h * experts.ffn
+        return norm + h * experts.count + routed + shared + 2 * h * experts.latent
     return norm + matrices * h * model.ffn + (biases if model.biases else 0)
 
 
@@ -89,4 +90,4 @@ def active_parameters(model: Model) -> int:
     idle = (experts.count - experts.per_token) * (3 if model.gated else 2)
     routed = [model.kind(layer).feed_forward == "experts" for layer in range(model.layers)]
     n_layers = sum(routed) + model.mtp_layers * routed[-1]
-    return parameters(model) - n_layers * idle * model.hidden * experts.ffn
+    return parameters(model) - n_layers * idle * model.expert_width * experts.ffn

@@ -21,12 +21,14 @@ from sim.planner.cost_model import (
     layer_seconds,
     refusal,
 )
+from sim.planner.cost_model.memory import held_parameters
 from sim.planner.hardware import machine_of
 from sim.planner.models import (
     Attention,
     Both,
     Convolution,
     DeltaNet,
+    Experts,
     LatentAttention,
     Lightning,
     Mixer,
@@ -34,6 +36,7 @@ from sim.planner.models import (
     Nothing,
     SelectiveState,
     StateSpace,
+    active_parameters,
     layer_parameters,
     parameters,
 )
@@ -211,3 +214,25 @@ def test_slices_of_a_recurrence_are_all_the_same_work() -> None:
     schedule = sim.FAMILIES["seq1f1b"](2, 2, slices=2)
     costs = sequence_costs(schedule, states, (32, 32))
     assert len({*costs.activation_bytes[0]}) == 1
+
+
+def test_experts_may_see_tokens_through_a_narrower_latent() -> None:
+    """Eight experts of 32 inside, two per token and one shared; tokens are 16 wide for the routed
+    ones, between two projections."""
+    plain = Model("plain", 1, 64, 4, 100, experts=Experts(8, 2, 32, shared=1))
+    narrow = replace(plain, experts=Experts(8, 2, 32, shared=1, latent=16))
+    kind = narrow.kind(0)
+    less = 8 * 3 * (64 - 16) * 32 - 2 * 64 * 16
+    assert layer_parameters(plain, kind) - layer_parameters(narrow, kind) == less
+    idle = parameters(narrow) - active_parameters(narrow)
+    assert idle == 6 * 3 * 16 * 32
+    work = [layer_flops(each, 256, kind=kind).weight for each in (plain, narrow)]
+    assert work[0] - work[1] == 2 * 256 * (2 * 3 * (64 - 16) * 32 - 2 * 64 * 16)
+    # Two copies of the input, 64 wide, become 16 wide; an input of 64 and one of 16 come beside.
+    c = Configuration(256, 1)
+    kept = [activation(each, c, kind) for each in (plain, narrow)]
+    assert kept[0].after_forward - kept[1].after_forward == 2 * 256 * (2 * 48 - 64 - 16)
+    assert kept[0].after_backward - kept[1].after_backward == 2 * 2 * 256 * (2 * 48 - 64 - 16)
+    held = held_parameters(narrow, Configuration(256, 8, data=4, expert=4), kind)
+    assert held.experts == 8 * 3 * 16 * 32 / 4
+    assert held.common + 4 * held.experts == layer_parameters(narrow, kind)
