@@ -14,7 +14,7 @@ from .config_kinds import Mixed
 from .config_layers import EXPERT_KEYS, WINDOW_KEYS, experts_of, windows_of
 from .config_mixers import reader_of
 from .config_towers import tower_of
-from .mixers import LatentAttention
+from .mixers import RECURRENT, LatentAttention
 from .shape import Model
 from .towers import Tower, pictures_note
 
@@ -114,6 +114,11 @@ def model_from_config(config: dict[str, Any], *, name: str = "config.json") -> M
     if further and mixed and mixed.bare:  # layers of one block each: what one more is, is not known
         notes.append(f"{plural(further, 'layer')} for predicting further tokens: not counted")
         further = 0
+    if mixed and (n := sum(isinstance(each, RECURRENT) for each in mixed.each)):
+        notes.append(
+            f"seconds of the recurrence in {plural(n, 'layer')} are those of flash attention for "
+            "as many operations: no measured run was fitted, and they are rather too few"
+        )
     tower = tower_of(whole, name, shape["hidden"])
     return Model(
         str(config.get("_name_or_path") or name),

@@ -131,6 +131,8 @@ class Nothing:
     """A layer that is a feed-forward block alone, as Nemotron-H counts layers."""
 
 
+RECURRENT = (DeltaNet, StateSpace, SelectiveState, Lightning, Both)
+"""Those with a state that is handed from token to token."""
 Mixer: TypeAlias = (
     Attention | DeltaNet | StateSpace | SelectiveState | Lightning | Convolution | Both | Nothing
 )

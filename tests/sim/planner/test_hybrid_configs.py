@@ -294,4 +294,10 @@ def test_further_tokens_of_layers_of_one_block_are_left_out_with_a_word() -> Non
     config = RELEASED["Nemotron-3-Nano-30B-A3B"][1] | {"num_nextn_predict_layers": 1}
     model = model_from_config(config)
     assert model.mtp_layers == 0
-    assert model.notes == ("1 layer for predicting further tokens: not counted",)
+    assert model.notes[0] == "1 layer for predicting further tokens: not counted"
+
+
+def test_that_seconds_of_recurrences_are_not_fitted_is_told() -> None:
+    (told,) = model_from_config(RELEASED["Nemotron-3-Nano-30B-A3B"][1]).notes
+    assert told.startswith("seconds of the recurrence in 23 layers are those of flash attention")
+    assert model_from_config(RELEASED["LFM2-1.2B"][1]).notes == ()
