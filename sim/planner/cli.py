@@ -56,7 +56,7 @@ def plan_command(
     microbatch: Annotated[str, typer.Option(help="Microbatch sizes to look at.")] = "",
     virtual: Annotated[str, typer.Option(help="Stages per device to look at.")] = "",
     expert: Annotated[str, typer.Option(help="Expert parallel sizes to look at.")] = "",
-    context: Annotated[str, typer.Option(help="Context parallel sizes to look at.")] = "1",
+    context: Annotated[str, typer.Option(help="Context parallel sizes to look at.")] = "",
     context_by: Annotated[str, typer.Option(help="ring, all-to-all or all-gather.")] = "ring",
     precision: Annotated[str, typer.Option(help="bf16, fp8, mxfp8 or nvfp4.")] = "bf16",
     vocabulary: Annotated[
@@ -137,7 +137,7 @@ def plan_command(
         schedules=tuple(_words(schedules)), recompute=cast(Any, tuple(_words(recompute))),
         zero=_sizes(zero, "zero"), attention=cast(Any, attention),
         context=_sizes(context, "context"), context_by=cast(Any, context_by),
-        precision=cast(Any, precision), vocabulary=cast(Any, vocabulary),
+        precision=cast(Any, tuple(_words(precision))), vocabulary=cast(Any, vocabulary),
         recompute_layers=recompute_layers, frozen=frozen,
     )  # fmt: skip
     with deferred_sigint() as ctrl_c:  # what the search has found is shown, whenever Ctrl-C comes

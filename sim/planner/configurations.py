@@ -14,15 +14,20 @@ from .hardware import Machine
 from .models import Model, nearest_divisor
 from .orders import DEFAULT_SCHEDULES, virtual_stages
 
+LEAST_OF_A_SEQUENCE = 8192
+"""Tokens below which nobody shares a sequence out over devices without being told to."""
+
 
 @dataclass(frozen=True)
 class Space:
     """What a plan may choose from; an empty tuple stands for everything sensible.
 
     tensor, pipeline, data, microbatch, virtual, expert: sizes. schedules: names of families.
-    recompute, zero: as in `Configuration`. context: sizes of context parallelism; only 1 unless
-    asked for. attention, sequence_parallel (only where there is tensor parallelism), context_by,
-    precision, vocabulary, recompute_layers, frozen: taken for all.
+    recompute, zero, precision: as in `Configuration`. context: sizes of context parallelism; where
+    none are given, those that leave each device as much of a sequence as `LEAST_OF_A_SEQUENCE`.
+    Fewer bits change what is learned, so they are only looked at if asked for. attention,
+    sequence_parallel (only where there is tensor parallelism), context_by, vocabulary,
+    recompute_layers, frozen: taken for all.
     """
 
     tensor: Sequence[int] = ()
@@ -31,14 +36,14 @@ class Space:
     microbatch: Sequence[int] = ()
     virtual: Sequence[int] = ()
     expert: Sequence[int] = ()
-    context: Sequence[int] = (1,)
+    context: Sequence[int] = ()
     schedules: Sequence[str] = DEFAULT_SCHEDULES
     recompute: Sequence[Recompute] = ("none", "selective", "full")
     zero: Sequence[int] = (1, 2, 3)
     attention: Attention = "flash"
     sequence_parallel: bool = True
     context_by: ContextBy = "ring"
-    precision: Precision = "bf16"
+    precision: Sequence[Precision] = ("bf16",)
     vocabulary: Vocabulary = "ends"
     recompute_layers: int = 0
     frozen: int = 0
@@ -48,7 +53,7 @@ class Space:
             for size in getattr(self, name):
                 if not isinstance(size, int) or isinstance(size, bool) or size < 1:
                     raise ValueError(f"{name} has {size!r}: sizes are whole numbers >= 1")
-        least = {"schedules": "1f1b", "recompute": "none", "zero": "1", "context": "1"}
+        least = {"schedules": "1f1b", "recompute": "none", "zero": "1", "precision": "bf16"}
         for name, first in least.items():
             if not getattr(self, name):
                 raise ValueError(f"{name} is empty: name at least one, e.g. {first}")
@@ -64,15 +69,16 @@ def configurations(
 
     Tensor parallelism stays inside a node unless sizes are given. One device per pipeline is
     offered as 1F1B only: all schedules are the same there, as all ZeRO stages are where there is
-    nobody to share with. Asked-for sizes are offered even where
-    the model cannot be cut so, so that the refusal can be read.
+    nobody to share with. Asked-for sizes are offered even where the model cannot be cut so, so that
+    the refusal can be read.
     """
     n = machine.n_devices
     divisors = [size for size in range(1, n + 1) if n % size == 0]
     inside = [size for size in divisors if size <= machine.per_node]
     asked = bool(space.tensor)
+    shares = _powers(max(sequence // LEAST_OF_A_SEQUENCE, 1))
     for tensor in space.tensor or [size for size in inside if model.heads % size == 0]:
-        for pipeline, context in product(space.pipeline or divisors, space.context):
+        for pipeline, context in product(space.pipeline or divisors, space.context or shares):
             if n % (tensor * pipeline * context):
                 continue
             data = n // (tensor * pipeline * context)
@@ -122,8 +128,8 @@ def _choices(
         experts = [size for size in _powers(data) if count % size == 0 and data % size == 0]
     schedules = space.schedules if pipeline > 1 else _alone(space.schedules)
     zeros = space.zero if data * context > 1 else space.zero[:1]
-    for schedule, microbatch, recompute, zero, expert in product(
-        schedules, microbatches, space.recompute, zeros, experts
+    for schedule, microbatch, recompute, zero, expert, precision in product(
+        schedules, microbatches, space.recompute, zeros, experts, space.precision
     ):
         options = virtual_stages(schedule)
         if len(options) > 1 and space.virtual:
@@ -136,7 +142,7 @@ def _choices(
                 data=data, virtual=virtual, expert=expert,
                 sequence_parallel=space.sequence_parallel and tensor > 1,
                 attention=space.attention, recompute=recompute, zero=zero, schedule=schedule,
-                context=context, context_by=space.context_by, precision=space.precision,
+                context=context, context_by=space.context_by, precision=precision,
                 vocabulary=space.vocabulary, frozen=space.frozen,
                 recompute_layers=space.recompute_layers if recompute != "none" else 0,
             )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..base.text import plural
@@ -28,6 +29,8 @@ WORDS = {
     "v": "stages on each of them",
     "t": "tensor parallel size; an s behind it (t4s): sequence parallelism, too",
     "d": "data parallel size: pipelines side by side",
+    "c": "context parallel size: devices that share a sequence",
+    "bits": "precision of the multiplications by weights",
     "e": "expert parallel size: devices that share the experts of a layer",
     "b": "sequences in a microbatch",
     "z": "ZeRO stage, what data parallelism shares out: z0 nothing, z1 optimizer state, "
@@ -88,8 +91,10 @@ def taken_apart(
     }
 
 
-def assumptions(problem: Problem, configuration: Configuration) -> dict[str, str]:
-    """What a plan takes for granted, by name; `configuration` is any of it."""
+def assumptions(
+    problem: Problem, configuration: Configuration, precisions: Sequence[str] = ("bf16",)
+) -> dict[str, str]:
+    """What a plan takes for granted, by name. configuration: any of it; precisions: all in it."""
     c, machine, per = configuration, problem.machine, problem.per
     wires = [("inside a node", machine.inside)]
     if machine.n_nodes > 1:
@@ -108,7 +113,8 @@ def assumptions(problem: Problem, configuration: Configuration) -> dict[str, str
         ),
         "question": f"sequence {c.sequence}, batch {c.batch} "
         f"({c.sequence * c.batch / 1e6:.3g} million tokens), {c.attention} attention",
-        "precision": f"16-bit passes; {whole:g} bytes a parameter: {per.weights:g} weights, "
+        "precision": f"passes in {' or '.join(precisions)}; {whole:g} bytes a parameter: "
+        f"{per.weights:g} weights, "
         f"{per.gradients:g} gradients, {per.optimizer:g} optimizer",
         "memory": f"{machine.device.memory / GIB:.1f} GiB a device, "
         f"{problem.reserve / GIB:.1f} of it in reserve (--reserve)",
@@ -124,6 +130,11 @@ def assumptions(problem: Problem, configuration: Configuration) -> dict[str, str
         "efficiencies": problem.efficiency.source or "given",
         **({"pass times": problem.measured.source} if problem.measured else {}),
     }
+
+
+def precisions_of(table: pd.DataFrame) -> list[str]:
+    """The precisions of a plan's configurations."""
+    return sorted(table["precision"].unique())
 
 
 def best_of_each(table: pd.DataFrame) -> pd.DataFrame:

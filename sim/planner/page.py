@@ -11,9 +11,9 @@ from ..base.text import plural
 from ..show.pages import TableCell, page_text
 from ..show.plan_pictures import bytes_by_kind, seconds_by_part, speed_against_memory
 from ..show.plot import figure_json, gantt
-from .explanation import WORDS, Explained, assumptions, zero_bubble_or_not
+from .explanation import WORDS, Explained, assumptions, precisions_of, zero_bubble_or_not
 from .memory_table import GIB, KINDS
-from .plan_text import COLUMNS, left_out, written
+from .plan_text import COLUMNS, USUAL, left_out, written
 from .problem import Problem
 from .rows import configuration_of, told_as
 from .timeline import timeline
@@ -41,7 +41,7 @@ def plan_page(
     done = table[table["status"] == "simulated"]
     shown = done[done["rank"].isin(details)]
     ranks = [int(rank) for rank in shown["rank"]]
-    heads = [name for name in COLUMNS if name != "expert" or problem.model.experts]
+    heads = [name for name in COLUMNS if name not in USUAL or (shown[name] != USUAL[name]).any()]
     return page_text(
         "page/plan.html",
         scripts=["page/timelines.js", "page/plan.js"],
@@ -53,7 +53,7 @@ def plan_page(
             "speed": _figure(_speed(done, ranks)),
         },
         title=f"{problem.model.name} on {problem.machine.name}: a plan",
-        facts=assumptions(problem, configuration_of(done.iloc[0])),
+        facts=assumptions(problem, configuration_of(done.iloc[0]), precisions_of(table)),
         note=zero_bubble_or_not(table),
         command=command,
         heads=[COLUMNS[name] for name in heads],

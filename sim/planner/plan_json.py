@@ -6,7 +6,14 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .explanation import WORDS, Explained, assumptions, best_of_each, zero_bubble_or_not
+from .explanation import (
+    WORDS,
+    Explained,
+    assumptions,
+    best_of_each,
+    precisions_of,
+    zero_bubble_or_not,
+)
 from .problem import Problem
 from .rows import configuration_of
 
@@ -22,7 +29,9 @@ def plan_object(
     refused = table[table["status"] != "simulated"]
     return {
         **{str(name): value for name, value in table.attrs.items()},
-        "assumptions": assumptions(problem, configuration_of(done.iloc[0])) if len(done) else {},
+        "assumptions": assumptions(problem, configuration_of(done.iloc[0]), precisions_of(table))
+        if len(done)
+        else {},
         "zero_bubble_or_not": zero_bubble_or_not(table) if len(done) else "",
         "counts": {str(key): int(n) for key, n in table["status"].value_counts().items()},
         "best": [_detailed(record, details) for record in records(best_of_each(table))],

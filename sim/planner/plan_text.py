@@ -7,7 +7,14 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from .breakdown import PARTS
-from .explanation import WORDS, Explained, assumptions, best_of_each, zero_bubble_or_not
+from .explanation import (
+    WORDS,
+    Explained,
+    assumptions,
+    best_of_each,
+    precisions_of,
+    zero_bubble_or_not,
+)
 from .memory_table import GIB, KINDS, told
 from .problem import Problem
 from .rows import NO_PIPELINE, configuration_of
@@ -18,13 +25,15 @@ if TYPE_CHECKING:
 WIDTH = 80
 COLUMNS = {
     "rank": "#", "schedule": "schedule", "pipeline": "p", "virtual": "v", "tensor": "t",
-    "data": "d", "expert": "e", "microbatch": "b", "zero": "z", "recompute": "again",
-    "seconds": "s", "samples_per_second": "samples/s", "mfu": "MFU", "bubble": "bubble",
+    "data": "d", "context": "c", "expert": "e", "microbatch": "b", "zero": "z",
+    "recompute": "again", "precision": "bits", "seconds": "s", "samples_per_second": "samples/s", "mfu": "MFU", "bubble": "bubble",
     "memory_gib": "GiB",
 }  # fmt: skip
 """Columns of the plan, and their heads in a narrow table."""
-WHERE_THEY_DIFFER = ("virtual", "data", "expert", "zero", "recompute")
+WHERE_THEY_DIFFER = ("virtual", "data", "context", "expert", "zero", "recompute", "precision")
 """Columns that are told in a line of their own where all rows say the same."""
+USUAL = {"context": 1, "expert": 1, "precision": "bf16"}
+"""What goes without saying if all rows have it."""
 DECIMALS = {"seconds": 3, "samples_per_second": 3, "mfu": 3, "bubble": 3, "memory_gib": 1}
 
 
@@ -38,7 +47,7 @@ def plan_text(
         best = best_of_each(table)
         parts += [
             _wrapped(zero_bubble_or_not(table)),
-            _listed(assumptions(problem, configuration_of(done.iloc[0]))),
+            _listed(assumptions(problem, configuration_of(done.iloc[0]), precisions_of(table))),
             "\nThe fastest row of every schedule",
             ranking(best),
             "\nThe fastest rows",
@@ -63,8 +72,9 @@ def ranking(rows: pd.DataFrame) -> str:
     rows = rows.assign(schedule=rows["schedule"].where(rows["pipeline"] > 1, NO_PIPELINE))
     cells = [[written(name, value) for name, value in zip(shown, row, strict=True)]
              for row in rows[shown].itertuples(index=False)]  # fmt: skip
-    common = ", ".join(f"{COLUMNS[name]} {value}" for name, value in same.items())
-    return columns([COLUMNS[name] for name in shown], cells, left=("schedule", "again")) + (
+    told = [name for name, value in same.items() if USUAL.get(name) != value]
+    common = ", ".join(f"{COLUMNS[name]} {same[name]}" for name in told)
+    return columns([COLUMNS[name] for name in shown], cells, left=("schedule", "again", "bits")) + (
         f"\n(all: {common})" if common else ""
     )
 

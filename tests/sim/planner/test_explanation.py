@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from sim.planner import Orders, Problem, Space, configuration_of, plan
+from sim.planner import Orders, Problem, Space, configuration_of, model_of, plan
 from sim.planner.cost_model import Efficiency
 from sim.planner.explanation import (
     WORDS,
@@ -81,6 +81,19 @@ def test_plans_of_many_devices_fit_a_terminal_too() -> None:
     assert fitting(text)
     assert "devices between these are in --json and --html)" in text
     assert "across racks" in text
+
+
+def test_several_precisions_are_told_in_rows_and_in_the_header() -> None:
+    found = plan(
+        "llama-3-8b", PROBLEM.machine, sequence=32768, batch=64, jobs=1, top=5,
+        space=Space(schedules=("1f1b", "zb-h1"), pipeline=(2,), precision=("bf16", "fp8"),
+                    context=(1, 2)),
+    )  # fmt: skip
+    problem = Problem(model_of("llama-3-8b"), PROBLEM.machine)
+    text = plan_text(problem, found, taken_apart(problem, found, rows=8, row=1), rows=8, row=1)
+    assert fitting(text)
+    assert "passes in bf16 or fp8; 18 bytes a parameter" in text
+    assert "bits fp8" in text  # all of the fastest
 
 
 def test_the_fastest_row_of_every_schedule_is_there_once(table: pd.DataFrame) -> None:

@@ -217,6 +217,28 @@ def test_stages_of_zero_and_recompute_are_searched_without_being_told() -> None:
     assert {c.recompute for c in offered} == {"none", "selective", "full"}
 
 
+def test_long_sequences_are_shared_out_without_being_told() -> None:
+    sizes = {
+        sequence: {
+            c.context for c in configurations(SMALL, MACHINE, Space(), sequence=sequence, batch=8)
+        }
+        for sequence in (4096, 16384, 131072)
+    }
+    assert sizes == {4096: {1}, 16384: {1, 2}, 131072: {1, 2, 4, 8}}
+
+
+def test_precisions_are_compared_where_they_are_asked_for() -> None:
+    found = plan(
+        "llama-3-8b", MACHINE, sequence=4096, batch=64, jobs=1,
+        space=Space(schedules=("1f1b",), pipeline=(2,), tensor=(1,), precision=("bf16", "fp8"),
+                    microbatch=(1,), recompute=("none",), zero=(2,)),
+    )  # fmt: skip
+    assert sorted(found["precision"]) == ["bf16", "fp8"]
+    assert found["precision"].iloc[0] == "fp8"  # H100 multiplies twice as fast in 8 bits
+    with pytest.raises(ValueError, match=r"precision is empty: name at least one, e\.g\. bf16"):
+        Space(precision=())
+
+
 def test_a_row_gives_back_its_configuration(table: pd.DataFrame) -> None:
     row = table.iloc[0]
     c = configuration_of(row)
