@@ -26,8 +26,8 @@ WIDTH = 80
 COLUMNS = {
     "rank": "#", "schedule": "schedule", "pipeline": "p", "virtual": "v", "tensor": "t",
     "data": "d", "context": "c", "expert": "e", "microbatch": "b", "zero": "z",
-    "recompute": "again", "precision": "bits", "seconds": "s", "samples_per_second": "samples/s", "mfu": "MFU", "bubble": "bubble",
-    "memory_gib": "GiB",
+    "recompute": "again", "precision": "bits", "seconds": "s",
+    "samples_per_second": "samples/s", "mfu": "MFU", "bubble": "bubble", "memory_gib": "GiB",
 }  # fmt: skip
 """Columns of the plan, and their heads in a narrow table."""
 WHERE_THEY_DIFFER = ("virtual", "data", "context", "expert", "zero", "recompute", "precision")
