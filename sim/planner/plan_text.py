@@ -114,8 +114,12 @@ def _seconds(details: Mapping[int, Explained]) -> str:
         for rank, found in sorted(details.items())
     }
     shown = [name for name in PARTS if any(each[name] >= 0.05 for each in shares.values())]
-    rows = [[str(rank), *(f"{each[name]:.1f}" for name in shown)] for rank, each in shares.items()]
+    rows = [[str(rank), *(_percent(each[name]) for name in shown)] for rank, each in shares.items()]
     return columns(["#", *(PARTS[name] for name in shown)], rows)
+
+
+def _percent(share: float) -> str:
+    return f"{round(share, 1) + 0.0:.1f}"  # no negative zero
 
 
 def _memory(found: Explained) -> str:
