@@ -64,7 +64,10 @@ def too_large(problem: Problem, space: Space, need: float, sequence: int, batch:
     )
     if space.pipeline or space.tensor or space.data:
         return sentence + "; leave the sizes open or use more devices"
-    lean = replace(space, schedules=("1f1b",), microbatch=(1,))
+    again = ("full",) if "full" in space.recompute else space.recompute
+    lean = replace(
+        space, schedules=("1f1b",), microbatch=(1,), zero=(max(space.zero),), recompute=again
+    )
     count = machine.n_devices
     for _ in range(8):
         count *= 2
