@@ -62,6 +62,7 @@ from .schedule.validate import InvalidSchedule, validate
 if TYPE_CHECKING:
     from . import search
     from . import testing as testing
+    from .metrics.hta import write_hta
     from .metrics.perfetto import write_perfetto
     from .schedule.torch_csv import read_torch_csv, write_torch_csv
     from .show.comparison import comparison
@@ -84,6 +85,7 @@ _ON_FIRST_USE = {
     "memory_curve": "show.plot:memory_curve",
     "comparison": "show.comparison:comparison",
     "idle": "show.plot:idle",
+    "write_hta": "metrics.hta:write_hta",
     "write_perfetto": "metrics.perfetto:write_perfetto",
     "read_torch_csv": "schedule.torch_csv:read_torch_csv",
     "write_torch_csv": "schedule.torch_csv:write_torch_csv",
@@ -154,6 +156,7 @@ __all__ = [
     "steps",
     "to_json",
     "validate",
+    "write_hta",
     "write_perfetto",
     "write_torch_csv",
     "writes",

@@ -20,6 +20,11 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor.parallel import (
+    ColwiseParallel,
+    RowwiseParallel,
+    parallelize_module,
+)
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
@@ -163,6 +168,11 @@ def beside_data_parallel(*names: str) -> dict[str, Any]:
                 modules[stage] = nn.parallel.DistributedDataParallel(
                     module, process_group=mesh["dp"].get_group()
                 )
+            elif "tensor" in how:
+                for child in module.children():
+                    if isinstance(child, Block):
+                        halves = {"up": ColwiseParallel(), "down": RowwiseParallel()}
+                        parallelize_module(child, mesh["dp"], halves)
         wrapped = {"fsdp", "reshard", "ddp"} & {*how}
         try:
             losses = trained(
