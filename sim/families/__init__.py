@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .chimera import CHIMERA
+from .dualpipe import DUALPIPE
 from .dualpipe_v import DUALPIPE_V
 from .eager_1f1b import EAGER_1F1B
 from .family import Family
@@ -44,3 +46,6 @@ FAMILIES: dict[str, Family] = {
         *TWO_BP,
     )
 }
+TWO_DIRECTIONS: dict[str, Family] = {family.name: family for family in (DUALPIPE, CHIMERA)}
+"""Families with two placements, by name: they can be played, bounded, drawn and written as JSON;
+what searches, and what runs on real devices, takes those of one placement."""

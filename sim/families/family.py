@@ -17,7 +17,7 @@ class Family:
     """A schedule rule with what its source claims about it; call it to get a `Schedule`.
 
     build: `(n_devices, n_microbatches, *, options) -> Schedule`.
-    placement: "straight", "loop" or "V". passes: which kinds it uses, e.g. "F B W".
+    placement: "straight", "loop", "V" or "both ways". passes: which kinds it uses, e.g. "F B W".
     bubble, peak: Python expressions over p, m, v, k, N, F, B, W (of a device's whole share) that
         the tests evaluate: idle time on `clock` at zero send, and the largest peak of activations
         in shares. "" where no closed form is known. `//` rounds down, `max`, `min` are allowed.

@@ -25,8 +25,12 @@ def first_microbatches(schedule: Schedule, n_microbatches: int) -> Schedule:
     def kept(ops: Step) -> Step:
         return tuple(op for op in ops if op.microbatch < n_microbatches)
 
+    follows = schedule.follows[:n_microbatches]
+    alone = len({*follows}) <= len(schedule.routes)  # nobody is left on some route
     return replace(
         schedule,
+        routes=() if alone else schedule.routes,
+        follows=() if alone else follows,
         orders=tuple(kept(order) for order in schedule.orders),
         n_microbatches=n_microbatches,
         fused=tuple(step for step in map(kept, schedule.fused) if len(step) > 1),

@@ -17,6 +17,7 @@ import pytest
 
 import sim
 from sim.cli.commands import main
+from sim.families import TWO_DIRECTIONS
 
 TIMES = ["--forward", "10", "--backward", "12", "--weight", "8", "--send", "1"]
 KEYS = {
@@ -236,7 +237,7 @@ class Screen(io.StringIO):
 
 def test_families_lists_what_the_code_has(capsys: pytest.CaptureFixture[str]) -> None:
     rows = answer(capsys, "families")
-    assert [row["name"] for row in rows] == list(sim.FAMILIES)
+    assert [row["name"] for row in rows] == [*sim.FAMILIES, *TWO_DIRECTIONS]
     assert {"placement", "passes", "bubble", "peak", "options", "source"} <= set(rows[0])
     assert main(["families"]) == 0
     table = capsys.readouterr().out
@@ -359,7 +360,7 @@ def test_a_bad_option_gets_one_sentence(capsys: pytest.CaptureFixture[str], opti
         (["simulate", "Interleaved1F1B", "-p", "4", "-m", "8"], "did you mean interleaved?"),
         (["simulate", "zb-1p", "-p", "4", "-m", "8"], "with the number of devices as --memory-lim"),
         (["simulate", "ZB_2P", "-p", "4", "-m", "8"], "with twice the number of devices as --mem"),
-        (["simulate", "DualPipe", "-p", "4", "-m", "8"], "did you mean dualpipe-v?"),
+        (["simulate", "DualPipe", "-p", "4", "-m", "8"], "did you mean dualpipe or dualpipe-v?"),
     ],
 )
 def test_bad_usage_exits_2_with_a_hint(
@@ -662,3 +663,19 @@ def test_check_reads_what_people_paste(capsys: pytest.CaptureFixture[str], tmp_p
     assert "older versions of torch" in answer(capsys, "check", str(older))["notes"][0]
     assert main(["simulate", str(older), "--json"]) == 0
     assert "older versions of torch" in capsys.readouterr().err
+
+
+def test_families_of_two_directions_are_played_and_written(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    found = answer(capsys, "simulate", "dualpipe", "-p", "4", "-m", "8")
+    assert found["makespan"] == 24 + 2
+    assert found["peak_activations"] == [5] * 4
+    path = str(tmp_path / "chimera.json")
+    main(["export", "chimera", "-p", "4", "-m", "4", "--schedule-json", path])
+    capsys.readouterr()
+    assert answer(capsys, "check", path)["microbatches"] == 4
+    code, err = complaint(capsys, "export", "dualpipe", "-p", "4", "-m", "8", "--torch-csv",
+                          str(tmp_path / "x.csv"))  # fmt: skip
+    assert code
+    assert "microbatches take 2 routes, which a torch CSV cannot do" in err

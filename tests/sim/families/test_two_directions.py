@@ -1,0 +1,78 @@
+"""DualPipe and Chimera: what their sources claim, and what their schedules keep."""
+
+from __future__ import annotations
+
+import pytest
+
+from sim import Costs, makespan, peak_activations, simulate
+from sim.families import FAMILIES, TWO_DIRECTIONS
+from sim.families.chimera import chimera
+from sim.families.dualpipe import dualpipe
+from sim.search import evaluate, lower_bound
+from sim.testing import check_family
+
+
+@pytest.mark.parametrize("name", TWO_DIRECTIONS)
+def test_families_of_two_directions_keep_what_all_families_keep(name: str) -> None:
+    assert name not in FAMILIES
+    check_family(TWO_DIRECTIONS[name], max_examples=30)
+
+
+@pytest.mark.parametrize("p", [4, 6, 8, 16])
+@pytest.mark.parametrize("extra", [0, 2, 10])
+def test_the_bubble_of_dualpipe_is_exact_for_equal_passes(p: int, extra: int) -> None:
+    """(p/2-1)(F&BW + BW - 3W) = (p/2-1)(3+2-3) in passes, and p+1 chunks on every device."""
+    schedule = dualpipe(p, 2 * p + extra)
+    trace = simulate(schedule, Costs.uniform(schedule))
+    assert makespan(trace) - 3 * (2 * p + extra) == (p // 2 - 1) * 2
+    assert peak_activations(schedule) == (p + 1,) * p
+    assert all(len(held) == 2 for held in schedule.stages_of)  # twice the weights
+
+
+def test_dualpipe_pairs_a_forward_of_one_way_with_a_backward_of_the_other() -> None:
+    schedule = dualpipe(4, 12)
+    for step in schedule.fused:
+        (ahead, back) = step
+        assert (ahead.kind, back.kind) == ("F", "BW")
+        assert ahead.microbatch % 2 != back.microbatch % 2
+    quick = Costs.uniform(schedule, pair_scale=0.8)
+    slow = Costs.uniform(schedule)
+    assert evaluate(schedule, quick).makespan < evaluate(schedule, slow).makespan
+
+
+@pytest.mark.parametrize("p", [4, 8])
+def test_chimera_has_both_of_its_ratios_at_one_microbatch_per_device(p: int) -> None:
+    """(p-2)/(2m+p-2) where F = BW, (p-2)/(1.5m+p-2) where BW = 2F; peak from p/2+1 to p."""
+    schedule = chimera(p, p)
+    for backward, work in ((1, 2 * p), (2, 1.5 * p)):
+        prices = Costs.of(p, forward=1, backward=0, weight=0, fused_backward=backward)
+        time = makespan(simulate(schedule, prices))
+        assert 1 - p * (1 + backward) / time == pytest.approx((p - 2) / (work + p - 2), rel=1e-12)
+    peaks = peak_activations(schedule)
+    assert (min(peaks), max(peaks)) == (p // 2 + 1, p)
+
+
+def test_more_microbatches_of_chimera_run_unit_after_unit() -> None:
+    one, three = chimera(4, 4), chimera(4, 12)
+    prices = Costs.uniform(one, forward=2)
+    assert makespan(simulate(three, prices)) <= 3 * makespan(simulate(one, prices))
+    for device, order in enumerate(three.orders):
+        assert order[:8] == one.orders[device]
+
+
+@pytest.mark.parametrize("build", [dualpipe, chimera])
+def test_an_odd_number_of_devices_is_refused(build: object) -> None:
+    with pytest.raises(ValueError, match="takes an even number of devices, not 3"):
+        build(3, 6)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("name", TWO_DIRECTIONS)
+def test_no_bound_is_above_two_directions(name: str) -> None:
+    for p, m in ((2, 4), (4, 8), (6, 13)):
+        schedule = TWO_DIRECTIONS[name](p, m)
+        for prices in ({}, {"forward": 3, "send": 2}, {"backward": 5, "weight": 0}):
+            costs = Costs.uniform(schedule, **prices)
+            found = evaluate(schedule, costs)
+            assert lower_bound(schedule, costs) <= found.makespan
+            longest = lower_bound(schedule, costs, clock="longest_stage")
+            assert longest <= found.longest_stage
