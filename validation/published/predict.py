@@ -27,6 +27,7 @@ ASSUMED: tuple[dict[str, Any], ...] = (
     {"recompute": "elementwise"},
     {"zero": 3},
     {"zero": 3, "recompute": "elementwise"},
+    *({"recompute": "full", "recompute_layers": n} for n in (1, 2, 4, 8, 16, 32)),
     {"recompute": "full"},
     {"zero": 3, "recompute": "full"},
 )
@@ -53,7 +54,7 @@ def predict(row: Row) -> Prediction:
     try:
         problem, configuration = question(row)
         found = estimate(problem, prepare(problem, configuration), _orders())
-    except ValueError as error:
+    except (ValueError, ArithmeticError) as error:
         return Prediction(missing=str(error))
     return Prediction(found.seconds, found.memory / GIB, found.memory > problem.capacity)
 
