@@ -9,6 +9,7 @@ from ..base.text import plural
 from ..families import FAMILIES
 from .breakdown import Breakdown, breakdown
 from .cost_model import Configuration
+from .cost_model.precision import weight_copies
 from .estimate import Prepared, prepare
 from .memory_table import GIB, DeviceBytes, StageBytes, device_bytes, stage_bytes
 from .orders import Orders, short
@@ -35,7 +36,8 @@ WORDS = {
     "b": "sequences in a microbatch",
     "z": "ZeRO stage, what data parallelism shares out: z0 nothing, z1 optimizer state, "
     "z2 gradients too, z3 weights too",
-    "again": "layers computed again in the backward pass: none, selective (attention) or full",
+    "again": "what of layers is computed again in the backward pass: none, elementwise (norms and "
+    "activation functions), selective (attention) or full",
     "s, B": "in a key: tokens of a sequence, sequences of an iteration",
     "MFU": "model FLOPs over what the devices could do in that time",
     "bubble": "idle share of the passes' time, on the average device",
@@ -49,7 +51,7 @@ WORDS = {
     "sends": "waiting for transfers between stages",
     "uneven": "stages of unequal work: what a time line of equal stages would save",
     "fill": "filling and draining the pipeline: the rest of the bubble",
-    "DP": "gradients and weights over data parallelism, after the last pass",
+    "DP": "gradients and weights over data parallelism that no pass hides, after the last one",
     "Adam": "the optimizer's step",
 }
 """What the letters and words of a plan mean."""
@@ -92,7 +94,7 @@ def taken_apart(
 
 
 def assumptions(
-    problem: Problem, configuration: Configuration, precisions: Sequence[str] = ("bf16",)
+    problem: Problem, configuration: Configuration, precisions: Sequence[str] = ()
 ) -> dict[str, str]:
     """What a plan takes for granted, by name. configuration: any of it; precisions: all in it."""
     c, machine, per = configuration, problem.machine, problem.per
@@ -101,7 +103,8 @@ def assumptions(
         wires.append(("between nodes", machine.between))
     if machine.across:
         wires.append(("across racks", machine.across))
-    whole = per.weights + per.gradients + per.optimizer
+    weights = per.weights + weight_copies(c.precision)
+    whole = weights + per.gradients + per.optimizer
     return {
         "machine": f"{plural(machine.n_nodes, 'node')} of "
         f"{min(machine.per_node, machine.n_devices)} {machine.device.name}, "
@@ -113,8 +116,7 @@ def assumptions(
         ),
         "question": f"sequence {c.sequence}, batch {c.batch} "
         f"({c.sequence * c.batch / 1e6:.3g} million tokens), {c.attention} attention",
-        "precision": f"passes in {' or '.join(precisions)}; {whole:g} bytes a parameter: "
-        f"{per.weights:g} weights, "
+        "precision": f"{_bits(c, precisions)}; {whole:g} bytes a parameter: {weights:g} weights, "
         f"{per.gradients:g} gradients, {per.optimizer:g} optimizer",
         "memory": f"{machine.device.memory / GIB:.1f} GiB a device, "
         f"{problem.reserve / GIB:.1f} of it in reserve (--reserve)",
@@ -135,6 +137,20 @@ def assumptions(
 def precisions_of(table: pd.DataFrame) -> list[str]:
     """The precisions of a plan's configurations."""
     return sorted(table["precision"].unique())
+
+
+def _bits(c: Configuration, precisions: Sequence[str]) -> str:
+    """In how many bits passes multiply, and what else of them is not as usual."""
+    told = "16-bit passes"
+    if len(precisions) > 1:
+        told = f"passes in {' or '.join(precisions)}"
+    elif c.precision != "bf16":
+        told = f"{c.precision} products of weights in layers, 16 bits elsewhere"
+    if c.vocabulary != "ends":
+        told += f"; embedding and head over all stages ({c.vocabulary})"
+    if c.frozen:
+        told += f"; the first {c.frozen} layers and the embedding frozen"
+    return told
 
 
 def best_of_each(table: pd.DataFrame) -> pd.DataFrame:
