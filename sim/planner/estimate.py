@@ -146,7 +146,7 @@ def peak_bytes(problem: Problem, prepared: Prepared, order: Order) -> float:
         live = counts.live @ [stage.kept.after_forward for stage in on]
         live = live + counts.pending @ [stage.kept.after_backward for stage in on]
         live = live + more * sum(stage.kept.after_forward for stage in on)
-        scratch = max(stage.kept.scratch for stage in on)
+        scratch = max(stage.scratch(problem.per) for stage in on)
         worst = max(worst, held + scratch + float(live.max(initial=0)))
     return worst
 

@@ -61,10 +61,10 @@ def stage_bytes(problem: Problem, prepared: Prepared, order: Order) -> tuple[Sta
         live = live + counts.pending * [stage.kept.after_backward for stage in stages]
         live = live + [more * stage.kept.after_forward for stage in stages]
         fullest = live[live.sum(axis=1).argmax()]
-        largest = max(range(len(on)), key=lambda i: stages[i].kept.scratch)
+        largest = max(range(len(on)), key=lambda i: stages[i].scratch(problem.per))
         for i, s in enumerate(on):
             held = static(stages[i].held, c, problem.per)
-            buffers = stages[i].kept.scratch if i == largest else 0.0
+            buffers = stages[i].scratch(problem.per) if i == largest else 0.0
             found.append(StageBytes(s, device, *held, float(fullest[i]), buffers))
     return tuple(sorted(found))
 

@@ -14,7 +14,7 @@ from sim.planner.cost_model.configuration import Vocabulary
 from sim.planner.models import Model
 
 from .machine import machine
-from .programs import overlaps
+from .programs import gradients_kept, overlaps
 from .row import Row
 from .shapes import Missing, model_of
 
@@ -92,7 +92,7 @@ def _told(row: Row) -> tuple[Problem, Configuration]:
         raise Missing(f"{count} devices as tp x pp x cp x dp = {share * data}")
     problem = Problem(
         model(row), machine(row.text("gpu"), count, row.text("between")),
-        per=_per_parameter(row.text("bytes_per_parameter", "2+4+12")),
+        per=_per_parameter(row),
         gradient_bytes=row.number("gradient_bytes") or 2,
         clock=cast(Any, row.text("clock", "makespan").replace("-", "_")),
         cut=_cut(row, sizes["pp"] * _virtual(row, sizes["vp"])),
@@ -176,14 +176,15 @@ def _needed(row: Row, name: str) -> int:
     return found
 
 
-def _per_parameter(text: str) -> PerParameter:
+def _per_parameter(row: Row) -> PerParameter:
+    text = row.text("bytes_per_parameter", "2+4+12")
     try:
         weights, gradients, optimizer = (float(part) for part in text.split("+"))
     except ValueError:
         raise Missing(f"bytes per parameter {text}") from None
     if not all(math.isfinite(x) and x >= 0 for x in (weights, gradients, optimizer)):
         raise Missing(f"bytes per parameter {text}")
-    return PerParameter(weights, gradients, optimizer)
+    return PerParameter(weights, gradients_kept(row, gradients), optimizer)
 
 
 @lru_cache(maxsize=1024)

@@ -22,6 +22,7 @@ from ..models import (
 from ..models.shape import DENSE, Layer
 from ..models.sizes import attention_parameters, feed_forward_parameters
 from .configuration import Configuration
+from .flops import matmuls
 from .precision import SIZES, weight_copies
 
 
@@ -217,6 +218,21 @@ def _made_by_elements(model: Model, c: Configuration, kind: Layer) -> float:
     low = SIZES[c.precision]
     made = kind.blocks * model.hidden / c.token_cut + shares * inner / c.tensor
     return low * c.tokens * made
+
+
+def gradient_copy(parameters: float, per: PerParameter) -> float:
+    """Bytes of a weight matrix's gradient in 16 bits, which W makes before it is added up in more
+    bits: nothing where gradients are kept as they are made."""
+    return 2.0 * parameters if per.gradients > per.weights else 0.0
+
+
+def largest_matrix(model: Model, configuration: Configuration, kind: Layer = DENSE) -> float:
+    """Parameters of the largest weight matrix of a layer on one device."""
+    c = configuration
+    return max(
+        each.wide * each.out / (c.expert_cut if each.copies > 1 else c.tensor if each.split else 1)
+        for each in matmuls(model, 1, kind)
+    )
 
 
 def _feed_forward(model: Model, kind: Layer) -> tuple[int, int]:

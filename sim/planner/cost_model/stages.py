@@ -21,9 +21,11 @@ from .memory import (
     copied_parameters,
     edge_parameters,
     embedding_activation,
+    gradient_copy,
     head_activation,
     held_by_prediction,
     held_parameters,
+    largest_matrix,
     prediction_activation,
     static,
     transient_bytes,
@@ -45,7 +47,8 @@ from .vocabulary import spread, vocabulary_share
 class Stage(NamedTuple):
     """One stage on one device: seconds and bytes of one microbatch, its parameters, the seconds
     that a fused backward saves, what the seconds are spent on, and what is saved: collectives of
-    tensor parallelism (hidden), and waiting for what is shared out (shared)."""
+    tensor parallelism (hidden), and waiting for what is shared out (shared). widest: parameters of
+    its largest weight matrix, with those of the vocabulary at an end."""
 
     seconds: Passes
     kept: Kept
@@ -54,6 +57,11 @@ class Stage(NamedTuple):
     spent: Spent = Spent()
     hidden: float = 0.0
     shared: float = 0.0
+    widest: float = 0.0
+
+    def scratch(self, per: PerParameter) -> float:
+        """Bytes that its passes need while they run."""
+        return self.kept.scratch + gradient_copy(self.widest, per)
 
 
 class Tail(NamedTuple):
@@ -212,7 +220,7 @@ def costs_of(
         boundary_bytes=(edge,) * last,
         static_bytes=tuple(
             round(static(stage.held, c, per).total + scratch)
-            for stage, scratch in zip(stages, _scratch(stages, placement), strict=True)
+            for stage, scratch in zip(stages, _scratch(stages, placement, per), strict=True)
         ),
     )
 
@@ -239,7 +247,7 @@ def _layers(bench: Bench) -> dict[Layer, Stage]:
             activation(model, c, kind),
             held_parameters(model, c, kind),
             saving=fused_saving(bench, kind),
-        )
+        )._replace(widest=largest_matrix(model, c, kind))
         for kind in model.kinds()
     }
 
@@ -252,7 +260,7 @@ def _first(bench: Bench) -> Stage:
         embedding_spent(bench),
         embedding_activation(model, c),
         Held(edge_parameters(model, c, last=False), 0),
-    )
+    )._replace(widest=model.vocabulary * model.hidden / c.tensor)
     if not model.tower:
         return words
     spent, saving = tower_spent(bench, model.tower)
@@ -263,7 +271,8 @@ def _first(bench: Bench) -> Stage:
 def _head(bench: Bench) -> Stage:
     model, c = bench.model, bench.configuration
     held = Held(edge_parameters(model, c, last=True), 0)
-    return _sharded(bench, head_spent(bench), head_activation(model, c), held)
+    found = _sharded(bench, head_spent(bench), head_activation(model, c), held)
+    return found._replace(widest=model.vocabulary * model.hidden / c.tensor)
 
 
 def _further(bench: Bench) -> Stage:
@@ -300,13 +309,13 @@ def _sharded(bench: Bench, spent: Spent, kept: Kept, held: Held, *, saving: floa
     return Stage(seconds, kept, held, whole, spent._replace(sharding=waits), saving, whole - saving)
 
 
-def _scratch(stages: Sequence[Stage], placement: Sequence[int]) -> list[float]:
+def _scratch(stages: Sequence[Stage], placement: Sequence[int], per: PerParameter) -> list[float]:
     """What passes need while they run: a device runs one at a time, so its largest one counts."""
     found = [0.0] * len(stages)
     for device in set(placement):
         on = [stage for stage, where in enumerate(placement) if where == device]
-        largest = max(on, key=lambda stage: stages[stage].kept.scratch)
-        found[largest] = stages[largest].kept.scratch
+        largest = max(on, key=lambda stage: stages[stage].scratch(per))
+        found[largest] = stages[largest].scratch(per)
     return found
 
 
@@ -340,7 +349,9 @@ def _stage(part: Part, layers: Sequence[Stage], pieces: Parts, bench: Bench) -> 
         found.append(pieces.head)
     if part.predictions and pieces.prediction:
         found += [pieces.prediction] * part.predictions
-    return _together(found)
+    ends = sum(piece.widest for piece in found[len(layers) :])
+    widest = max((layer.widest for layer in layers), default=0.0) + ends
+    return _together(found)._replace(widest=widest)
 
 
 def _shared_out(piece: Stage, n: int) -> Stage:
@@ -364,4 +375,5 @@ def _together(pieces: Sequence[Stage]) -> Stage:
     saved, hidden, shared = (
         sum(getattr(s, name) for s in pieces) for name in ("saving", "hidden", "shared")
     )
-    return Stage(total(tuple(s.seconds for s in pieces)), kept, held, saved, spent, hidden, shared)
+    seconds, widest = total(tuple(s.seconds for s in pieces)), max(s.widest for s in pieces)
+    return Stage(seconds, kept, held, saved, spent, hidden, shared, widest)

@@ -13,6 +13,7 @@ from sim.planner.cost_model import (
     Bench,
     Configuration,
     Efficiency,
+    PerParameter,
     activation,
     all_gather,
     all_reduce,
@@ -468,3 +469,14 @@ def test_what_is_computed_again_in_norms_and_activations_is_not_kept() -> None:
     took = [layer_seconds(Bench(DENSE, each, slow, IDEAL)).backward for each in (c, again)]
     assert seconds[0] == pytest.approx(seconds[1])
     assert took[1] - took[0] == pytest.approx(64 * (4 * 2 * 256 + 6 * 704) / 3350e9)
+
+
+def test_a_gradient_that_is_added_up_in_more_bits_is_made_in_16_first() -> None:
+    """On one stage the gated matrix of 256 x 1408, and both ends' 1000 x 256: 2 bytes each."""
+    bench = Bench(DENSE, Configuration(64, 1), _machine(), Efficiency())
+    (stage,) = stages_of(bench, split_of([4]), parts(bench))
+    assert stage.scratch(PerParameter(2, 4, 12)) == 2 * (256 * 1408 + 2 * 1000 * 256)
+    assert stage.scratch(PerParameter(2, 2, 12)) == 0
+    halved = Bench(DENSE, Configuration(64, 1, tensor=2), _machine(), Efficiency())
+    (half,) = stages_of(halved, split_of([4]), parts(halved))
+    assert half.scratch(PerParameter()) == 256 * 1408 + 2 * 1000 * 256
