@@ -24,7 +24,7 @@ _CONFIGS = {
 }
 """Its own configurations of models that have a preset here: --module and --config."""
 
-_ONLY = {"frozen": 0, "context": 1, "precision": "bf16", "vocabulary": "ends", "expert_tensor": 0,
+_ONLY = {"frozen": 0, "precision": "bf16", "vocabulary": "ends", "expert_tensor": 0,
          "recompute_layers": 0}  # fmt: skip
 """What is not said in its settings."""
 
@@ -72,6 +72,7 @@ def torchtitan(
         "training.global_batch_size": c.batch,
         "training.local_batch_size": c.batch // c.data if c.pipeline > 1 else c.microbatch,
         "parallelism.tensor_parallel_degree": c.tensor,
+        "parallelism.context_parallel_degree": c.context,
         "parallelism.pipeline_parallel_degree": c.pipeline,
         "parallelism.data_parallel_replicate_degree": 1 if c.zero else c.data,
         "parallelism.data_parallel_shard_degree": c.data if c.zero else 1,
@@ -115,6 +116,12 @@ def _check(problem: Problem, c: Configuration) -> None:
             f"torchtitan {VERSION} refuses layers for predicting further tokens with a pipeline, "
             f"and {model.name} has {model.mtp_layers}: plan without (no num_nextn_predict_layers "
             "or the like in the config.json) or with --pipeline 1, or export for Megatron-LM"
+        )
+    pieces = (c.tensor if c.sequence_parallel else 1) * (2 * c.context if c.context > 1 else 1)
+    if c.sequence % pieces:
+        raise ValueError(
+            f"torchtitan {VERSION} cuts a sequence into {pieces} pieces, for sequence and context "
+            f"parallelism, and {c.sequence} tokens cannot be: plan with smaller sizes"
         )
     if model.kv_heads % c.tensor:
         raise ValueError(
@@ -174,6 +181,8 @@ def _notes(problem: Problem, c: Configuration, module: str) -> list[str]:
             "gradients are summed up over data parallelism once an iteration, not in every pass: "
             "whole ones stay in memory until then"
         )
+    if c.context > 1:
+        notes.append(f"how devices share a sequence is its own choice; planned was {c.context_by}")
     if c.attention == "plain":
         notes.append("its attention is fused; planned was plain attention")
     if c.expert > 1 and c.tensor > 1:

@@ -53,7 +53,8 @@ def parsed_by_megatron(flags: list[str]) -> argparse.Namespace:
         "tensor-model-parallel-size", "pipeline-model-parallel-size", "micro-batch-size",
         "global-batch-size", "seq-length", "expert-model-parallel-size", "recompute-num-layers",
         "num-layers-per-virtual-pipeline-stage", "mtp-num-layers",
-        "microbatch-group-size-per-virtual-pipeline-stage",
+        "microbatch-group-size-per-virtual-pipeline-stage", "context-parallel-size",
+        "expert-tensor-parallel-size",
     ):  # fmt: skip
         parser.add_argument(f"--{name}", type=int)
     for name in ("sequence-parallel", "use-distributed-optimizer", "use-megatron-fsdp"):
@@ -64,6 +65,9 @@ def parsed_by_megatron(flags: list[str]) -> argparse.Namespace:
         "--data-parallel-sharding-strategy",
         choices=["no_shard", "optim", "optim_grads", "optim_grads_params"],
     )
+    parser.add_argument("--cp-comm-type", nargs="+", choices=["p2p", "a2a", "allgather", "a2a+p2p"])
+    parser.add_argument("--fp8-format", choices=["e4m3", "hybrid"])
+    parser.add_argument("--fp8-recipe", choices=["tensorwise", "delayed", "mxfp8", "blockwise"])
     parser.add_argument("--recompute-granularity", choices=["full", "selective"])
     parser.add_argument("--recompute-method", choices=["uniform", "block"])
     parser.add_argument("--attention-backend", choices=["flash", "fused", "unfused", "auto"])
@@ -107,6 +111,8 @@ def megatron_runs(flags: list[str], *, layers: int, data: int) -> int:
         virtual = layers // p // per_stage
     else:
         assert layers % p == 0
+    if args.context_parallel_size and args.context_parallel_size > 1:
+        assert args.seq_length % (2 * args.context_parallel_size) == 0
     if args.recompute_granularity == "selective":
         assert args.recompute_method is None
     if args.use_megatron_fsdp:
@@ -135,6 +141,13 @@ def test_every_configuration_that_megatron_has_a_schedule_for_starts() -> None:
 def test_sharding_and_recompute_start_in_megatron(zero: int, recompute: Any) -> None:
     c = configuration("interleaved", 4, 18, zero=zero, recompute=recompute)
     assert megatron_runs(megatron(PROBLEM, c), layers=14, data=2) == 6
+
+
+@pytest.mark.parametrize("by", ["ring", "all-to-all", "all-gather"])
+def test_shared_sequences_and_fewer_bits_start_in_megatron(by: Any) -> None:
+    c = Configuration(1024, 18, pipeline=4, context=2, context_by=by, precision="fp8", virtual=2,
+                      schedule="interleaved")  # fmt: skip
+    assert megatron_runs(megatron(PROBLEM, c), layers=14, data=1) == 6
 
 
 def test_megatron_interleaves_only_with_a_microbatch_for_every_device() -> None:
@@ -286,6 +299,16 @@ def test_torchtitan_refuses_tied_weights_only_with_a_pipeline() -> None:
     assert not torchtitan(problem, Configuration(1024, 8, data=8)).csv
 
 
+def test_torchtitan_shares_sequences_that_it_can_cut() -> None:
+    c = Configuration(1024, 8, tensor=2, context=2, data=2, sequence_parallel=True)
+    found = torchtitan(PROBLEM, c)
+    assert words_after(found.arguments, "parallelism.context_parallel_degree") == ["2"]
+    assert "how devices share a sequence is its own choice; planned was ring" in found.notes
+    # trainer.py: the sequence must be divisible by tensor times twice the context parallel size.
+    with pytest.raises(ValueError, match=r"a sequence into 8 pieces, .* and 1020 tokens"):
+        torchtitan(PROBLEM, replace(c, sequence=1020))
+
+
 def test_torchtitan_cuts_no_key_value_head() -> None:
     with pytest.raises(ValueError, match="8 does not divide 4: plan with a smaller --tensor"):
         torchtitan(PROBLEM, Configuration(1024, 8, tensor=8))
@@ -329,13 +352,17 @@ def test_torchtitans_own_parser_and_placement_take_the_export(
     """Run with torchtitan 0.3.0 installed: `pytest -m torchtitan tests/sim/planner`."""
     manager = pytest.importorskip("torchtitan.config.manager")
     parallel = pytest.importorskip("torchtitan.distributed.pipeline_parallel")
-    c = configuration(schedule, 4, 8, recompute=recompute)
+    c = Configuration(
+        1024, 8, pipeline=4, context=2, schedule=schedule, recompute=recompute,
+        virtual=2 if sim.FAMILIES[schedule].placement != "straight" else 1,
+    )  # fmt: skip
     problem = replace(PROBLEM, model=MODELS["llama-3-8b"])
     found = torchtitan(problem, c, csv_path=str(tmp_path / "schedule.csv"))
     config = manager.ConfigManager().parse_args(list(found.arguments))
     parallelism = config.parallelism
     assert config.training.disable_cuda_graphs
-    assert (config.training.seq_len, config.training.global_batch_size) == (1024, 16)
+    assert (config.training.seq_len, config.training.global_batch_size) == (1024, 8)
+    assert parallelism.context_parallel_degree == 2
     assert parallelism.pipeline_parallel_schedule_csv == str(tmp_path / "schedule.csv")
     kind = type(config.activation_checkpoint).__qualname__
     assert kind == {"none": "NoneType", "selective": "SelectiveAC.Config",
