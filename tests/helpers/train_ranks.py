@@ -189,6 +189,17 @@ def beside_data_parallel(*names: str) -> dict[str, Any]:
     return found
 
 
+class Scaled(nn.Module):
+    """A stage that takes more than its input."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor, *, factor: Tensor, twice: bool) -> Any:
+        return self.inner(x) * factor[:, None, None] * (2 if twice else 1)
+
+
 class Squared(nn.Module):
     """A matrix in a function of torch that no rule of the split covers."""
 
@@ -260,6 +271,15 @@ def details() -> dict[str, Any]:
         pipe = backend.torch_schedule(schedule, modules, loss_fn)
         loss = pipe.step(*first[:1], target=first[1])
         found[f"frozen {frozen}"] = error(modules, loss, reference(*first, freeze=frozen))
+    modules = mine_of(schedule, rank)
+    scaled = {stage: Scaled(module) for stage, module in modules.items()}
+    factor = torch.linspace(1, 2, 8)
+    pipe = backend.torch_schedule(schedule, scaled, loss_fn)
+    loss = pipe.step(first[0], target=first[1], factor=factor, twice=True)
+    output = first[0]
+    for module in model(4):
+        output = Scaled(module)(output, factor=factor, twice=True)
+    found["keywords"] = abs(float(loss) - float(loss_fn(output, first[1]).detach()))
     stages = model(4)
     own = {s: stages[s] for s in schedule.stages_of[rank]}
     for module in own.values():

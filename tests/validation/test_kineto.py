@@ -13,7 +13,7 @@ import pytest
 import sim
 from validation.cli.commands import main
 from validation.kineto import measured_run, predicted, trace_files, what_if
-from validation.kineto.measured import idle_table
+from validation.kineto.idle import idle_table
 
 REAL = Path(__file__).parents[2] / "validation" / "data" / "profiled"
 Capture = pytest.CaptureFixture[str]
@@ -165,7 +165,7 @@ def test_a_real_run_is_read_back_and_simulated_from_its_own_passes(capsys: Captu
     [
         ("{", "not JSON"),
         ("{}", "no list 'traceEvents'"),
-        ('{"traceEvents": []}', "names no rank: profile after init_process_group"),
+        ('{"traceEvents": []}', "nor its name has a rank: profile after init_process"),
         ('{"traceEvents": [], "distributedInfo": {"rank": 0}}', "no ranges of a pipeline"),
     ],
 )
@@ -187,3 +187,19 @@ def test_a_rank_that_is_missing_or_twice_is_named(tmp_path: Path, capsys: Captur
     assert "no file has stage 0, though there is a stage 1" in capsys.readouterr().err
     assert main(["trace", *[str(tmp_path / "rank0.json.gz")] * 2]) == 1
     assert "are both of rank 0: give one per rank" in capsys.readouterr().err
+
+
+def test_of_replicas_the_first_pipeline_is_read(tmp_path: Path) -> None:
+    straight(tmp_path)
+    whole = measured_run(trace_files([str(tmp_path)]))
+    for rank in (1, 0):  # ranks 0 and 1 have stage 0, ranks 2 and 3 stage 1
+        path = tmp_path / f"rank{rank}.json.gz"
+        told = json.loads(gzip.decompress(path.read_bytes()))
+        for copy in (2 * rank, 2 * rank + 1):
+            write(tmp_path, copy, told["traceEvents"])
+    run = measured_run(trace_files([str(tmp_path)]))
+    assert run.replicas == 2
+    assert run.passes == whole.passes
+    (tmp_path / "rank3.json.gz").unlink()
+    with pytest.raises(ValueError, match=r"2 files have stages \[0\], of other stages there are 1"):
+        measured_run(trace_files([str(tmp_path)]))

@@ -69,7 +69,7 @@ def _found(run: Run, base: Prediction, meant: str) -> dict[str, Any]:
 
     from sim import bubble, costs_to_json, longest_stage, makespan, peak_activations
 
-    from ..kineto.measured import idle_table
+    from ..kineto.idle import idle_table
     from ..kineto.prediction import pass_table
 
     traces = run.traces
@@ -81,6 +81,7 @@ def _found(run: Run, base: Prediction, meant: str) -> dict[str, Any]:
         "devices": run.schedule.n_devices,
         "microbatches": run.schedule.n_microbatches,
         "stages": run.schedule.n_stages,
+        "replicas": run.replicas,
         "iterations": len(traces),
         "iterations_skipped": run.skipped,
         "makespan": base.measured,
@@ -140,6 +141,7 @@ def _show(found: dict[str, Any], run: Run) -> None:
         f"{found['schedule']}: {found['devices']} ranks, {found['stages']} stages, "
         f"{found['microbatches']} microbatches, {found['iterations']} iterations"
         + (f" ({found['iterations_skipped']} cut off)" if found["iterations_skipped"] else "")
+        + (f"; the first of {found['replicas']} replicas" if found["replicas"] > 1 else "")
     )
     if found["meant"]:
         print(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import zlib
 from collections.abc import Sequence
 from itertools import pairwise
@@ -65,9 +66,13 @@ def _read(path: Path) -> RankFile:
         raise ValueError(f"{path}: not a profiler trace: no list 'traceEvents'")
     rank = (found.get("distributedInfo") or {}).get("rank")
     if not isinstance(rank, int):
-        raise ValueError(
-            f"{path}: its 'distributedInfo' names no rank: profile after init_process_group"
-        )
+        named = re.search(r"rank[-_]?(\d+)", path.name)
+        if named is None:
+            raise ValueError(
+                f"{path}: neither its 'distributedInfo' nor its name has a rank: profile after "
+                "init_process_group, or call it rank0.json"
+            )
+        rank = int(named[1])
     events = [event for event in found["traceEvents"] if event.get("ph") == "X"]
     events.sort(key=lambda event: float(event["ts"]))
     base = float(found.get("baseTimeNanoseconds") or 0) / 1e9

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
 from math import nan
 from typing import Any, NamedTuple
 
@@ -17,9 +16,6 @@ from .clocks import Message, corrections
 from .files import RankFile
 from .ranges import Pass, iterations, ops_of
 
-IDLE = ("warm_up", "waiting_for_input", "waiting_for_link", "sends", "receives", "collectives",
-        "between", "cool_down")  # fmt: skip
-
 
 class Run(NamedTuple):
     """What profiled ranks did.
@@ -27,6 +23,7 @@ class Run(NamedTuple):
     schedule: read back; named after the family that has the same order, if one has. passes: of
     each iteration and device, on one clock. traces: the same, one per iteration, without waits.
     skipped: iterations that were cut off. doubt: seconds by which clocks of hosts may disagree.
+    replicas: pipelines in the files, of which this is the first.
     """
 
     schedule: Schedule
@@ -34,16 +31,21 @@ class Run(NamedTuple):
     traces: tuple[Trace, ...]
     skipped: int
     doubt: float
+    replicas: int = 1
 
 
 def measured_run(files: Sequence[RankFile]) -> Run:
-    """The run in these files, one per pipeline rank, in the order of their ranks.
+    """The run in these files, one per rank, in the order of their ranks.
+
+    Ranks with the same stages are replicas (of data or tensor parallelism): the first of each make
+    the pipeline that is looked at.
 
     Raises ValueError with one sentence for ranges that make no schedule.
     """
     if not files:
         raise ValueError("no trace files: give one per rank, or their folder")
     found = [iterations(file, position) for position, file in enumerate(files)]
+    files, found, replicas = _first_replicas(files, found)
     n = min(map(len, found))
     skipped = max(map(len, found)) - n
     # The latest ones: a profiler that starts in the middle of a step misses the beginning.
@@ -64,23 +66,7 @@ def measured_run(files: Sequence[RankFile]) -> Run:
         for number in range(n)
     )
     traces = tuple(_trace(schedule, passes, {"source": "torch profiler"}) for passes in moved)
-    return Run(schedule, moved, traces, skipped, doubt)
-
-
-def idle_table(run: Run) -> pd.DataFrame:
-    """Where the time of each device went, a row each, means over iterations, in seconds.
-
-    `busy`, and what else adds up to the makespan: warm_up before the first pass, waiting_for_input
-    until the writer of the input ended, waiting_for_link from then on, the host's sends, receives
-    and collectives (of sharded weights), what else lay between passes, and cool_down.
-    """
-    rows = [
-        (device, *_account(run.schedule, passes, device))
-        for passes in run.passes
-        for device in range(run.schedule.n_devices)
-    ]
-    frame = pd.DataFrame(rows, columns=["device", "busy", *IDLE])
-    return frame.groupby("device", as_index=False).mean()
+    return Run(schedule, moved, traces, skipped, doubt, replicas)
 
 
 def with_host(run: Run) -> tuple[Trace, ...]:
@@ -114,10 +100,29 @@ def transits(run: Run) -> list[float]:
         first = min(each.start for device in passes for each in device)
         for device, row in enumerate(passes):
             for each in row:
-                for writer in _writers(run.schedule, each.step, device):
+                for writer in writers(run.schedule, each.step, device):
                     if each.begin - first < ends[writer]:
                         found.append(max(each.start - first - ends[writer], 0.0))
     return found
+
+
+def _first_replicas(
+    files: Sequence[RankFile], found: list[list[list[Pass]]]
+) -> tuple[list[RankFile], list[list[list[Pass]]], int]:
+    """The first file of each set of stages with its iterations, and how often each set is there."""
+    sets: dict[frozenset[int], list[int]] = {}
+    for number, rank in enumerate(found):
+        stages = frozenset(op.stage for op in ops_of(rank[-1]))
+        sets.setdefault(stages, []).append(number)
+    counts = {len(numbers) for numbers in sets.values()}
+    if len(counts) > 1:
+        most = max(sets, key=lambda stages: len(sets[stages]))
+        raise ValueError(
+            f"{len(sets[most])} files have stages {sorted(most)}, of other stages there are "
+            f"{min(counts)}: give the files of whole pipelines"
+        )
+    first = sorted(numbers[0] for numbers in sets.values())
+    return [files[i] for i in first], [found[i] for i in first], counts.pop()
 
 
 def _schedule(rows: Sequence[Sequence[Pass]], files: Sequence[RankFile]) -> Schedule:
@@ -172,13 +177,13 @@ def _one_clock(
         ends = {op: each.end for rank in ranks for each in rank[number] for op in each.step}
         for device, rank in enumerate(ranks):
             for each in rank[number]:
-                for writer in _writers(schedule, each.step, device):
+                for writer in writers(schedule, each.step, device):
                     source = schedule.placement[writer.stage]
                     messages.append(Message(source, device, ends[writer], each.start))
     return corrections(hosts, messages)
 
 
-def _writers(schedule: Schedule, step: Sequence[Op], device: int) -> list[Op]:
+def writers(schedule: Schedule, step: Sequence[Op], device: int) -> list[Op]:
     """The passes of other devices that write what a step reads."""
     found = []
     for op in step:
@@ -204,7 +209,7 @@ def _trace(schedule: Schedule, passes: Sequence[Sequence[Pass]], notes: dict[str
     for device, order in enumerate(passes):
         position = 0
         for each in order:
-            last = max(_writers(schedule, each.step, device), key=ends.__getitem__, default=None)
+            last = max(writers(schedule, each.step, device), key=ends.__getitem__, default=None)
             for op in each.step:
                 written = nan if last is None else ends[last]
                 arrived = nan if last is None else each.start - first
@@ -225,29 +230,3 @@ def _trace(schedule: Schedule, passes: Sequence[Sequence[Pass]], notes: dict[str
 def _ops(trace: Trace) -> list[Op]:
     columns = trace.ops[["kind", "stage", "microbatch", "slice"]]
     return [Op(*row) for row in columns.itertuples(index=False)]
-
-
-def _account(
-    schedule: Schedule, passes: Sequence[Sequence[Pass]], device: int
-) -> tuple[float, ...]:
-    begin = min(each.start for row in passes for each in row)
-    finish = max(each.end for row in passes for each in row)
-    ends = {op: each.end for row in passes for each in row for op in each.step}
-    row = passes[device]
-    account = dict.fromkeys(IDLE, 0.0)
-    account["warm_up"], account["cool_down"] = row[0].start - begin, finish - row[-1].end
-    for one, after in pairwise(row):
-        gap = max(after.start - one.end, 0.0)
-        host = min(max(after.begin - one.end, 0.0), gap)
-        known = min(one.sends + one.receives + one.collectives, host)
-        scale = known / (one.sends + one.receives + one.collectives or 1.0)
-        for name in ("sends", "receives", "collectives"):
-            account[name] += getattr(one, name) * scale
-        account["between"] += host - known
-        wait = gap - host
-        written = max((ends[op] for op in _writers(schedule, after.step, device)), default=0.0)
-        waiting = min(max(written - (after.start - wait), 0.0), wait)
-        account["waiting_for_input"] += waiting
-        account["waiting_for_link"] += wait - waiting
-    busy = sum(each.end - each.start for each in row)
-    return busy, *account.values()
