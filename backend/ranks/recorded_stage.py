@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -68,7 +69,7 @@ class RecordedStage(PipelineStage):
             output_args=(outside,),
             dw_builder=None if deferral is None else _weight_passes(deferral),
         )
-        self.log, self.where, self.watch = log, device, watch
+        self.log, self.where, self.watch, self.deferral = log, device, watch, deferral
         self.live: LiveBytes | None = None
 
     def forward_one_chunk(self, fwd_chunk_id: int, *args: Any, **kwargs: Any) -> Any:
@@ -82,15 +83,16 @@ class RecordedStage(PipelineStage):
         last_backward: bool = False,
     ) -> Any:
         kind = "BW" if full_backward else "B"
-        run = super().backward_one_chunk
-        return self._recorded(
-            kind,
-            bwd_chunk_id,
-            run,
-            loss=loss,
-            full_backward=full_backward,
-            last_backward=last_backward,
-        )
+        run, deferral = super().backward_one_chunk, self.deferral
+        with nullcontext() if deferral is None else deferral.computing(at_once=full_backward):
+            return self._recorded(
+                kind,
+                bwd_chunk_id,
+                run,
+                loss=loss,
+                full_backward=full_backward,
+                last_backward=last_backward,
+            )
 
     def backward_weight_one_chunk(self, bwd_chunk_id: int, *args: Any, **kwargs: Any) -> Any:
         return self._recorded("W", bwd_chunk_id, super().backward_weight_one_chunk, *args, **kwargs)

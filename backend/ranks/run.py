@@ -80,7 +80,8 @@ def run_rank(
     modules = [stages[number] for number in numbers]
     log: list[RankPass] = []
     losses: list[Tensor] = []
-    with deferred(*modules) if split == "deferred" else nullcontext() as deferral:
+    apart = any(op.kind == "W" for order in schedule.orders for op in order)
+    with deferred(*modules) if apart and split == "deferred" else nullcontext() as deferral:
         recorded = [
             RecordedStage(
                 stages[number], number, schedule.n_stages, device, log, watch=watch,

@@ -61,6 +61,15 @@ class Deferral:
         else:
             self._aside.append(contribution)
 
+    @contextmanager
+    def computing(self, *, at_once: bool) -> Iterator[None]:
+        """A backward pass whose weight gradients are computed at once, or put aside."""
+        self.at_once = at_once
+        try:
+            yield
+        finally:
+            self.at_once = False
+
     def take(self) -> tuple[Contribution, ...]:
         """Everything put aside since the last call: right after a B, that is what its W needs."""
         taken, self._aside = tuple(self._aside), []

@@ -10,6 +10,7 @@ The engines and the measurements all drive stages through these calls.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -124,14 +125,8 @@ class Stage:
     def full_backward(self, unit: Unit, gradients: Gradients = ()) -> Gradients:
         """BW: gradients of the inputs, with those of the weights added to `.grad`."""
         saved, roots = self._begin(unit, gradients)
-        if self.deferral is None:
+        with nullcontext() if self.deferral is None else self.deferral.computing(at_once=True):
             _propagate(roots)
-        else:
-            self.deferral.at_once = True
-            try:
-                _propagate(roots)
-            finally:
-                self.deferral.at_once = False
         return tuple(leaf.grad for leaf in saved.leaves)
 
     def weight(self, units: Iterable[Unit]) -> None:

@@ -7,6 +7,7 @@ every microbatch has its own shapes; and the process knows which pass it is in.
 from __future__ import annotations
 
 import functools
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -60,19 +61,13 @@ class TrainedStage(PipelineStage):
         last_backward: bool = False,
     ) -> Any:
         self._stage_meta = self.metadata[bwd_chunk_id]
-        with self.watch.within(Op("BW" if full_backward else "B", self.stage_index, bwd_chunk_id)):
-            if self.deferral is not None:
-                self.deferral.at_once = full_backward
-            try:
-                return super().backward_one_chunk(
-                    bwd_chunk_id,
-                    loss=loss,
-                    full_backward=full_backward,
-                    last_backward=last_backward,
-                )
-            finally:
-                if self.deferral is not None:
-                    self.deferral.at_once = False
+        op = Op("BW" if full_backward else "B", self.stage_index, bwd_chunk_id)
+        deferral = self.deferral
+        fused = nullcontext() if deferral is None else deferral.computing(at_once=full_backward)
+        with self.watch.within(op), fused:
+            return super().backward_one_chunk(
+                bwd_chunk_id, loss=loss, full_backward=full_backward, last_backward=last_backward
+            )
 
     def backward_weight_one_chunk(self, bwd_chunk_id: int, *args: Any, **kwargs: Any) -> Any:
         with self.watch.within(Op("W", self.stage_index, bwd_chunk_id)):
