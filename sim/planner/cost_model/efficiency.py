@@ -110,7 +110,7 @@ def write_profile(path: str | Path, efficiency: Efficiency) -> None:
 
 UNFITTED = Efficiency(
     matmul=0.5, fused_attention=0.35, memory=0.7, misaligned=0.4, ramp=1e-5, launch=1.5e-5,
-    wire=0.6, collective=2e-5, overlap=0.5, fp8=0.4, fp4=0.25, grouped=0.45, unaligned=0.04,
+    wire=0.6, collective=2e-5, overlap=0.5, fp8=0.4, fp4=0.25, grouped=0.3, unaligned=0.04,
     dispatch=3e-4, source="defaults, not fitted",
 )  # fmt: skip
 """Of a device that no measured run was at hand for: no better than the least of those that there

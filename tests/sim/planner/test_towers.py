@@ -303,7 +303,7 @@ def test_the_commands_take_pictures(tmp_path: Path, capsys: pytest.CaptureFixtur
     said = capsys.readouterr().out
     assert "vision tower       406,957,056 of them, on the first stage\n" in said
     assert "note: the vision tower's work is that of 2 x 256 patches per sequence" in said
-    line = ["plan", "--model", str(path), "--cluster", "2xh100", "--batch", "4", "--jobs", "1"]
+    line = ["plan", "--model", str(path), "--cluster", "2xh200", "--batch", "4", "--jobs", "1"]
     line += ["--schedules", "1f1b", "--pipeline", "2", "--microbatch", "1", "--recompute", "none"]
     speeds = []
     for images in ("0", "1", "40"):
