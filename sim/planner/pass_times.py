@@ -44,6 +44,10 @@ class Measurement:
     stages: tuple[Times, ...] = ()
 
 
+_USUAL = {"context": 1, "precision": "bf16", "vocabulary": "ends"}
+"""What passes are measured with: a file does not say otherwise."""
+
+
 @dataclass(frozen=True)
 class PassTimes:
     """Measurements of one model, and where they come from."""
@@ -57,6 +61,11 @@ def with_times(times: PassTimes | None, bench: Bench, pieces: Parts) -> Parts:
     near = times and _nearest(times, bench.configuration)
     if not near:
         return pieces
+    if bench.configuration.frozen or bench.configuration.recompute_layers:
+        raise ValueError(
+            "measured pass times say nothing of frozen layers, nor of only some layers computed "
+            "again: plan without --pass-times, or without --frozen and --recompute-layers"
+        )
     here = bench if _is_at(near, bench.configuration) else _where(near, bench)
     modelled = _modelled(here)
     named = dict(near.layers)
@@ -105,7 +114,9 @@ def _distance(each: Measurement, c: Configuration) -> float:
 
 
 def _is_at(each: Measurement, c: Configuration) -> bool:
-    return all(getattr(each, name) == getattr(c, name) for name in PLACE)
+    return all(getattr(each, name) == getattr(c, name) for name in PLACE) and all(
+        getattr(c, name) == usual for name, usual in _USUAL.items()
+    )
 
 
 def _where(each: Measurement, bench: Bench) -> Bench:
@@ -115,6 +126,7 @@ def _where(each: Measurement, bench: Bench) -> Bench:
         c, sequence=each.sequence, microbatch=each.microbatch, tensor=each.tensor,
         recompute=each.recompute, batch=each.microbatch * c.data,
         sequence_parallel=each.tensor > 1 and (c.sequence_parallel or c.tensor == 1),
+        context=1, precision="bf16", vocabulary="ends",
     )  # fmt: skip
     return replace(bench, configuration=there)
 

@@ -165,3 +165,26 @@ def test_a_file_without_measurements_is_refused(tmp_path: Path) -> None:
     path.write_text("{}")
     with pytest.raises(ValueError, match="has no measurement: give a list of them"):
         read_pass_times(path)
+
+
+@pytest.mark.parametrize("changed", [{"context": 2, "data": 4}, {"precision": "fp8"}])
+def test_measured_times_are_of_whole_sequences_in_16_bits(
+    changed: dict[str, Any], tmp_path: Path
+) -> None:
+    here = Configuration(1024, 32, data=8)
+    there = replace(here, **changed)
+    plain, other = (
+        parts(Bench(SMALL, c, PROBLEM.machine, PROBLEM.efficiency)).layers[SMALL.kind(0)].seconds
+        for c in (here, there)
+    )
+    layer = {"forward": 3 * plain.forward, "backward": 0.1, "weight": 0.1}
+    (found,) = stages(measured(tmp_path, {"sequence": 1024, "layer": layer}), there)
+    (modelled,) = stages(PROBLEM, there)
+    more = found.seconds.forward - modelled.seconds.forward
+    assert more == pytest.approx(14 * 2 * other.forward)  # three times the model's, there as here
+
+
+def test_measured_times_say_nothing_of_frozen_layers(tmp_path: Path) -> None:
+    problem = measured(tmp_path, {"sequence": 1024, "layer": LAYER})
+    with pytest.raises(ValueError, match="say nothing of frozen layers"):
+        stages(problem, Configuration(1024, 32, data=8, frozen=2))
