@@ -83,6 +83,7 @@ def test_seconds_follow_from_every_unit(unit: str, measured: str, seconds: float
         ({"attention": "telepathy"}, "attention"),
         ({"recompute": "twice"}, "recompute"),
         ({"cut": "crooked"}, "cut"),
+        ({"clock": "sun dial"}, "clock sun dial"),
         ({"tp": "2", "dp": "", "n_gpus": "8", "shape": json.dumps(SHAPE | {"heads": 1})},
          "1 heads"),
         ({"gbs": "9", "n_gpus": "8", "dp": "2"}, "batch 9"),
@@ -127,6 +128,20 @@ def test_rows_that_failed_for_memory_are_counted_apart_from_rows_that_ran() -> N
     )[0]  # fmt: skip
     assert (table["out_of_memory"], table["out_of_memory_refused"]) == (2, 1)
     assert (table["ran"], table["ran_but_refused"]) == (2, 1)
+
+
+def test_a_run_whose_settings_were_not_printed_did_something_to_fit_unless_it_failed() -> None:
+    """Weights and gradients of 32 layers of 4096, eight billion of them at 6 bytes, with a quarter
+    of the optimizer's 12, leave less of 80 GB than activations need: something was computed again
+    or shared out."""
+    large = {"shape": json.dumps(SHAPE | {"hidden": 4096, "layers": 32}), "pp": "1", "dp": "4"}
+    told, assumed, failed = (
+        predict(_row(**large, **more))
+        for more in ({}, {"detail": "assumed"}, {"detail": "assumed", "measured": "OOM"})
+    )
+    assert told.refused
+    assert failed.refused
+    assert not assumed.refused
 
 
 def test_regret_is_what_the_best_measured_one_gains_over_the_first_choice() -> None:

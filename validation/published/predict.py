@@ -6,12 +6,13 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast, get_args
 
 from sim.planner import Orders, Problem, estimate, peak_bytes, prepare, short, virtual_stages
 from sim.planner.cost_model import Configuration, PerParameter
 from sim.planner.cost_model.configuration import Vocabulary
 from sim.planner.models import Model
+from sim.schedule.clock import Clock
 
 from .machine import machine
 from .programs import gradients_kept, overlaps
@@ -68,7 +69,7 @@ def question(row: Row) -> tuple[Problem, Configuration]:
     did run.
     """
     problem, configuration = _told(row)
-    if row.text("detail", "complete") == "complete":
+    if row.text("detail", "complete") == "complete" or row.ran_out_of_memory:
         return problem, configuration
     for changed in ({}, *ASSUMED):
         changed = {} if changed.get("zero") and configuration.pipeline > 1 else changed
@@ -94,7 +95,7 @@ def _told(row: Row) -> tuple[Problem, Configuration]:
         model(row), machine(row.text("gpu"), count, row.text("between")),
         per=_per_parameter(row),
         gradient_bytes=row.number("gradient_bytes") or 2,
-        clock=cast(Any, row.text("clock", "makespan").replace("-", "_")),
+        clock=_clock(row),
         cut=_cut(row, sizes["pp"] * _virtual(row, sizes["vp"])),
     )  # fmt: skip
     configuration = Configuration(
@@ -161,6 +162,13 @@ def _virtual(row: Row, said: int) -> int:
     except ValueError:
         raise Missing(f"schedule {row.text('schedule')}") from None
     return options[0] if len(options) == 1 else said
+
+
+def _clock(row: Row) -> Clock:
+    name = row.text("clock", "makespan").replace("-", "_")
+    if name not in get_args(Clock):
+        raise Missing(f"clock {name}")
+    return cast(Clock, name)
 
 
 def _cut(row: Row, n_stages: int) -> str:
