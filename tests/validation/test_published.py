@@ -131,7 +131,7 @@ def test_rows_that_failed_for_memory_are_counted_apart_from_rows_that_ran() -> N
 
 
 def test_a_run_whose_settings_were_not_printed_did_something_to_fit_unless_it_failed() -> None:
-    """Weights and gradients of 32 layers of 4096, eight billion of them at 6 bytes, with a quarter
+    """Weights and gradients of 32 layers of 4096, nearly nine billion at 6 bytes, with a quarter
     of the optimizer's 12, leave less of 80 GB than activations need: something was computed again
     or shared out."""
     large = {"shape": json.dumps(SHAPE | {"hidden": 4096, "layers": 32}), "pp": "1", "dp": "4"}
