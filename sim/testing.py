@@ -30,7 +30,8 @@ from hypothesis import strategies as st
 
 from .base.numbers import Number
 from .engine.cluster import Cluster, Link, Receives, Transfers
-from .engine.costs import Costs, Table
+from .engine.cost_tables import Table
+from .engine.costs import Costs
 from .engine.offloaded import offloaded
 from .engine.recomputed import recomputed
 from .engine.simulate import simulate

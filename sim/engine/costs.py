@@ -17,9 +17,8 @@ from typing import Any, cast
 
 from ..base.numbers import Number, checked, checked_type, checked_whole, exact, plain, plus
 from ..schedule.ir import QUEUES, Op, Schedule, Step
+from .cost_tables import Table, cell_of, checked_table, only_kept_is_freed, scales, spread
 
-Table = tuple[tuple[Number, ...], ...]
-"""Shape `(n_stages, n_slices)`; one column serves all slices alike."""
 Cells = Number | Sequence[Number] | Sequence[Sequence[Number]]
 """What `Costs.of` takes: one number, one per stage, or one per stage and slice."""
 
@@ -77,19 +76,19 @@ class Costs:
             raise ValueError("costs describe no stage: forward is empty")
         for name, rows in _TABLES.items():
             if name not in _OPTIONAL or getattr(self, name) is not None:
-                table = _table(getattr(self, name), name, n - rows)
+                table = checked_table(getattr(self, name), name, n - rows)
                 object.__setattr__(self, name, table)
         for name, rows in {"send": 1, "static_bytes": 0}.items():
-            column = _table(getattr(self, name), name, n - rows)
+            column = checked_table(getattr(self, name), name, n - rows)
             object.__setattr__(self, name, tuple(row[0] for row in column))
         for name in ("pair_scale", "group_scale", "copy_latency"):
             object.__setattr__(self, name, checked(getattr(self, name), name))
-        object.__setattr__(self, "microbatch_scale", _scales(self.microbatch_scale, n))
+        object.__setattr__(self, "microbatch_scale", scales(self.microbatch_scale, n))
         keeps = checked(self.recompute_keeps, "recompute_keeps")
         if keeps > 1:
             raise ValueError(f"recompute_keeps is {keeps}: it must be at most 1")
         object.__setattr__(self, "recompute_keeps", keeps)
-        _only_kept_is_freed(self)
+        only_kept_is_freed(self.activation_bytes, self.backward_bytes)
 
     @classmethod
     def of(cls, n_stages: int, **cells: Cells) -> Costs:
@@ -105,7 +104,7 @@ class Costs:
         found: dict[str, Any] = {
             name: value
             if name in _NO_TABLES or value is None
-            else _spread(value, n_stages - (name in ("send", "boundary_bytes")))
+            else spread(value, n_stages - (name in ("send", "boundary_bytes")))
             for name, value in cells.items()
         }
         rows = found.get("forward", ())
@@ -187,17 +186,17 @@ class Costs:
 
     def change(self, kind: str, stage: int, part: int = 0) -> Number:
         """Signed bytes a pass leaves behind on its device: over F, B, W or F, BW they sum to 0."""
-        kept = _cell(self.activation_bytes, stage, part)
-        at_b = _cell(self.backward_bytes, stage, part)
+        kept = cell_of(self.activation_bytes, stage, part)
+        at_b = cell_of(self.backward_bytes, stage, part)
         return {"F": kept, "B": at_b, "W": -plus(kept, at_b), "BW": -kept}[kind]
 
     def crossing_bytes(self, boundary: int, part: int = 0) -> Number:
         """Bytes between stage `boundary` and the next one, in either direction."""
-        return _cell(self.boundary_bytes, boundary, part)
+        return cell_of(self.boundary_bytes, boundary, part)
 
     def scale(self, microbatch: int, stage: int) -> Number:
         """The factor on times and bytes of that microbatch on that stage."""
-        return _cell(self.microbatch_scale, microbatch, stage) if self.microbatch_scale else 1
+        return cell_of(self.microbatch_scale, microbatch, stage) if self.microbatch_scale else 1
 
     def _pass(self, op: Op) -> Number:
         alone = self._unscaled(op.kind, op.stage, op.slice)
@@ -207,7 +206,7 @@ class Costs:
 
     def _unscaled(self, kind: str, stage: int, part: int) -> Number:
         if kind == "BW" and self.fused_backward is None:
-            both = _cell(self.backward, stage, part), _cell(self.weight, stage, part)
+            both = cell_of(self.backward, stage, part), cell_of(self.weight, stage, part)
             return plus(*both)
         if kind == "R" and self.recompute is None:
             kind = "F"
@@ -222,7 +221,7 @@ class Costs:
             "O": self.offload,
             "L": self.load,
         }
-        return _cell(cast(Table, table[kind]), stage, part)
+        return cell_of(cast(Table, table[kind]), stage, part)
 
 
 def fits(costs: Costs, schedule: Schedule) -> None:
@@ -300,7 +299,6 @@ def slower(costs: Costs, factors: Sequence[Number]) -> Costs:
 
 
 FIX = "Costs.uniform(schedule, ...) makes them"
-_TIMES = ("forward", "backward", "weight", "fused_backward", "recompute", "offload", "load")
 _OPTIONAL = ("fused_backward", "recompute", "offload", "load")
 _NO_TABLES = ("pair_scale", "group_scale", "microbatch_scale", "recompute_keeps", "copy_latency")
 _TABLES = {
@@ -315,72 +313,3 @@ _TABLES = {
     "backward_bytes": 0,
     "boundary_bytes": 1,
 }
-
-
-def _only_kept_is_freed(costs: Costs) -> None:
-    """ValueError if B gives back more than F keeps."""
-    for stage, (kept, at_b) in enumerate(
-        zip(costs.activation_bytes, costs.backward_bytes, strict=True)
-    ):
-        for part in range(max(len(kept), len(at_b))):
-            has, change = kept[min(part, len(kept) - 1)], at_b[min(part, len(at_b) - 1)]
-            if has + change < 0:
-                raise ValueError(
-                    f"backward_bytes of stage {stage} is {change}: B cannot give back more than "
-                    f"the {has} bytes its F kept"
-                )
-
-
-def _cell(table: Table, row: int, part: int) -> Number:
-    found = table[row]
-    return found[part if len(found) > 1 else 0]
-
-
-def _scales(value: Any, n_stages: int) -> Table:
-    """Factors per microbatch as a checked table."""
-    if not hasattr(value, "__len__"):
-        factor = checked(value, "microbatch_scale")
-        raise ValueError(f"microbatch_scale is {factor!r}: it must have a factor per microbatch")
-    table = _spread(value, 0)
-    for microbatch, row in enumerate(table):
-        if len(row) not in (1, n_stages):
-            raise ValueError(
-                f"microbatch_scale of microbatch {microbatch} has {len(row)} numbers: it must have "
-                f"1, or one for each of {n_stages} stages"
-            )
-    return tuple(
-        tuple(checked(cell, f"microbatch_scale of microbatch {m}") for cell in row)
-        for m, row in enumerate(table)
-    )
-
-
-def _spread(value: Any, rows: int) -> Table:
-    """One number for all rows, or one row (or number) each, as a table; arrays count as lists."""
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return tuple(
-            tuple(row) if isinstance(row, Sequence) and not isinstance(row, str) else (row,)
-            for row in (row.tolist() if hasattr(row, "tolist") else row for row in value)
-        )
-    return ((value,),) * rows
-
-
-def _table(value: Any, name: str, rows: int) -> Table:
-    """`value` as a checked table of `rows` rows; times must be there, the rest may mean zeros."""
-    table = () if value is None and name not in _TIMES else _spread(value, rows)
-    if not table and name not in _TIMES:
-        return ((0,),) * rows
-    if len(table) != rows:
-        raise ValueError(f"{name} has {len(table)} rows: it must have {rows}")
-    of = "boundary" if name in ("send", "boundary_bytes") else "stage"
-    for row, cells in enumerate(table):
-        if not cells:
-            raise ValueError(f"{name} of {of} {row} is empty: give one number, or one per slice")
-        if len(cells) > 1 and name in ("send", "static_bytes"):
-            raise ValueError(f"{name} of {of} {row} has {len(cells)} numbers: it must have 1")
-    signed = name == "backward_bytes"
-    return tuple(
-        tuple(checked(cell, f"{name} of {of} {row}", signed=signed) for cell in cells)
-        for row, cells in enumerate(table)
-    )

@@ -12,11 +12,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from numbers import Integral
-from typing import Any, get_args
 
 from .deadlock import waiting_cycle
-from .ir import KINDS, QUEUES, Op, Schedule, Trained, reads, writes
+from .field_rules import routes_sane, stores_known, trained_known, whole
+from .ir import KINDS, QUEUES, Op, Schedule, reads, writes
 from .violations import (
     Violation,
     first_broken_lever,
@@ -37,7 +36,7 @@ def sizes_positive(schedule: Schedule) -> Violation | None:
         (schedule.n_microbatches, "microbatches"),
         (schedule.n_slices, "slices"),
     ):
-        if not _whole(number) or number < 1:
+        if not whole(number) or number < 1:
             return Violation(f"the number of {noun} is {number!r}; it must be a whole number >= 1")
     return None
 
@@ -46,7 +45,7 @@ def placement_sane(schedule: Schedule) -> Violation | None:
     """Every stage sits on a device of the schedule, and every device has a stage."""
     p = schedule.n_devices
     for stage, device in enumerate(schedule.placement):
-        if not _whole(device) or not 0 <= device < p:
+        if not whole(device) or not 0 <= device < p:
             return Violation(
                 f"stage {stage} is placed on device {device!r}; "
                 f"devices are 0 to {p - 1}, one per order"
@@ -54,57 +53,6 @@ def placement_sane(schedule: Schedule) -> Violation | None:
     for device, stages in enumerate(schedule.stages_of):
         if not stages:
             return Violation("holds no stage; every device needs one", device)
-    return None
-
-
-def routes_sane(schedule: Schedule) -> Violation | None:
-    """Further placements have all stages too, and every microbatch follows one that there is."""
-    p, n, m = schedule.n_devices, schedule.n_stages, schedule.n_microbatches
-    for number, route in enumerate(schedule.routes, 1):
-        if len(route) != n:
-            return Violation(f"route {number} has {len(route)} stages; it must have all {n}")
-        for stage, device in enumerate(route):
-            if not _whole(device) or not 0 <= device < p:
-                rule = f"route {number} places stage {stage} on device {device!r}"
-                return Violation(f"{rule}; devices are 0 to {p - 1}, one per order")
-    if len(schedule.follows) != (m if schedule.routes else 0):
-        found = len(schedule.follows)
-        rule = f"follows has {found} entries for {m} microbatches and {len(schedule.routes)} routes"
-        return Violation(f"{rule}; each microbatch follows one, where there are routes")
-    for microbatch, chosen in enumerate(schedule.follows):
-        if not _whole(chosen) or not 0 <= chosen <= len(schedule.routes):
-            rule = f"microbatch {microbatch} follows route {chosen!r}"
-            return Violation(f"{rule}; it must be one of 0 to {len(schedule.routes)}")
-    unused = {*range(len(schedule.routes) + 1)} - {*schedule.follows} if schedule.routes else ()
-    if unused:
-        return Violation(f"no microbatch follows route {min(unused)}; leave it out")
-    return None
-
-
-def trained_known(schedule: Schedule) -> Violation | None:
-    """Where it is said what stages train, it is said of each."""
-    words = get_args(Trained)
-    if schedule.trains and len(schedule.trains) != schedule.n_stages:
-        n = schedule.n_stages
-        return Violation(
-            f"trains has {len(schedule.trains)} entries for {n} stages: it has one each"
-        )
-    for stage, trained in enumerate(schedule.trains):
-        if trained not in words:
-            rule = f"stage {stage} trains {trained!r}; it must be one of {', '.join(words)}"
-            return Violation(rule)
-    return None
-
-
-def stores_known(schedule: Schedule) -> Violation | None:
-    """Where it is said who keeps what devices offload, it is the host or another device."""
-    found, p = len(schedule.stores), schedule.n_devices
-    if found not in (0, p):
-        return Violation(f"stores has {found} entries for {p} devices; each has one")
-    for device, store in enumerate(schedule.stores):
-        if store is not None and (not _whole(store) or not 0 <= store < p or store == device):
-            rule = f"offloads to {store!r}; it must be None, the host, or another of {p} devices"
-            return Violation(rule, device)
     return None
 
 
@@ -127,7 +75,7 @@ def passes_known(schedule: Schedule) -> Violation | None:
                 (microbatch, m, "microbatches"),
                 (part, k, "slices"),
             ):
-                if not _whole(number) or not 0 <= number < count:
+                if not whole(number) or not 0 <= number < count:
                     rule = f"{op} names number {number!r} of the {noun}, which are 0 to {count - 1}"
                     return Violation(rule, device, position, op)
     return None
@@ -301,7 +249,3 @@ def _plainly_known(order: tuple[Op, ...], counts: tuple[int, int, int]) -> bool:
         {*map(type, column)} <= {int} and 0 <= min(column, default=0) <= max(column, default=0) < n
         for column, n in zip(columns, counts, strict=True)
     )
-
-
-def _whole(number: Any) -> bool:
-    return isinstance(number, Integral) and not isinstance(number, bool)

@@ -14,21 +14,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import accumulate, pairwise
-from operator import itemgetter
-from typing import Any, NamedTuple, cast
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..base.numbers import Number, Ticks, common_ticks, exact, plain
 from ..engine.costs import Costs, first_alike, fits
-from ..engine.held import activations, in_shares, left_by, size_left
-from ..schedule.ir import KINDS, QUEUES, Op, Schedule, steps
-from ..schedule.lanes import lanes
-from .compiled import Ints, peaks, play, writers
-
-_KIND = {kind: number for number, kind in enumerate(KINDS)}
+from ..engine.held import activations, in_shares, size_left
+from ..engine.live import peaks_in_time
+from ..schedule.ir import Op, Schedule
+from .compiled import Ints, peaks, play
+from .schedule_arrays import KIND, Tables, broken, tables
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,30 +49,6 @@ class Evaluation:
     peak_bytes: tuple[Number, ...]
 
 
-class Tables(NamedTuple):
-    """A schedule as arrays, in device order: what stays the same under all costs.
-
-    kind, stage, route: of every pass, shape `(n_ops,)`. like: a pass of each kind, stage, slice and
-    lever that occurs; which: which of these every pass is like. reads: see `compiled.writers`;
-    gate: `compiled.play`. step_of: the step of every pass. first_op, first_step: where each step
-    and each device begin, with the total at the end. whole: no step is a fused one. place: where
-    each pass of each device in order is, where copies are listed by themselves; else None.
-    """
-
-    kind: Ints
-    stage: Ints
-    route: Ints | int
-    like: list[Op]
-    which: Ints
-    reads: Ints
-    gate: Ints
-    step_of: Ints
-    first_op: Ints
-    first_step: Ints
-    whole: bool
-    place: Ints | None
-
-
 def evaluate(schedule: Schedule, costs: Costs) -> Evaluation:
     """Start and end of every pass, both clocks and the peaks of `schedule` under `costs`.
 
@@ -94,7 +68,7 @@ def evaluate(schedule: Schedule, costs: Costs) -> Evaluation:
         duration,
     )
     if done < start.size:
-        raise _broken(schedule)
+        raise broken(schedule)
     n = schedule.n_devices  # the first queues are those that compute
     spans = [
         end[last - 1] - start[first]
@@ -112,7 +86,7 @@ def evaluate(schedule: Schedule, costs: Costs) -> Evaluation:
             ends=_split(schedule, finish),
             makespan=_time(makespan, ticks),
             longest_stage=_time(max(spans, default=0), ticks),
-            **_peaks_in_time(schedule, costs, begin, finish),
+            **peaks_in_time(schedule, costs, begin.tolist(), finish.tolist())._asdict(),
         )
     return Evaluation(
         starts=_split(schedule, begin),
@@ -127,95 +101,6 @@ def evaluate(schedule: Schedule, costs: Costs) -> Evaluation:
 def _split(schedule: Schedule, column: NDArray[Any]) -> tuple[NDArray[Any], ...]:
     """A number per pass, device by device."""
     return tuple(np.split(column, np.cumsum([len(order) for order in schedule.orders])[:-1]))
-
-
-def tables(schedule: Schedule) -> Tables:
-    """The arrays of `schedule`, kept with it like its other cached properties."""
-    kept = cast(Tables | None, vars(schedule).get("_tables"))
-    if kept is None:
-        kept = vars(schedule)["_tables"] = _tables(schedule)
-    return kept
-
-
-def _tables(schedule: Schedule) -> Tables:
-    if schedule.copies:
-        return _tables_with_copies(schedule)
-    ops = [op for order in schedule.orders for op in order]
-    if schedule.fused:
-        runs = [[len(step) for step in steps(schedule, d)] for d in range(schedule.n_devices)]
-        lengths = np.array([length for run in runs for length in run], np.int64)
-        per_device = [len(run) for run in runs]
-    else:
-        lengths = np.ones(len(ops), np.int64)
-        per_device = [len(order) for order in schedule.orders]
-    return _tables_of(schedule, ops, lengths, per_device)
-
-
-def _tables_of(schedule: Schedule, ops: list[Op], lengths: Ints, per_device: list[int]) -> Tables:
-    """The arrays of passes in that order; lengths: of their steps; per_device: how many it has."""
-    kind = np.fromiter(map(_KIND.__getitem__, map(itemgetter(0), ops)), np.int64, len(ops))
-    stage, microbatch, part = (
-        np.fromiter(map(itemgetter(column), ops), np.int64, len(ops)) for column in (1, 2, 3)
-    )
-    shape = np.array((schedule.n_stages, schedule.n_microbatches, schedule.n_slices), np.int64)
-    for column, size in zip((stage, microbatch, part), shape, strict=True):
-        if len(ops) and (column.min() < 0 or column.max() >= size):
-            raise _broken(schedule)
-    code = (kind * schedule.n_stages + stage) * schedule.n_slices + part
-    if schedule.levers:  # of passes that are else alike, the ones with a lever
-        number = {None: 0, "R": 1, "O": 2}
-        pulled = [number[schedule.levers.get(op[1:])] for op in ops]
-        code = 3 * code + np.array(pulled, np.int64)
-    one = np.full(code.max(initial=-1) + 1, -1)  # a pass of each kind, stage and slice
-    one[code] = np.arange(len(ops))
-    return Tables(
-        kind,
-        stage,
-        route=np.array(schedule.follows, np.int64)[microbatch] if schedule.routes else 0,
-        like=[ops[i] for i in one[one >= 0].tolist()],
-        which=(np.cumsum(one >= 0) - 1)[code],
-        reads=writers(kind, stage, microbatch, part, shape),
-        gate=np.zeros(0, np.int64),
-        step_of=np.repeat(np.arange(lengths.size), lengths),
-        first_op=_ends(lengths),
-        first_step=_ends(np.array(per_device, np.int64)),
-        whole=not schedule.fused,
-        place=None,
-    )
-
-
-def _tables_with_copies(schedule: Schedule) -> Tables:
-    """The arrays of all queues, one after the other; copies also wait for what computes before."""
-    queues = [(lane.device, [*lane.steps]) for lane in lanes(schedule)]
-    runs = [step for _, placed in queues for _, step in placed]
-    first = np.cumsum([0, *(len(order) for order in schedule.orders)])
-    spots = [
-        int(first[device]) + position + within
-        for device, placed in queues
-        for position, step in placed
-        for within in range(len(step))
-    ]
-    place = np.empty(len(spots), np.int64)
-    place[spots] = np.arange(len(spots))
-    found = _tables_of(
-        schedule,
-        [op for run in runs for op in run],
-        np.array([len(run) for run in runs], np.int64),
-        [len(placed) for _, placed in queues],
-    )
-    gate = np.full(len(spots), -1, np.int64)
-    for start, order in zip(first.tolist(), schedule.orders, strict=False):
-        latest = -1
-        for spot, op in enumerate(order, start):
-            if op.kind in QUEUES:
-                gate[place[spot]] = latest
-            else:
-                latest = int(place[spot])
-    return found._replace(gate=gate, place=place)
-
-
-def _ends(lengths: Ints) -> Ints:
-    return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
 
 
 def _times(
@@ -241,8 +126,8 @@ def _times(
     edge = np.zeros((len(placements), schedule.n_stages + 1), dtype)
     edge[:, 1:-1] = np.where(crosses, np.array([counted[s] for s in costs.send], dtype), 0)
     place = found.stage + found.route * (schedule.n_stages + 1)
-    backward = (found.kind == _KIND["B"]) | (found.kind == _KIND["BW"])
-    delay = np.where(found.kind == _KIND["F"], edge.ravel()[place], 0)
+    backward = (found.kind == KIND["B"]) | (found.kind == KIND["BW"])
+    delay = np.where(found.kind == KIND["F"], edge.ravel()[place], 0)
     delay = np.where(backward, edge.ravel()[place + 1], delay)
     return ticks, duration, delay.astype(dtype)
 
@@ -298,59 +183,9 @@ def _peak_bytes(schedule: Schedule, costs: Costs, found: Tables) -> tuple[Number
     )
 
 
-def _peaks_in_time(
-    schedule: Schedule, costs: Costs, begin: NDArray[Any], finish: NDArray[Any]
-) -> dict[str, Any]:
-    """Peaks where copies give memory back and take it beside compute: what ends at a time gives
-    back before what begins then takes."""
-    sizes: list[list[tuple[Any, int, Fraction]]] = [[] for _ in range(schedule.n_devices)]
-    chunks: list[list[tuple[Any, int, Fraction]]] = [[] for _ in range(schedule.n_devices)]
-    times = zip(begin.tolist(), finish.tolist(), strict=True)
-    for device, order in enumerate(schedule.orders):
-        store = schedule.store(device)
-        for op in order:
-            start, end = next(times)
-            size, count = left_by(schedule, costs, op)
-            where = [(device, 1)]
-            if store is not None and op.kind in QUEUES:
-                where.append((store, -1))
-            for memory, sign in where:
-                for log, change in ((sizes[memory], size), (chunks[memory], count)):
-                    if change:
-                        taken = sign * exact(change)
-                        log.append((start, 1, taken) if taken > 0 else (end, 0, taken))
-    static = [sum(exact(costs.static_bytes[s]) for s in held) for held in schedule.stages_of]
-    shares = map(schedule.pieces, range(schedule.n_devices))
-    return {
-        "peak_activations": tuple(
-            in_shares(_highest(log), share) for log, share in zip(chunks, shares, strict=True)
-        ),
-        "peak_bytes": tuple(
-            plain(_highest(log) + size) for log, size in zip(sizes, static, strict=True)
-        ),
-    }
-
-
-def _highest(changes: list[tuple[Any, int, Fraction]]) -> Fraction:
-    """The highest that a sum of changes gets, in the order of their times."""
-    ordered = sorted(changes, key=itemgetter(0, 1))
-    return max(accumulate((change for _, _, change in ordered), initial=Fraction(0)))
-
-
 def _in_units(counted: NDArray[Any], ticks: Ticks) -> NDArray[Any]:
     return counted if ticks.per_unit <= 1 else counted / ticks.per_unit
 
 
 def _time(counted: Any, ticks: Ticks) -> Number:
     return ticks.time(counted.item() if hasattr(counted, "item") else counted)
-
-
-def _broken(schedule: Schedule) -> ValueError:
-    """What is wrong with a schedule that cannot be played, in the validator's words."""
-    from ..schedule.validate import InvalidSchedule, validate
-
-    try:
-        validate(schedule)
-    except InvalidSchedule as error:
-        return error
-    return ValueError(f"{schedule.name}: its passes wait for each other for ever")

@@ -1,0 +1,58 @@
+"""Peaks of memory where copies take it and give it back beside compute, from times of a play."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from itertools import accumulate
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+from ..base.numbers import Number, exact, plain
+from ..schedule.ir import QUEUES, Schedule
+from .costs import Costs
+from .held import in_shares, left_by
+
+
+class Peaks(NamedTuple):
+    """The most that is live on each device, shape `(n_devices,)`: in shares, and in bytes."""
+
+    peak_activations: tuple[Number, ...]
+    peak_bytes: tuple[Number, ...]
+
+
+def peaks_in_time(
+    schedule: Schedule, costs: Costs, begin: Sequence[Any], finish: Sequence[Any]
+) -> Peaks:
+    """The peaks if every pass, device by device in order, begins and ends at those times.
+
+    What ends at a time gives back before what begins then takes.
+    """
+    sizes: list[list[tuple[Any, int, Fraction]]] = [[] for _ in range(schedule.n_devices)]
+    chunks: list[list[tuple[Any, int, Fraction]]] = [[] for _ in range(schedule.n_devices)]
+    times = zip(begin, finish, strict=True)
+    for device, order in enumerate(schedule.orders):
+        store = schedule.store(device)
+        for op in order:
+            start, end = next(times)
+            size, count = left_by(schedule, costs, op)
+            where = [(device, 1)]
+            if store is not None and op.kind in QUEUES:
+                where.append((store, -1))
+            for memory, sign in where:
+                for log, change in ((sizes[memory], size), (chunks[memory], count)):
+                    if change:
+                        taken = sign * exact(change)
+                        log.append((start, 1, taken) if taken > 0 else (end, 0, taken))
+    static = [sum(exact(costs.static_bytes[s]) for s in held) for held in schedule.stages_of]
+    shares = map(schedule.pieces, range(schedule.n_devices))
+    return Peaks(
+        tuple(in_shares(_highest(log), share) for log, share in zip(chunks, shares, strict=True)),
+        tuple(plain(_highest(log) + size) for log, size in zip(sizes, static, strict=True)),
+    )
+
+
+def _highest(changes: list[tuple[Any, int, Fraction]]) -> Fraction:
+    """The highest that a sum of changes gets, in the order of their times."""
+    ordered = sorted(changes, key=itemgetter(0, 1))
+    return max(accumulate((change for _, _, change in ordered), initial=Fraction(0)))
