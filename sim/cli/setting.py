@@ -173,6 +173,10 @@ def costs_of(options: PipelineOptions, schedule: Schedule) -> Costs:
     scale = options.microbatch_scale
     if options.offload is not None or options.host_bandwidth is not None:
         costs = _copying(costs, options, schedule)
+    elif schedule.copies and costs.offload is None:
+        raise typer.BadParameter(
+            f"{schedule.name} offloads: add --host-bandwidth, how fast its copies are"
+        )
     if options.recompute_keeps is not None:
         costs = replace(costs, recompute_keeps=options.recompute_keeps)
     if scale is None:
@@ -289,6 +293,9 @@ def _as_run(schedule: Schedule, options: PipelineOptions) -> Schedule:
     if options.offload is not None:
         stages = None if isinstance(options.offload, str) else options.offload
         schedule = offloaded(schedule, stages, costs=costs_of(options, schedule))
+    for name in ("host_bandwidth", "host_latency", "host_memory"):
+        if getattr(options, name) is not None and not (options.offload or schedule.copies):
+            raise typer.BadParameter(f"{flag_of(name)} needs --offload, which stages do so")
     if options.recompute is not None:
         return schedule
     if options.recompute_place is not None or options.recompute_keeps is not None:

@@ -104,5 +104,7 @@ def _legend(traces: Mapping[str, Trace], y: float) -> str:
         x += 22 + 6.1 * len(name)
     if most > 1:
         note = f"light: first stage of a device, dark: {'second' if most == 2 else 'last'}"
+        if all(trace.schedule.routes for trace in traces.values()):
+            note = "light: first route, dark: second"
         found.append(f"<text x='{x:.0f}' y='{y + 10:.0f}' class='l'>{note}</text>")
     return "".join(found)

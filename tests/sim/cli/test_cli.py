@@ -299,6 +299,7 @@ BAD_OPTIONS = {
     "--frozen 2-1": "write stages as in 0,1 or 0-3",
     "--frozen-weights a": "write stages as in 0,1 or 0-3",
     "--frozen 0-99999999": "never more than 1000000 stages",
+    "--host-latency 2": "--host-latency needs --offload, which stages do so",
     "--offload full": "--offload needs --host-bandwidth",
     "--offload 9 --host-bandwidth 1": "there is no stage 9",
     "--offload full --host-bandwidth 1 --host-memory 3": "--host-memory needs the bytes",
@@ -650,6 +651,9 @@ def test_a_file_of_a_schedule_that_offloads_is_checked(
     told = capsys.readouterr().out
     assert "stage 0 offloads activations to host memory" in told
     assert "in shares: it depends on times" in told
+    assert main(["simulate", path]) != 0
+    assert "1f1b offloads: add --host-bandwidth" in capsys.readouterr().err
+    assert main(["simulate", path, "--host-bandwidth", "2"]) == 0
 
 
 def test_check_reads_what_people_paste(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

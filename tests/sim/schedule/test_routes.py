@@ -14,6 +14,7 @@ from sim import (
     Schedule,
     from_json,
     gantt,
+    gantt_svg,
     makespan,
     mechanisms,
     parse_op,
@@ -69,6 +70,11 @@ def test_directions_have_shades_of_their_own() -> None:
     assert {part.name for part in figure.data} == {
         "forward 0", "forward 1", "full backward 0", "full backward 1",
     }  # fmt: skip
+
+
+def test_a_still_picture_tells_directions_apart() -> None:
+    trace = simulate(BOTH, Costs.uniform(BOTH))
+    assert "light: first route, dark: second" in gantt_svg({"both": trace})
 
 
 def test_what_cannot_hold_two_directions_says_so() -> None:
