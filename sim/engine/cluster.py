@@ -35,7 +35,7 @@ class Cluster:
     """The machines a schedule runs on. `Cluster(8)` is 8 equal devices and ideal, private wires.
 
     memory: bytes each device may hold, shape `(n_devices,)`; None where it is unlimited.
-    slowdown: factor on every pass of a device, shape `(n_devices,)`: 1.1 is a 10 % straggler.
+    slowdown: factor on all that a device computes, shape `(n_devices,)`: 1.1 is a 10 % straggler.
     neighbour_slowdown: how many times as long a pass takes while all other devices compute as it
         takes alone, since they share caches, memory bandwidth or power; `costs` are then times
         alone. In between it is linear in the number of devices that compute.

@@ -35,7 +35,8 @@ def planned(
     alike = first_alike(costs, schedule)
     shapes, lines = _shapes(schedule, alike)
     slowdown = [
-        cluster.slowdown[schedule.home(step[0].stage, step[0].microbatch)] for step in shapes
+        1 if step[0].kind in QUEUES else cluster.slowdown[schedule.home(*step[0][1:3])]
+        for step in shapes
     ]
     alone = [costs.duration(step) for step in shapes]
     if jitter:

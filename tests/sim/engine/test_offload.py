@@ -127,6 +127,12 @@ def test_devices_on_one_host_link_take_turns() -> None:
     assert starts(Cluster(2, host_links=("switch", "switch"))) == [2, 6]
 
 
+def test_a_straggler_computes_slowly_and_copies_as_fast_as_others() -> None:
+    trace = simulate(ONE, PRICES, Cluster(1, slowdown=(2,)))
+    took = (trace.ops["end"] - trace.ops["start"]).groupby(trace.ops["kind"]).max()
+    assert took.to_dict() == {"F": 6, "BW": 8, "O": 2, "L": 3}
+
+
 def test_evictions_queue_for_the_wire_between_the_devices() -> None:
     """F of 2 sends 6 bytes over a wire of 2 per unit: it holds the wire from 2 to 5."""
     from sim import Link
