@@ -55,7 +55,8 @@ def cases(draw: st.DrawFn) -> tuple[Schedule, Costs]:
     return schedule, prices
 
 
-@settings(max_examples=150, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=80, deadline=None)
 @given(cases())
 def test_engine_and_evaluator_agree_on_every_mechanism(case: tuple[Schedule, Costs]) -> None:
     schedule, prices = case
@@ -71,14 +72,15 @@ def test_engine_and_evaluator_agree_on_every_mechanism(case: tuple[Schedule, Cos
     assert found.peak_bytes == pytest.approx(peak_bytes(trace), rel=1e-12)
 
 
-@settings(max_examples=75, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(cases())
 def test_both_play_the_longest_path(case: tuple[Schedule, Costs]) -> None:
     found, known = evaluate(*case), times(*case)
     assert float(found.makespan) == pytest.approx(float(known.makespan), rel=1e-12)
 
 
-@settings(max_examples=150, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=80, deadline=None)
 @given(cases())
 def test_no_bound_is_above_a_schedule_with_these_mechanisms(
     case: tuple[Schedule, Costs],

@@ -170,7 +170,7 @@ def test_one_f_one_b_offloads_for_nothing_where_a_copy_takes_no_longer_than_a_fo
     assert peak_activations(schedule) == (8, 7, 6, 5, 4, 3, 2, 1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(schedules(max_microbatches=8), st.sampled_from((1, 5, 50)), st.data())
 def test_offload_with_costs_makes_no_schedule_longer(
     schedule: Schedule, copy: int, data: st.DataObject

@@ -83,7 +83,7 @@ def test_recompute_is_free_where_the_waits_hold_it(send: int) -> None:
     assert makespan(simulate(recomputed(schedule, range(7)), prices)) == before + 7 * 3 * 4
 
 
-@settings(max_examples=75, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     schedules().flatmap(lambda schedule: st.tuples(st.just(schedule), costs(schedule))),
     st.booleans(),
