@@ -203,3 +203,9 @@ def test_of_replicas_the_first_pipeline_is_read(tmp_path: Path) -> None:
     (tmp_path / "rank3.json.gz").unlink()
     with pytest.raises(ValueError, match=r"2 files have stages \[0\], of other stages there are 1"):
         measured_run(trace_files([str(tmp_path)]))
+
+
+def test_a_schedule_of_other_stages_cannot_be_tried(capsys: Capture) -> None:
+    assert main(["trace", str(REAL), "--what-if", "1f1b"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: 1f1b places its stages [0, 1], the run [0, 1, 1, 0]")

@@ -116,7 +116,7 @@ def _schedule(name: str, run: Run, microbatches: int | None) -> Schedule:
     if made.n_stages != run.schedule.n_stages:
         try:
             return FAMILIES[name](p, m, v=v)
-        except TypeError:
+        except (TypeError, ValueError):  # a family without that option
             return made
     return made
 
