@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
+from .palette import readable_on
 from .style import ALARM, device_axis, layout, room_for_legend, rows_height
 from .svg_chart import APART
 
@@ -54,10 +55,11 @@ def seconds_by_part(parts: Mapping[str, float]) -> go.Figure:
     figure = go.Figure(layout=layout("", height=150))
     for i, (name, seconds) in enumerate(shown.items()):
         share = 100 * seconds / whole
+        colour = TONES[(i - 1) % len(TONES)] if i else WORK
         figure.add_bar(
             x=[seconds], y=["iteration"], orientation="h", name=name, text=[f"{share:.1f} %"],
             textposition="inside", insidetextanchor="middle", textangle=0,
-            marker={"color": TONES[(i - 1) % len(TONES)] if i else WORK},
+            marker={"color": colour}, insidetextfont={"color": readable_on(colour)},
             hovertemplate=f"{name}: %{{x:.4~g}} s, {share:.1f} %<extra></extra>",
         )  # fmt: skip
     figure.update_layout(

@@ -93,7 +93,7 @@ def nothing_left(live: LiveBytes) -> bool:
     if live.now:  # a failure may leave cycles, but to look for them takes long
         gc.collect()
     names = [thread.name for thread in threading.enumerate()]
-    return live.now == 0 and not any("pipeload" in name for name in names)
+    return live.now == 0 and not any(name.startswith("pipeload") for name in names)
 
 
 def test_the_files_are_what_safetensors_reads(tmp_path: Path) -> None:

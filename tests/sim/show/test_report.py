@@ -456,7 +456,7 @@ def test_the_pages_of_all_commands_fit_and_read_on_any_screen(
     assert not re.findall(
         r"<(?:script|link|img|iframe)[^>]*(?:src|href)\s*=\s*[\"'](?!data:)", html
     )
-    shown = "document.querySelector('#chart, #schedule').dataset.shown"
+    shown = "document.querySelector('#chart, #schedule, #row').dataset.shown"
     driver = opened(html, width=width, dark=dark, ready=shown)
     pictures = {driver.execute_script(f"return {shown}")}
     for i in range(
