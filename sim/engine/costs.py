@@ -242,7 +242,7 @@ def fits(costs: Costs, schedule: Schedule) -> None:
     if costs.offload is None and schedule.copies:
         raise ValueError(
             f"{schedule.name} offloads, but the costs have no time for it: give offload, the time "
-            "of O, as in Costs.uniform(schedule, offload=2)"
+            "of O, as in Costs.uniform(schedule, offload=2), or --host-bandwidth"
         )
     if costs.microbatch_scale and len(costs.microbatch_scale) != schedule.n_microbatches:
         raise ValueError(

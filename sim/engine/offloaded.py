@@ -38,12 +38,21 @@ def offloaded(
     stores: the device that keeps what each device offloads (BPipe, Kim et al. 2023, ICML), or None
         for the host, shape `(n_devices,)`; the host for all if not given.
 
+    Raises ValueError for costs in which a microbatch has no length: copies that take no time have
+    no place among passes that take none.
+
     The slots are those of PipeOffload (Wan et al. 2025, arXiv 2503.01328): away in the first one
     after F, back in the last one before B.
     """
     if costs is None:
         found = reloads(schedule, stages)
     else:
+        for microbatch, factors in enumerate(costs.microbatch_scale):
+            if 0 in factors:
+                raise ValueError(
+                    f"microbatch_scale of microbatch {microbatch} is 0: where activations are "
+                    "offloaded, every microbatch needs a length"
+                )
         found = _just_in_time(schedule, checked_stages(schedule, stages), costs)
     return with_copies(schedule, found, stores=tuple(stores) or schedule.stores)
 

@@ -63,7 +63,12 @@ def _lines(machine: Machine) -> list[str]:
     device, efficiency = machine.device, efficiency_of(machine.device.name)
     rates = ", ".join(
         f"{rate / 1e12:,.0f} in {bits} bits"
-        for bits, rate in ((16, device.flops), (8, device.fp8), (4, device.fp4))
+        for bits, rate, wider in (
+            (16, device.flops, 0.0),
+            (8, device.fp8, device.flops),
+            (4, device.fp4, device.fp8),
+        )
+        if rate > wider
     )
     wires = {"inside": machine.inside, "between": machine.between, "across": machine.across}
     lines = [

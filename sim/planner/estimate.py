@@ -29,6 +29,7 @@ from .cost_model import (
     tail_seconds,
     with_predictions,
 )
+from .cost_model.precision import no_faster_units
 from .cost_model.vocabulary import delayed_microbatches, more_microbatches
 from .orders import Order, Orders, Shape, shape_of, short
 from .pass_times import stages_with_times, with_times
@@ -78,7 +79,8 @@ class Rates(NamedTuple):
 
 def prepare(problem: Problem, configuration: Configuration) -> Prepared:
     """The stages of a configuration; ValueError with one sentence if the model cannot be cut so."""
-    if reason := refusal(problem.model, configuration):
+    device, precision = problem.machine.device, configuration.precision
+    if reason := refusal(problem.model, configuration) or no_faster_units(device, precision):
         raise ValueError(reason)
     bench = Bench(problem.model, configuration, problem.machine, problem.efficiency)
     placement = _placement(configuration)

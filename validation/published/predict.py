@@ -120,6 +120,15 @@ def missing_features(row: Row) -> Iterator[str]:
     """What the row needs and cannot be said, as far as single columns tell."""
     if not _precision(row):
         yield f"precision {row.text('precision')}"
+    for name in ("tp", "pp", "vp", "cp", "ep", "dp"):
+        if row.text(name) and row.size(name) is None:
+            yield f"{name} {row.text(name)}"
+    if row.text("gradient_bytes") and not (row.number("gradient_bytes") or 0) > 0:
+        yield f"gradient_bytes {row.text('gradient_bytes')}"
+    if row.text("zero") and row.number("zero") not in (0, 1, 2, 3):
+        yield f"zero {row.text('zero')}"
+    if row.text("sp").lower() not in ("", "true", "1", "yes", "false", "0", "no"):
+        yield f"sp {row.text('sp')}"
     said = row.text("missing")
     yield from (hint for hint in _HINTS if hint in said)
 

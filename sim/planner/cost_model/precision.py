@@ -29,6 +29,18 @@ def peak(device: Device, precision: Precision) -> float:
     return device.fp4 if precision == "nvfp4" else device.fp8
 
 
+def no_faster_units(device: Device, precision: Precision) -> str:
+    """Why a precision gains nothing on a device, in one sentence; "" if it does."""
+    wider: Precision = "fp8" if precision == "nvfp4" else "bf16"
+    if precision == "bf16" or peak(device, precision) > peak(device, wider):
+        return ""
+    bits = 4 if precision == "nvfp4" else 8
+    return (
+        f"{device.name} does not multiply faster in {bits} bits than in {2 * bits}: plan with "
+        f"{wider}, or give its rate as fp{bits} in a machine's file"
+    )
+
+
 def cast_bytes(precision: Precision) -> float:
     """Memory traffic per number that is cast: read in 16 bits, written along rows and columns."""
     return 0.0 if precision == "bf16" else 2 + 2 * SIZES[precision]

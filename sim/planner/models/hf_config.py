@@ -60,6 +60,10 @@ def read_config(path: str | Path) -> Model:
     return model_from_config(found, name=folder or path.stem)
 
 
+MOST_LAYERS = 10_000
+"""Published models have some 150; each layer is looked at by itself."""
+
+
 def model_from_config(config: dict[str, Any], *, name: str = "config.json") -> Model:
     """The model that such a JSON object describes."""
     whole = config
@@ -93,6 +97,8 @@ def model_from_config(config: dict[str, Any], *, name: str = "config.json") -> M
     shape: dict[str, Any] = {
         ours: required(config, ours, theirs, name) for ours, theirs in _NAMES.items()
     }
+    if shape["layers"] > MOST_LAYERS:
+        raise ValueError(f"{name} has {shape['layers']:,} layers: at most {MOST_LAYERS:,} are read")
     reader = reader_of(config)
     indexed = latent_keys(config)
     require_understood(config, UNDERSTOOD | indexed | (reader.keys if reader else NO_KEYS), name)
@@ -109,6 +115,12 @@ def model_from_config(config: dict[str, Any], *, name: str = "config.json") -> M
         config, name, "intermediate_size_mlp", "intermediate_size", "n_inner", "ffn_dim",
         "ffn_hidden_size",
     ) or shape["hidden"] * number(config, name, "expansion_ratio")  # fmt: skip
+    experts = experts_of(config, name, ffn, shape["layers"])
+    if kind.gated and not ffn and not experts and not (mixed and mixed.bare):
+        notes.append(
+            f"no intermediate_size: the feed-forward network is taken to be {4 * shape['hidden']} "
+            "wide, 4 x hidden_size"
+        )
     positions = number(config, name, "max_position_embeddings", "n_positions")
     further = _predictions(config, name)
     if further and mixed and mixed.bare:  # layers of one block each: what one more is, is not known
@@ -127,11 +139,11 @@ def model_from_config(config: dict[str, Any], *, name: str = "config.json") -> M
         ffn=ffn,
         head_width=0 if latent else number(config, name, "head_dim"),
         gated=kind.gated,
-        tied=bool(config.get("tie_word_embeddings", kind.tied)),
+        tied=_tied(config, kind.tied, name),
         biases=kind.biases,
         positions=positions if kind.positions else 0,
         dropout=any(config.get(key) for key in _DROPOUTS),
-        experts=experts_of(config, name, ffn, shape["layers"]),
+        experts=experts,
         latent=latent,
         source=f"{name}/config.json",
         windows=(
@@ -144,6 +156,13 @@ def model_from_config(config: dict[str, Any], *, name: str = "config.json") -> M
         mtp_layers=further,
         notes=(*notes, *_left_out(config, tower, further)),
     )
+
+
+def _tied(config: dict[str, Any], usual: bool, name: str) -> bool:
+    said = config.get("tie_word_embeddings")
+    if said is not None and not isinstance(said, bool):
+        raise ValueError(f"tie_word_embeddings of {name} is {said!r}: it must be true or false")
+    return usual if said is None else said
 
 
 def _as_many_as_listed(config: dict[str, Any]) -> int | None:

@@ -43,6 +43,8 @@ def slot_grid(
     """
     if placement not in ("v", "straight"):
         raise ValueError(f"placement is {placement!r}: it must be 'v' or 'straight'")
+    if clock not in ("makespan", "longest_stage"):
+        raise ValueError(f"clock is {clock!r}: it must be 'makespan' or 'longest_stage'")
     stages = stages_on(checked_whole(n_devices, "n_devices"), placement)
     m = checked_whole(n_microbatches, "n_microbatches")
     if memory_limit is None and memory_bytes is None:

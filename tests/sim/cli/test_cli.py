@@ -683,3 +683,15 @@ def test_families_of_two_directions_are_played_and_written(
                           str(tmp_path / "x.csv"))  # fmt: skip
     assert code
     assert "microbatches take 2 routes, which a torch CSV cannot do" in err
+
+
+def test_nothing_is_offloaded_of_a_microbatch_of_no_length(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked = "simulate 1f1b -p 1 -m 2 --offload 0 --host-bandwidth 0.1 --microbatch-scale 2,0"
+    assert main(asked.split()) == 1
+    said = capsys.readouterr().err
+    assert said == (
+        "error: microbatch_scale of microbatch 1 is 0: where activations are offloaded, every "
+        "microbatch needs a length\n"
+    )

@@ -10,6 +10,8 @@ import pytest
 
 from sim.cli import main
 from sim.planner.cost_model import efficiency_of, read_profile
+from sim.planner.cost_model.configuration import Precision
+from sim.planner.cost_model.precision import no_faster_units
 from sim.planner.hardware import (
     DEVICES,
     NODES,
@@ -228,3 +230,21 @@ def test_devices_behind_different_switches_share_an_uplink() -> None:
     assert ring(machine, Group(4, 2)).bandwidth == 2 * 8e9
     assert ring(machine, Group(2, 4)).bandwidth == 8e9
     assert ring(machine_of("4xa100-pcie"), Group(2, 2)) == WIRES["pcie4"]
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "bits"), [("h100", "nvfp4", 4), ("a100-80g", "fp8", 8)]
+)
+def test_bits_that_a_device_has_no_units_for_are_refused(
+    device: str, precision: Precision, bits: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert no_faster_units(DEVICES["b200"], "nvfp4") == ""
+    assert no_faster_units(DEVICES["h100"], "mxfp8") == ""
+    assert f"{device} does not multiply faster in {bits} bits" in no_faster_units(
+        DEVICES[device], precision
+    )
+    asked = f"plan --model llama-3-8b --cluster 8x{device} --batch 8 --precision {precision}"
+    assert main(asked.split()) == 1
+    assert f"{device} does not multiply faster in {bits} bits" in capsys.readouterr().err
+    assert main(["machine", f"8x{device}"]) == 0
+    assert f"in {bits} bits" not in capsys.readouterr().out

@@ -429,3 +429,17 @@ def test_a_model_has_a_window_per_layer_or_none() -> None:
     with pytest.raises(ValueError, match="window of layer 1 is -1"):
         Model("odd", 2, 64, 8, 100, windows=(4, -1))
     assert Model("all", 2, 64, 8, 100, windows=(0, 0)) == Model("all", 2, 64, 8, 100)
+
+
+def test_what_a_file_does_not_say_is_told_and_a_word_for_a_truth_value_is_refused() -> None:
+    config = {
+        "model_type": "llama", "hidden_size": 512, "num_hidden_layers": 2,
+        "num_attention_heads": 8, "vocab_size": 1000,
+    }  # fmt: skip
+    assert "taken to be 2048 wide" in model_from_config(config, name="mine").notes[0]
+    whole = model_from_config({**config, "intermediate_size": 1024}, name="mine")
+    assert whole.notes == ()
+    with pytest.raises(ValueError, match="tie_word_embeddings of mine is 'false': it must be true"):
+        model_from_config({**config, "tie_word_embeddings": "false"}, name="mine")
+    with pytest.raises(ValueError, match="mine has 1,000,000,000 layers: at most 10,000 are read"):
+        model_from_config({**config, "num_hidden_layers": 10**9}, name="mine")

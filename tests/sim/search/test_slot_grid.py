@@ -125,3 +125,5 @@ def test_without_a_limit_it_holds_what_1f1b_holds_and_a_loop_is_refused() -> Non
     assert max(peak_activations(slot_grid(4, 16, costs))) <= 4
     with pytest.raises(ValueError, match="must be 'v' or 'straight'"):
         slot_grid(4, 16, costs, placement="loop")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="clock is 'bogus': it must be 'makespan' or"):
+        slot_grid(4, 16, costs, clock="bogus")  # type: ignore[arg-type]
