@@ -13,7 +13,7 @@ demo: .venv/core  ## what every schedule does with the measured pass times of a 
 	on 8 A100s: Qi et al. 2024, arXiv 2401.10241, behind its Table 5."
 
 test: .venv/all check  ## style, types, layers, every test, doctest and notebook: what CI runs
-	$(BIN)/python -m pytest -n 2 --dist worksteal --durations=15
+	$(BIN)/python -m pytest -n 3 --dist worksteal --durations=15
 
 quick: .venv/all check  ## a first answer within a minute: all but the tests marked slow
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
