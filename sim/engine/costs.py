@@ -275,6 +275,28 @@ def scaled(number: Number, factor: Number) -> Number:
     return number if factor == 1 else plain(exact(number) * exact(factor))
 
 
+def typical(costs: Costs) -> Costs:
+    """Costs under which all microbatches are alike: times are the mean of these, bytes the most."""
+    scale = costs.microbatch_scale
+    if not scale:
+        return costs
+    factors = [[exact(costs.scale(i, s)) for i in range(len(scale))] for s in range(costs.n_stages)]
+    mean = slower(costs, [plain(sum(row, Fraction(0)) / len(row)) for row in factors])
+    most = [max(row) for row in factors]
+
+    def larger(table: Table) -> Table:
+        rows = zip(table, most, strict=False)  # a boundary has the factor of the stage before it
+        return tuple(tuple(scaled(size, plain(factor)) for size in row) for row, factor in rows)
+
+    return replace(
+        mean,
+        microbatch_scale=(),
+        activation_bytes=larger(costs.activation_bytes),
+        backward_bytes=larger(costs.backward_bytes),
+        boundary_bytes=larger(costs.boundary_bytes),
+    )
+
+
 def slower(costs: Costs, factors: Sequence[Number]) -> Costs:
     """The same costs with the times of stage s multiplied by `factors[s]`, shape `(n_stages,)`."""
     checked_type(costs, Costs, FIX)

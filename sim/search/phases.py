@@ -16,11 +16,13 @@ from .orders.lengthen import Shortened, with_middle, without_middle
 from .orders.limits import UNLIMITED
 from .orders.pool import Candidate, Pool
 from .orders.problem import Order, OrderProblem
+from .orders.replay import within
+from .orders.sequence import best_sequence, by_size
 from .orders.windows import window
 from .placement import Placement
 from .settings import budget
 from .settings.run_options import RunOptions
-from .starts import starts
+from .starts import simple_starts, starts
 
 if TYPE_CHECKING:
     from .periodic.smallest_interval import ComputedBlock
@@ -31,6 +33,10 @@ RACES = 8
 """How many orders are tried as the steady state of a long schedule."""
 EXACT = 700
 """Up to so many passes the solver is asked about the whole schedule at once."""
+TO_SEQUENCE = 3
+"""Of how many orders the sequence of microbatches is looked for."""
+SEQUENCES = 3
+"""How often local search and the sequence of microbatches take turns in the end."""
 PATIENCE = 12
 """Rounds without a better order after which something else is tried."""
 
@@ -42,7 +48,7 @@ class Phases:
     one_by_one: the order to start from. bound: ticks that no order can take less than. until: the
     moment of the run's effort to end at. tell: is called after each step. pool: the best orders so
     far. block: the computed block, once there is one. tried: what the starts gave, and what became
-    of it.
+    of it. resequence: whether the sequence of the microbatches may be changed, too.
     """
 
     problem: OrderProblem
@@ -54,6 +60,7 @@ class Phases:
     pool: Pool = field(init=False)
     block: ComputedBlock | None = None
     tried: list[Candidate] = field(default_factory=list)
+    resequence: bool = False
 
     def __post_init__(self) -> None:
         self.pool = Pool(self.problem, self.bound)
@@ -63,6 +70,7 @@ class Phases:
 
     def everything(self, placement: Placement) -> None:
         """Starts, then exact windows if it is small, then local search, from small to whole."""
+        self._race_of_sequences(placement, budget.FIRST_SEQUENCE * self._left())
         for start in starts(
             self.problem, placement, seconds=budget.STARTS * self._left(), run=self.run
         ):
@@ -79,6 +87,9 @@ class Phases:
         else:
             self._tips(budget.TIPS * left)
             self._ends(budget.ENDS * left)
+        for turns in range(SEQUENCES if self.resequence else 0, 0, -1):
+            self._local(self._left() / (turns + 1), patience=40 if small else None)
+            self._sequence(self._left() / (2 * turns + 1))
         self._local(self._left(), patience=40 if small else None)
 
     def _left(self) -> float:
@@ -99,6 +110,50 @@ class Phases:
             tell=lambda: self.tell(self.pool),
         )  # fmt: skip
 
+    def _sequence(self, seconds: float) -> None:
+        """Rearrange the microbatches under the best orders, and go on with what that gives."""
+        if not self.resequence or self.pool.closed or seconds <= 0:
+            return
+        orders = [entry.order for entry in self.pool.entries[:TO_SEQUENCE]]
+        found = best_sequence(
+            self.problem, orders, seconds=seconds, target=self.bound, run=self.run
+        )
+        if found is not None and found.value < self.pool.best.value:
+            self._go_on_with(self._in(found.problem))
+
+    def _race_of_sequences(self, placement: Placement, seconds: float) -> None:
+        """Find and improve orders in every sequence by rule, the better half longer, and so on."""
+        if not self.resequence or self.pool.closed or not self.run.use("annealing"):
+            return
+        until = self._now() + seconds
+        ways = dict.fromkeys([self.problem.sequence, *by_size(self.problem).values()])
+        pools = [self._in(self.problem.in_sequence(sequence)) for sequence in ways]
+        for pool in pools:
+            share = budget.STARTS * seconds / len(pools)
+            for start in simple_starts(pool.problem, placement, seconds=share, run=self.run):
+                if start.order is not None:
+                    pool.add(start.order, start.method)
+        pools = [pool for pool in pools if pool.entries]
+        while (left := until - self._now()) > 0 and not pools[0].closed:
+            share = left if len(pools) == 1 else budget.ENDS_ROUND * left / len(pools)
+            for pool in pools:
+                improve(pool, until=self._now() + share, run=self.run)
+            pools = sorted(pools, key=lambda pool: pool.best.value)[: (len(pools) + 1) // 2]
+        if pools[0].best.value < self.pool.best.value:
+            self._go_on_with(pools[0])
+
+    def _in(self, problem: OrderProblem) -> Pool:
+        """The best orders so far as orders of a problem with another sequence."""
+        pool = Pool(problem, self.bound)
+        for entry in self.pool.entries:
+            if within(problem, entry.order):
+                pool.add(entry.order, _and(entry.method, "sequence"))
+        return pool
+
+    def _go_on_with(self, pool: Pool) -> None:
+        self.problem, self.pool, self.tried = pool.problem, pool, [*pool.entries]
+        self.tell(pool)
+
     def _exact(self, seconds: float) -> None:
         """The whole schedule as one window: an optimum with proof, or a bound."""
         if self.pool.closed or seconds <= budget.SHORTEST or not self.run.use("exact"):
@@ -107,7 +162,8 @@ class Phases:
             self.problem, self.pool.best.order, seconds=seconds, bound=self.bound, run=self.run
         )
         self.pool.add(found.order, "solver")
-        self.pool.bound = max(self.pool.bound, found.bound)
+        if self.problem.alike:  # else it speaks of one sequence, kept by all stages
+            self.pool.bound = max(self.pool.bound, found.bound)
         self.tell(self.pool)
 
     def _tips(self, seconds: float) -> None:

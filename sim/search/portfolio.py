@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TypedDict
+from typing import TypedDict, get_args
 
 from ..base.interrupts import polled_sigint
 from ..base.numbers import Number, checked, checked_whole, exact, plain
@@ -27,6 +27,7 @@ from ..schedule.validate import validate
 from .evaluation import evaluate
 from .orders.pool import Pool
 from .orders.problem import OrderProblem, one_by_one, order_problem
+from .orders.sequence import MicrobatchOrder, by_size
 from .phases import Phases
 from .placement import Placement, stages_on
 from .settings import budget
@@ -34,6 +35,7 @@ from .settings.effort import PASSES_PER_SECOND, Effort
 from .settings.methods import left_out
 from .settings.run_options import RunOptions
 from .starts import computed_block
+from .steady import Steadiness, checked_wobble, steady_order
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,9 @@ class SearchResult:
     lower_bound - 1 (0.02: 2 % above it). method: what found it, and what improved it. interval: the
     smallest steady-state time per microbatch found under the limit; interval_bound: no repeating
     block of that kind can do with less. seconds: wall time spent. interrupted: Ctrl-C ended it.
-    moves: counted work, in passes played.
+    moves: counted work, in passes played. sequence: the microbatches in the order in which they are
+    to be fed: microbatch i of `schedule` is the one that the costs call `sequence[i]`. steadiness:
+    what it takes under times that vary, where that was asked.
     """
 
     schedule: Schedule
@@ -63,6 +67,8 @@ class SearchResult:
     seconds: float
     interrupted: bool = False
     moves: int = 0
+    sequence: tuple[int, ...] = ()
+    steadiness: Steadiness | None = None
 
 
 def search(
@@ -80,6 +86,9 @@ def search(
     seed: int = 0,
     workers: int = 2,
     progress: bool = True,
+    microbatch_order: MicrobatchOrder = "free",
+    jitter: float = 0.0,
+    quantile: float = 0.9,
 ) -> SearchResult:
     """The best order found for split passes (F, B, W) of this pipeline within `time_limit` seconds.
 
@@ -92,6 +101,11 @@ def search(
     seed, workers: equal ones try the same things in the same order; how far that gets depends on
         the time. progress: a line on stderr, if stderr is a terminal. Ctrl-C ends the search
         early with what it has.
+    microbatch_order: where microbatches cost unequally, whether their sequence is searched, too
+        ("free"), or is as "given", or the "longest-first". Bounds hold for any.
+    jitter: standard deviation of the logarithm of a random factor on every pass. With one, the
+        order with the smallest `quantile` of the clock is looked for, and `steadiness` says what it
+        and the named families take; value, bound and gap stay those of the times as they are.
 
     Raises ValueError if the costs do not match the placement, or nothing can meet the limit; the
     message then names the smallest limit that can be met.
@@ -106,25 +120,37 @@ def search(
         raise ValueError(f"clock is {clock!r}: it must be 'makespan' or 'longest_stage'")
     limits = _Limits(memory_limit=memory_limit, memory_bytes=memory_bytes)
     problem = order_problem(place, n_microbatches, costs, clock=clock, **limits)
+    if microbatch_order not in get_args(MicrobatchOrder):
+        raise ValueError(
+            f"microbatch_order is {microbatch_order!r}: use one of "
+            + ", ".join(get_args(MicrobatchOrder))
+        )
+    wobble = checked_wobble(jitter, quantile)
+    if microbatch_order == "longest-first":
+        problem = problem.in_sequence(by_size(problem)["longest-first"])
     plain_order = one_by_one(place, n_microbatches)
     known = lower_bound(plain_order, costs, clock=clock, **limits)
-    interrupted = False
+    interrupted, steadiness = False, None
     with polled_sigint() as ctrl_c, bar("search", seconds, shown=progress, alone=True) as move:
 
         def tell(pool: Pool) -> None:
             if move is not None and pool.entries:
                 move(seconds - until + effort.now(), _how_far(pool))
 
-        phases = Phases(problem, plain_order, _in_ticks(problem, known), until, run, tell)
+        calm_until = until if wobble is None else until - budget.STEADY * seconds
+        phases = Phases(problem, plain_order, _in_ticks(problem, known), calm_until, run, tell)
+        phases.resequence = microbatch_order == "free" and not problem.alike
         try:
             phases.everything(placement)
-            if phases.block is None:
+            if wobble is not None:
+                steadiness = steady_order(phases, placement, wobble, until=until)
+            if phases.block is None and problem.alike:
                 phases.block = computed_block(problem, seconds=budget.BLOCK_AFTERWARDS, run=run)
         except KeyboardInterrupt:
             interrupted = True
         result = _result(phases, known, limits, began)
         interrupted, ctrl_c.came = interrupted or ctrl_c.came, False
-    return replace(result, interrupted=interrupted)
+    return replace(result, interrupted=interrupted, steadiness=steadiness)
 
 
 def _how_far(pool: Pool) -> str:
@@ -153,8 +179,9 @@ def _result(phases: Phases, known: Number, limits: _Limits, began: float) -> Sea
     q, best = phases.problem, phases.pool.best
     schedule = q.schedule(best.order, f"search ({best.method})")
     validate(schedule)
-    found = evaluate(schedule, q.costs)
-    trace = simulate(schedule, q.costs)
+    costs = q.costs_in_turn
+    found = evaluate(schedule, costs)
+    trace = simulate(schedule, costs)
     if (makespan(trace), longest_stage(trace)) != (found.makespan, found.longest_stage):
         raise AssertionError(f"engine and evaluator differ on {schedule.name}")
     value = found.makespan if q.clock == "makespan" else found.longest_stage
@@ -176,6 +203,7 @@ def _result(phases: Phases, known: Number, limits: _Limits, began: float) -> Sea
         interval_bound=floor,
         seconds=time.monotonic() - began,
         moves=round(phases.run.effort.spent * PASSES_PER_SECOND),
+        sequence=q.sequence,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..base.extras import imported
+from ..engine.costs import typical
 from ..families import FAMILIES
 from .orders.lengthen import longer
 from .orders.list_scheduling import list_scheduled, listed
@@ -44,6 +45,16 @@ def starts(
     if run.use("unit-blocks"):
         share = budget.UNIT_BLOCKS * seconds
         yield from of_unit_blocks(problem, placement, seconds=share, run=run)
+
+
+def simple_starts(
+    problem: OrderProblem, placement: Placement, *, seconds: float, run: RunOptions
+) -> Iterator[Start]:
+    """Those of `starts` that look at the cost of every microbatch."""
+    if run.use("families"):
+        yield from of_families(problem, placement)
+    if run.use("rules"):
+        yield from of_rules(problem, seconds=seconds, run=run)
 
 
 def of_families(problem: OrderProblem, placement: Placement) -> Iterator[Start]:
@@ -100,7 +111,7 @@ def unit_block(
     if placement == "loop" or seconds < budget.SECONDS_PER_BLOCK * p**3 * m:
         return None
     schedule = adaptive(
-        p, m, problem.costs, placement=placement, memory_limit=problem.shares,
+        p, m, typical(problem.costs), placement=placement, memory_limit=problem.shares,
         memory_bytes=problem.memory_bytes, clock=problem.clock, time_limit=seconds, run=run,
     )  # fmt: skip
     return problem.order(schedule)
@@ -110,7 +121,8 @@ def of_computed_block(problem: OrderProblem, *, seconds: float, run: RunOptions)
     """The block with the smallest interval under the limit, repeated for every microbatch."""
     block = computed_block(problem, seconds=seconds, run=run)
     if block is not None:
-        yield Start(from_block(problem, block), "computed block", block)
+        order = from_block(problem, block)
+        yield Start(order, "computed block", block if problem.alike else None)
 
 
 def computed_block(
@@ -121,7 +133,7 @@ def computed_block(
 
     with suppress(OverflowError):
         return smallest_interval(
-            problem.placement, problem.costs, memory_limit=problem.shares,
+            problem.placement, typical(problem.costs), memory_limit=problem.shares,
             memory_bytes=problem.memory_bytes, microbatches_per_period=None, time_limit=seconds,
             seed=run.seed, workers=run.workers, effort=run.effort, without=run.without,
         )  # fmt: skip
@@ -132,5 +144,5 @@ def from_block(problem: OrderProblem, block: ComputedBlock) -> Order | None:
     """The block repeated, in order of time; None if that breaks the limits."""
     from .periodic.block_schedule import unrolled_block
 
-    order = problem.codes(unrolled_block(block, problem.costs, problem.n_microbatches))
+    order = problem.codes(unrolled_block(block, typical(problem.costs), problem.n_microbatches))
     return order if within(problem, order) else None

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ...cli.options import PipelineOptions
-from ...cli.read import read_count, read_natural, read_number, read_word
+from ...cli.read import read_count, read_natural, read_number, read_numbers, read_word
 from ...cli.setting import costs_of
 from ...engine.costs import Costs
 from ...schedule.clock import Clock
@@ -67,6 +67,37 @@ Moves = Annotated[
 ]
 Without = Annotated[Text, option("--without", "Methods not to use, such as ends,tips.", "LIST")]
 Seed = Annotated[str, option("--seed", "Start of the random numbers. [default: 0]", "N")]
+MicrobatchScale = Annotated[
+    Text,
+    option(
+        "--microbatch-scale",
+        "How much larger each microbatch is, e.g. 1,2,0.5: a factor on the times and bytes of its "
+        "passes. [default: all alike]",
+        "FACTORS",
+    ),
+]
+MicrobatchOrderName = Annotated[
+    str,
+    option(
+        "--microbatch-order",
+        "In which sequence microbatches of unequal size run: free (searched), given, or "
+        "longest-first. [default: free]",
+        "WORD",
+    ),
+]
+Jitter = Annotated[
+    Text,
+    option(
+        "--jitter",
+        "Look for the order that stays fast when times vary: standard deviation of the logarithm "
+        "of a random factor on every pass, e.g. 0.1.",
+        "SIGMA",
+    ),
+]
+Quantile = Annotated[
+    Text,
+    option("--quantile", "Of the clock under --jitter, what is to be small. [default: 0.9]", "Q"),
+]
 Workers = Annotated[str, option("--workers", "Threads. [default: 2]", "N")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
 
@@ -105,6 +136,8 @@ def read_asked(given: dict[str, Any], *, default_time: str) -> Asked:
         for name in ("forward", "backward", "weight", "send", "activation_bytes", "static_bytes")
         if given[name] is not None
     }
+    scale = given.get("microbatch_scale")
+    numbers["microbatch_scale"] = scale and read_numbers(scale, "--microbatch-scale")
     options = PipelineOptions(profile=given["profile"], **numbers)
     seconds, moves, without = given["time_limit"], given["moves"], given["without"]
     if seconds is not None and moves is not None:

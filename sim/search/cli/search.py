@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
+
+import typer
 
 from ...base.numbers import Number
-from ...cli.read import read_positive
+from ...cli.read import read_number, read_positive, read_word
 from ...cli.setting import check_writable, write_text
 from ...metrics.summary import plain_numbers
 from ...schedule.json_form import to_json
+from ..orders.sequence import MicrobatchOrder
+from ..steady import Steadiness
 from .options import (
     ActivationBytes,
     AsJson,
@@ -20,10 +24,14 @@ from .options import (
     ClockName,
     Devices,
     Forward,
+    Jitter,
     Microbatches,
+    MicrobatchOrderName,
+    MicrobatchScale,
     Moves,
     PlacementName,
     Profile,
+    Quantile,
     Seed,
     Send,
     StaticBytes,
@@ -45,6 +53,8 @@ def search_command(
     weight: Weight = None,
     send: Send = None,
     profile: Profile = None,
+    microbatch_scale: MicrobatchScale = None,
+    microbatch_order: MicrobatchOrderName = "free",
     activation_bytes: ActivationBytes = None,
     static_bytes: StaticBytes = None,
     memory_limit: Annotated[
@@ -57,6 +67,8 @@ def search_command(
     placement: PlacementName = "v",
     stages_per_device: Chunks = None,
     clock: ClockName = "makespan",
+    jitter: Jitter = None,
+    quantile: Quantile = None,
     time_limit: TimeLimit = None,
     moves: Moves = None,
     without: Without = None,
@@ -80,6 +92,15 @@ def search_command(
     from ..portfolio import search
 
     asked = read_asked(locals(), default_time="30")
+    sequence: Any = read_word(*get_args(MicrobatchOrder))(microbatch_order, "--microbatch-order")
+    if sequence != "free" and microbatch_scale is None:
+        raise typer.BadParameter("--microbatch-order needs --microbatch-scale: they are all alike")
+    if quantile is not None and jitter is None:
+        raise typer.BadParameter("--quantile needs --jitter: without it times do not vary")
+    varying: dict[str, Any] = {
+        "jitter": float(read_number(jitter or "0", "--jitter")),
+        "quantile": float(read_number(quantile or "0.9", "--quantile")),
+    }
     limit = None if memory_limit is None else read_positive(memory_limit, "--memory-limit")
     size = None if memory_bytes is None else read_positive(memory_bytes, "--memory-bytes")
     for path in (output, torch_csv):
@@ -87,7 +108,7 @@ def search_command(
             check_writable(path)
     found = search(
         asked.devices, asked.microbatches, asked.costs, memory_limit=limit, memory_bytes=size,
-        **asked.options,
+        microbatch_order=sequence, **varying, **asked.options,
     )  # fmt: skip
     if found.interrupted:
         print("interrupted: this is the best so far", file=sys.stderr)
@@ -122,7 +143,12 @@ def search_command(
         "interval": found.interval,
         "interval_bound": found.interval_bound,
         "seconds": found.seconds,
+        "interrupted": found.interrupted,
     }
+    if microbatch_scale is not None:
+        answer["microbatch_order"] = list(found.sequence)
+    if found.steadiness is not None:
+        answer["steadiness"] = _steadiness(found.steadiness)
     if as_json:
         print(json.dumps(plain_numbers(answer), allow_nan=False))
         return
@@ -132,12 +158,34 @@ def search_command(
 def _mean_work(asked: Asked) -> float:
     """Mean time a device is busy."""
     tables = (asked.costs.forward, asked.costs.backward, asked.costs.weight)
-    total = sum(float(row[0]) for table in tables for row in table)
-    return total * asked.microbatches / asked.devices
+    scales = [
+        sum(float(asked.costs.scale(i, stage)) for i in range(asked.microbatches))
+        for stage in range(asked.costs.n_stages)
+    ]
+    total = sum(
+        float(row[0]) * scale for table in tables for row, scale in zip(table, scales, strict=True)
+    )
+    return total / asked.devices
+
+
+def _in_turn(sequence: list[int]) -> str:
+    shown = ", ".join(map(str, sequence[:12]))
+    return f"in the order {shown}{', ...' if len(sequence) > 12 else ''}"
 
 
 def _bubble(work: float, clock: Number) -> float:
     return 1 - work / float(clock) if clock else 0.0
+
+
+def _steadiness(found: Steadiness) -> dict[str, Any]:
+    return {
+        "jitter": found.wobble.jitter,
+        "quantile": found.wobble.quantile,
+        "draws": found.draws,
+        "found": found.found._asdict(),
+        "nominal_best": found.nominal_best._asdict(),
+        "families": [family._asdict() for family in found.families],
+    }
 
 
 def _show(found: dict[str, Any]) -> None:
@@ -146,7 +194,7 @@ def _show(found: dict[str, Any]) -> None:
     from ...show.table import print_table
 
     table = Table(title=found["schedule"], show_header=False)
-    clock = found["clock"].replace("_", " ")
+    clock, unequal = found["clock"].replace("_", " "), "microbatch_order" in found
     bubbles = [f"bubble {found[name]:.2%}" for name in ("bubble_makespan", "bubble_longest_stage")]
     proof = "proven optimal" if found["proven_optimal"] else f"{found['gap']:.2%} above the bound"
     for name, text in {
@@ -156,7 +204,32 @@ def _show(found: dict[str, Any]) -> None:
         f"lower bound ({clock})": f"{found['lower_bound']:g}   ({proof})",
         "interval": f"{found['interval']:g} per microbatch   (bound {found['interval_bound']:g})",
         "found by": found["method"],
+        **({"microbatches": _in_turn(found["microbatch_order"])} if unequal else {}),
         "seconds": f"{found['seconds']:.1f}",
     }.items():
         table.add_row(name, text)
+    print_table(table)
+    if "steadiness" in found:
+        _show_steadiness(found["steadiness"], clock)
+
+
+def _show_steadiness(known: dict[str, Any], clock: str) -> None:
+    """What the found order and the families lose when times vary."""
+    from rich.table import Table
+
+    from ...show.table import print_table
+
+    share = known["quantile"]
+    table = Table(title=f"{clock} when every pass varies by {known['jitter']:.1%}")
+    for heading in (
+        "schedule",
+        "as it is",
+        f"{share:.0%} of {known['draws']} draws within",
+        "more",
+    ):
+        table.add_column(heading, justify="left" if heading == "schedule" else "right")
+    families = sorted(known["families"], key=lambda family: family["quantile"])
+    for row in (known["found"], known["nominal_best"], *families):
+        more = row["quantile"] / row["nominal"] - 1 if row["nominal"] else 0.0
+        table.add_row(row["name"], f"{row['nominal']:g}", f"{row['quantile']:.4g}", f"{more:.1%}")
     print_table(table)

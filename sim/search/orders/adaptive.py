@@ -99,7 +99,7 @@ def adaptive(
     orders = order_problem(
         stages, m, costs, clock=clock, memory_limit=memory_limit, memory_bytes=memory_bytes
     )
-    work = orders.tables.duration.reshape(-1, 3).sum(axis=1)[orders.tables.stages_of]
+    work = orders.tables.duration[:, 0].reshape(-1, 3).sum(axis=1)[orders.tables.stages_of]
     pool = Pool(orders, bound=int(work.sum(axis=1).max()) * m)
     for _, _, played in found[:12]:
         pool.add(orders.codes(played), "")

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..compiled import Ints, below, compiled
 from .problem import Order, OrderTables
-from .replay import BROKEN, first_moments, fits_memory, last_before, play_on
+from .replay import BROKEN, first_moments, fits_memory, last_before, play_on, work_of
 
 MOMENTS = 33
 """How many moments of the best play are kept, so that a trial need not begin at the beginning."""
@@ -41,14 +41,13 @@ def anneal(
     row_step = 3 * tables.stages_of.shape[1]  # passes of a device for one microbatch
     m = length // row_step
     order, best = start.copy(), start.copy()
-    end = np.zeros((tables.duration.size, m), np.int64)
+    end = np.zeros((len(tables.duration), m), np.int64)
     trial, place = np.zeros_like(end), np.zeros_like(end)
     spots = np.zeros((n_devices * length + 1, 2), np.int64)
     moments = first_moments(order, tables, MOMENTS)
     least: Any = np.int64(0)  # of what the sum of last ends adds to the cost of any order
     for d in range(n_devices):
-        for code in order[d]:
-            least += tables.duration[code]
+        least += work_of(order[d], tables)
     least = least * SUM_WEIGHT // n_devices
     value, total, work = play_on(order, longest, tables, end, place, moments, 0, True, BROKEN)
     if value == BROKEN:
@@ -64,8 +63,8 @@ def anneal(
         if tried % 64 == 0:
             heat = hot * ratio ** (tried / cooling.moves)
         if n_spots == 0:
-            last = _deciding(order, longest, tables.duration, end, rng)
-            n_spots = _critical_path(order, tables, end, place, last, spots)
+            last = deciding(order, longest, tables.duration, end, rng)
+            n_spots = critical_path(order, tables, end, place, last, spots)
 
         # choose a pass and where it goes
         if below(rng, 8) > 0:
@@ -73,7 +72,7 @@ def anneal(
             d, x = spots[spot, 0], spots[spot, 1]
         else:
             d, x = below(rng, n_devices), below(rng, length)
-        to = x + _step(row_step, rng)
+        to = x + step_size(row_step, rng)
         if to < 0 or to >= length or order[d, to] == order[d, x]:
             continue
 
@@ -81,7 +80,7 @@ def anneal(
         saved = order[d].copy()
         times = 1 + below(rng, m) if below(rng, 3) == 0 else 1
         period = 2 * row_step if below(rng, 4) == 0 else row_step
-        if not _moved(order[d], saved, x, to, period, times, low[d], high[d]):
+        if not moved(order[d], saved, x, to, period, times, low[d], high[d]):
             continue
         if not fits_memory(order[d], tables, d):
             order[d] = saved
@@ -108,7 +107,7 @@ def anneal(
 
 
 @compiled
-def _deciding(
+def deciding(
     order: Order, longest: bool, duration: Ints, end: Ints, rng: np.random.Generator
 ) -> int:
     """The device that decides the clock; any of them where several do."""
@@ -116,14 +115,14 @@ def _deciding(
     for d in range(order.shape[0]):
         time = end[order[d, -1], -1]
         if longest:
-            time -= end[order[d, 0], 0] - duration[order[d, 0]]
+            time -= end[order[d, 0], 0] - duration[order[d, 0], 0]
         if time > most or (time == most and below(rng, 2) == 0):
             most, device = time, d
     return device
 
 
 @compiled
-def _critical_path(
+def critical_path(
     order: Order, tables: OrderTables, end: Ints, place: Ints, d: Any, spots: Ints
 ) -> int:
     """Back from the last pass of device d through what each pass waited for; how many they are.
@@ -136,7 +135,7 @@ def _critical_path(
     while True:
         spots[n, 0], spots[n, 1] = d, x
         n += 1
-        start = end[code, i] - tables.duration[code]
+        start = end[code, i] - tables.duration[code, i]
         before = np.int64(order[d, x - 1]) if x > 0 else np.int64(-1)
         j = _which(place, before, x - 1) if x > 0 else 0
         source = tables.wait_on[code]
@@ -165,7 +164,7 @@ def _which(place: Ints, code: Any, x: Any) -> int:
 
 
 @compiled
-def _step(row_step: Any, rng: np.random.Generator) -> int:
+def step_size(row_step: Any, rng: np.random.Generator) -> int:
     """How far a pass moves, ahead or back: mostly a little, sometimes some rounds."""
     reach = 1
     while below(rng, 2) == 0 and reach < 4 * row_step:
@@ -174,7 +173,7 @@ def _step(row_step: Any, rng: np.random.Generator) -> int:
 
 
 @compiled
-def _moved(
+def moved(
     row: Order, before: Order, x: Any, to: Any, period: Any, times: Any, low: Any, high: Any
 ) -> bool:
     """Whether the pass at x could move to position `to`, others making room, without a fence

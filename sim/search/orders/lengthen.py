@@ -104,7 +104,7 @@ def longer(problem: OrderProblem, order: Order, n_microbatches: int) -> Order | 
 
 def _begun(problem: OrderProblem, order: Order) -> tuple[Ints, Ints]:
     """How often each pass code has begun before each moment at which a pass begins; the moments."""
-    start = replayed(problem, order).end - problem.tables.duration[:, None]
+    start = replayed(problem, order).end - problem.tables.duration
     moments = np.unique(start)
     return np.stack([np.searchsorted(row, moments) for row in start], axis=1), moments
 

@@ -84,7 +84,7 @@ def list_order(tables: OrderTables, rules: Rules, order: Order) -> bool:
     """Fill `order` in order of time by fixed rules; False if they get stuck."""
     device_of, stages_of, duration, wait_on, delay, near, takes, frees, limits = tables
     alive, ahead, rank, patience, courtesy, backlog = rules
-    (p, length), chunks, n_codes = order.shape, stages_of.shape[1], duration.size
+    (p, length), chunks, n_codes = order.shape, stages_of.shape[1], len(duration)
     m = length // (3 * chunks)
     reader = np.full(n_codes, -1)  # the code on another device that reads a code
     for code in range(n_codes):
@@ -132,8 +132,8 @@ def list_order(tables: OrderTables, rules: Rules, order: Order) -> bool:
                     continue
                 if (
                     (kind == 0 and i - runs[code + 2] >= alive[g, d, c])
-                    or live[0, d] + takes[0, code] > limits[0, d]
-                    or live[1, d] + takes[1, code] > limits[1, d]
+                    or live[0, d] + takes[0, code, i] > limits[0, d]
+                    or live[1, d] + takes[1, code, i] > limits[1, d]
                 ):
                     starved = starved or bool(at <= now)
                     continue
@@ -147,12 +147,13 @@ def list_order(tables: OrderTables, rules: Rules, order: Order) -> bool:
         # the best gives way to a better one that comes soon; W fills what would be idle time, or
         # runs at once if too many are due
         wait = 1000 * (soon_at - now) if soon >= 0 else np.int64(NEVER)
-        if best >= 0 and soon_rank < best_rank and wait < courtesy[g, d] * duration[best]:
+        gives_way = best >= 0 and soon_rank < best_rank
+        if gives_way and wait < courtesy[g, d] * duration[best, runs[best]]:
             best = np.int64(-1)
         pending = n_due[d] - n_done[d]
         if pending > 0:
             w = due[d, n_done[d]]
-            idle = best < 0 and (starved or wait >= patience[g, d] * duration[w])
+            idle = best < 0 and (starved or wait >= patience[g, d] * duration[w, runs[w]])
             if idle or pending >= backlog[g, d]:
                 best = w
         if best < 0:
@@ -160,16 +161,17 @@ def list_order(tables: OrderTables, rules: Rules, order: Order) -> bool:
             continue
 
         # it runs, and the device that gets the result looks when that arrives
-        finish = now + duration[best]
-        end[best, runs[best]] = finish
-        runs[best] += 1
+        i = runs[best]
+        finish = now + duration[best, i]
+        end[best, i] = finish
+        runs[best] = i + 1
         order[d, position[d]] = best
         position[d] += 1
         left -= 1
         free[d] = finish
         wake[d] = finish if position[d] < length else NEVER
         for measure in range(2):
-            live[measure, d] += takes[measure, best] + frees[measure, best]
+            live[measure, d] += takes[measure, best, i] + frees[measure, best, i]
         if best % 3 == 1:
             due[d, n_due[d]] = best + 1
             n_due[d] += 1

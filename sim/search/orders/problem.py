@@ -1,9 +1,10 @@
 """What a search works on: stages, costs and limits as arrays of whole ticks.
 
 An order is kept as **pass codes**: on each device a row of numbers `3 * stage + kind` (kind 0 F,
-1 B, 2 W); the i-th time a code comes up it means microbatch i. Nothing is lost by that:
-microbatches are alike, so renaming them in the order in which a stage runs them never breaks a
-schedule.
+1 B, 2 W); the i-th time a code comes up it means microbatch i. Nothing is lost by that where
+microbatches are alike: renaming them in the order in which a stage runs them never breaks a
+schedule. Where they are not, it means the i-th of the problem's `sequence`, and all stages run them
+in that sequence.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base.numbers import Number, Ticks, common_ticks, exact, plain
-from ...engine.costs import Costs, require_alike
+from ...engine.costs import Costs
 from ...schedule.clock import Clock
 from ...schedule.ir import Op, Schedule, reads, writes
 from ..compiled import Ints
@@ -41,13 +42,14 @@ class Fence(NamedTuple):
 class OrderTables(NamedTuple):
     """What compiled loops know of a pipeline, by pass code, stage and device.
 
-    device_of: of each stage. stages_of: ascending, shape `(n_devices, chunks)`. duration: ticks.
+    device_of: of each stage. stages_of: ascending, shape `(n_devices, chunks)`. duration: ticks of
+        each run, shape `(n_codes, n_microbatches)`.
     wait_on: the code on another device that a code reads from, or -1, and the `delay` until that
         has arrived. near: the codes on the same device that must come first, or -1, shape
         `(n_codes, 2)`.
     takes, frees: what a code takes at its start and gives back (negative) at its end, of pieces and
-        of bytes, shape `(2, n_codes)`; limits: what a device may hold of each (static bytes
-        subtracted), shape `(2, n_devices)`.
+        of bytes, shape `(2, n_codes, n_microbatches)`; limits: what a device may hold of each
+        (static bytes subtracted), shape `(2, n_devices)`.
     """
 
     device_of: Ints
@@ -66,6 +68,7 @@ class OrderProblem:
     """A pipeline to be scheduled: what it costs, where it lives and how much may be live.
 
     scale: ticks of the tables per unit of the costs; exact if `ticks.per_unit` is not 0.
+    sequence: the microbatches in the order in which every stage runs them.
     """
 
     placement: tuple[int, ...]
@@ -75,6 +78,7 @@ class OrderProblem:
     tables: OrderTables
     ticks: Ticks
     scale: Number
+    sequence: tuple[int, ...]
     memory_bytes: Number | Sequence[Number] | None = None
 
     @property
@@ -112,12 +116,42 @@ class OrderProblem:
         time = exact(ticks) / exact(self.scale)
         return plain(time) if self.ticks.per_unit else float(time)
 
+    @property
+    def costs_in_turn(self) -> Costs:
+        """The costs of `schedule`: those of the microbatches in their sequence."""
+        scale = self.costs.microbatch_scale
+        if not scale:
+            return self.costs
+        return replace(self.costs, microbatch_scale=tuple(scale[i] for i in self.sequence))
+
+    @property
+    def alike(self) -> bool:
+        """Whether all microbatches cost the same."""
+        return not self.costs.microbatch_scale
+
     def with_microbatches(self, n: int) -> OrderProblem:
-        """The same pipeline with another number of microbatches."""
-        return replace(self, n_microbatches=n)
+        """The same pipeline with as many microbatches, the first of the sequence over and over."""
+        return self._runs(np.arange(n) % self.n_microbatches)
+
+    def in_sequence(self, sequence: Sequence[int]) -> OrderProblem:
+        """The same pipeline, with its microbatches in another sequence."""
+        place = {microbatch: i for i, microbatch in enumerate(self.sequence)}
+        return self._runs(np.array([place[microbatch] for microbatch in sequence]))
+
+    def _runs(self, which: Ints) -> OrderProblem:
+        """The same pipeline, in which the runs of a code are these of today's."""
+        tables = self.tables._replace(
+            duration=np.ascontiguousarray(self.tables.duration[:, which]),
+            takes=np.ascontiguousarray(self.tables.takes[:, :, which]),
+            frees=np.ascontiguousarray(self.tables.frees[:, :, which]),
+        )
+        sequence = tuple(self.sequence[i] for i in which.tolist())
+        if self.alike:  # they have no names
+            sequence = tuple(range(len(which)))
+        return replace(self, n_microbatches=len(which), tables=tables, sequence=sequence)
 
     def schedule(self, order: Order, name: str) -> Schedule:
-        """The order as a `Schedule`."""
+        """The order as a `Schedule`, whose microbatch i is the i-th of the sequence."""
         rows = []
         for codes in order.tolist():
             seen = [0] * (3 * self.n_stages)
@@ -165,9 +199,13 @@ def order_problem(
     longest pass: fine enough to compare orders, and what is returned in the end is judged with the
     costs themselves.
     """
-    require_alike(costs)
     n_stages, n_devices = len(placement), max(placement) + 1
-    times = [[costs.duration((Op(kind, s, 0),)) for kind in PASSES] for s in range(n_stages)]
+    unlike = range(n_microbatches if costs.microbatch_scale else 1)
+    times = [
+        [costs.duration((Op(kind, s, i),)) for i in unlike]
+        for s in range(n_stages)
+        for kind in PASSES
+    ]
     sends = [costs.send[s] if placement[s] != placement[s + 1] else 0 for s in range(n_stages - 1)]
     flat = {time for row in times for time in row} | set(sends) | {0}
     ticks = common_ticks(flat, how_many=6 * n_stages * n_microbatches + 1)
@@ -191,15 +229,22 @@ def order_problem(
                 wait_on[code] = source
                 delay[code] = count[sends[min(source // 3, op.stage)]]
     limits, change = limits_and_changes(
-        placement, costs, memory_limit, memory_bytes, how_many=n_microbatches
+        placement, costs, memory_limit, memory_bytes, unlike=unlike, how_many=n_microbatches
     )
+    duration = np.array([[count[time] for time in row] for row in times], np.int64)
+    if len(unlike) < n_microbatches:  # what holds for one holds for all
+        duration = np.repeat(duration, n_microbatches, axis=1)
+        change = np.repeat(change, n_microbatches, axis=2)
     tables = OrderTables(
         np.array(placement, np.int64),
         np.array([np.flatnonzero(np.equal(placement, d)) for d in range(n_devices)], np.int64),
-        np.array([count[time] for row in times for time in row], np.int64),
+        duration,
         wait_on, delay, near, np.maximum(change, 0), np.minimum(change, 0), limits,
     )  # fmt: skip
-    return OrderProblem(placement, n_microbatches, clock, costs, tables, ticks, scale, memory_bytes)
+    return OrderProblem(
+        placement, n_microbatches, clock, costs, tables, ticks, scale, (*range(n_microbatches),),
+        memory_bytes,
+    )  # fmt: skip
 
 
 def one_by_one(placement: tuple[int, ...], n_microbatches: int) -> Schedule:

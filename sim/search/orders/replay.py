@@ -23,7 +23,7 @@ class Replay(NamedTuple):
 def replayed(problem: OrderProblem, order: Order) -> Replay:
     """The order played in ticks of the problem; its value is BROKEN if it cannot run."""
     tables = problem.tables
-    end = np.zeros((tables.duration.size, problem.n_microbatches), np.int64)
+    end = np.zeros(tables.duration.shape, np.int64)
     moments = first_moments(order, tables, 2)
     value, _, _ = play_on(order, problem.longest, tables, end, end, moments, 0, False, BROKEN)
     return Replay(value, end)
@@ -39,13 +39,16 @@ def fits_memory(row: Order, tables: OrderTables, device: int) -> bool:
     """Whether the order of one device stays within both of its limits."""
     takes, frees, limits = tables.takes, tables.frees, tables.limits
     pieces, size = np.int64(0), np.int64(0)
+    runs = np.zeros(len(tables.duration), np.int64)
     for code in row:
-        pieces += takes[0, code]
-        size += takes[1, code]
+        i = runs[code]
+        runs[code] = i + 1
+        pieces += takes[0, code, i]
+        size += takes[1, code, i]
         if pieces > limits[0, device] or size > limits[1, device]:
             return False
-        pieces += frees[0, code]
-        size += frees[1, code]
+        pieces += frees[0, code, i]
+        size += frees[1, code, i]
     return True
 
 
@@ -89,15 +92,25 @@ def moment(row: Ints, p: int) -> Moment:
 def first_moments(order: Order, tables: OrderTables, how_many: int) -> Ints:
     """Room for so many moments, one a row, of which the first is the beginning."""
     p = order.shape[0]
-    rows = np.zeros((how_many, 2 + 5 * p + 2 * tables.duration.size), np.int64)
+    rows = np.zeros((how_many, 2 + 5 * p + 2 * len(tables.duration)), np.int64)
     begin = moment(rows[0], p)
     begin.totals[1] = p
     begin.waiting[:] = -1
     for d in range(p):
         begin.todo[d] = p - 1 - d
-        for code in order[d]:
-            begin.rest[d] += tables.duration[code]
+        begin.rest[d] = work_of(order[d], tables)
     return rows
+
+
+@compiled
+def work_of(row: Order, tables: OrderTables) -> Any:
+    """Ticks that the device of a row computes."""
+    total = np.int64(0)
+    runs = np.zeros(len(tables.duration), np.int64)
+    for code in row:
+        total += tables.duration[code, runs[code]]
+        runs[code] += 1
+    return total
 
 
 @compiled
@@ -147,8 +160,8 @@ def play_on(
                 now = max(now, end[source, i] + delay[code])
             if x == 0:
                 first[d] = now
-            now += duration[code]
-            rest[d] -= duration[code]
+            now += duration[code, i]
+            rest[d] -= duration[code, i]
             end[code, i] = now
             if record:
                 place[code, i] = x

@@ -108,7 +108,7 @@ def _rules(
 def _room(problem: OrderProblem) -> Ints:
     """How many pieces each device can hold at most, by number and by bytes."""
     tables = problem.tables
-    smallest = np.maximum(tables.takes[1, 3 * tables.stages_of], 1).min(axis=1)
+    smallest = np.maximum(tables.takes[1, 3 * tables.stages_of], 1).min(axis=(1, 2))
     room = np.minimum(tables.limits[0], tables.limits[1] // smallest)
     return np.array(np.clip(room, 1, problem.chunks * problem.n_microbatches), np.int64)
 

@@ -36,7 +36,7 @@ def timed_order(problem: OrderProblem, order: Order) -> Timed:
             seen[code] += 1
         rows.append(row)
     at_end = {(code, i): ends[code][i] for row in rows for code, i in row}
-    start = {item: time - duration[item[0]] for item, time in at_end.items()}
+    start = {item: time - duration[item[0]][item[1]] for item, time in at_end.items()}
     return Timed(problem, rows, start, at_end, value)
 
 

@@ -46,7 +46,7 @@ def warm_ups(forward: Ints, backward: Ints, down: Ints, up: Ints) -> Iterator[In
 
 def fitting_warm_ups(problem: OrderProblem, room: Ints) -> list[Ints]:
     """The warm-ups of a straight pipeline that are within `room` microbatches per device."""
-    duration, delay = problem.tables.duration, problem.tables.delay
+    duration, delay = problem.tables.duration[:, 0], problem.tables.delay
     if problem.chunks > 1 or not (duration[::3] > 0).all():
         return []
     found = warm_ups(duration[::3], duration[1::3], delay[3::3], delay[1:-3:3])

@@ -27,15 +27,18 @@ def solved(
     start = _starts(model, timed, spots, inside)
     duration = problem.tables.duration.tolist()
     for d, (xs, row) in enumerate(zip(spots, timed.rows, strict=True)):
-        long = [row[x] for x in xs if duration[row[x][0]] > 0]
+        long = [row[x] for x in xs if duration[row[x][0]][row[x][1]] > 0]
         model.add_no_overlap(
-            [model.new_fixed_size_interval_var(start[item], duration[item[0]], "") for item in long]
+            [
+                model.new_fixed_size_interval_var(start[code, i], duration[code][i], "")
+                for code, i in long
+            ]
         )
         if xs:
             _limit_memory(model, timed, d, xs, start)
     clock = model.new_int_var(min(max(bound, constant), timed.value), timed.value, "clock")
     for item, tail in tails.items():
-        model.add(clock >= start[item] + duration[item[0]] + tail)
+        model.add(clock >= start[item] + duration[item[0]][item[1]] + tail)
     model.minimize(clock)
     solver = new_solver(seconds=seconds, workers=run.workers, seed=run.seed, effort=run.effort)
     status = solve(solver, model, run.effort)
@@ -43,7 +46,7 @@ def solved(
         return None
 
     def turn(item: Pass) -> tuple[int, bool, int, int]:
-        return solver.value(start[item]), duration[item[0]] > 0, item[0] % 3, item[1]
+        return solver.value(start[item]), duration[item[0]][item[1]] > 0, item[0] % 3, item[1]
 
     rows = [
         row[: xs.start] + in_turn(sorted((row[x] for x in xs), key=turn), problem) + row[xs.stop :]
@@ -79,12 +82,12 @@ def _starts(
         code, i = item
         if (wait_on[code], i) in inside:
             source = wait_on[code], i
-            model.add(start[item] >= start[source] + duration[source[0]] + delay[code])
+            model.add(start[item] >= start[source] + duration[source[0]][i] + delay[code])
         for other in near[code]:
             if (other, i) in inside:
-                model.add(start[item] >= start[other, i] + duration[other])
+                model.add(start[item] >= start[other, i] + duration[other][i])
         if (code, i + 1) in inside:
-            model.add(start[code, i + 1] >= start[item] + duration[code])
+            model.add(start[code, i + 1] >= start[item] + duration[code][i])
     return start
 
 
@@ -127,7 +130,7 @@ def _tails(timed: Timed, spots: Spots, inside: set[Pass]) -> tuple[dict[Pass, in
     for _, _, x, d in later:
         row = timed.rows[d]
         follower = row[x + 1] if x + 1 < len(row) else None
-        way[row[x]] = duration[row[x][0]] + onward(row[x], d, follower)
+        way[row[x]] = duration[row[x][0]][row[x][1]] + onward(row[x], d, follower)
     tails: dict[Pass, int] = {}
     constant = 0
     for d, (xs, row, cut) in enumerate(zip(spots, timed.rows, cuts, strict=True)):
@@ -157,7 +160,7 @@ def _limit_memory(
 
     def moment(item: Pass, *, at_end: bool) -> Any:
         if item in here:
-            return start[item] + (int(tables.duration[item[0]]) if at_end else 0)
+            return start[item] + (int(tables.duration[item]) if at_end else 0)
         return 0 if item in before else top
 
     for measure in range(2):
@@ -167,9 +170,9 @@ def _limit_memory(
         held: list[tuple[Any, Any, int]] = []
         for stage in tables.stages_of[device].tolist():
             f, b, w = 3 * stage, 3 * stage + 1, 3 * stage + 2
-            kept = int(tables.takes[measure, f])
-            change = int(tables.takes[measure, b] + tables.frees[measure, b])
             for i in range(timed.problem.n_microbatches):
+                kept = int(tables.takes[measure, f, i])
+                change = int(tables.takes[measure, b, i] + tables.frees[measure, b, i])
                 if (w, i) in before or ((f, i) not in before and (f, i) not in here):
                     continue
                 opens, closes = moment((f, i), at_end=False), moment((w, i), at_end=True)

@@ -10,6 +10,12 @@ SWEEP = 0.5  # of list scheduling: simple rules, before a hill climb on the best
 COMPUTED_BLOCK = 0.3  # the block with the smallest interval
 UNIT_BLOCKS = 0.3  # the blocks of the paper's shape
 
+# Microbatches of unequal cost: a share of all time, before the starts.
+FIRST_SEQUENCE = 0.4  # in which sequence they run
+
+# Times that vary: a share of all time, after the search under the times as they are.
+STEADY = 0.5
+
 # A small schedule: shares of what is left.
 BEFORE_EXACT = 0.25  # local search, so that the solver starts from something good
 EXACT = 0.6  # then the solver on the whole schedule
