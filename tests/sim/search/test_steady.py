@@ -100,18 +100,16 @@ def test_a_steadied_order_keeps_the_limit_and_is_faster_at_the_quantile() -> Non
 
 
 def test_a_search_under_jitter_beats_the_nominal_best_on_fresh_draws() -> None:
-    costs = problem(4, 8).costs
-    found = search(
-        4, 8, costs, memory_limit=2.5, clock="longest_stage", jitter=0.3, moves=40_000_000
-    )
+    costs = problem(3, 8).costs
+    found = search(3, 8, costs, memory_limit=2, clock="longest_stage", jitter=0.2, moves=40_000_000)
     known = found.steadiness
     assert known is not None
     assert known.found.quantile < known.nominal_best.quantile
     assert known.found.low <= known.found.quantile <= known.found.high
     assert known.found.nominal == found.value >= known.nominal_best.nominal
     assert longest_stage(simulate(found.schedule, costs)) == found.value
-    assert found.peak <= 2.5
-    assert {family.name for family in known.families} == {"v-min"}
+    assert found.peak <= 2
+    assert {family.name for family in known.families} == {"v-min", "v-half"}
     assert found.lower_bound <= known.nominal_best.nominal
 
 
