@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as functional
@@ -24,6 +24,7 @@ from torch.autograd.graph import get_gradient_edge
 from torch.overrides import TorchFunctionMode
 
 from ..torch_private import accumulated_by, has_hooks
+from .deferral import Deferral
 from .split_rules import (
     BATCHED,
     CONVOLUTION,
@@ -36,9 +37,6 @@ from .split_rules import (
     einsum_rule,
 )
 from .weight_gradients import Contribution, Weight
-
-if TYPE_CHECKING:
-    from .split_backward import Deferral
 
 Found = tuple[Rule, Tensor, Tensor, tuple[Any, ...], Tensor | None]
 """A rule, its input, its weight, what else it takes, and what is added to its output."""

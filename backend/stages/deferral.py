@@ -1,0 +1,47 @@
+"""What the backward passes of one device have put aside for its weight passes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import nn
+
+from .weight_gradients import Contribution, accumulate
+
+
+class Deferral:
+    """The swapped modules of one device and what their backward passes have put aside.
+
+    at_once: compute weight gradients inside the backward pass instead: a fused BW.
+    modules: those swapped by their class. watched: those split by what they compute. done: (id of a
+    watched module, name of its parameter) of all parameters that were split so far.
+    """
+
+    def __init__(self) -> None:
+        self.modules: list[nn.Module] = []
+        self.watched: list[nn.Module] = []
+        self.done: set[tuple[int, str]] = set()
+        self.at_once = False
+        self._aside: list[Contribution] = []
+
+    def put(self, contribution: Contribution) -> None:
+        """Called by the swapped modules during a backward pass."""
+        if self.at_once:
+            accumulate((contribution,))
+        else:
+            self._aside.append(contribution)
+
+    @contextmanager
+    def computing(self, *, at_once: bool) -> Iterator[None]:
+        """A backward pass whose weight gradients are computed at once, or put aside."""
+        self.at_once = at_once
+        try:
+            yield
+        finally:
+            self.at_once = False
+
+    def take(self) -> tuple[Contribution, ...]:
+        """Everything put aside since the last call: right after a B, that is what its W needs."""
+        taken, self._aside = tuple(self._aside), []
+        return taken
