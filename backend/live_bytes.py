@@ -8,6 +8,7 @@ seen.
 
 from __future__ import annotations
 
+import functools
 import threading
 import weakref
 from collections.abc import Iterable
@@ -15,6 +16,7 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, UntypedStorage, nn
 
 from .torch_private import TorchDispatchMode, tree_leaves
@@ -35,6 +37,7 @@ class LiveBytes:
 
     def counting(self) -> AbstractContextManager[Any]:
         """A context in which what this thread's operations return is added."""
+        _settle_torch()
         return _Counting(self)
 
     def add(self, tensors: Iterable[Tensor | None]) -> None:
@@ -77,6 +80,14 @@ def storage_bytes(tensors: Iterable[Tensor | None]) -> int:
         for storage in (t.untyped_storage() for t in tensors if t is not None)
     }
     return sum(storages.values())
+
+
+@functools.cache
+def _settle_torch() -> None:
+    """torch imports much of itself at the first operation under a dispatch mode, and keeps the
+    frames that called it alive, with the tensors in them: let there be none."""
+    with _Counting(LiveBytes()):
+        torch.zeros(1)
 
 
 class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import functools
+import subprocess
+import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,6 +37,24 @@ def test_live_bytes_count_storages_while_they_live_and_views_not_at_all() -> Non
     assert live.now == 400
     del c, d
     assert (live.now, live.peak) == (0, 800)
+
+
+def test_the_first_count_of_a_process_is_like_all_others() -> None:
+    code = (
+        "import gc, torch, backend, backend.live_bytes as b\n"
+        "gc.disable()\n"
+        "model = backend.Model((0, 0), width=8, heads=2)\n"
+        "stage, batch = backend.transformer_stages(model)[0], backend.tokens(model, 1)[0]\n"
+        "def go():\n"
+        "    live = b.LiveBytes([*b.static_tensors(stage), batch])\n"
+        "    with live.counting(), torch.no_grad():\n"
+        "        stage(batch)\n"
+        "    return live.now\n"
+        "print(go(), go())"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root)
+    assert done.stdout.split() == ["0", "0"], done.stderr
 
 
 def test_live_bytes_count_what_only_a_graph_holds() -> None:
