@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .measure.estimate import estimated_passes
     from .measure.passes import Passes, measured_passes
     from .ranks.faults import Mismatch, PipelineFault
+    from .stages.frozen import adapted
     from .stages.reference import PlainResult, gradient_error, plain_backward
     from .stages.transformer import (
         Model,
@@ -41,6 +42,7 @@ _HOMES = {
     "PlainResult": "stages.reference",
     "RunResult": "threads.result",
     "TorchSchedule": "training.schedule",
+    "adapted": "stages.frozen",
     "estimated_passes": "measure.estimate",
     "even_layers": "stages.transformer",
     "gradient_error": "stages.reference",
@@ -61,6 +63,7 @@ __all__ = [
     "PlainResult",
     "RunResult",
     "TorchSchedule",
+    "adapted",
     "estimated_passes",
     "even_layers",
     "gradient_error",

@@ -80,7 +80,7 @@ def _trace(
             )  # fmt: skip
         activations = 0.0
         for p, timed in zip(one.memory, one.steps[step], strict=True):
-            activations += activations_made(p.op) / len(schedule.stages_of[one.rank])
+            activations += activations_made(schedule, p.op) / len(schedule.stages_of[one.rank])
             change = p.after - p.before
             time = (timed.start if change > 0 else timed.end) - offset
             memory.append((one.rank, time, change, p.after, activations, str(p.op), p.most))

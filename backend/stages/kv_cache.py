@@ -65,6 +65,11 @@ class KVCache:
         leaves = (leaf for pairs in self._edges.values() for _, leaf in pairs)
         return [leaf.grad for leaf in leaves if leaf.grad is not None]
 
+    def leaves(self) -> list[Tensor]:
+        """All keys and values that are kept."""
+        each = (tensors for kept in self._kept.values() for tensors in kept.values())
+        return [leaf for tensors in each for leaf in tensors]
+
     def roots(self, part: int) -> list[Root]:
         """Where the backward of slice `part` starts besides its output; forgets that slice."""
         found = [

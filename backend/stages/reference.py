@@ -45,7 +45,8 @@ def plain_backward(
         output = found[0] if isinstance(found, tuple) else found
         assert isinstance(output, Tensor)
         loss = loss_fn(output, targets)
-        loss.backward()  # type: ignore[no-untyped-call]
+        if loss.requires_grad:  # not where all stages are frozen
+            loss.backward()  # type: ignore[no-untyped-call]
         return PlainResult(loss.double().item(), gradients_of(stages))
     finally:
         for module, saved in zip(stages, kept, strict=True):

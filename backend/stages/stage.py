@@ -4,6 +4,8 @@
     gradients of the outputs ──B──► gradients of the inputs      frees it, puts (x, gy) aside
     ──W──► weight gradients          frees that too
 
+A stage without a backward keeps nothing after F; one without W has it all done in B.
+
 The engines and the measurements all drive stages through these calls.
 """
 
@@ -11,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +27,8 @@ from .weight_gradients import Contribution, accumulate, trainable
 Loss = Callable[[Tensor, Any], Tensor]
 """(output, target or None) -> mean loss."""
 Gradients = tuple[Tensor | None, ...]
+Backward = Literal["B W", "B", ""]
+"""The passes of a backward, as in `sim.Schedule.backward`."""
 
 
 class Unit(NamedTuple):
@@ -60,14 +64,21 @@ class Stage:
 
     module: takes and returns a tensor or a tuple of them; with slices, a `cache` as well.
     deferral: where the swapped modules inside put their work aside; None means torch's own split.
-    first: whether the inputs are data, of which nobody wants the gradient. n_slices: of a
-    microbatch.
+    first: whether nobody wants the gradient of the inputs: they are data, or no stage before this
+    one trains anything. n_slices: of a microbatch. passes: those of its backward.
     """
 
     def __init__(
-        self, module: nn.Module, *, deferral: Deferral | None, first: bool, n_slices: int = 1
+        self,
+        module: nn.Module,
+        *,
+        deferral: Deferral | None,
+        first: bool,
+        n_slices: int = 1,
+        passes: Backward = "B W",
     ) -> None:
         self.module, self.deferral, self.first, self.n_slices = module, deferral, first, n_slices
+        self.passes = passes
         self._saved: dict[Unit, _Saved] = {}
         self._pending: dict[Unit, _Pending] = {}
         self._kv_caches: dict[int, KVCache] = {}
@@ -84,24 +95,20 @@ class Stage:
 
         start: tokens of the microbatch before this slice. loss_term: given on the last stage.
         """
+        if not self.passes:
+            with torch.no_grad():
+                outputs = self._computed(unit, inputs, start, loss_term)
+            if unit.slice == self.n_slices - 1:
+                self._kv_caches.pop(unit.microbatch, None)
+            return outputs
         leaves = tuple(
             tensor.detach().requires_grad_(not self.first and tensor.is_floating_point())
             for tensor in inputs
         )
-        if self.n_slices > 1:
-            cache = self._kv_caches.setdefault(unit.microbatch, KVCache(self.n_slices))
-            cache.enter(unit.slice, start)
-            outputs = _tensors(self.module(*leaves, cache=cache))
-        else:
-            outputs = _tensors(self.module(*leaves))
+        outputs = self._computed(unit, leaves, start, loss_term)
         loss_gradient = None
         if loss_term is not None:
-            loss = loss_term.loss_fn(outputs[0], loss_term.target)
-            if not isinstance(loss, Tensor) or loss.numel() != 1:
-                shape = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
-                raise ValueError(f"loss_fn returned {shape}: it must return a tensor of one number")
-            loss_gradient = torch.full_like(loss, loss_term.share, requires_grad=False)
-            outputs = (loss,)
+            loss_gradient = torch.full_like(outputs[0], loss_term.share, requires_grad=False)
         if self.deferral is None:
             outputs = outputs_for_input_pass(outputs)
         self._saved[unit] = _Saved(
@@ -113,7 +120,10 @@ class Stage:
         return tuple(out.detach() for out in outputs)
 
     def backward(self, unit: Unit, gradients: Gradients = ()) -> Gradients:
-        """B: gradients of the inputs, from those of the outputs; W's part is put aside."""
+        """B: gradients of the inputs, from those of the outputs; W's part is put aside, or where
+        there is no W, done too."""
+        if self.passes == "B":
+            return self.full_backward(unit, gradients)
         saved, roots = self._begin(unit, gradients)
         if self.deferral is not None:
             _propagate(roots)
@@ -138,10 +148,31 @@ class Stage:
             if each.groups is not None:
                 weight_pass(trainable(self.module), each.groups)
 
-    def kv_gradients(self, microbatch: int) -> list[Tensor]:
-        """Gradients of keys and values that wait for the B of an earlier slice."""
+    def in_transit(self, microbatch: int) -> list[Tensor]:
+        """What one slice leaves for another and no pass keeps: gradients of keys and values that
+        wait for the B of an earlier slice; without a backward, the keys and values themselves."""
         cache = self._kv_caches.get(microbatch)
-        return cache.gradients() if cache else []
+        if not cache:
+            return []
+        return cache.gradients() if self.passes else cache.leaves()
+
+    def _computed(
+        self, unit: Unit, inputs: Sequence[Tensor], start: int, loss_term: LossTerm | None
+    ) -> tuple[Tensor, ...]:
+        """What the module makes of `inputs`; on the last stage, the loss of that."""
+        if self.n_slices > 1:
+            cache = self._kv_caches.setdefault(unit.microbatch, KVCache(self.n_slices))
+            cache.enter(unit.slice, start)
+            outputs = _tensors(self.module(*inputs, cache=cache))
+        else:
+            outputs = _tensors(self.module(*inputs))
+        if loss_term is None:
+            return outputs
+        loss = loss_term.loss_fn(outputs[0], loss_term.target)
+        if not isinstance(loss, Tensor) or loss.numel() != 1:
+            shape = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+            raise ValueError(f"loss_fn returned {shape}: it must return a tensor of one number")
+        return (loss,)
 
     def _begin(self, unit: Unit, gradients: Gradients) -> tuple[_Saved, list[Root]]:
         """What F saved of `unit`, and where its backward starts."""

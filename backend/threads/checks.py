@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Sequence
 
 from torch import nn
 
 from sim import Schedule
 
+from ..stages.frozen import wholly_trained
 from ..stages.split_backward import SPLITS
 from ..torch_private import checked_torch
 
@@ -33,6 +35,30 @@ def require_runnable(schedule: Schedule, stages: Sequence[nn.Module], split: str
             raise ValueError(
                 f"stage {number} ({type(module).__name__}) takes no cache: with slices, attention "
                 "must see the keys and values of earlier ones, so forward needs an argument 'cache'"
+            )
+
+
+def require_trained(schedule: Schedule, stages: Sequence[nn.Module]) -> None:
+    """ValueError if a stage that trains nothing shares parameters with one that is trained; a
+    warning where one is said to train adapters, and wants gradients of everything it has."""
+    frozen: dict[int, int] = {}
+    for number, trained in enumerate(schedule.trains):
+        if trained == "nothing":
+            frozen |= {id(parameter): number for parameter in stages[number].parameters()}
+    for number, trained in enumerate(schedule.trains):
+        for name, parameter in stages[number].named_parameters():
+            if trained != "nothing" and id(parameter) in frozen:
+                raise ValueError(
+                    f"stage {frozen[id(parameter)]} trains nothing, but shares {name} with stage "
+                    f"{number}, which is trained: give each a parameter of its own"
+                )
+    whole = {*wholly_trained(stages)}
+    for number, trained in enumerate(schedule.trains):
+        if trained == "adapters" and number in whole:
+            warnings.warn(
+                f"stage {number} trains adapters alone, but all its parameters want gradients, so "
+                "B computes them all: freeze its weights, as backend.adapted(module) does",
+                stacklevel=3,
             )
 
 

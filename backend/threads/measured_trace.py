@@ -79,8 +79,8 @@ def measured_trace(
     for one in memory:
         chunks = 0
         for device, op, before, after, most in one.memory:
-            parts = len(schedule.stages_of[device]) * schedule.n_slices
-            chunks += activations_made(op)
+            parts = schedule.pieces(device)
+            chunks += activations_made(schedule, op)
             time = spans[op][0 if after > before else 1]
             changes.append((device, time, after - before, after, chunks / parts, str(op), most))
     return Trace(
@@ -93,9 +93,12 @@ def measured_trace(
     )
 
 
-def activations_made(op: Op) -> int:
+def activations_made(schedule: Schedule, op: Op) -> int:
     """How many activations of its stage are alive more after `op`: -1 after its last pass."""
-    return {"F": 1, "B": 0}.get(op.kind, -1)
+    passes = schedule.backward[op.stage]
+    if op.kind == "F":
+        return 1 if passes else 0
+    return 0 if op.kind == "B" and passes != "B" else -1
 
 
 def _writer(value: Value, backward: dict[tuple[int, int, int], Kind]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -15,11 +15,12 @@ from sim import Schedule, mechanisms, validate
 from sim.base.progress import bar
 
 from ..stages.batches import pieces
+from ..stages.frozen import untrained
 from ..stages.split_backward import Deferral, Split, defer, restore, unsplit, warn_unsplit
 from ..stages.stage import Loss, Stage
 from ..stages.transformer import next_token_loss
 from .board import Board
-from .checks import require_counts, require_runnable
+from .checks import require_counts, require_runnable, require_trained
 from .interpreter import undisturbed_passes
 from .job import Job
 from .lanes import Timestamp, device_kind, make_lanes
@@ -52,7 +53,8 @@ def run(
 
     stages: a module per stage; each takes what the one before returns, a tensor or a tuple of
         tensors. With slices their forward also takes `cache` (see `backend.stages.kv_cache`). On
-        cuda they are moved there.
+        cuda they are moved there. One that trains nothing is frozen while it runs; in one that
+        trains adapters, those are the parameters that want a gradient (`backend.adapted`).
     batch, targets: rows are spread over the microbatches, columns over the slices.
     slices: tokens of every slice, shape `(n_slices,)`; as equal as they can be by default.
     loss_fn: `(output, target)` -> mean loss of these rows (and tokens); the result is the mean
@@ -74,9 +76,11 @@ def run(
     nothing moves, and ValueError for arguments that do not fit each other.
     """
     validate(schedule)
-    if beyond := mechanisms(schedule):
-        raise ValueError(f"in {schedule.name} {beyond[0]}, which the local engine cannot do yet")
+    if schedule.routes or schedule.levers:
+        beyond = mechanisms(schedule)[0]
+        raise ValueError(f"in {schedule.name} {beyond}, which the local engine cannot do yet")
     require_runnable(schedule, stages, split)
+    require_trained(schedule, stages)
     require_counts(steps=steps, warmup=warmup, memory=memory, timeout=timeout)
     lanes = make_lanes(device, schedule.n_devices, partitions)
     kind = device_kind(device)
@@ -93,7 +97,7 @@ def run(
         n_slices=schedule.n_slices,
         lengths=slices,
     )
-    modules, aliases = separated(stages, schedule.placement)
+    frozen = [stages[s] for s, trained in enumerate(schedule.trains) if trained == "nothing"]
     origin: list[Timestamp] = [None]
 
     def begin() -> None:
@@ -116,13 +120,16 @@ def run(
         barrier=threading.Barrier(schedule.n_devices, action=begin),
         origin=origin,
     )
-    with _deferrals(schedule, modules, split) as deferrals:
+    with ExitStack() as around:
+        around.enter_context(untrained(frozen))
+        modules, aliases = separated(stages, schedule.placement)
+        deferrals = around.enter_context(_deferrals(schedule, modules, split))
         workers = [
             Worker(job, number, stages=_stages(schedule, modules, deferrals, number), lane=lane)
             for number, lane in enumerate(lanes)
         ]
         _play(workers, job, timeout, progress=progress)
-    sum_gradients(aliases)
+        sum_gradients(aliases)
     notes: dict[str, Any] = {"engine": "local", "device": str(device), "split": split}
     if kind == "cuda":  # of the whole GPU: all pipeline devices share one allocator
         notes["allocator_peak_bytes"] = torch.cuda.max_memory_allocated(device)
@@ -169,8 +176,9 @@ def _stages(
         number: Stage(
             modules[number],
             deferral=deferrals[at],
-            first=number == 0,
+            first=number == 0 or not schedule.backward[number - 1],
             n_slices=schedule.n_slices,
+            passes=schedule.backward[number],
         )
         for number in schedule.stages_of[at]
     }

@@ -110,7 +110,7 @@ class Worker:
     ) -> BoundaryTensors:
         """What `run` makes of the inputs of `step`; in the memory iteration, its bytes are counted.
 
-        Values in transit (boundary values, gradients of cached keys and values) are not counted.
+        Values in transit (boundary values, what slices leave for each other) are not counted.
         Those for this device are copied here too, so that what one stage keeps and what the next
         one keeps are counted apart, as they are across devices.
         """
@@ -125,7 +125,7 @@ class Worker:
         most = live.peak
         del inputs
         outputs = tuple(tensor if tensor is None else tensor.clone() for tensor in outputs)
-        live.remove(self.stages[op.stage].kv_gradients(op.microbatch))
+        live.remove(self.stages[op.stage].in_transit(op.microbatch))
         for one in step:  # of a group, the last pass frees everything
             after = live.now if one is step[-1] else before
             self._record.memory.append(MemoryRecord(self.device, one, before, after, most))
