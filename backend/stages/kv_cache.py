@@ -34,12 +34,16 @@ class KVCache:
         self.start = 0
         self._n_slices = n_slices
         self._current = 0
+        self._repeated = False
         self._kept: dict[Hashable, dict[int, tuple[Tensor, ...]]] = {}
         self._edges: dict[int, list[tuple[GradientEdge, Tensor]]] = {}
 
-    def enter(self, part: int, start: int) -> None:
-        """The forward of slice `part`, which begins at token `start`, is about to run."""
-        self._current, self.start = part, start
+    def enter(self, part: int, start: int, *, repeated: bool = False) -> None:
+        """The forward of slice `part`, which begins at token `start`, is about to run.
+
+        repeated: without a graph now, and later once more with one.
+        """
+        self._current, self.start, self._repeated = part, start, repeated
 
     def past(self, layer: Hashable) -> tuple[tuple[Tensor, ...], ...]:
         """What `keep` was given for `layer` by the earlier slices, oldest first."""
@@ -51,14 +55,15 @@ class KVCache:
         part = self._current
         if part == self._n_slices - 1:
             return
-        leaves = []
-        for tensor in tensors:
-            leaf = tensor.detach()
+        kept = self._kept.setdefault(layer, {})
+        again = part in kept  # the later slices have these leaves already
+        kept.setdefault(part, tuple(tensor.detach() for tensor in tensors))
+        for leaf, tensor in zip(kept[part], tensors, strict=True):
+            if again:
+                leaf.data = tensor.detach()  # the same numbers, held once
             if tensor.requires_grad:
-                leaf.requires_grad_()
                 self._edges.setdefault(part, []).append((get_gradient_edge(tensor), leaf))
-            leaves.append(leaf)
-        self._kept.setdefault(layer, {})[part] = tuple(leaves)
+            leaf.requires_grad_(leaf.requires_grad or tensor.requires_grad or self._repeated)
 
     def gradients(self) -> list[Tensor]:
         """The gradients that have added up so far in the leaves."""

@@ -4,7 +4,8 @@
     gradients of the outputs ──B──► gradients of the inputs      frees it, puts (x, gy) aside
     ──W──► weight gradients          frees that too
 
-A stage without a backward keeps nothing after F; one without W has it all done in B.
+A stage without a backward keeps nothing after F; one without W has it all done in B. Where a unit
+is recomputed, F keeps the inputs alone, and R runs the module once more, with a graph.
 
 The engines and the measurements all drive stages through these calls.
 """
@@ -12,7 +13,7 @@ The engines and the measurements all drive stages through these calls.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -21,6 +22,7 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from ..torch_private import input_pass, outputs_for_input_pass, weight_pass
 from .kv_cache import KVCache, Root
+from .random_state import Replay, State
 from .split_backward import Deferral
 from .weight_gradients import Contribution, accumulate, trainable
 
@@ -53,6 +55,13 @@ class _Saved(NamedTuple):
     loss_gradient: Tensor | None  # on the last stage: the share of the batch
 
 
+class _Kept(NamedTuple):
+    """What an F keeps for its R."""
+
+    inputs: tuple[Tensor, ...]
+    random: State
+
+
 class _Pending(NamedTuple):
     contributions: tuple[Contribution, ...] = ()
     roots: Sequence[Root] = ()
@@ -65,7 +74,8 @@ class Stage:
     module: takes and returns a tensor or a tuple of them; with slices, a `cache` as well.
     deferral: where the swapped modules inside put their work aside; None means torch's own split.
     first: whether nobody wants the gradient of the inputs: they are data, or no stage before this
-    one trains anything. n_slices: of a microbatch. passes: those of its backward.
+    one trains anything. n_slices: of a microbatch. passes: those of its backward. replay: of its
+    random numbers, where anything is recomputed.
     """
 
     def __init__(
@@ -76,9 +86,11 @@ class Stage:
         first: bool,
         n_slices: int = 1,
         passes: Backward = "B W",
+        replay: Replay | None = None,
     ) -> None:
         self.module, self.deferral, self.first, self.n_slices = module, deferral, first, n_slices
-        self.passes = passes
+        self.passes, self._drawing = passes, replay.drawing if replay else _drawing_unseen
+        self._kept: dict[Unit, _Kept] = {}
         self._saved: dict[Unit, _Saved] = {}
         self._pending: dict[Unit, _Pending] = {}
         self._kv_caches: dict[int, KVCache] = {}
@@ -90,22 +102,43 @@ class Stage:
         *,
         start: int = 0,
         loss_term: LossTerm | None = None,
+        repeated: bool = False,
     ) -> tuple[Tensor, ...]:
         """F: the outputs, or on the last stage the loss, cut off from the graph that is kept for B.
 
         start: tokens of the microbatch before this slice. loss_term: given on the last stage.
+        repeated: whether an R will come, for which only the inputs are kept.
         """
-        if not self.passes:
+        with self._drawing() as state:
+            if self.passes and not repeated:
+                return self._with_graph(unit, inputs, start, loss_term)
+            if self.n_slices > 1:
+                self._enter(unit, start, repeated=repeated)
             with torch.no_grad():
-                outputs = self._computed(unit, inputs, start, loss_term)
-            if unit.slice == self.n_slices - 1:
-                self._kv_caches.pop(unit.microbatch, None)
-            return outputs
+                outputs = self._computed(unit, inputs, loss_term)
+        if repeated:
+            self._kept[unit] = _Kept(tuple(tensor.detach() for tensor in inputs), state)
+        elif unit.slice == self.n_slices - 1:
+            self._kv_caches.pop(unit.microbatch, None)
+        return tuple(out.detach() for out in outputs)
+
+    def rebuild(self, unit: Unit, *, start: int = 0, loss_term: LossTerm | None = None) -> None:
+        """R: what F would have kept, from what it kept instead; arguments as in `forward`."""
+        inputs, state = self._kept.pop(unit)
+        with self._drawing(state):
+            self._with_graph(unit, inputs, start, loss_term)
+
+    def _with_graph(
+        self, unit: Unit, inputs: Sequence[Tensor], start: int, loss_term: LossTerm | None
+    ) -> tuple[Tensor, ...]:
+        """The outputs, cut off from the graph that is kept."""
+        if self.n_slices > 1:
+            self._enter(unit, start, repeated=False)
         leaves = tuple(
             tensor.detach().requires_grad_(not self.first and tensor.is_floating_point())
             for tensor in inputs
         )
-        outputs = self._computed(unit, leaves, start, loss_term)
+        outputs = self._computed(unit, leaves, loss_term)
         loss_gradient = None
         if loss_term is not None:
             loss_gradient = torch.full_like(outputs[0], loss_term.share, requires_grad=False)
@@ -125,17 +158,19 @@ class Stage:
         if self.passes == "B":
             return self.full_backward(unit, gradients)
         saved, roots = self._begin(unit, gradients)
-        if self.deferral is not None:
-            _propagate(roots)
-            self._pending[unit] = _Pending(self.deferral.take())
-        else:
-            self._pending[unit] = self._native(saved, gradients, roots)
+        with self._drawing():
+            if self.deferral is not None:
+                _propagate(roots)
+                self._pending[unit] = _Pending(self.deferral.take())
+            else:
+                self._pending[unit] = self._native(saved, gradients, roots)
         return tuple(leaf.grad for leaf in saved.leaves)
 
     def full_backward(self, unit: Unit, gradients: Gradients = ()) -> Gradients:
         """BW: gradients of the inputs, with those of the weights added to `.grad`."""
         saved, roots = self._begin(unit, gradients)
-        with nullcontext() if self.deferral is None else self.deferral.computing(at_once=True):
+        at_once = nullcontext() if self.deferral is None else self.deferral.computing(at_once=True)
+        with self._drawing(), at_once:
             _propagate(roots)
         return tuple(leaf.grad for leaf in saved.leaves)
 
@@ -156,16 +191,16 @@ class Stage:
             return []
         return cache.gradients() if self.passes else cache.leaves()
 
+    def _enter(self, unit: Unit, start: int, *, repeated: bool) -> None:
+        cache = self._kv_caches.setdefault(unit.microbatch, KVCache(self.n_slices))
+        cache.enter(unit.slice, start, repeated=repeated)
+
     def _computed(
-        self, unit: Unit, inputs: Sequence[Tensor], start: int, loss_term: LossTerm | None
+        self, unit: Unit, inputs: Sequence[Tensor], loss_term: LossTerm | None
     ) -> tuple[Tensor, ...]:
         """What the module makes of `inputs`; on the last stage, the loss of that."""
-        if self.n_slices > 1:
-            cache = self._kv_caches.setdefault(unit.microbatch, KVCache(self.n_slices))
-            cache.enter(unit.slice, start)
-            outputs = _tensors(self.module(*inputs, cache=cache))
-        else:
-            outputs = _tensors(self.module(*inputs))
+        cache = self._kv_caches.get(unit.microbatch)
+        outputs = _tensors(self.module(*inputs, **({"cache": cache} if cache else {})))
         if loss_term is None:
             return outputs
         loss = loss_term.loss_fn(outputs[0], loss_term.target)
@@ -208,6 +243,10 @@ class Stage:
             parameters=trainable(self.module),
         )
         return _Pending(groups=groups)
+
+
+def _drawing_unseen(state: State = ()) -> AbstractContextManager[State]:
+    return nullcontext(())
 
 
 def _propagate(roots: Sequence[Root]) -> None:

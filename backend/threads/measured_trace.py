@@ -95,9 +95,11 @@ def measured_trace(
 
 def activations_made(schedule: Schedule, op: Op) -> int:
     """How many activations of its stage are alive more after `op`: -1 after its last pass."""
-    passes = schedule.backward[op.stage]
-    if op.kind == "F":
-        return 1 if passes else 0
+    passes, lever = schedule.backward[op.stage], schedule.levers.get(op[1:])
+    if op.kind == "F":  # what is kept for an R is counted in bytes alone
+        return 1 if passes and lever != "R" else 0
+    if op.kind == "R":
+        return 1
     return 0 if op.kind == "B" and passes != "B" else -1
 
 

@@ -16,6 +16,7 @@ from sim.base.progress import bar
 
 from ..stages.batches import pieces
 from ..stages.frozen import untrained
+from ..stages.random_state import Replay
 from ..stages.split_backward import Deferral, Split, defer, restore, unsplit, warn_unsplit
 from ..stages.stage import Loss, Stage
 from ..stages.transformer import next_token_loss
@@ -76,7 +77,7 @@ def run(
     nothing moves, and ValueError for arguments that do not fit each other.
     """
     validate(schedule)
-    if schedule.routes or schedule.levers:
+    if schedule.routes or schedule.copies:
         beyond = mechanisms(schedule)[0]
         raise ValueError(f"in {schedule.name} {beyond}, which the local engine cannot do yet")
     require_runnable(schedule, stages, split)
@@ -120,12 +121,22 @@ def run(
         barrier=threading.Barrier(schedule.n_devices, action=begin),
         origin=origin,
     )
+    turn = threading.Lock()
+
+    def replay() -> Replay | None:
+        return Replay(turn, device) if "R" in schedule.levers.values() else None
+
     with ExitStack() as around:
         around.enter_context(untrained(frozen))
         modules, aliases = separated(stages, schedule.placement)
         deferrals = around.enter_context(_deferrals(schedule, modules, split))
         workers = [
-            Worker(job, number, stages=_stages(schedule, modules, deferrals, number), lane=lane)
+            Worker(
+                job,
+                number,
+                stages=_stages(schedule, modules, deferrals[number], number, replay=replay),
+                lane=lane,
+            )
             for number, lane in enumerate(lanes)
         ]
         _play(workers, job, timeout, progress=progress)
@@ -169,16 +180,22 @@ def _deferrals(
 
 
 def _stages(
-    schedule: Schedule, modules: Sequence[nn.Module], deferrals: Sequence[Deferral | None], at: int
+    schedule: Schedule,
+    modules: Sequence[nn.Module],
+    deferral: Deferral | None,
+    at: int,
+    *,
+    replay: Callable[[], Replay | None],
 ) -> dict[int, Stage]:
     """The stages of device `at`, by number."""
     return {
         number: Stage(
             modules[number],
-            deferral=deferrals[at],
+            deferral=deferral,
             first=number == 0 or not schedule.backward[number - 1],
             n_slices=schedule.n_slices,
             passes=schedule.backward[number],
+            replay=replay(),
         )
         for number in schedule.stages_of[at]
     }

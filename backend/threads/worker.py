@@ -152,7 +152,13 @@ class Worker:
         last = op.stage == self.job.schedule.n_stages - 1
         loss_term = LossTerm(self.job.loss, piece.target, piece.share) if last else None
         with self.job.autocast():
-            return stage.forward(unit, given, start=piece.start, loss_term=loss_term)
+            if op.kind == "R":
+                stage.rebuild(unit, start=piece.start, loss_term=loss_term)
+                return ()
+            repeated = self.job.schedule.levers.get(op[1:]) == "R"
+            return stage.forward(
+                unit, given, start=piece.start, loss_term=loss_term, repeated=repeated
+            )
 
     def _weights(self, step: Step) -> BoundaryTensors:
         for number, stage in self.stages.items():
