@@ -26,7 +26,7 @@ class Exchange:
         received = []
         for op in step:
             for value in reads(self._schedule, op):
-                if self._schedule.placement[value.stage] == self._device:
+                if self._home(value) == self._device:
                     continue
                 self._job.board.waits(self._device, op, value)
                 message = self._mailbox.peek(value)
@@ -53,7 +53,7 @@ class Exchange:
         for value in reads(self._schedule, op):
             if value.kind not in ("activation", "gradient"):
                 continue
-            if self._schedule.placement[value.stage] != self._device:
+            if self._home(value) != self._device:
                 return self._mailbox.take(value).copied.tensors
             found = self._own.pop(value)
             self._mailbox.count(-storage_bytes(found))
@@ -72,7 +72,7 @@ class Exchange:
         """
         size = storage_bytes(tensors)
         reader = value.stage + (1 if value.kind == "activation" else -1)
-        destination = self._schedule.placement[reader]
+        destination = self._schedule.home(reader, value.microbatch)
         if destination == self._device:
             self._own[value] = tensors
             self._mailbox.count(size)
@@ -82,3 +82,7 @@ class Exchange:
         message = Message(value, self._device, destination, size, written, copied, delay)
         self._job.mailboxes[destination].put(message)
         return size
+
+    def _home(self, value: Value) -> int:
+        """Where the pass runs that writes `value`."""
+        return self._schedule.home(value.stage, value.microbatch)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
 
@@ -53,9 +53,11 @@ def run(
     """Runs `schedule` on real tensors and says what happened; gradients end up in `.grad`.
 
     stages: a module per stage; each takes what the one before returns, a tensor or a tuple of
-        tensors. With slices their forward also takes `cache` (see `backend.stages.kv_cache`). On
-        cuda they are moved there. One that trains nothing is frozen while it runs; in one that
-        trains adapters, those are the parameters that want a gradient (`backend.adapted`).
+        tensors. Where a stage has several devices, each has a gradient of its own until the end,
+        when they are summed up. With slices their forward also takes `cache` (see
+        `backend.stages.kv_cache`). On cuda they are moved there. One that trains nothing is frozen
+        while it runs; in one that trains adapters, those are the parameters that want a gradient
+        (`backend.adapted`).
     batch, targets: rows are spread over the microbatches, columns over the slices.
     slices: tokens of every slice, shape `(n_slices,)`; as equal as they can be by default.
     loss_fn: `(output, target)` -> mean loss of these rows (and tokens); the result is the mean
@@ -77,7 +79,7 @@ def run(
     nothing moves, and ValueError for arguments that do not fit each other.
     """
     validate(schedule)
-    if schedule.routes or schedule.copies:
+    if schedule.copies:
         beyond = mechanisms(schedule)[0]
         raise ValueError(f"in {schedule.name} {beyond}, which the local engine cannot do yet")
     require_runnable(schedule, stages, split)
@@ -128,7 +130,7 @@ def run(
 
     with ExitStack() as around:
         around.enter_context(untrained(frozen))
-        modules, aliases = separated(stages, schedule.placement)
+        modules, aliases = separated(stages, (schedule.placement, *schedule.routes))
         deferrals = around.enter_context(_deferrals(schedule, modules, split))
         workers = [
             Worker(
@@ -157,10 +159,10 @@ def _autocast(kind: str) -> Callable[[], AbstractContextManager[Any]]:
 
 @contextmanager
 def _deferrals(
-    schedule: Schedule, modules: Sequence[nn.Module], split: Split
+    schedule: Schedule, modules: Mapping[tuple[int, int], nn.Module], split: Split
 ) -> Iterator[list[Deferral | None]]:
     """A deferral per device, with one warning for all that cannot be deferred."""
-    held = [[modules[stage] for stage in stages] for stages in schedule.stages_of]
+    held = [[modules[at, stage] for stage in held] for at, held in enumerate(schedule.stages_of)]
     if split == "native":
         yield [None] * schedule.n_devices
         return
@@ -181,7 +183,7 @@ def _deferrals(
 
 def _stages(
     schedule: Schedule,
-    modules: Sequence[nn.Module],
+    modules: Mapping[tuple[int, int], nn.Module],
     deferral: Deferral | None,
     at: int,
     *,
@@ -190,7 +192,7 @@ def _stages(
     """The stages of device `at`, by number."""
     return {
         number: Stage(
-            modules[number],
+            modules[at, number],
             deferral=deferral,
             first=number == 0 or not schedule.backward[number - 1],
             n_slices=schedule.n_slices,

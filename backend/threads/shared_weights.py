@@ -1,7 +1,8 @@
-"""Weights that stages on different devices share: each device gets a gradient of its own.
+"""Weights that several devices have: each device gets a gradient of its own.
 
-Two workers must not add to one `.grad` at a time. As on real machines, every device after the
-first works on its own copy of the weight (here: another name for the same memory), and the
+They are shared between stages, or a stage has copies on several devices, as in two directions. Two
+workers must not add to one `.grad` at a time. As on real machines, every device after the first
+works on its own copy of the weight (here: another name for the same memory), and the
 gradients are added up at the end.
 """
 
@@ -23,20 +24,24 @@ class Alias(NamedTuple):
 
 
 def separated(
-    stages: Sequence[nn.Module], placement: Sequence[int]
-) -> tuple[list[nn.Module], list[Alias]]:
-    """The stages such that no two devices share a parameter object, and the aliases in them.
+    stages: Sequence[nn.Module], placements: Sequence[Sequence[int]]
+) -> tuple[dict[tuple[int, int], nn.Module], list[Alias]]:
+    """The stages by (device, number), such that no two devices share a parameter object, and the
+    aliases in them.
 
-    Stages that share nothing come back as they are; the others as copies whose parameters and
-    buffers use the same memory. A copy's forward hooks are copies too.
+    placements: devices of the stages, shape `(n_placements, n_stages)`. Stages that share nothing
+    come back as they are; the others as copies whose parameters and buffers use the same memory. A
+    copy's forward hooks are copies too.
     """
+    homes = [(device, stage) for places in placements for stage, device in enumerate(places)]
     owner: dict[int, int] = {}
-    for module, device in zip(stages, placement, strict=True):
-        for parameter in module.parameters():
+    for device, stage in homes:
+        for parameter in stages[stage].parameters():
             owner.setdefault(id(parameter), device)
-    found: list[nn.Module] = []
+    found: dict[tuple[int, int], nn.Module] = {}
     aliases: dict[tuple[int, int], Alias] = {}
-    for module, device in zip(stages, placement, strict=True):
+    for device, stage in dict.fromkeys(homes):
+        module = stages[stage]
         shared = [p for p in module.parameters() if owner[id(p)] != device]
         for parameter in shared:
             key = device, id(parameter)
@@ -44,7 +49,7 @@ def separated(
                 alias = nn.Parameter(parameter.detach(), requires_grad=parameter.requires_grad)
                 aliases[key] = Alias(parameter, alias)
         if not shared:
-            found.append(module)
+            found[device, stage] = module
             continue
         memo: dict[int, Any] = {id(tensor): tensor for tensor in module.buffers()}
         for parameter in module.parameters():
@@ -53,7 +58,7 @@ def separated(
                 if owner[id(parameter)] == device
                 else aliases[device, id(parameter)].alias
             )
-        found.append(copy.deepcopy(module, memo))
+        found[device, stage] = copy.deepcopy(module, memo)
     return found, list(aliases.values())
 
 

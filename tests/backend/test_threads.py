@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 import torch
+from every_family import EVERY
 from hypothesis import given, settings
 from torch import nn
 
@@ -54,9 +55,9 @@ def _threads_and_collection_are_as_before() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(("p", "m"), [(2, 5), (4, 7)])
-@pytest.mark.parametrize("name", sim.FAMILIES)
+@pytest.mark.parametrize("name", EVERY)
 def test_every_family_gives_the_gradients_of_one_plain_backward(name: str, p: int, m: int) -> None:
-    schedule = sim.FAMILIES[name](p, m)
+    schedule = EVERY[name](p, m)
     stages, batch, targets = small(schedule, dtype=torch.float64)
     result = run(schedule, stages, batch, targets=targets, memory=0)
     assert max(errors(stages, batch, targets, result)) < 1e-12
