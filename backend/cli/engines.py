@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sim.cli.command_line import UsageError
 
 from .options import RunOptions
+from .setting import fitting
 
 if TYPE_CHECKING:
     from sim import Schedule
@@ -39,7 +40,8 @@ def local(schedule: Schedule, model: Model, options: RunOptions) -> Comparison:
     from ..threads.run import run
 
     device_kind(options.device)
-    stages = [stage.to(options.device) for stage in transformer_stages(model, seed=options.seed)]
+    made = fitting(transformer_stages(model, seed=options.seed), schedule)
+    stages = [stage.to(options.device) for stage in made]
     n_rows = options.rows * schedule.n_microbatches
     batch, targets = tokens(model, n_rows, seed=options.seed, device=options.device)
     reference = plain_backward(stages, batch, targets=targets)
@@ -83,7 +85,8 @@ def distributed(schedule: Schedule, model: Model, options: RunOptions) -> Compar
     if options.device == "cpu":
         torch.set_num_threads(1)
     with process_group(options.device, timeout=options.timeout) as where:
-        stages = [stage.to(where) for stage in transformer_stages(model, seed=options.seed)]
+        made = fitting(transformer_stages(model, seed=options.seed), schedule)
+        stages = [stage.to(where) for stage in made]
         n_rows = options.rows * schedule.n_microbatches
         batch, targets = tokens(model, n_rows, seed=options.seed, device=where)
         reference = plain_backward(stages, batch, targets=targets)

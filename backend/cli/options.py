@@ -6,7 +6,15 @@ import re
 from dataclasses import dataclass
 
 from sim.cli.option_table import option
-from sim.cli.read import read_count, read_natural, read_text, read_word, wrong
+from sim.cli.read import (
+    read_count,
+    read_natural,
+    read_stages,
+    read_stages_or_full,
+    read_text,
+    read_word,
+    wrong,
+)
 
 DTYPES = ("float32", "float64", "bfloat16")
 
@@ -51,6 +59,17 @@ class RunOptions:
     rows: int = option("N", read_count, "Sequences in a microbatch. [default: 2]", default=2)
     dtype: str = option("TYPE", read_word(*DTYPES),
         f"{', '.join(DTYPES)}. [default: float32]", default="float32")
+    frozen: tuple[int, ...] | None = option("STAGES", read_stages,
+        "Stages that train nothing, e.g. 0,1 or 0-3: no W, and no gradient for those before the "
+        "first stage that trains.")
+    frozen_weights: tuple[int, ...] | None = option("STAGES", read_stages,
+        "Stages whose weights are frozen, e.g. 0-3, and that get adapters: B without W.")
+    forward_only: bool = option("", read_text, "No stage trains anything: forwards alone.")
+    recompute: tuple[int, ...] | str | None = option("STAGES", read_stages_or_full,
+        "Stages that recompute, e.g. full or 0-3: F keeps its input, R rebuilds the rest.")
+    recompute_place: str | None = option("PLACE", read_word("late", "in-waits"),
+        "When: late, as one step with the backward, or in-waits, where a device would wait if "
+        "F, B and W took equal times. [default: late]")
     checkpoint: bool = option("", read_text, "Blocks recompute their forward in B.")
     seed: int = option("N", read_natural, "Of weights and data. [default: 0]", default=0)
     steps: int = option("N", read_count, "Timed iterations. [default: 1]", default=1)

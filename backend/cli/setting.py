@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
+import typer
+
+import sim
 from sim import FAMILIES, Schedule
 from sim.cli import setting
 from sim.cli.command_line import UsageError
@@ -13,6 +17,8 @@ from sim.cli.options import PipelineOptions
 from .options import RunOptions
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from ..stages.transformer import Model
 
 MOST_DEVICES = 256
@@ -26,9 +32,9 @@ def schedule_of(name: str, options: RunOptions) -> Schedule:
     UsageError or typer.BadParameter for options that do not fit it, ValueError for a file that
     holds none and for a schedule that is too large to run.
     """
-    if name in FAMILIES:
-        _require_runnable_size(options, FAMILIES[name].options)
-        return setting.schedule_of(
+    if not _names_a_file(name):
+        _require_runnable_size(options, FAMILIES[name].options if name in FAMILIES else ())
+        made = setting.schedule_of(
             name,
             PipelineOptions(
                 devices=options.devices,
@@ -38,6 +44,7 @@ def schedule_of(name: str, options: RunOptions) -> Schedule:
                 slices=options.slices,
             ),
         )
+        return as_run(made, options)
     schedule = setting.schedule_of(name, PipelineOptions())
     for flag, wanted, found in (
         ("-p", options.devices, schedule.n_devices),
@@ -48,7 +55,52 @@ def schedule_of(name: str, options: RunOptions) -> Schedule:
             raise UsageError(
                 f"{flag} is {wanted}, but the schedule in {name} has {found}: leave it out"
             )
+    return as_run(schedule, options)
+
+
+def as_run(schedule: Schedule, options: RunOptions) -> Schedule:
+    """The schedule with what the options say about its passes.
+
+    Waits for R are sought where F, B and W take equal times: what they really take is not known
+    before the run.
+    """
+    if options.frozen is not None:
+        schedule = sim.frozen(schedule, options.frozen)
+    if options.frozen_weights is not None:
+        schedule = sim.frozen_weights(schedule, options.frozen_weights)
+    if options.forward_only:
+        schedule = sim.forward_only(schedule)
+    if options.recompute is not None:
+        place: Literal["late", "in waits"] = (
+            "in waits" if options.recompute_place == "in-waits" else "late"
+        )
+        costs = sim.Costs.uniform(schedule)
+        schedule = sim.recomputed(schedule, _stages(options.recompute), place=place, costs=costs)
+    elif options.recompute_place is not None:
+        raise typer.BadParameter("--recompute-place needs --recompute, which stages do so")
     return schedule
+
+
+def fitting(stages: list[nn.Module], schedule: Schedule) -> list[nn.Module]:
+    """`stages`, those frozen that train nothing, and those with adapters that train adapters."""
+    from ..stages.frozen import adapted
+
+    for stage, trained in zip(stages, schedule.trains, strict=False):
+        if trained == "nothing":
+            stage.requires_grad_(False)
+        elif trained == "adapters":
+            adapted(stage)
+    return stages
+
+
+def _stages(given: tuple[int, ...] | str) -> tuple[int, ...] | None:
+    """Numbers of stages; None for all of them."""
+    return None if isinstance(given, str) else given
+
+
+def _names_a_file(name: str) -> bool:
+    suffixed = Path(name).suffix.lower() in (".json", ".csv")
+    return name not in FAMILIES and (suffixed or "/" in name or Path(name).exists())
 
 
 def model_of(options: RunOptions, n_stages: int) -> Model:
