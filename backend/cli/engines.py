@@ -55,6 +55,8 @@ def local(schedule: Schedule, model: Model, options: RunOptions) -> Comparison:
         steps=options.steps,
         warmup=options.warmup,
         delay=options.delay,
+        host_bandwidth=None if options.host_bandwidth is None else float(options.host_bandwidth),
+        host_latency=options.host_latency or 0.0,
         partitions=_streams(schedule, options),
         timeout=options.timeout,
         progress=True,

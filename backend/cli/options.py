@@ -1,14 +1,18 @@
 """The options of the command `run`, as one table."""
 
+# ruff: noqa: RUF009 (`option` makes a field of a dataclass)
+
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
+from sim.base.numbers import Number
 from sim.cli.option_table import option
 from sim.cli.read import (
     read_count,
     read_natural,
+    read_positive,
     read_stages,
     read_stages_or_full,
     read_text,
@@ -70,6 +74,14 @@ class RunOptions:
     recompute_place: str | None = option("PLACE", read_word("late", "in-waits"),
         "When: late, as one step with the backward, or in-waits, where a device would wait if "
         "F, B and W took equal times. [default: late]")
+    offload: tuple[int, ...] | str | None = option("STAGES", read_stages_or_full,
+        "Stages that offload activations to host memory, e.g. full or 0-3: away after F, back one "
+        "step before the backward; what is needed again too soon stays.")
+    host_bandwidth: Number | None = option("SPEED", read_positive,
+        "Bytes per second at which copies to the host and back are made at most (on cpu). "
+        "[default: as fast as they are]")
+    host_latency: float | None = option("SECONDS", read_seconds,
+        "What such a copy takes at least (on cpu). [default: 0]")
     checkpoint: bool = option("", read_text, "Blocks recompute their forward in B.")
     seed: int = option("N", read_natural, "Of weights and data. [default: 0]", default=0)
     steps: int = option("N", read_count, "Timed iterations. [default: 1]", default=1)

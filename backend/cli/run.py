@@ -39,7 +39,8 @@ def run_command(
     Example:  python -m backend run v-half -p 2 -m 8 --steps 5
 
     Times are seconds of the iteration of median makespan. peak_bytes: most that passes keep on each
-    device, without weights, gradients and values in transit. max_gradient_error: largest deviation
+    device, without weights, gradients and values in transit. host_peak_bytes: most that the host
+    held of what was offloaded. max_gradient_error: largest deviation
     of any gradient entry, relative to the largest entry of the same parameter.
     """
     schedule = schedule_of(name, options)
@@ -81,6 +82,7 @@ def _summary(schedule: Schedule, options: RunOptions, found: Comparison) -> dict
         "slowest_makespan": times[-1],
         "peak_bytes": list(result.peak_bytes),
         "most_bytes": list(result.most_bytes),
+        "host_peak_bytes": result.host_peak_bytes,
         "transit_bytes": list(result.transit_bytes),
         "static_bytes": list(result.static_bytes),
         "torch": torch.__version__,

@@ -78,6 +78,14 @@ def as_run(schedule: Schedule, options: RunOptions) -> Schedule:
         schedule = sim.recomputed(schedule, _stages(options.recompute), place=place, costs=costs)
     elif options.recompute_place is not None:
         raise typer.BadParameter("--recompute-place needs --recompute, which stages do so")
+    if options.offload is not None:
+        schedule = sim.offloaded(schedule, _stages(options.offload))
+    for flag, given in (
+        ("--host-bandwidth", options.host_bandwidth),
+        ("--host-latency", options.host_latency),
+    ):
+        if given is not None and not (options.offload is not None or schedule.copies):
+            raise typer.BadParameter(f"{flag} needs --offload, which stages do so")
     return schedule
 
 

@@ -106,6 +106,12 @@ class FlopLane:
     def accept(self, copied: Copied, delay: float) -> None:
         pass
 
+    def stored(self, data: Tensor, *, host: bool) -> Tensor:
+        return self._cpu.stored(data, host=host)
+
+    def loaded(self, data: Tensor) -> Tensor:
+        return self._cpu.loaded(data)
+
     def finish(self) -> None:
         pass
 
@@ -129,6 +135,7 @@ def _recorded(
         pieces(*data, n_microbatches=1, n_slices=schedule.n_slices),
         loss,
         delay=checked_delay(None),
+        host_seconds=lambda size: 0.0,
         mailboxes=[Mailbox()],
         board=Board(1),
         purposes=[purpose],

@@ -11,7 +11,8 @@ import torch.distributed as dist
 
 from sim import Schedule, Trace, makespan
 
-from ..threads.measured_trace import MEMORY, OPS, TRANSFERS, activations_made
+from ..threads.measured_memory import activations_made
+from ..threads.measured_trace import MEMORY, OPS, TRANSFERS
 from ..threads.result import RunResult
 from .run import RankResult
 

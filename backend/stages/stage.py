@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from ..torch_private import input_pass, outputs_for_input_pass, weight_pass
+from .elsewhere import Copy, Parcel
 from .kv_cache import KVCache, Root
 from .random_state import Replay, State
 from .split_backward import Deferral
@@ -31,6 +32,8 @@ Loss = Callable[[Tensor, Any], Tensor]
 Gradients = tuple[Tensor | None, ...]
 Backward = Literal["B W", "B", ""]
 """The passes of a backward, as in `sim.Schedule.backward`."""
+Lever = Literal["R", "O"]
+"""What is done about the memory of a unit, as in `sim.Schedule.levers`."""
 
 
 class Unit(NamedTuple):
@@ -75,7 +78,8 @@ class Stage:
     deferral: where the swapped modules inside put their work aside; None means torch's own split.
     first: whether nobody wants the gradient of the inputs: they are data, or no stage before this
     one trains anything. n_slices: of a microbatch. passes: those of its backward. replay: of its
-    random numbers, where anything is recomputed.
+    random numbers, where anything is recomputed. static: beside the weights, what is there anyway
+    and is not offloaded.
     """
 
     def __init__(
@@ -87,9 +91,12 @@ class Stage:
         n_slices: int = 1,
         passes: Backward = "B W",
         replay: Replay | None = None,
+        static: Sequence[Tensor] = (),
     ) -> None:
         self.module, self.deferral, self.first, self.n_slices = module, deferral, first, n_slices
         self.passes, self._drawing = passes, replay.drawing if replay else _drawing_unseen
+        self._static = static
+        self._parcels: dict[Unit, Parcel] = {}
         self._kept: dict[Unit, _Kept] = {}
         self._saved: dict[Unit, _Saved] = {}
         self._pending: dict[Unit, _Pending] = {}
@@ -102,15 +109,19 @@ class Stage:
         *,
         start: int = 0,
         loss_term: LossTerm | None = None,
-        repeated: bool = False,
+        lever: Lever | None = None,
     ) -> tuple[Tensor, ...]:
         """F: the outputs, or on the last stage the loss, cut off from the graph that is kept for B.
 
         start: tokens of the microbatch before this slice. loss_term: given on the last stage.
-        repeated: whether an R will come, for which only the inputs are kept.
+        lever: "R" where an R will come, for which only the inputs are kept; "O" where what is kept
+        will be `away` for a while.
         """
+        repeated = lever == "R"
         with self._drawing() as state:
             if self.passes and not repeated:
+                if lever == "O":
+                    self._parcels[unit] = Parcel(self._storages())
                 return self._with_graph(unit, inputs, start, loss_term)
             if self.n_slices > 1:
                 self._enter(unit, start, repeated=repeated)
@@ -128,6 +139,19 @@ class Stage:
         with self._drawing(state):
             self._with_graph(unit, inputs, start, loss_term)
 
+    def away(self, unit: Unit, copy: Copy) -> int:
+        """O: what F kept is copied elsewhere and let go. Returns its bytes."""
+        return self._parcels[unit].away(copy)
+
+    def back(self, unit: Unit, copy: Copy) -> None:
+        """L: it is copied back."""
+        self._parcels.pop(unit).back(copy)
+
+    def _storages(self) -> frozenset[int]:
+        """Those that stay where they are; of a module that a run leaves in place."""
+        held = (*self.module.parameters(), *self.module.buffers(), *self._static)
+        return frozenset(id(tensor.untyped_storage()) for tensor in held)
+
     def _with_graph(
         self, unit: Unit, inputs: Sequence[Tensor], start: int, loss_term: LossTerm | None
     ) -> tuple[Tensor, ...]:
@@ -138,18 +162,23 @@ class Stage:
             tensor.detach().requires_grad_(not self.first and tensor.is_floating_point())
             for tensor in inputs
         )
-        outputs = self._computed(unit, leaves, loss_term)
+        parcel = self._parcels.get(unit)
+        with parcel.saving() if parcel else nullcontext():
+            outputs = self._computed(unit, leaves, loss_term)
         loss_gradient = None
         if loss_term is not None:
             loss_gradient = torch.full_like(outputs[0], loss_term.share, requires_grad=False)
         if self.deferral is None:
             outputs = outputs_for_input_pass(outputs)
-        self._saved[unit] = _Saved(
+        self._saved[unit] = saved = _Saved(
             leaves,
             tuple(get_gradient_edge(out) if out.requires_grad else None for out in outputs),
             outputs if self.deferral is None else (),
             loss_gradient,
         )
+        if parcel:
+            last = () if loss_gradient is None else (loss_gradient,)
+            parcel.hold((*saved.leaves, *saved.outputs, *last))
         return tuple(out.detach() for out in outputs)
 
     def backward(self, unit: Unit, gradients: Gradients = ()) -> Gradients:

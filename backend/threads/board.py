@@ -48,6 +48,10 @@ class Board:
         self._last_move = time.monotonic()
         self._begun[device] += 1
 
+    def moves(self) -> None:
+        """A copy begins or ends."""
+        self._last_move = time.monotonic()
+
     def waits(self, device: int, op: Op, value: Value) -> None:
         """`device` cannot begin `op` before `value` is there."""
         self._status[device] = _Status(f"waits for the {value} before {op}", time.monotonic())

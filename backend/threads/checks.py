@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from torch import nn
 
@@ -60,6 +60,20 @@ def require_trained(schedule: Schedule, stages: Sequence[nn.Module]) -> None:
                 "B computes them all: freeze its weights, as backend.adapted(module) does",
                 stacklevel=3,
             )
+
+
+def checked_host(bandwidth: float | None, latency: float, kind: str) -> Callable[[int], float]:
+    """Seconds that a copy of so many bytes to the host takes at least; ValueError for a bandwidth
+    or a latency that is none, and on a GPU, whose link is as fast as it is."""
+    for name, value in (("host_bandwidth", bandwidth), ("host_latency", latency)):
+        number = not isinstance(value, bool) and isinstance(value, (int, float))
+        positive = number and (value or 0) >= 0 and not (name == "host_bandwidth" and value == 0)
+        if value is not None and not positive:
+            unit = "bytes per second > 0" if name == "host_bandwidth" else "seconds >= 0"
+            raise ValueError(f"{name} is {value!r}: give {unit}")
+        if value and kind == "cuda":
+            raise ValueError(f"{name} is {value!r}, but the link of a GPU is real: leave it out")
+    return lambda size: latency + (size / bandwidth if bandwidth else 0.0)
 
 
 def require_counts(*, steps: int, warmup: int, memory: int, timeout: float) -> None:

@@ -25,7 +25,8 @@ class Job:
     """One run of `schedule`.
 
     pieces: input and target of every unit. delay: seconds of a transfer between two devices, from
-    (source, destination, bytes). mailboxes: one per device. purposes: of the iterations, in order.
+    (source, destination, bytes). host_seconds: what a copy of so many bytes to the host, or from
+    there, takes at least. mailboxes: one per device. purposes: of the iterations, in order.
     autocast: makes the context that forward passes run in. static: tensors that are not counted.
     barrier: all workers meet here before and after an iteration. origin: a list of one timestamp,
     the moment at which the iteration began.
@@ -35,6 +36,7 @@ class Job:
     pieces: dict[Unit, Piece]
     loss: Loss
     delay: Callable[[int, int, int], float]
+    host_seconds: Callable[[int], float]
     mailboxes: Sequence[Mailbox]
     board: Board
     purposes: Sequence[Purpose]

@@ -39,6 +39,12 @@ class Lane(Protocol):
     def accept(self, copied: Copied, delay: float) -> None:
         """Waits until `copied` is there, `delay` seconds after its end."""
 
+    def stored(self, data: Tensor, *, host: bool) -> Tensor:
+        """A copy of bytes on the host, or else in the memory of another device."""
+
+    def loaded(self, data: Tensor) -> Tensor:
+        """A copy of those here, for passes to come."""
+
     def finish(self) -> None:
         """Waits until everything this lane was given to do is done."""
 
@@ -64,6 +70,12 @@ class CpuLane:
         if delay:
             sleep_until(copied.end + delay)
 
+    def stored(self, data: Tensor, *, host: bool) -> Tensor:
+        return data.clone()
+
+    def loaded(self, data: Tensor) -> Tensor:
+        return data.clone()
+
     def finish(self) -> None:
         pass
 
@@ -86,13 +98,13 @@ class CudaLane:
         return torch.cuda.stream(self.stream)
 
     def timestamp(self) -> Timestamp:
-        event = _event()
+        event = new_event()
         event.record(self.stream)
         return event
 
     def copied(self, tensors: BoundaryTensors) -> Copied:
         self._copies.wait_stream(self.stream)
-        start, end = _event(), _event()
+        start, end = new_event(), new_event()
         with torch.cuda.stream(self._copies):
             start.record(self._copies)
             found = tuple(tensor if tensor is None else tensor.clone() for tensor in tensors)
@@ -110,6 +122,21 @@ class CudaLane:
         for tensor in copied.tensors:
             if tensor is not None:
                 tensor.record_stream(self.stream)
+
+    def stored(self, data: Tensor, *, host: bool) -> Tensor:
+        data.record_stream(torch.cuda.current_stream(self.stream.device))
+        if not host:
+            return data.clone()
+        pinned = torch.empty(data.shape, dtype=data.dtype, pin_memory=True)
+        return pinned.copy_(data, non_blocking=True)
+
+    def loaded(self, data: Tensor) -> Tensor:
+        found = torch.empty(data.shape, dtype=data.dtype, device=self.stream.device)
+        found.copy_(data, non_blocking=True)
+        if data.device.type == "cuda":
+            data.record_stream(torch.cuda.current_stream(self.stream.device))
+        found.record_stream(self.stream)
+        return found
 
     def finish(self) -> None:
         self._copies.synchronize()
@@ -156,7 +183,8 @@ def new_stream(device: str | torch.device) -> torch.cuda.Stream:
     return stream
 
 
-def _event() -> torch.cuda.Event:
+def new_event() -> torch.cuda.Event:
+    """An event that knows its time."""
     event: torch.cuda.Event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
     return event
 

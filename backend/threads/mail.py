@@ -69,6 +69,11 @@ class Mailbox:
             self.count(-message.bytes)
             return message
 
+    @property
+    def stopped(self) -> bool:
+        """Whether all waiting has ended."""
+        return self._stopped
+
     def count(self, change: int) -> None:
         """Bytes begin to wait for a pass of this device, or with a minus, have waited."""
         with self._changed:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sim import Kind, Op, Schedule, Trace, Value
 
 from .lanes import Lane, Timestamp
-from .records import IterationRecord, TransferRecord
+from .measured_memory import memory_rows
+from .records import IterationRecord, PassRecord, TransferRecord
 
 OPS = ("device", "position", "kind", "stage", "microbatch", "slice", "iteration", "step",
        "start", "end", "written", "arrived", "source", "cpu")  # fmt: skip
 TRANSFERS = ("value", "stage", "microbatch", "slice", "iteration", "source", "destination",
              "link", "bytes", "ready", "start", "end")  # fmt: skip
 MEMORY = ("device", "time", "change", "live", "activations", "reason", "most")
+Spans = Mapping[Op, tuple[float, float]]
+Came = tuple[float, float, str]
+"""Of an input: when its writer had written it, when it had arrived, and the writer."""
 
 
 def measured_trace(
@@ -50,57 +54,56 @@ def measured_trace(
     def arrival(transfer: TransferRecord) -> float:
         return when(transfer.source, transfer.end) + transfer.delay
 
-    ops, spans = [], {}
+    passes = [r for one in records for r in sorted(one.passes, key=lambda r: r.position)]
+    spans = {r.op: (when(r.device, r.start), when(r.device, r.end)) for r in passes}
     backward = {op[1:]: op.kind for order in schedule.orders for op in order if "B" in op.kind}
+
+    def came(record: PassRecord) -> Came:
+        found = [
+            (when(t.source, t.written), arrival(t), _writer(t.value, backward))
+            for t in record.received
+        ]
+        found += _from_other_queues(schedule, record, spans)
+        return max(found, key=lambda came: came[1], default=(float("nan"), float("nan"), ""))
+
+    ops = []
     numbers: dict[tuple[int, int], int] = {}
-    for one in records:
-        for record in one.passes:
-            number = numbers.setdefault((record.device, record.step), len(numbers))
-            start, end = when(record.device, record.start), when(record.device, record.end)
-            spans[record.op] = start, end
-            last = max(record.received, key=arrival, default=None)
-            awaited = (
-                (when(last.source, last.written), arrival(last), _writer(last.value, backward))
-                if last
-                else (float("nan"), float("nan"), "")
-            )
-            kind, stage, microbatch, part = record.op
-            ops.append(
-                (record.device, record.position, kind, stage, microbatch, part, 0, number,
-                 start, end, *awaited, record.cpu)
-            )  # fmt: skip
+    for record in passes:
+        number = numbers.setdefault((record.device, record.step), len(numbers))
+        kind, stage, microbatch, part = record.op
+        ops.append(
+            (record.device, record.position, kind, stage, microbatch, part, 0, number,
+             *spans[record.op], *came(record), record.cpu)
+        )  # fmt: skip
     transfers = [
         (t.value.kind, t.value.stage, t.value.microbatch, t.value.slice, 0, t.source,
          t.destination, "", t.bytes, when(t.source, t.written), when(t.source, t.start), arrival(t))
         for one in records
         for t in one.transfers
     ]  # fmt: skip
-    changes = []
-    for one in memory:
-        chunks = 0
-        for device, op, before, after, most in one.memory:
-            parts = schedule.pieces(device)
-            chunks += activations_made(schedule, op)
-            time = spans[op][0 if after > before else 1]
-            changes.append((device, time, after - before, after, chunks / parts, str(op), most))
     return Trace(
         schedule,
         ops=pd.DataFrame(ops, columns=list(OPS)),
         transfers=pd.DataFrame(transfers, columns=list(TRANSFERS)),
-        memory=pd.DataFrame(changes, columns=list(MEMORY)),
+        memory=pd.DataFrame(memory_rows(schedule, memory, spans), columns=list(MEMORY)),
         origin="measured",
         notes=notes or {},
     )
 
 
-def activations_made(schedule: Schedule, op: Op) -> int:
-    """How many activations of its stage are alive more after `op`: -1 after its last pass."""
-    passes, lever = schedule.backward[op.stage], schedule.levers.get(op[1:])
-    if op.kind == "F":  # what is kept for an R is counted in bytes alone
-        return 1 if passes and lever != "R" else 0
-    if op.kind == "R":
-        return 1
-    return 0 if op.kind == "B" and passes != "B" else -1
+def _from_other_queues(schedule: Schedule, record: PassRecord, spans: Spans) -> Iterator[Came]:
+    """What a pass waited for that another queue of its device did, as in a simulated trace: a copy
+    was written when it began, what computes with its end."""
+    op = record.op
+    copied = schedule.levers.get(op[1:]) == "O"
+    if copied and op.kind in ("B", "BW", "L"):
+        copy = op._replace(kind="O" if op.kind == "L" else "L")
+        yield (*spans[copy], str(copy))
+    if op.kind in ("O", "L"):
+        before = schedule.orders[record.device][: record.position]
+        last = next((one for one in reversed(before) if one.kind not in ("O", "L")), None)
+        if last:
+            yield spans[last][1], spans[last][1], str(last)
 
 
 def _writer(value: Value, backward: dict[tuple[int, int, int], Kind]) -> str:

@@ -16,6 +16,10 @@ Purpose = Literal["memory", "warm-up", "time"]
 """Why an iteration is run: bytes are counted in the first alone, clocks in the last alone."""
 
 
+HOST = -1
+"""In place of a device: the memory of the host, as in `sim.Trace`."""
+
+
 class PassRecord(NamedTuple):
     """One pass of one iteration; passes of a fused step share `step`, `start` and `end`.
 
@@ -29,7 +33,7 @@ class PassRecord(NamedTuple):
     start: Timestamp
     end: Timestamp
     cpu: float
-    received: tuple[TransferRecord, ...]
+    received: tuple[TransferRecord, ...] = ()
 
 
 class TransferRecord(NamedTuple):
@@ -58,6 +62,15 @@ class MemoryRecord(NamedTuple):
     most: int
 
 
+class StoreRecord(NamedTuple):
+    """Bytes that an O begins to keep at a store (a device, or HOST), or with a minus, that an L
+    has brought back from there."""
+
+    store: int
+    op: Op
+    size: int
+
+
 @dataclass
 class IterationRecord:
     """What one device has written down in one iteration.
@@ -70,6 +83,7 @@ class IterationRecord:
     passes: list[PassRecord] = field(default_factory=list)
     transfers: list[TransferRecord] = field(default_factory=list)
     memory: list[MemoryRecord] = field(default_factory=list)
+    stored: list[StoreRecord] = field(default_factory=list)
     losses: dict[Unit, torch.Tensor] = field(default_factory=dict)
     boundaries: dict[tuple[int, int], int] = field(default_factory=dict)
     most_waiting: int = 0

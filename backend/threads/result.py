@@ -10,8 +10,9 @@ from sim import Trace, makespan
 
 from ..live_bytes import static_tensors, storage_bytes
 from .job import Job
+from .measured_memory import peaks
 from .measured_trace import measured_trace
-from .records import IterationRecord
+from .records import HOST, IterationRecord
 from .worker import Worker
 
 
@@ -30,7 +31,10 @@ class RunResult:
         buffers) in a timed iteration.
     static_bytes: weights, gradients and buffers.
     boundary_bytes: what crosses each stage boundary forward, shape `(n_stages - 1, n_slices)`.
-    peak_bytes and most_bytes are empty without a memory iteration.
+    host_peak_bytes: the most that the host held of what was offloaded.
+    peak_bytes and most_bytes are empty without a memory iteration. Where copies run beside passes,
+    the peaks are those of `trace`: what every pass takes and gives back was counted in an iteration
+    in which copies took no time, and is added up as the passes of a timed one overlapped.
     """
 
     loss: float
@@ -41,6 +45,7 @@ class RunResult:
     transit_bytes: tuple[int, ...]
     static_bytes: tuple[int, ...]
     boundary_bytes: tuple[tuple[int, ...], ...]
+    host_peak_bytes: int = 0
 
 
 def run_result(workers: Sequence[Worker], job: Job, notes: dict[str, Any]) -> RunResult:
@@ -60,11 +65,17 @@ def run_result(workers: Sequence[Worker], job: Job, notes: dict[str, Any]) -> Ru
         for worker in workers
         for unit, value in sorted(worker.records[-1].losses.items())
     )
+    trace = sorted(traces, key=makespan)[len(traces) // 2]
+    peak_bytes = tuple(max((r.after for r in one.memory), default=0) for one in memory)
+    host = 0
+    if memory and job.schedule.copies:
+        *devices, host = peaks(trace.memory, (*range(len(workers)), HOST))
+        peak_bytes = tuple(devices)
     return RunResult(
         loss,
-        trace=sorted(traces, key=makespan)[len(traces) // 2],
+        trace=trace,
         traces=traces,
-        peak_bytes=tuple(max((r.after for r in one.memory), default=0) for one in memory),
+        peak_bytes=peak_bytes,
         most_bytes=tuple(max((r.most for r in one.memory), default=0) for one in memory),
         transit_bytes=tuple(
             max(records[device].most_waiting for records in timed) for device in range(len(workers))
@@ -79,4 +90,5 @@ def run_result(workers: Sequence[Worker], job: Job, notes: dict[str, Any]) -> Ru
             tuple(crossing[stage, part] for part in range(job.schedule.n_slices))
             for stage in range(job.schedule.n_stages - 1)
         ),
+        host_peak_bytes=host,
     )

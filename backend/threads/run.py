@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sim import Schedule, mechanisms, validate
+from sim import Schedule, validate
 from sim.base.progress import bar
 
 from ..stages.batches import pieces
@@ -21,7 +21,7 @@ from ..stages.split_backward import Deferral, Split, defer, restore, unsplit, wa
 from ..stages.stage import Loss, Stage
 from ..stages.transformer import next_token_loss
 from .board import Board
-from .checks import require_counts, require_runnable, require_trained
+from .checks import checked_host, require_counts, require_runnable, require_trained
 from .interpreter import undisturbed_passes
 from .job import Job
 from .lanes import Timestamp, device_kind, make_lanes
@@ -46,6 +46,8 @@ def run(
     warmup: int = 0,
     memory: int = 1,
     delay: Delay | None = None,
+    host_bandwidth: float | None = None,
+    host_latency: float = 0.0,
     partitions: Sequence[torch.cuda.Stream] | None = None,
     timeout: float = 120.0,
     progress: bool = False,
@@ -70,7 +72,9 @@ def run(
         others, iterations in which bytes are counted (0 or 1: counting would spoil the clocks).
         Every iteration starts from gradients of zero.
     delay: seconds a transfer takes on top of its copy, or a function of (source, destination,
-        bytes).
+        bytes); a copy to a partner device takes that at least.
+    host_bandwidth, host_latency: where something is offloaded to the host, its copies are made no
+        faster than so many bytes per second, each way, after so many seconds; on cpu alone.
     partitions: one CUDA stream per pipeline device, see `backend.threads.sm_groups`.
     timeout: seconds without any pass beginning after which the run is given up.
     progress: a line on stderr while it runs, if stderr is a terminal.
@@ -79,9 +83,6 @@ def run(
     nothing moves, and ValueError for arguments that do not fit each other.
     """
     validate(schedule)
-    if schedule.copies:
-        beyond = mechanisms(schedule)[0]
-        raise ValueError(f"in {schedule.name} {beyond}, which the local engine cannot do yet")
     require_runnable(schedule, stages, split)
     require_trained(schedule, stages)
     require_counts(steps=steps, warmup=warmup, memory=memory, timeout=timeout)
@@ -115,6 +116,7 @@ def run(
         given,
         loss_fn,
         delay=checked_delay(delay),
+        host_seconds=checked_host(host_bandwidth, host_latency, kind),
         mailboxes=[Mailbox() for _ in lanes],
         board=Board(schedule.n_devices),
         purposes=purposes,
@@ -136,7 +138,7 @@ def run(
             Worker(
                 job,
                 number,
-                stages=_stages(schedule, modules, deferrals[number], number, replay=replay),
+                stages=_stages(job, modules, deferrals[number], number, replay=replay),
                 lane=lane,
             )
             for number, lane in enumerate(lanes)
@@ -182,7 +184,7 @@ def _deferrals(
 
 
 def _stages(
-    schedule: Schedule,
+    job: Job,
     modules: Mapping[tuple[int, int], nn.Module],
     deferral: Deferral | None,
     at: int,
@@ -190,6 +192,7 @@ def _stages(
     replay: Callable[[], Replay | None],
 ) -> dict[int, Stage]:
     """The stages of device `at`, by number."""
+    schedule = job.schedule
     return {
         number: Stage(
             modules[at, number],
@@ -198,6 +201,7 @@ def _stages(
             n_slices=schedule.n_slices,
             passes=schedule.backward[number],
             replay=replay(),
+            static=job.static,
         )
         for number in schedule.stages_of[at]
     }

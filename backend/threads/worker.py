@@ -2,6 +2,7 @@
 
 mailbox ──► wait for what other devices wrote ──► passes of one step ──► copies to other devices
                                                        └──► values for itself stay where they are
+What is offloaded goes and comes beside that, see `copies`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from sim import Op, Step, Value, steps
 from ..live_bytes import LiveBytes, static_tensors
 from ..stages.stage import LossTerm, Stage, Unit
 from ..stages.weight_gradients import zero_gradients
+from .copies import Copies
 from .exchange import Exchange
 from .job import Job
 from .lanes import BoundaryTensors, Lane
@@ -37,6 +39,7 @@ class Worker:
         self._record = IterationRecord("time")
         self._mailbox = job.mailboxes[device]
         self._exchange = Exchange(job, device, lane)
+        self._copies = Copies(job, device, stages, lane)
         self._live: LiveBytes | None = None
         self._op: Op | None = None
 
@@ -52,6 +55,8 @@ class Worker:
             pass
         except BaseException as error:
             self.job.board.fails(self.device, self._op, error)
+        finally:
+            self._copies.close()
 
     def _iteration(self, purpose: Purpose) -> None:
         modules = [stage.module for stage in self.stages.values()]
@@ -63,6 +68,7 @@ class Worker:
         self._wait_for_all("waits for the others to begin")
         self._record = IterationRecord(purpose, origin=self.job.origin[0])
         self.records.append(self._record)
+        self._copies.begin(self._record, self._live)
         position = 0
         for number, step in enumerate(steps(self.job.schedule, self.device)):
             self._step(number, position, step)
@@ -77,7 +83,13 @@ class Worker:
         self.job.barrier.wait()
 
     def _step(self, number: int, position: int, step: Step) -> None:
+        if step[0].kind in ("O", "L"):
+            self._begin(step[0])
+            self._copies.submit(step[0], position=position, step=number)
+            return
         received = self._exchange.wait_for(step)
+        for op in step:
+            self._copies.wait_for(op)
         self._record.transfers += received
         written: list[tuple[Value, BoundaryTensors]] = []
         start, cpu = self.lane.timestamp(), time.thread_time()
@@ -155,10 +167,8 @@ class Worker:
             if op.kind == "R":
                 stage.rebuild(unit, start=piece.start, loss_term=loss_term)
                 return ()
-            repeated = self.job.schedule.levers.get(op[1:]) == "R"
-            return stage.forward(
-                unit, given, start=piece.start, loss_term=loss_term, repeated=repeated
-            )
+            lever = self.job.schedule.levers.get(op[1:])
+            return stage.forward(unit, given, start=piece.start, loss_term=loss_term, lever=lever)
 
     def _weights(self, step: Step) -> BoundaryTensors:
         for number, stage in self.stages.items():

@@ -21,6 +21,7 @@ from backend.stages.reference import gradient_error, gradients_of, plain_backwar
 from backend.stages.transformer import Model, tokens, transformer_stages
 from backend.threads import lanes
 from backend.threads import run as local
+from backend.threads.copy_queues import StreamQueue
 from backend.threads.sm_groups import sm_groups
 
 
@@ -110,10 +111,48 @@ def test_a_copy_waits_for_its_pass_and_its_reader_for_the_copy(cuda: Seen) -> No
     assert sender.seconds(copied.start, copied.end) >= 0
 
 
-@pytest.mark.parametrize("name", ["v-half", "interleaved", "seq1f1b", "2bp-1f1b-2"])
+def test_what_is_offloaded_waits_for_its_pass_and_its_backward_for_it(
+    cuda: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: "the current one")
+    empty, pinned = torch.empty, list[bool]()
+
+    def without_pinning(*shape: Any, pin_memory: bool = False, **options: Any) -> torch.Tensor:
+        pinned.append(pin_memory)
+        return empty(*shape, **options)
+
+    monkeypatch.setattr(torch, "empty", without_pinning)
+    lane = lanes.CudaLane(Stream("cpu"))  # type: ignore[arg-type]
+    out, back = StreamQueue(lane), StreamQueue(lane)
+    data, kept = torch.arange(5, dtype=torch.uint8), list[torch.Tensor]()
+    away = out.submit(lambda: kept.append(lane.stored(data, host=True)))
+    here = back.submit(lambda: kept.append(lane.loaded(kept[0])), after=away)
+    here.wait()
+    first, second = cuda.made[1:]
+    assert [what for what, _ in first.log] == ["wait", "record"]
+    assert [what for what, _ in second.log] == ["wait", "wait", "record"]
+    assert first.log[0][1] is second.log[0][1] is lane.stream
+    assert second.log[1][1] is first.log[1][1]
+    assert lane.stream.log == [("wait", second.log[2][1])]  # type: ignore[attr-defined]
+    assert pinned == [True, False]
+    assert torch.equal(kept[1], data)
+    told = {(id(tensor), str(stream)) for tensor, stream in cuda.kept}
+    assert told == {(id(data), "the current one"), (id(kept[1]), str(lane.stream))}
+    out.close()
+    back.close()
+
+
+def offloading() -> sim.Schedule:
+    return sim.offloaded(sim.FAMILIES["v-half"](2, 4), stores=(1, None))
+
+
+@pytest.mark.parametrize("name", ["v-half", "interleaved", "seq1f1b", "2bp-1f1b-2", "offloading"])
 def test_the_engine_runs_on_streams_as_it_does_on_threads(
     name: str, cuda: Seen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: "the current one")
+    monkeypatch.setattr(lanes.CudaLane, "stored", lanes.CpuLane.stored)
+    monkeypatch.setattr(lanes.CudaLane, "loaded", lanes.CpuLane.loaded)
     made: list[lanes.CudaLane] = []
 
     def on_streams(device: Any, n: int, streams: Any = None) -> list[lanes.CudaLane]:
@@ -121,7 +160,7 @@ def test_the_engine_runs_on_streams_as_it_does_on_threads(
         return made
 
     monkeypatch.setattr(local, "make_lanes", on_streams)
-    schedule = sim.FAMILIES[name](2, 4)
+    schedule = offloading() if name == "offloading" else sim.FAMILIES[name](2, 4)
     model = Model(
         (1,) * schedule.n_stages, width=16, heads=2, vocabulary=17, sequence=8, dtype=torch.float64
     )
@@ -134,7 +173,9 @@ def test_the_engine_runs_on_streams_as_it_does_on_threads(
     assert (ops.end >= ops.start).all()
     assert len(ops) == schedule.n_ops
     waited = [what for lane in made for what, _ in lane.stream.log].count("wait")  # type: ignore[attr-defined]
-    assert waited == 3 * len(result.trace.transfers)  # bytes once, times twice
+    loads = [op for order in schedule.orders for op in order if op.kind == "L"]
+    assert waited == 3 * len(result.trace.transfers) + 2 * len(loads)  # bytes once, times twice
+    assert bool(loads) == (name == "offloading")
 
 
 def driver_of(monkeypatch: pytest.MonkeyPatch, *, refused: int = 0) -> list[tuple[str, Any]]:
