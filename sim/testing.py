@@ -315,7 +315,8 @@ def _check_claims(
 ) -> None:
     """The formulas of the family against a play with whole-number times."""
     # Whole shares are multiples of v k, so that every pass takes a whole number.
-    v, k = len(schedule.stages_of[0]), schedule.n_slices
+    k = schedule.n_slices
+    v = schedule.pieces(0) // k
     f, b, w = (time * v * k for time in unit)
     names: dict[str, Any] = {
         name: Fraction(number)

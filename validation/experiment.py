@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from backend import RunResult, run
-from sim import FAMILIES, Costs, Schedule, Trace, makespan, peak_bytes
+from sim import FAMILIES, Costs, Schedule, Trace, makespan, mechanisms, peak_bytes
 
 from .calibrate import calibrate, passes_together, placed, with_overhead
 from .experiment_result import Case, Experiment, Key
@@ -34,7 +34,8 @@ def experiment(
     often, in an order drawn anew each round, so that whatever the machine does meanwhile happens to
     all alike.
 
-    families: names; those that do not take these numbers are left out.
+    families: names; those that do not take these numbers, or have what the local engine of the
+        backend cannot run, are left out.
     tell: gets a line of progress now and then.
     """
     schedules = _schedules(families, n_devices, n_microbatches)
@@ -150,14 +151,18 @@ def _case(
 
 
 def _schedules(families: Sequence[str], p: int, m: int) -> dict[str, Schedule]:
-    found = {}
+    found, beyond = {}, ""
     for name in families:
         try:
-            found[name] = FAMILIES[name](p, m)
+            schedule = FAMILIES[name](p, m)
         except ValueError:
             continue  # this family does not take these numbers
+        if clauses := mechanisms(schedule):
+            beyond = f": in {name} {clauses[0]}, which the local engine cannot do yet"
+        else:
+            found[name] = schedule
     if not found:
-        raise ValueError(f"none of {', '.join(families)} takes p={p} and m={m}")
+        raise ValueError(f"none of {', '.join(families)} runs with p={p} and m={m}{beyond}")
     return found
 
 

@@ -19,7 +19,7 @@ from ..engine.costs import Costs
 from ..engine.costs_json import costs_from_json
 from ..engine.offloaded import offloaded
 from ..engine.recomputed import Place, recomputed
-from ..families import FAMILIES, TWO_DIRECTIONS
+from ..families import FAMILIES
 from ..families.family import Family
 from ..schedule.ir import Schedule
 from ..schedule.json_form import from_json
@@ -45,9 +45,6 @@ BYTES_FOR = {
 }
 """Limits that do nothing until somebody says how many bytes there are."""
 
-KNOWN = {**FAMILIES, **TWO_DIRECTIONS}
-"""The families of which a schedule can be played."""
-
 ELSEWHERE = {
     "interleaved1f1b": "interleaved", "zbvzerobubble": "zb-v",
     "dapple": "1f1b", "pipedreamflush": "1f1b",
@@ -72,8 +69,8 @@ def schedule_of(name: str, options: PipelineOptions, *, strict: bool = True) -> 
 
 
 def _named(name: str, options: PipelineOptions, *, strict: bool) -> Schedule:
-    if name in KNOWN:
-        return _built(KNOWN[name], options, strict=strict)
+    if name in FAMILIES:
+        return _built(FAMILIES[name], options, strict=strict)
     if not name:
         raise UnknownFamily(unknown_family(name))
     known_as_file = Path(name).suffix.lower() in (".json", ".csv") or "/" in name
@@ -162,7 +159,7 @@ def unknown_family(name: str) -> str:
             f"straight` with {limit} as --memory-limit"
         )
     known = ELSEWHERE.get(small.replace("-", ""))
-    near = [known] if known else get_close_matches(small, KNOWN, n=2, cutoff=0.5)
+    near = [known] if known else get_close_matches(small, FAMILIES, n=2, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else "`python -m sim families` lists them"
     return f"unknown family {name!r}: {hint}"
 
@@ -264,7 +261,7 @@ def _built(family: Family, options: PipelineOptions, *, strict: bool) -> Schedul
     }
     chosen = {name: value for name, value in asked.items() if value is not None}
     taken = {name: value for name, value in chosen.items() if name in family.options}
-    stages = p * chosen.get("v", 1 if family.placement == "straight" else 2)
+    stages = p * family.stages_met(chosen.get("v"))
     slices = chosen.get("slices", 2 if "slices" in family.options else 1)
     n_passes = stages * m * slices * len(family.passes.split())
     _fits_in_memory(n_passes, f"{family.name} on {p} devices with {m} microbatches", options)

@@ -39,6 +39,8 @@ FAMILIES: dict[str, Family] = {
         V_ZB,
         GIS,
         GIS_H,
+        CHIMERA,
+        DUALPIPE,
         DUALPIPE_V,
         SEQ1F1B,
         SEQ1F1B_INTERLEAVED,
@@ -46,6 +48,3 @@ FAMILIES: dict[str, Family] = {
         *TWO_BP,
     )
 }
-TWO_DIRECTIONS: dict[str, Family] = {family.name: family for family in (DUALPIPE, CHIMERA)}
-"""Families with two placements, by name: they can be played, bounded, drawn and written as JSON;
-what searches, and what runs on real devices, takes those of one placement."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import count
-
-from ..schedule.ir import Op, Schedule, Step
+from ..schedule.ir import Schedule
+from .dualpipe_v import eight_phases
 from .family import Family
 from .subset import first_microbatches
 
@@ -28,8 +27,12 @@ def dualpipe(n_devices: int, n_microbatches: int) -> Schedule:
     """
     if n_devices % 2:
         raise ValueError(f"dualpipe takes an even number of devices, not {n_devices}")
-    full = max(2 * n_devices, n_microbatches + n_microbatches % 2)
-    rows = [_order(device, n_devices, full) for device in range(n_devices)]
+    full, half = max(2 * n_devices, n_microbatches + n_microbatches % 2), n_devices // 2
+    rows = []
+    for r in range(n_devices):
+        stages = (r, n_devices - 1 - r)  # of those that go down, and of those that go up
+        ways = [[(stages[way], i) for i in range(way, full, 2)] for way in (0, 1)]
+        rows.append(eight_phases(min(stages), half, ways if r < half else ways[::-1]))
     schedule = Schedule(
         placement=tuple(range(n_devices)),
         orders=tuple(tuple(op for step in row for op in step) for row in rows),
@@ -40,64 +43,6 @@ def dualpipe(n_devices: int, n_microbatches: int) -> Schedule:
         follows=(0, 1) * (full // 2),
     )
     return first_microbatches(schedule, n_microbatches)
-
-
-def _order(r: int, p: int, m: int) -> list[Step]:
-    h, half = min(r, p - 1 - r), p // 2
-    # Direction 0 is the one that enters nearer: down in the first half of the devices.
-    ways = ((r, 0), (p - 1 - r, 1)) if r < half else ((p - 1 - r, 1), (r, 0))
-    forward = [count(), count()]
-    backward = [count(), count()]
-    pending: list[Op] = []
-    row: list[Step] = []
-
-    def f(way: int) -> Op:
-        stage, first = ways[way]
-        return Op("F", stage, first + 2 * next(forward[way]))
-
-    def bw(way: int) -> Op:
-        stage, first = ways[way]
-        return Op("BW", stage, first + 2 * next(backward[way]))
-
-    def run(*passes: Op) -> None:
-        row.extend((op,) for op in passes)
-
-    def b(way: int) -> None:
-        pending.append(bw(way)._replace(kind="W"))
-        run(pending[-1]._replace(kind="B"))
-
-    def w() -> None:
-        run(pending.pop(0))
-
-    for _ in range(2 * (half - h - 1)):  # 1
-        run(f(0))
-    for _ in range(h + 1):  # 2
-        run(f(0), f(1))
-    for _ in range(half - h - 1):  # 3
-        b(1)
-        w()
-        run(f(1))
-    for i in range(m // 2 - p + h + 1):  # 4
-        if i == 0 and h == half - 1:
-            run(f(0), bw(1))
-        else:
-            row.append((f(0), bw(1)))
-        row.append((f(1), bw(0)))
-    for _ in range(half - h - 1):  # 5
-        run(bw(1))
-        row.append((f(1), bw(0)))
-    for i in range(2 * (h + 1)):  # 6: W split off in the second half
-        way = 1 - i % 2
-        if i < h + 1:
-            run(bw(way))
-        else:
-            b(way)
-    for _ in range(half - h - 1):  # 7
-        w()
-        b(0)
-    while pending:  # 8
-        w()
-    return row
 
 
 DUALPIPE = Family(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import count
+from collections.abc import Sequence
 
 from ..schedule.ir import Op, Schedule, Step
 from .family import Family
@@ -24,7 +24,10 @@ def dualpipe_v(n_devices: int, n_microbatches: int) -> Schedule:
     Source: DeepSeek-AI 2025, github.com/deepseek-ai/DualPipe; Sea AI Lab 2025, cut-in-half.
     """
     full = max(2 * n_devices, n_microbatches)
-    rows = [_order(device, n_devices, full) for device in range(n_devices)]
+    rows = []
+    for r in range(n_devices):
+        ways = [[(stage, i) for i in range(full)] for stage in (r, 2 * n_devices - 1 - r)]
+        rows.append(eight_phases(r, n_devices, ways))
     schedule = Schedule(
         placement=(*range(n_devices), *reversed(range(n_devices))),
         orders=tuple(tuple(op for step in row for op in step) for row in rows),
@@ -35,25 +38,30 @@ def dualpipe_v(n_devices: int, n_microbatches: int) -> Schedule:
     return first_microbatches(schedule, n_microbatches)
 
 
-def _order(r: int, p: int, m: int) -> list[Step]:
-    stages = (r, 2 * p - 1 - r)
-    forward = [count(), count()]
-    backward = [count(), count()]
+def eight_phases(r: int, p: int, ways: Sequence[Sequence[tuple[int, int]]]) -> list[Step]:
+    """The steps of device r of p, counted from where the first of the two ways begins.
+
+    ways: stage and microbatch of the passes of either way here, of as many microbatches each: of
+        the two stages of a V, or of the two directions of DualPipe, which is two V's of half as
+        many devices, each the mirror of the other.
+    """
+    forward = [iter(way) for way in ways]
+    backward = [iter(way) for way in ways]
     pending: list[Op] = []
     row: list[Step] = []
 
-    def f(chunk: int) -> Op:
-        return Op("F", stages[chunk], next(forward[chunk]))
+    def f(way: int) -> Op:
+        return Op("F", *next(forward[way]))
 
-    def bw(chunk: int) -> Op:
-        return Op("BW", stages[chunk], next(backward[chunk]))
+    def bw(way: int) -> Op:
+        return Op("BW", *next(backward[way]))
 
     def run(*passes: Op) -> None:
         row.extend((op,) for op in passes)
 
-    def b(chunk: int) -> None:
-        pending.append(Op("W", stages[chunk], next(backward[chunk])))
-        run(Op("B", *pending[-1][1:]))
+    def b(way: int) -> None:
+        pending.append(bw(way)._replace(kind="W"))
+        run(pending[-1]._replace(kind="B"))
 
     def w() -> None:
         run(pending.pop(0))
@@ -66,7 +74,7 @@ def _order(r: int, p: int, m: int) -> list[Step]:
         b(1)
         w()
         run(f(1))
-    for i in range(m - 2 * p + r + 1):  # 4
+    for i in range(len(ways[0]) - 2 * p + r + 1):  # 4
         if i == 0 and r == p - 1:
             run(f(0), bw(1))
         else:
@@ -75,12 +83,12 @@ def _order(r: int, p: int, m: int) -> list[Step]:
     for _ in range(p - r - 1):  # 5
         run(bw(1))
         row.append((f(1), bw(0)))
-    for i in range(r + 1):  # 6: W split off in the second half
-        for chunk, half in ((1, 2 * i), (0, 2 * i + 1)):
-            if half < r + 1:
-                run(bw(chunk))
-            else:
-                b(chunk)
+    for i in range(2 * (r + 1)):  # 6: W split off in the second half
+        way = 1 - i % 2
+        if i < r + 1:
+            run(bw(way))
+        else:
+            b(way)
     for _ in range(p - r - 1):  # 7
         w()
         b(0)

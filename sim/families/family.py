@@ -17,7 +17,8 @@ class Family:
     """A schedule rule with what its source claims about it; call it to get a `Schedule`.
 
     build: `(n_devices, n_microbatches, *, options) -> Schedule`.
-    placement: "straight", "loop", "V" or "both ways". passes: which kinds it uses, e.g. "F B W".
+    placement: "straight", "loop", "V", "wave", "both ways" or "V both ways".
+    passes: which kinds it uses, e.g. "F B W".
     bubble, peak: Python expressions over p, m, v, k, N, F, B, W (of a device's whole share) that
         the tests evaluate: idle time on `clock` at zero send, and the largest peak of activations
         in shares. "" where no closed form is known. `//` rounds down, `max`, `min` are allowed.
@@ -56,3 +57,9 @@ class Family:
             if number is not None
         }
         return self.build(p, m, **counts)
+
+    def stages_met(self, v: int | None = None) -> int:
+        """How many stages of a device a microbatch passes; v: the option of that name, if given."""
+        if "v" in self.options and v is not None:
+            return v
+        return 1 if self.placement in ("straight", "both ways") else 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from ..families import FAMILIES
 from ..families.interleaved import default_group
 from ..schedule.ir import Schedule
+from ..schedule.mechanisms import refuse_mechanisms
 
 DEFAULT_SCHEDULES = (
     "1f1b", "interleaved", "zb-h1", "zb-h2", "zb-v", "v-half", "v-min", "v-zb",
@@ -69,6 +71,7 @@ def built(shape: Shape) -> Schedule:
     return family(shape.devices, shape.microbatches, **options)
 
 
+@cache
 def virtual_stages(family: str) -> tuple[int, ...]:
     """Stages per device that a family can take: two on a V, any number above one on a loop."""
     if family not in FAMILIES:
@@ -79,6 +82,7 @@ def virtual_stages(family: str) -> tuple[int, ...]:
             f"{family} cuts sequences into slices, which the cost model of plans does not: "
             "plan with another schedule, and see sim.planner.slices.costs for slices"
         )
+    refuse_mechanisms(found(4, 8), "a plan", "plan with another schedule")
     if found.placement == "V":
         return (2,)
     if "v" in found.options:

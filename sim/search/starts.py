@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..base.extras import imported
 from ..engine.costs import typical
 from ..families import FAMILIES
+from ..schedule.mechanisms import mechanisms
 from .orders.lengthen import longer
 from .orders.list_scheduling import list_scheduled, listed
 from .orders.problem import Order, OrderProblem
@@ -65,7 +66,8 @@ def of_families(problem: OrderProblem, placement: Placement) -> Iterator[Start]:
             continue
         options = {"v": problem.chunks} if "v" in family.options else {}
         with suppress(ValueError):
-            order = problem.order(family(problem.n_devices, problem.n_microbatches, **options))
+            schedule = family(problem.n_devices, problem.n_microbatches, **options)
+            order = None if mechanisms(schedule) else problem.order(schedule)
             if order is not None and within(problem, order):
                 yield Start(order, family.name)
 

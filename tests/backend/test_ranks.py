@@ -13,7 +13,11 @@ from backend.ranks.checks import require_runnable  # noqa: E402
 from backend.ranks.gather import receive_buffers  # noqa: E402
 
 FOR_TORCHTITAN = ("v-half", "v-min", "v-zb", "zb-h1", "interleaved")
-WHOLE = [name for name, family in sim.FAMILIES.items() if family(2, 6).n_slices == 1]
+WHOLE = [
+    name
+    for name, family in sim.FAMILIES.items()
+    if family(2, 6).n_slices == 1 and not sim.mechanisms(family(4, 8))
+]
 
 
 @pytest.mark.parametrize("p", [2, 4])

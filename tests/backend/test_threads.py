@@ -25,6 +25,7 @@ from backend.threads.interpreter import undisturbed_passes
 from backend.threads.result import RunResult
 from backend.threads.run import run
 
+RUNNABLE = [name for name, family in sim.FAMILIES.items() if not sim.mechanisms(family(4, 8))]
 SMALL: dict[str, Any] = {"width": 16, "heads": 2, "vocabulary": 17, "sequence": 8}
 
 
@@ -64,7 +65,11 @@ def test_every_family_gives_the_gradients_of_one_plain_backward(name: str, p: in
 
 
 @settings(max_examples=20, deadline=None)
-@given(sim.testing.schedules(max_devices=3, max_microbatches=4))
+@given(
+    sim.testing.schedules(max_devices=3, max_microbatches=4).filter(
+        lambda schedule: not sim.mechanisms(schedule)
+    )
+)
 def test_any_schedule_runs_and_keeps_what_the_simulator_says(schedule: sim.Schedule) -> None:
     model = Model(layers=(1,) * schedule.n_stages, dtype=torch.float64, **SMALL)
     stages, (batch, targets) = transformer_stages(model), tokens(model, schedule.n_microbatches)
@@ -96,7 +101,7 @@ def test_single_precision_stays_within_1e_5(name: str) -> None:
     assert max(errors(stages, batch, targets, result)) < 1e-5
 
 
-@pytest.mark.parametrize("name", sim.FAMILIES)
+@pytest.mark.parametrize("name", RUNNABLE)
 def test_one_device_runs_too(name: str) -> None:
     schedule = sim.FAMILIES[name](1, 3)
     stages, batch, targets = small(schedule, dtype=torch.float64)

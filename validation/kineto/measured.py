@@ -161,7 +161,7 @@ def _known_as(found: Schedule) -> str:
                 made = family(found.n_devices, found.n_microbatches, **options)
             except (ValueError, TypeError):
                 continue
-            if (made.orders, made.placement) == (found.orders, found.placement):
+            if (made.orders, made.placement, made.routes) == (found.orders, found.placement, ()):
                 return name
     return ""
 

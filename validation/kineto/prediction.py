@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from sim import FAMILIES, Cluster, Costs, Link, Schedule, Trace, makespan, simulate
+from sim import FAMILIES, Cluster, Costs, Link, Schedule, Trace, makespan, mechanisms, simulate
 
 from ..compare import pass_times
 from ..replay import costs_of
@@ -173,7 +173,7 @@ def _families(like: Schedule, m: int) -> list[Schedule]:
                 made = family(like.n_devices, m, **options)
             except (ValueError, TypeError):
                 continue
-            if made.placement == like.placement and made.n_slices == 1:
+            if made.placement == like.placement and made.n_slices == 1 and not mechanisms(made):
                 found.append(made)
                 break
     return found

@@ -197,7 +197,7 @@ def _check_size(setting: Setting) -> None:
             raise ValueError(f"{name} is {count!r}: it must be a whole number >= 1")
     family = FAMILIES[setting.family]
     per_stage = 3 if "W" in family.passes.split() else 2
-    stages = {"straight": 1, "V": 2, "loop": setting.options.get("v", 2)}[family.placement]
+    stages = family.stages_met(setting.options.get("v"))
     slices = setting.options.get("slices", 2) if "slices" in family.options else 1
     passes = p * m * per_stage * stages * slices
     if passes > MOST_PASSES:

@@ -381,6 +381,11 @@ def test_schedules_of_slices_are_not_charged_for_whole_sequences() -> None:
         Space(schedules=("seq1f1b",))
 
 
+def test_what_plans_do_not_know_of_a_schedule_is_named() -> None:
+    with pytest.raises(ValueError, match="microbatches take 2 routes, which a plan cannot do"):
+        Space(schedules=("dualpipe",))
+
+
 def test_unknown_names_list_what_there_is() -> None:
     with pytest.raises(ValueError, match=r"no model 'llama3-70b': did you mean llama-3-70b\? use"):
         plan("llama3-70b", "8xh100", sequence=8192, batch=64)
