@@ -65,7 +65,9 @@ def _tails(work: Workload, device: int | None) -> dict[PassType, Time]:
             for choices, send in work.outputs[which]
             if (known := [after for after in choices if after in tail])
         ]
-        if ends is None or which.stage in ends:
+        if ends is None:  # after every weight gradient the sum of them is still to come
+            ways.append(work.summing[which.stage] if which.kind in ("W", "BW") else 0)
+        elif which.stage in ends:
             ways.append(0)
         if ways:
             tail[which] = max(ways)

@@ -14,6 +14,7 @@ from ..base.numbers import Number, Ticks, common_ticks
 from ..engine.costs import Costs, first_alike
 from ..schedule.ir import Kind, Lever, Op, Schedule, Step, Value, reads, writes
 from ..schedule.lanes import lanes
+from ..schedule.replicas import gradient_sums
 
 
 class PassType(NamedTuple):
@@ -51,6 +52,8 @@ class Workload:
     total: time that all steps of one job take together, per device. copying: the same of each copy
         queue, with its device.
     send: of each stage boundary, 0 inside a device on any route, shape `(n_stages - 1,)`.
+    summing: what the sum of a stage's gradients takes between the devices that hold it, shape
+        `(n_stages,)`; 0 where nothing is summed.
     schedule: whose passes they are. examples: of every type, a pass for every lever that is pulled.
     simple: one slice, no fused steps, and all microbatches alike: only then the arguments about
         memory hold.
@@ -67,6 +70,7 @@ class Workload:
     total: tuple[dict[Job, Time], ...]
     copying: tuple[tuple[int, dict[Job, Time]], ...]
     send: tuple[Time, ...]
+    summing: tuple[Time, ...]
     simple: bool
 
     def work(self, device: int) -> Time:
@@ -204,7 +208,9 @@ def workload_of(schedule: Schedule, costs: Costs) -> Workload:
         costs.send[b] if all(places[b] != places[b + 1] for places in placements) else 0
         for b in range(schedule.n_stages - 1)
     ]
-    ticks = common_ticks({*duration.values(), *sends, 0}, how_many=2 * schedule.n_ops + 1)
+    summed = {one.op.stage for one in gradient_sums(schedule)}
+    sums = [time if s in summed else 0 for s, time in enumerate(costs.gradient_sum)]
+    ticks = common_ticks({*duration.values(), *sends, *sums, 0}, how_many=2 * schedule.n_ops + 1)
     latency: dict[PassType, Time] = {}
     for sized, time in duration.items():
         for which in _job(sized):
@@ -234,6 +240,7 @@ def workload_of(schedule: Schedule, costs: Costs) -> Workload:
             if lane.queue != "compute"
         ),
         send=tuple(ticks.count(send) for send in sends),
+        summing=tuple(map(ticks.count, sums)),
         simple=schedule.n_slices == 1
         and not schedule.fused
         and not costs.microbatch_scale

@@ -85,6 +85,11 @@ class PipelineOptions:
         "What one microbatch sends from a stage to the next.")
     static_bytes: Number | None = option("BYTES", read_number,
         "Parameters, gradients and optimizer state of a device.")
+    gradient_sum: Number | None = option("TIME", read_number,
+        "Latency of summing gradients between the devices that hold the same stage, at the end of "
+        "a batch, in schedules of two directions. [default: 0]")
+    gradient_bytes: Number | None = option("BYTES", read_number,
+        "Gradients of a device's whole share that such a sum sends to the other device.")
     memory: Number | None = option("BYTES", read_number,
         "Memory of every device; where more is needed, the error says when and for what.")
     bandwidth: Number | None = option("BYTES", read_positive,

@@ -23,6 +23,7 @@ from ..families import FAMILIES
 from ..families.family import Family
 from ..schedule.ir import Schedule
 from ..schedule.json_form import from_json
+from ..schedule.replicas import gradient_sums
 from ..schedule.torch_csv import TorchFile, torch_file
 from ..schedule.torch_rows import lists_of_passes
 from ..schedule.training import forward_only, frozen, frozen_weights
@@ -35,13 +36,13 @@ MOST_PASSES = 5_000_000
 """A play of this many takes about 12 GB; more would not fit in the memory of a usual machine."""
 
 COST_OPTIONS = ("forward", "backward", "weight", "send", "activation_bytes", "boundary_bytes",
-                "static_bytes")  # fmt: skip
+                "static_bytes", "gradient_sum", "gradient_bytes")  # fmt: skip
 
 
 BYTES_FOR = {
     "memory": ("that fill it", ("activation_bytes", "static_bytes")),
     "host_memory": ("that fill it", ("activation_bytes",)),
-    "bandwidth": ("that cross it", ("boundary_bytes",)),
+    "bandwidth": ("that cross it", ("boundary_bytes", "gradient_bytes")),
 }
 """Limits that do nothing until somebody says how many bytes there are."""
 
@@ -65,7 +66,14 @@ def schedule_of(name: str, options: PipelineOptions, *, strict: bool = True) -> 
 
     strict: an option the family does not take is an error, unless the schedule already is so.
     """
-    return _as_run(_named(name, options, strict=strict), options)
+    schedule = _as_run(_named(name, options, strict=strict), options)
+    for flag in ("gradient_sum", "gradient_bytes") if strict else ():
+        if getattr(options, flag) is not None and not gradient_sums(schedule):
+            raise typer.BadParameter(
+                f"{schedule.name} holds every stage once, so there is nothing to sum: leave "
+                f"{flag_of(flag)} out"
+            )
+    return schedule
 
 
 def _named(name: str, options: PipelineOptions, *, strict: bool) -> Schedule:
@@ -231,7 +239,9 @@ def cluster_of(options: PipelineOptions, schedule: Schedule) -> Cluster:
     links: dict[str, Link] = {}
     if options.bandwidth is not None:
         placements = (schedule.placement, *schedule.routes)
-        neighbours = (pair for places in placements for pair in pairwise(places))
+        neighbours = [pair for places in placements for pair in pairwise(places)]
+        if options.gradient_bytes:
+            neighbours += [(one.source, one.destination) for one in gradient_sums(schedule)]
         pairs = {pair for a, b in neighbours if a != b for pair in ((a, b), (b, a))}
         links = {f"{a}->{b}": Link(0, options.bandwidth) for a, b in sorted(pairs)}
     modes: dict[str, Any] = {

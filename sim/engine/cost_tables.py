@@ -72,7 +72,7 @@ def checked_table(value: Any, name: str, rows: int) -> Table:
     for row, cells in enumerate(table):
         if not cells:
             raise ValueError(f"{name} of {of} {row} is empty: give one number, or one per slice")
-        if len(cells) > 1 and name in ("send", "static_bytes"):
+        if len(cells) > 1 and name in ("send", "static_bytes", "gradient_sum", "gradient_bytes"):
             raise ValueError(f"{name} of {of} {row} has {len(cells)} numbers: it must have 1")
     signed = name == "backward_bytes"
     return tuple(

@@ -45,6 +45,9 @@ class Costs:
     offload, load: time of O and of L; L takes as long as O where it is absent. A schedule that
         offloads needs them. copy_latency: what every copy takes on top, however large.
     recompute_keeps: the share of an activation that an F keeps whose rest R rebuilds, 0 to 1.
+    gradient_sum: latency of the exchange of each stage's gradients between the devices that hold
+        it, once a batch, shape `(n_stages,)`; gradient_bytes: what each of them sends to each other
+        one. A stage for which both are 0 exchanges nothing.
     """
 
     forward: Table
@@ -64,6 +67,8 @@ class Costs:
     offload: Table | None = None
     load: Table | None = None
     copy_latency: Number = 0
+    gradient_sum: tuple[Number, ...] = ()
+    gradient_bytes: tuple[Number, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.forward, Sequence) and not hasattr(self.forward, "tolist"):
@@ -78,7 +83,7 @@ class Costs:
             if name not in _OPTIONAL or getattr(self, name) is not None:
                 table = checked_table(getattr(self, name), name, n - rows)
                 object.__setattr__(self, name, table)
-        for name, rows in {"send": 1, "static_bytes": 0}.items():
+        for name, rows in _COLUMNS.items():
             column = checked_table(getattr(self, name), name, n - rows)
             object.__setattr__(self, name, tuple(row[0] for row in column))
         for name in ("pair_scale", "group_scale", "copy_latency"):
@@ -131,13 +136,15 @@ class Costs:
         offload: Number | None = None,
         load: Number | None = None,
         copy_latency: Number = 0,
+        gradient_sum: Number = 0,
+        gradient_bytes: Number = 0,
     ) -> Costs:
         """Equal devices and equal slices: every number but `send` is of a device's **whole share**.
 
         A pass of one of a device's v stages and k slices takes 1/(v k) of it; `boundary_bytes` is
         what one microbatch sends, and every slice sends 1/k of it; `send` is the latency of every
-        cross-device edge and is never divided. `microbatch_scale` is one factor per microbatch, or
-        one per microbatch and stage.
+        cross-device edge and is never divided, and so is `gradient_sum`. `microbatch_scale` is one
+        factor per microbatch, or one per microbatch and stage.
         """
         checked_type(schedule, Schedule, "FAMILIES[name](p, m) makes one")
         stages = Counter(schedule.placement)
@@ -166,6 +173,8 @@ class Costs:
             offload=None if offload is None else share(offload, "offload"),
             load=None if load is None else share(load, "load"),
             copy_latency=copy_latency,
+            gradient_sum=(checked(gradient_sum, "gradient_sum"),) * len(parts),
+            gradient_bytes=tuple(row[0] for row in share(gradient_bytes, "gradient_bytes", 1)),
         )
 
     @property
@@ -323,6 +332,7 @@ def slower(costs: Costs, factors: Sequence[Number]) -> Costs:
 FIX = "Costs.uniform(schedule, ...) makes them"
 _OPTIONAL = ("fused_backward", "recompute", "offload", "load")
 _NO_TABLES = ("pair_scale", "group_scale", "microbatch_scale", "recompute_keeps", "copy_latency")
+_COLUMNS = {"send": 1, "static_bytes": 0, "gradient_sum": 0, "gradient_bytes": 0}
 _TABLES = {
     "forward": 0,
     "backward": 0,

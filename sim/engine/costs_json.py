@@ -26,7 +26,7 @@ def costs_to_json(costs: Costs) -> str:
 
     found = {field.name: cell(getattr(costs, field.name)) for field in fields(costs)}
     for name, unset in _LATER.items():
-        if found[name] == unset:
+        if found[name] == unset or (unset == [] and not any(found[name])):
             del found[name]
     return json.dumps({"format": JSON_FORMAT, **found})
 
@@ -68,6 +68,9 @@ _LATER: dict[str, Any] = {
     "offload": None,
     "load": None,
     "copy_latency": 0,
+    "gradient_sum": [],
+    "gradient_bytes": [],
 }
-"""Fields that files of before do not have: they are written where they say something."""
+"""Fields that files of before do not have: they are written where they say something, which lists
+of zeros do not."""
 _FRACTION = re.compile(r"-?[0-9]{1,300}(\.[0-9]{1,300}|/0{0,300}[1-9][0-9]{0,300})?")

@@ -33,6 +33,7 @@ class Device:
     """One device of a cluster: its tasks, its memory, and the speed and wires that all share.
 
     static: bytes it holds from the start to the end. turns: what it and its copies wait for.
+    awaited: the sums of gradients that other devices send it at the end of a batch.
     """
 
     env: simpy.Environment
@@ -44,6 +45,7 @@ class Device:
     wires: Wires
     log: StepLog
     turns: Turns | None = None
+    awaited: Sequence[Message] = ()
 
     def run(
         self, iterations: int, barrier: IterationBarrier | None, optimizer: int | float
@@ -61,6 +63,8 @@ class Device:
                 yield self.env.timeout(optimizer)
             for task in self.tasks:
                 yield from self.step(task, iteration)
+            if self.awaited:
+                yield from self.receive(self.awaited, self.numbering.message_shift(iteration))
 
     def step(self, task: Task, iteration: int) -> Process:
         """Run one task, from waiting for its inputs to sending its outputs."""
@@ -85,7 +89,13 @@ class Device:
         for output in work.outputs:
             self.wires.send(output.message + shift, output.channel, first_pass + output.place)
         if self.wires.blocking:
-            yield from self.await_delivery([output.message + shift for output in work.outputs])
+            yield from self.await_delivery(
+                [
+                    output.message + shift
+                    for output in work.outputs
+                    if output.channel.value.kind != "weight_gradient"
+                ]
+            )
 
     def receive(
         self, inputs: Sequence[Message], shift: int

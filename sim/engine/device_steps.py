@@ -31,6 +31,14 @@ class Inputs(NamedTuple):
     arrived: Sequence[Number | None]
 
 
+class Sums(NamedTuple):
+    """Of the sum of gradients that came last to a device in each iteration: when it was complete
+    where it came from, and when it had arrived, shape `(iterations,)`."""
+
+    written: list[Number]
+    arrived: list[Number]
+
+
 def device_steps(trace: Trace) -> dict[int, Steps]:
     """The steps of every device that ran any."""
     record = record_of(checked_trace(trace), "ops")
@@ -72,6 +80,38 @@ def device_inputs(trace: Trace) -> dict[int, Inputs]:
         log.device: Inputs([*map(written.get, log.last)], [*map(arrived.get, log.last)])
         for log in record.steps
     }
+
+
+def device_sums(trace: Trace) -> dict[int, Sums]:
+    """The last sum of every device that holds stages which others hold too, see `gradient_sums`; of
+    no device where no such sum crossed."""
+    found: dict[int, Sums] = {}
+    for device, iteration, written, arrived in _sums(trace):
+        zeros: list[Number] = [0] * trace.iterations
+        mine = found.setdefault(device, Sums(zeros, [*zeros]))
+        if arrived >= mine.arrived[iteration]:
+            mine.written[iteration], mine.arrived[iteration] = written, arrived
+    return found
+
+
+def _sums(trace: Trace) -> list[tuple[int, int, Number, Number]]:
+    """Device that gets it, iteration, and both times of every sum."""
+    record = record_of(checked_trace(trace), "transfers")
+    if record is None:
+        from .lines import summed
+
+        return summed(trace.transfers, trace.per_unit)
+    channels = [channel.value.kind == "weight_gradient" for channel in record.channels]
+    if not any(channels):
+        return []
+    sent = record.transfers
+    ready, end = (_ticks(column, record) for column in (sent.ready, sent.end))
+    origins = map(record.numbering.origin, sent.message)
+    return [
+        (record.channels[channel].destination, iteration, written, arrived)
+        for (channel, _, iteration), written, arrived in zip(origins, ready, end, strict=True)
+        if channels[channel]
+    ]
 
 
 def _ticks(column: Sequence[Number], record: Record) -> Sequence[Number]:

@@ -43,6 +43,15 @@ def in_lines(ops: pd.DataFrame, per_unit: int, names: Sequence[str]) -> dict[int
     }
 
 
+def summed(transfers: pd.DataFrame, per_unit: int) -> list[tuple[int, int, Any, Any]]:
+    """Device that gets it, iteration, and when it was written and had arrived, of every sum of
+    gradients among `Trace.transfers`."""
+    sums = transfers[transfers["value"] == "weight_gradient"]
+    times = [_ticks(sums[name], per_unit).tolist() for name in ("ready", "end")]
+    whole = (sums[name].astype(int).tolist() for name in ("destination", "iteration"))
+    return list(zip(*whole, *times, strict=True))
+
+
 def computing(ops: pd.DataFrame) -> pd.DataFrame:
     """The rows of passes that compute."""
     return ops[~ops["kind"].isin([*QUEUES])]

@@ -7,7 +7,8 @@ A play handles both as whole numbers, which are quick to look up and small to wr
     static of 0 | passes of 0 in order | static of 1 | passes of 1 in order | ...
 
 A **channel** is all values of one kind, stage and slice that cross from one device to another, and
-are of one size; such a value is a **message**. Messages are numbered channel by channel:
+are of one size; such a value, on its way to one device, is a **message**. Messages are numbered
+channel by channel:
 
     microbatches of channel 0 in order | microbatches of channel 1 in order | ...
 
@@ -33,25 +34,45 @@ class Numbering:
     """The numbers of one schedule, whose `channels` are given by one value of each.
 
     alike: of each microbatch, the one of its size in `channels`, shape `(n_microbatches,)`;
-        the first for all if not given.
+        the first for all if not given. Gradients of weights cross once a batch: of these the one of
+        a channel is the only one.
+    to: the device to which each channel leads, shape `(n_channels,)`; needed where a value goes to
+        several.
     static: the number of each device's static memory, shape `(n_devices,)`.
     """
 
     def __init__(
-        self, schedule: Schedule, channels: Sequence[Value], alike: Sequence[int] = ()
+        self,
+        schedule: Schedule,
+        channels: Sequence[Value],
+        alike: Sequence[int] = (),
+        to: Sequence[int] = (),
     ) -> None:
         self.schedule, self.channels = schedule, tuple(channels)
         self._alike = alike or (0,) * schedule.n_microbatches
         lengths = (len(order) + 1 for order in schedule.orders)
         *static, self._n_passes = accumulate(lengths, initial=0)
         self.static = tuple(static)
-        self._channel = {value: number for number, value in enumerate(self.channels)}
+        self._to = tuple(to)
+        self._ways: dict[Value, tuple[int, ...]] = {}
+        for number, value in enumerate(self.channels):
+            self._ways[value] = (*self._ways.get(value, ()), number)
 
     # -- messages
 
-    def channel(self, value: Value) -> int | None:
-        """The number of the channel through which `value` crosses; None if it stays."""
-        return self._channel.get(value._replace(microbatch=self._alike[value.microbatch]))
+    def ways(self, value: Value) -> tuple[int, ...]:
+        """The numbers of the channels through which `value` crosses; () if it stays."""
+        if value.kind == "weight_gradient":
+            return self._ways.get(value, ())
+        return self._ways.get(value._replace(microbatch=self._alike[value.microbatch]), ())
+
+    def channel(self, value: Value, device: int) -> int | None:
+        """The number of the channel through which `value` crosses to `device`; None if there is
+        none, as it stays."""
+        ways = self.ways(value)
+        if len(ways) > 1 or self._to:
+            ways = tuple(way for way in ways if self._to[way] == device)
+        return ways[0] if ways else None
 
     def message(self, channel: int, microbatch: int) -> Message:
         """The number of the value of that microbatch of a channel, in the first iteration."""

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from ..base.numbers import Number, Ticks, common_ticks, exact, plain
 from ..schedule.ir import QUEUES, Queue, Schedule, Step, Value, reads, writes
 from ..schedule.lanes import lanes
+from ..schedule.replicas import GradientSum, gradient_sums
 from .cluster import Cluster
 from .costs import Costs, first_alike, scaled
 from .held import left_by
@@ -33,7 +34,12 @@ def planned(
     ValueError where times are too long to be added up.
     """
     alike = first_alike(costs, schedule)
-    shapes, lines = _shapes(schedule, alike)
+    sums = [
+        one
+        for one in gradient_sums(schedule)
+        if costs.gradient_sum[one.op.stage] or costs.gradient_bytes[one.op.stage]
+    ]
+    shapes, lines = _shapes(schedule, alike, {one.value for one in sums})
     slowdown = [
         1 if step[0].kind in QUEUES else cluster.slowdown[schedule.home(*step[0][1:3])]
         for step in shapes
@@ -45,7 +51,7 @@ def planned(
     else:
         slowed = zip(alone, slowdown, strict=True)
         times = [(plain(exact(time) * exact(slow)),) for time, slow in slowed]
-    crossings = _crossings(schedule, costs, cluster, {*alike})
+    crossings = _crossings(schedule, costs, cluster, {*alike}) + _summed(sums, costs, cluster)
     ticks = _ticks(
         {time for each in times for time in each}
         | {time for one in crossings for time in (one.hold, one.latency)}
@@ -60,7 +66,12 @@ def planned(
         )
         for one in crossings
     ]
-    numbering = Numbering(schedule, [channel.value for channel in channels], alike)
+    numbering = Numbering(
+        schedule,
+        [channel.value for channel in channels],
+        alike,
+        [channel.destination for channel in channels],
+    )
     works = [_work(costs, step, numbering, channels) for step in shapes]
     # With jitter every step has durations of its own, otherwise all of one shape share theirs.
     durations = [tuple(map(ticks.count, each)) for each in times]
@@ -87,7 +98,15 @@ def planned(
         for line, times in zip(lines, each_line, strict=True)
         if line.lane[1] != "compute"
     )
-    return Plan(ticks, numbering, tuple(channels), tasks, copies)
+    awaited = tuple(
+        tuple(
+            numbering.message(number, channel.value.microbatch)
+            for number, channel in enumerate(channels)
+            if channel.value.kind == "weight_gradient" and channel.destination == device
+        )
+        for device in range(schedule.n_devices)
+    )
+    return Plan(ticks, numbering, tuple(channels), tasks, copies, awaited)
 
 
 class _Line(NamedTuple):
@@ -100,11 +119,13 @@ class _Line(NamedTuple):
     positions: list[int]
 
 
-def _shapes(schedule: Schedule, alike: Sequence[int]) -> tuple[list[Step], list[_Line]]:
+def _shapes(
+    schedule: Schedule, alike: Sequence[int], sums: Set[Value]
+) -> tuple[list[Step], list[_Line]]:
     """The distinct steps, one of each; and every step of every queue as one of them.
 
-    Two are alike if their passes differ by the same number of microbatches, cost as much, and
-    nothing else is done about their memory.
+    Two are alike if their passes differ by the same number of microbatches, cost as much, nothing
+    else is done about their memory, and none completes one of the `sums` of gradients.
     """
     numbers: dict[tuple[object, ...], int] = {}
     variants = schedule.variants
@@ -120,6 +141,8 @@ def _shapes(schedule: Schedule, alike: Sequence[int]) -> tuple[list[Step], list[
                 shape = tuple([(op[:2], op[2] - first, op[3], alike[op[2]]) for op in step])
             if variants:
                 shape = (shape, *[variants.get(op[1:]) for op in step])
+            if sums:
+                shape = (shape, *({*sums} & {v for op in step for v in writes(schedule, op)}))
             number = numbers.setdefault(shape, len(shapes))
             if number == len(shapes):
                 shapes.append(step)
@@ -189,28 +212,43 @@ def _crossings(
             if backward[b]:
                 ways.append((Value("gradient", b + 1, i, part), right, left))
             for value, source, destination in ways:
-                route = cluster.routes.get((source, destination), ())
-                wires = [cluster.links[name] for name in route]
-                narrow = min((wire.bandwidth for wire in wires), default=float("inf"))
-                hold = exact(size) / exact(narrow) if narrow != float("inf") else exact(0)
-                latency = exact(costs.send[b]) + sum(exact(wire.latency) for wire in wires)
-                found.append(
-                    _Crossing(value, source, destination, route, size, plain(hold), plain(latency))
-                )
+                found.append(_crossing(cluster, value, source, destination, size, costs.send[b]))
     return found
+
+
+def _summed(sums: Sequence[GradientSum], costs: Costs, cluster: Cluster) -> list[_Crossing]:
+    """The sums of gradients that cross."""
+    found = []
+    for one in sums:
+        size, latency = costs.gradient_bytes[one.op.stage], costs.gradient_sum[one.op.stage]
+        found.append(_crossing(cluster, one.value, one.source, one.destination, size, latency))
+    return found
+
+
+def _crossing(
+    cluster: Cluster, value: Value, source: int, destination: int, size: Number, send: Number
+) -> _Crossing:
+    """What the route between two devices makes of a value of that size, and of its latency."""
+    route = cluster.routes.get((source, destination), ())
+    wires = [cluster.links[name] for name in route]
+    narrow = min((wire.bandwidth for wire in wires), default=float("inf"))
+    hold = exact(size) / exact(narrow) if narrow != float("inf") else exact(0)
+    latency = exact(send) + sum(exact(wire.latency) for wire in wires)
+    return _Crossing(value, source, destination, route, size, plain(hold), plain(latency))
 
 
 def _work(costs: Costs, step: Step, numbering: Numbering, channels: Sequence[Channel]) -> Work:
     schedule, first = numbering.schedule, int(step[0].microbatch)
+    device = schedule.home(*step[0][1:3])
     inputs, outputs, takes, frees, loads = [], [], [], [], []
     for place, op in enumerate(step):
         for value in reads(schedule, op):
-            if (channel := numbering.channel(value)) is not None:
+            if (channel := numbering.channel(value, device)) is not None:
                 inputs.append(numbering.message(channel, int(value.microbatch) - first))
             elif value.kind == "loaded":
                 loads.append((value.stage, int(value.microbatch) - first, value.slice))
         for value in writes(schedule, op):
-            if (channel := numbering.channel(value)) is not None:
+            for channel in numbering.ways(value):
                 message = numbering.message(channel, int(value.microbatch) - first)
                 outputs.append(Output(message, channels[channel], place))
         change = MemoryChange(*left_by(schedule, costs, op), place)
@@ -218,6 +256,8 @@ def _work(costs: Costs, step: Step, numbering: Numbering, channels: Sequence[Cha
             takes.append(change)
         elif change.size < 0 or change.chunks < 0:
             frees.append(change)
+    # Onto a wire that both take, what a pass waits for goes before a sum that only the end needs.
+    outputs.sort(key=lambda output: output.channel.value.kind == "weight_gradient")
     return Work(len(step), tuple(inputs), tuple(outputs), tuple(takes), tuple(frees), tuple(loads))
 
 

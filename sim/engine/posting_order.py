@@ -34,7 +34,9 @@ def posting_order(plan: Plan) -> tuple[tuple[Message, ...], ...]:
             there |= made
             for op in step:
                 for value in writes(schedule, op):
-                    if (number := numbering.channel(value)) is not None:
+                    if value.kind == "weight_gradient":
+                        continue  # summed on a stream of its own
+                    for number in numbering.ways(value):
                         message = numbering.message(number, int(value.microbatch))
                         posted[plan.channels[number].source].append(message)
                         posted[plan.channels[number].destination].append(message)

@@ -145,7 +145,10 @@ def _scene(
         memory = Memory(number, capacity, numbering=numbering, log=log_of_memory)
         static = reduce(plus, (costs.static_bytes[s] for s in schedule.stages_of[number]))
         turns = Turns(env, log) if plan.copies else None
-        devices.append(Device(env, tasks, numbering, memory, static, speed, wires, log, turns))
+        awaited = plan.awaited[number]
+        devices.append(
+            Device(env, tasks, numbering, memory, static, speed, wires, log, turns, awaited)
+        )
     if not plan.copies:
         return devices, []
     host = Memory(-1, cluster.host_memory, numbering=numbering, log=record.host)

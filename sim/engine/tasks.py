@@ -112,10 +112,11 @@ class CopyLane(NamedTuple):
 
 class Plan(NamedTuple):
     """Everything that devices play: `tasks[d]` in order, and how what crosses is moved; beside them
-    the queues of copies."""
+    the queues of copies, and the sums of gradients that `awaited[d]` at the end of a batch."""
 
     ticks: Ticks
     numbering: Numbering
     channels: tuple[Channel, ...]
     tasks: tuple[tuple[Task, ...], ...]
     copies: tuple[CopyLane, ...] = ()
+    awaited: tuple[tuple[Message, ...], ...] = ()

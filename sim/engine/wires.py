@@ -3,6 +3,7 @@
 A transfer waits for its turn (if receives are posted early) and for every wire of its route, holds
 them for bytes / bandwidth, and arrives `send` + link latency after that. Wires are asked for one by
 one in the order of their names; one that is granted is kept while the transfer waits for the next.
+Sums of gradients take no turn, and block no sender: runtimes have a stream of their own for them.
 """
 
 from __future__ import annotations
@@ -74,7 +75,8 @@ class Wires:
     ) -> Generator[simpy.Event, Any, None]:
         env, ready = self.env, self.env.now
         ends = (channel.source, channel.destination)
-        queues = [self.queues[device] for device in ends] if self.queues else []
+        posted = self.queues and channel.value.kind != "weight_gradient"
+        queues = [self.queues[device] for device in ends] if posted else []
         for queue in queues:
             yield queue.turn(message)
         if self.just_in_time:

@@ -23,8 +23,8 @@ def chimera(n_devices: int, n_microbatches: int) -> Schedule:
     device 2 | F1 F0 F3 F2 BW0 BW1 BW2 BW3
     device 3 | F1 F3 F0 BW0 F2 BW2 BW1 BW3
 
-    Source: Li and Hoefler 2021, arXiv 2107.06925, section 3. The sum of the gradients of the two
-    copies of a stage at the end of a batch is not part of the order.
+    Source: Li and Hoefler 2021, arXiv 2107.06925, section 3. What the sum of the gradients of the
+    two copies of a stage takes at the end of a batch is a matter of `Costs.gradient_sum`.
     """
     if n_devices % 2:
         raise ValueError(f"chimera takes an even number of devices, not {n_devices}")

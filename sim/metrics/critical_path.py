@@ -13,10 +13,10 @@ from ..schedule.text import parse_op
 class Leg(NamedTuple):
     """One piece of the critical path.
 
-    what: "pass" (a copy to or from the host is one too), "transfer", or "wait" for anything a trace
-    does not explain (a barrier, the optimizer, a blocked send). op: the pass, or the pass whose
-    value is moved. device: where it runs, or where the value goes. start, end: each leg starts
-    where the one before it ends.
+    what: "pass" (a copy to or from the host is one too), "transfer" (a sum of gradients at the end
+    is one too), or "wait" for anything a trace does not explain (a barrier, the optimizer, a
+    blocked send). op: the pass, or the pass whose value is moved. device: where it runs, or where
+    the value goes. start, end: each leg starts where the one before it ends.
     """
 
     what: str
@@ -29,10 +29,11 @@ class Leg(NamedTuple):
 def critical_path(trace: Trace) -> list[Leg]:
     """The longest chain, in time order, from the start of the play to its last end, without a gap.
 
-    Walked backwards from the pass that ends last: a step that starts when the step before it on its
-    device ends was held up by that step, otherwise by the input that came last.
+    Walked backwards from the pass that ends last, or from the sum of gradients that comes last: a
+    step that starts when the step before it on its device ends was held up by that step, otherwise
+    by the input that came last.
     """
-    from ..engine.lines import in_lines
+    from ..engine.lines import in_lines, summed
 
     ops = checked_trace(trace).ops.reset_index(drop=True)
     p = trace.schedule.n_devices
@@ -54,10 +55,24 @@ def critical_path(trace: Trace) -> list[Leg]:
     device = max(lines, key=lambda d: (lines[d].end[-1], -d))
     index = len(lines[device].row) - 1
     path: list[Leg] = []
+    last = lines[device].end[-1]
 
     def add(what: str, op: Op | None, start: int, end: int) -> None:
         if start < end or what == "pass":
             path.append(Leg(what, op, device % p, in_time(trace, start), in_time(trace, end)))
+
+    sums = trace.transfers[trace.transfers["value"] == "weight_gradient"]
+    if len(sums):
+        one = sums.loc[[sums["end"].idxmax()]]
+        [(to, iteration, written, until)] = summed(one, trace.per_unit)
+        if until > last:
+            unit = one[[*names[1:]]].to_numpy()[0].tolist()
+            op = Op("W", *unit)
+            if (op, iteration) not in steps_at:
+                op = op._replace(kind="BW")
+            device = to
+            add("transfer", op, written, until)
+            device, index = steps_at[op, iteration]
 
     while True:
         line = lines[device]

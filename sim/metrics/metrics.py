@@ -4,6 +4,10 @@ There are two clocks, and they answer different questions. The **makespan** runs
 start to the last end: what an iteration costs when a barrier ends it. The **longest stage** is the
 longest time any one device needs from its first start to its last end: what an iteration costs
 when devices go on without waiting for each other. Every function that needs one takes `clock`.
+
+Where stages live on several devices, a device is through when the sum of their gradients has come
+from the others: no optimizer step can begin before, with a barrier or without. So both clocks run
+until then.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from operator import sub
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from ..base.numbers import Number, checked_type
-from ..engine.device_steps import Inputs, Steps, device_inputs, device_steps
+from ..engine.device_steps import Inputs, Steps, Sums, device_inputs, device_steps, device_sums
 from ..engine.held import activations, in_shares
 from ..engine.trace import HOST, Trace, checked_trace, in_time, record_of
 from ..schedule.clock import Clock
@@ -27,17 +31,18 @@ if TYPE_CHECKING:
 
 def makespan(trace: Trace) -> Number:
     """Last end anywhere minus first start anywhere; 0 if nothing ran."""
-    rows = device_steps(trace).values()
+    rows = device_steps(trace)
     if not rows:
         return 0
-    first = min(steps.start[0] for steps in rows)
-    return in_time(trace, max(steps.end[-1] for steps in rows) - first)
+    first = min(steps.start[0] for steps in rows.values())
+    return in_time(trace, max(_through(trace, rows).values()) - first)
 
 
 def longest_stage(trace: Trace) -> Number:
     """The longest time a device needs from its first start to its last end; 0 if nothing ran."""
-    rows = device_steps(trace).values()
-    return in_time(trace, max((steps.end[-1] - steps.start[0] for steps in rows), default=0))
+    rows = device_steps(trace)
+    spans = (end - rows[device].start[0] for device, end in _through(trace, rows).items())
+    return in_time(trace, max(spans, default=0))
 
 
 def clock_time(trace: Trace, clock: Clock = "makespan") -> Number:
@@ -135,6 +140,7 @@ def iteration_times(trace: Trace) -> tuple[Number, ...]:
     """
     rows = device_steps(trace).values()
     last = [dict(zip(steps.iteration, steps.end, strict=True)) for steps in rows]
+    last += [dict(enumerate(sums.arrived)) for sums in device_sums(trace).values()]
     ends = [max(end[iteration] for end in last) for iteration in range(trace.iterations)]
     first = min(steps.start[0] for steps in rows)
     return tuple(in_time(trace, end - before) for before, end in pairwise([first, *ends]))
@@ -158,8 +164,8 @@ def idle_account(trace: Trace) -> pd.DataFrame:
 
     Before its first pass a device warms up, after its last it cools down. In between, a gap counts
     as waiting for an input until the pass that writes the last input has ended, and as waiting for
-    a link from then on. Measured traces may not know what a pass waited for: such a gap counts as
-    waiting for an input.
+    a link from then on; and so does what it waits for a sum of gradients after its last pass.
+    Measured traces may not know what a pass waited for: such a gap counts as waiting for an input.
     """
     import pandas as pd
 
@@ -168,28 +174,43 @@ def idle_account(trace: Trace) -> pd.DataFrame:
 
 def idle_rows(trace: Trace) -> list[tuple[Number, ...]]:
     """The rows of `idle_account`."""
-    rows, inputs = device_steps(trace), device_inputs(trace)
+    rows, inputs, sums = device_steps(trace), device_inputs(trace), device_sums(trace)
+    through = _through(trace, rows)
     begin = min((steps.start[0] for steps in rows.values()), default=0)
-    finish = max((steps.end[-1] for steps in rows.values()), default=0)
+    finish = max(through.values(), default=0)
     account: list[tuple[Number, ...]] = []
     for device, work in enumerate(_busy(trace, rows)):
         if device not in rows:
             ticks = Idle(finish - begin, 0, 0, 0, 0)
         else:
-            between, for_input, for_link = _gaps(trace, rows[device], inputs[device])
+            between, for_input, for_link = _gaps(
+                trace, rows[device], inputs[device], sums.get(device)
+            )
             ticks = Idle(
                 warm_up=rows[device].start[0] - begin,
                 waiting_for_input=for_input,
                 waiting_for_link=for_link,
                 between_iterations=between,
-                cool_down=finish - rows[device].end[-1],
+                cool_down=finish - through[device],
             )
         parts = (in_time(trace, part) for part in ticks)
         account.append((device, work, *parts, in_time(trace, sum(ticks))))
     return account
 
 
-def _gaps(trace: Trace, steps: Steps, inputs: Inputs) -> tuple[Number, Number, Number]:
+def _through(trace: Trace, rows: Mapping[int, Steps]) -> dict[int, Number]:
+    """When each device is through, in ticks: its last pass has ended, and the last sum of gradients
+    has come."""
+    sums = device_sums(trace)
+    return {
+        device: max(steps.end[-1], sums[device].arrived[-1]) if device in sums else steps.end[-1]
+        for device, steps in rows.items()
+    }
+
+
+def _gaps(
+    trace: Trace, steps: Steps, inputs: Inputs, sums: Sums | None
+) -> tuple[Number, Number, Number]:
     """Idle ticks between the steps of a device: between iterations, for an input, for a link."""
     between: list[Number] = []
     for_input: list[Number] = []
@@ -204,10 +225,26 @@ def _gaps(trace: Trace, steps: Steps, inputs: Inputs) -> tuple[Number, Number, N
         else:  # in a simulation no input is missing but those that are known to cross
             waited = 0 if trace.origin == "simulated" else gap
         new = now != before
+        if new and sums:
+            waited, gap_in_all = _for_sum(sums, before, end)
+            for_input.append(waited)
+            for_link.append(gap_in_all - waited)
+            gap -= gap_in_all
         between.append(gap if new else 0)
         for_input.append(0 if new else waited)
         for_link.append(0 if new else gap - waited)
+    if sums:
+        waited, gap = _for_sum(sums, trace.iterations - 1, steps.end[-1])
+        for_input.append(waited)
+        for_link.append(gap - waited)
     return _sum(trace, between), _sum(trace, for_input), _sum(trace, for_link)
+
+
+def _for_sum(sums: Sums, iteration: int, end: Number) -> tuple[Number, Number]:
+    """How long a device waits for the last sum of gradients after `end`: until it is complete, and
+    in all."""
+    gap = max(sums.arrived[iteration] - end, 0)
+    return min(max(sums.written[iteration] - end, 0), gap), gap
 
 
 def _busy(trace: Trace, rows: Mapping[int, Steps]) -> tuple[Number, ...]:

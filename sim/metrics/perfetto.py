@@ -130,6 +130,8 @@ def _transfers(trace: Trace, scale: Number) -> tuple[list[Event], dict[tuple[int
 
 def _arrows(trace: Trace, spots: Spots) -> Iterator[Event]:
     for number, row in enumerate(_rows(trace.transfers)):
+        if row.value == "weight_gradient":
+            continue  # no pass waits for it
         kind, onward = ("F", 1) if row.value == "activation" else ("B", -1)
         writer = spots.get((kind, row.stage, row.microbatch, row.slice, row.iteration))
         reader = spots.get((kind, row.stage + onward, row.microbatch, row.slice, row.iteration))

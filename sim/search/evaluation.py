@@ -25,7 +25,8 @@ from ..engine.costs import Costs, first_alike, fits
 from ..engine.held import activations, in_shares, size_left
 from ..engine.live import peaks_in_time
 from ..schedule.ir import Op, Schedule
-from .compiled import Ints, peaks, play
+from ..schedule.replicas import gradient_sums
+from .compiled import Ints, Times, peaks, play
 from .schedule_arrays import KIND, Tables, broken, tables
 
 
@@ -70,12 +71,13 @@ def evaluate(schedule: Schedule, costs: Costs) -> Evaluation:
     if done < start.size:
         raise broken(schedule)
     n = schedule.n_devices  # the first queues are those that compute
+    through = _through(schedule, costs, found, ticks, end)
     spans = [
-        end[last - 1] - start[first]
-        for first, last in pairwise(found.first_step[: n + 1])
+        through[device] - start[first]
+        for device, (first, last) in enumerate(pairwise(found.first_step[: n + 1]))
         if last > first
     ]
-    makespan = end.max(initial=0) - start.min() if start.size else 0
+    makespan = max(end.max(), through.max()) - start.min() if start.size else 0
     begin, finish = _in_units(start, ticks), _in_units(end, ticks)
     if not found.whole:
         begin, finish = begin[found.step_of], finish[found.step_of]
@@ -98,6 +100,23 @@ def evaluate(schedule: Schedule, costs: Costs) -> Evaluation:
     )
 
 
+def _through(schedule: Schedule, costs: Costs, found: Tables, ticks: Ticks, end: Times) -> Times:
+    """When each device is through: its last pass has ended, and all sums of gradients that others
+    send it have come; shape `(n_devices,)`, and 0 for one without a pass."""
+    n = schedule.n_devices
+    last = found.first_step[1 : n + 1]
+    through = np.where(last > found.first_step[:n], end[last - 1] if end.size else 0, 0)
+    sums = [one for one in gradient_sums(schedule) if costs.gradient_sum[one.op.stage]]
+    if sums:
+        ops = (op for order in schedule.orders for op in order)
+        places = range(schedule.n_ops) if found.place is None else found.place.tolist()
+        step = {op: found.step_of[place] for op, place in zip(ops, places, strict=True)}
+        for op, _, destination in sums:
+            arrived = end[step[op]] + ticks.count(costs.gradient_sum[op.stage])
+            through[destination] = max(through[destination], arrived)
+    return through
+
+
 def _split(schedule: Schedule, column: NDArray[Any]) -> tuple[NDArray[Any], ...]:
     """A number per pass, device by device."""
     return tuple(np.split(column, np.cumsum([len(order) for order in schedule.orders])[:-1]))
@@ -118,7 +137,8 @@ def _times(
     durations = [costs.duration(step) for step in steps_like]
     crosses = placements[:, :-1] != placements[:, 1:]
     sends = [send for send, away in zip(costs.send, crosses.any(axis=0), strict=True) if away]
-    ticks = common_ticks({*durations, *sends, 0}, how_many=2 * schedule.n_ops + 1)
+    sums = costs.gradient_sum if schedule.routes else ()
+    ticks = common_ticks({*durations, *sends, *sums, 0}, how_many=2 * schedule.n_ops + 1)
     dtype = np.int64 if ticks.per_unit else np.float64
     counted = {time: ticks.count(time) for time in {*durations, *costs.send}}
     duration = np.array([counted[time] for time in durations], dtype)[which]

@@ -8,10 +8,11 @@ import numpy as np
 
 from ..base.numbers import Number
 from ..base.text import number_text
-from ..engine.trace import Trace, checked_trace
+from ..engine.device_steps import device_steps, device_sums
+from ..engine.trace import Trace, checked_trace, in_time
 from ..schedule.ir import Op, Queue, Schedule, queue_of
 from ..schedule.lanes import lanes
-from .palette import KIND_NAMES
+from .palette import KIND_NAMES, SUM
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +26,8 @@ def bars(trace: Trace, window: tuple[Number, Number] | None = None) -> pd.DataFr
     height; labels, hover.
 
     A pass on its own fills its row (height 1). Passes of different kinds fused into one step share
-    the row, one above the other; passes of one kind fused into one kernel are a single bar.
+    the row, one above the other; passes of one kind fused into one kernel are a single bar. What a
+    device waits for the sum of its gradients after its last pass is a bar of the kind `SUM`.
     window: (from, to); bars outside are left out.
     """
     import pandas as pd
@@ -49,7 +51,7 @@ def bars(trace: Trace, window: tuple[Number, Number] | None = None) -> pd.DataFr
     by_step = ops.groupby(keys, sort=False)["kind"]
     lanes = by_step.transform("size").to_numpy()
     start, end = (ops[name].to_numpy(dtype=float) for name in ("start", "end"))
-    return pd.DataFrame(
+    passes = pd.DataFrame(
         {
             "kind": ops["kind"].to_numpy(),
             "chunk": _chunks(trace.schedule, ops),
@@ -64,6 +66,36 @@ def bars(trace: Trace, window: tuple[Number, Number] | None = None) -> pd.DataFr
             "hover": _hovers(ops, several=trace.iterations > 1),
         }
     )
+    sums = [
+        (SUM, 0, device, number[device, "compute"], start, end - start, 0.0, 1.0, "sum", "",
+         f"<b>sum of gradients</b> on device {device}<br>{number_text(start)} to "
+         f"{number_text(end)}, after its last pass")
+        for device, start, end in waits_for_sums(trace)
+        if window is None or (end > window[0] and start < window[1])
+    ]  # fmt: skip
+    if not sums:
+        return passes
+    return pd.concat([passes, pd.DataFrame(sums, columns=passes.columns)], ignore_index=True)
+
+
+def waits_for_sums(trace: Trace) -> list[tuple[int, float, float]]:
+    """Device, start and end of every time that a device waits for the sum of its gradients after
+    its last pass of an iteration."""
+    steps = device_steps(trace)
+    found = []
+    for device, sums in device_sums(trace).items():
+        last = dict(zip(steps[device].iteration, steps[device].end, strict=True))
+        for iteration, arrived in enumerate(sums.arrived):
+            if arrived > last[iteration]:
+                times = (float(in_time(trace, t)) for t in (last[iteration], arrived))
+                found.append((device, *times))
+    return found  # type: ignore[return-value]
+
+
+def last_end(trace: Trace) -> float:
+    """When everything is over: the last pass, and the last sum of gradients; 0 if nothing ran."""
+    ends = [float(trace.ops["end"].max())] if len(trace.ops) else [0.0]
+    return max(ends + [end for _, _, end in waits_for_sums(trace)])
 
 
 def _chunks(schedule: Schedule, ops: pd.DataFrame) -> Any:

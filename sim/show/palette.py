@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..schedule.ir import Kind
-
 INK, PAPER = "#000000", "#ffffff"
 """Dark and light text."""
 
-TONES: dict[Kind, tuple[str, str]] = {
+SUM = "sum"
+"""In place of a kind of pass: a device that waits for the sum of its gradients at the end."""
+
+SUM_TONE = "#d5dade"
+"""Of such a wait, in which nothing runs."""
+TONES: dict[str, tuple[str, str]] = {
     "F": ("#5aa0f2", "#0d3c8c"),
     "B": ("#ffc83d", "#8f5f00"),
     "W": ("#74e8b4", "#0c846c"),
@@ -25,7 +28,7 @@ TONES: dict[Kind, tuple[str, str]] = {
 }
 """Lightest and deepest shade of every kind of pass."""
 
-KIND_NAMES: dict[Kind, str] = {
+KIND_NAMES: dict[str, str] = {
     "F": "forward",
     "B": "input gradient",
     "W": "weight gradient",
@@ -33,6 +36,7 @@ KIND_NAMES: dict[Kind, str] = {
     "R": "recompute",
     "O": "offload",
     "L": "load back",
+    SUM: "sum of gradients",
 }
 
 GREY, PALE_GREY = "#586270", "#a6b0bb"
@@ -50,12 +54,14 @@ class Shade(NamedTuple):
     text: str
 
 
-def shade(kind: Kind, chunk: int, n_chunks: int) -> Shade:
+def shade(kind: str, chunk: int, n_chunks: int) -> Shade:
     """The fill of `kind` on the chunk-th stage of a device that holds `n_chunks`.
 
     >>> shade("F", 0, 1)
     Shade(fill='#5aa0f2', text='#000000')
     """
+    if kind == SUM:
+        return Shade(SUM_TONE, INK)
     light, deep = TONES[kind]
     fill = mixed(light, deep, chunk / (n_chunks - 1) if n_chunks > 1 else 0.0)
     return Shade(fill, readable_on(fill))

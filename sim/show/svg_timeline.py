@@ -7,8 +7,8 @@ from html import escape
 
 from ..base.numbers import checked_type
 from ..engine.trace import Trace, checked_trace
-from .bars import bars, fitting_labels, picture_rows
-from .palette import DARK_PAPER, GREY, KIND_NAMES, PALE_GREY, PAPER, shade
+from .bars import bars, fitting_labels, last_end, picture_rows, waits_for_sums
+from .palette import DARK_PAPER, GREY, KIND_NAMES, PALE_GREY, PAPER, SUM, shade
 
 LEFT, TOP, ROW, GAP, LABEL_SIZE = 20, 8, 20, 3, 11
 FONT = "font-family='system-ui,-apple-system,Segoe UI,Roboto,Helvetica,Arial,sans-serif'"
@@ -24,7 +24,7 @@ def gantt_svg(traces: Mapping[str, Trace], *, width: int = 960) -> str:
         raise ValueError("no trace to draw")
     for trace in traces.values():
         checked_trace(trace)
-    end = max((float(trace.ops["end"].max()) for trace in traces.values()), default=1.0) or 1.0
+    end = max((last_end(trace) for trace in traces.values()), default=1.0) or 1.0
     scale = (width - LEFT - 8) / end
     parts: list[str] = []
     y = float(TOP)
@@ -62,7 +62,7 @@ def _panel(trace: Trace, top: float, scale: float) -> str:
     rows = bars(trace)
     rows = rows.assign(text=fitting_labels(rows, scale))
     n_chunks = max((len(stages) for stages in trace.schedule.stages_of), default=1)
-    end = float(trace.ops["end"].max()) * scale if len(trace.ops) else 0
+    end = last_end(trace) * scale
     found = []
     for row, (device, queue) in enumerate(picture_rows(trace.schedule)):
         y = top + row * ROW
@@ -91,12 +91,13 @@ def _panel(trace: Trace, top: float, scale: float) -> str:
 def _legend(traces: Mapping[str, Trace], y: float) -> str:
     """Every kind that is drawn, in its lightest and deepest shade."""
     kinds = {kind for trace in traces.values() for kind in trace.ops["kind"].unique()}
+    kinds |= {SUM for trace in traces.values() if waits_for_sums(trace)}
     most = max(len(held) for trace in traces.values() for held in trace.schedule.stages_of)
     found, x = [], float(LEFT)
     for kind, name in KIND_NAMES.items():
         if kind not in kinds:
             continue
-        for chunk in range(min(most, 2)):
+        for chunk in range(min(most, 2) if kind != SUM else 1):
             fill = shade(kind, chunk * (most - 1), most).fill
             found.append(f"<rect x='{x:.0f}' y='{y:.0f}' width='11' height='11' fill='{fill}'/>")
             x += 11

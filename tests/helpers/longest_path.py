@@ -61,12 +61,21 @@ def times(schedule: Schedule, costs: Costs) -> Times:
             todo = [other for other in range(schedule.n_devices) if other != device]
     waiting = [str(queues[d][n][0]) for d, n in enumerate(done) if n < len(queues[d])]
     assert not waiting, f"{schedule.name}: these wait for ever: {waiting}"
+    # Who holds a stage that others hold too is through when their gradients have come as well.
+    through = [max((end[op] for op in order), default=Fraction(0)) for order in schedule.orders]
+    summing = [{op.stage for op in order if op.kind in ("W", "BW")} for order in schedule.orders]
+    for giver, order in enumerate(schedule.orders):
+        for op in order:
+            takes = exact(costs.gradient_sum[op.stage])
+            for taker in range(schedule.n_devices) if takes and op.kind in ("W", "BW") else ():
+                if taker != giver and op.stage in summing[taker]:
+                    through[taker] = max(through[taker], end[op] + takes)
     spans = [
-        max(end[op] for op in order) - min(start[op] for op in order)
-        for order in schedule.orders
+        until - min(start[op] for op in order)
+        for until, order in zip(through, schedule.orders, strict=True)
         if order
     ]
-    makespan = max(end.values()) - min(start.values())
+    makespan = max(*through, *end.values()) - min(start.values())
     return Times(start, end, makespan, max(spans))
 
 

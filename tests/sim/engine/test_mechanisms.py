@@ -52,6 +52,9 @@ def cases(draw: st.DrawFn) -> tuple[Schedule, Costs]:
         factors = draw(scales(schedule))
         if not schedule.copies or all(factor for row in factors for factor in row):
             prices = replace(prices, microbatch_scale=factors)
+    if schedule.routes:
+        sums = tuple(draw(st.integers(0, 9)) for _ in range(schedule.n_stages))
+        prices = replace(prices, gradient_sum=sums)
     return schedule, prices
 
 

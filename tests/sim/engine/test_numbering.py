@@ -39,7 +39,7 @@ def test_a_message_says_which_value_it_is(
     value = data.draw(st.sampled_from(channels))
     value = value._replace(microbatch=data.draw(st.integers(0, schedule.n_microbatches - 1)))
     iteration = data.draw(st.integers(0, 3))
-    channel = numbering.channel(value)
+    channel = numbering.channel(value, 0)
     assert channel is not None
     assert channels[channel] == value._replace(microbatch=0)
     first = numbering.message(channel, 0)
@@ -55,9 +55,9 @@ def test_a_message_says_which_value_it_is(
 def test_a_value_that_stays_has_no_channel() -> None:
     schedule = Schedule((0, 1), ((), ()), 2)
     numbering = Numbering(schedule, [Value("activation", 0, 0)])
-    assert numbering.channel(Value("activation", 0, 1)) == 0
-    assert numbering.channel(Value("activation", 1, 1)) is None
-    assert numbering.channel(Value("saved", 0, 1)) is None
+    assert numbering.channel(Value("activation", 0, 1), 0) == 0
+    assert numbering.channel(Value("activation", 1, 1), 0) is None
+    assert numbering.channel(Value("saved", 0, 1), 0) is None
 
 
 @given(schedules(), st.integers(0, 3))
