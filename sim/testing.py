@@ -23,6 +23,7 @@ from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from inspect import signature
+from itertools import product
 from typing import Any
 
 from hypothesis import Phase, given, note, reject, settings
@@ -47,6 +48,7 @@ OPTIONS: dict[str, st.SearchStrategy[int]] = {
     "v": st.integers(1, 3),
     "slices": st.integers(1, 3),
     "group_size": st.integers(1, 8),
+    "barriers": st.integers(1, 2),
 }
 """What to try for the options of families, by name; 1 to 3 for any other one."""
 _TIMES = st.one_of(
@@ -95,11 +97,12 @@ def wild_schedules(
     max_microbatches: int = 6,
     max_slices: int = 2,
     directions: int = 1,
+    barriers: int = 0,
 ) -> Schedule:
     """Valid schedules in any order on any placement, with fused and split backwards side by side.
 
     directions: how many placements there are, which microbatches follow in turn, if there are so
-        many microbatches.
+        many microbatches. barriers: `Schedule.vocabulary`.
 
     Made by running random passes among those whose inputs exist; two such passes of one device
     sometimes become a fused step.
@@ -112,7 +115,10 @@ def wild_schedules(
     n = len(placement)
     routes = tuple(tuple(draw(st.permutations(placement))) for _ in range(min(directions, m) - 1))
     follows = tuple(i % directions for i in range(m)) if routes else ()
-    empty = Schedule(placement, ((),) * p, m, k, name="wild", routes=routes, follows=follows)
+    empty = Schedule(
+        placement, ((),) * p, m, k,
+        name="wild", routes=routes, follows=follows, vocabulary=barriers,
+    )  # fmt: skip
     passes = []
     for stage in range(n):
         for microbatch in range(m):
@@ -121,6 +127,9 @@ def wild_schedules(
                 where = stage, microbatch, part
                 passes += [Op("F", *where)]
                 passes += [Op("B", *where), Op("W", *where)] if split else [Op("BW", *where)]
+    if barriers:
+        units = product(("S", "T"), range(p), range(m), range(k))
+        passes += [Op(kind, *unit) for kind, *unit in units]  # type: ignore[arg-type]
     chance = draw(st.randoms(use_true_random=False))
     fusing = draw(st.booleans())
     orders: list[list[Op]] = [[] for _ in range(p)]
@@ -135,8 +144,8 @@ def wild_schedules(
             and (op.kind != "F" or op.stage < n - 1 or (op.microbatch * k + op.slice) == turn)
         ]
         step: Step = (chance.choice(ready),)
-        device = empty.home(step[0].stage, step[0].microbatch)
-        mates = [op for op in ready if op != step[0] and empty.home(*op[1:3]) == device]
+        device = empty.device_of(step[0])
+        mates = [op for op in ready if op != step[0] and empty.device_of(op) == device]
         if fusing and mates and chance.random() < 0.3:
             step = (*step, chance.choice(mates))
             fused.append(step)
@@ -323,6 +332,7 @@ def _check_claims(
         for name, number in {
             "p": schedule.n_devices, "m": schedule.n_microbatches, "v": v, "k": k,
             "N": options.get("group_size", schedule.n_devices), "F": f, "B": b, "W": w,
+            "b": schedule.vocabulary,
         }.items()
     }  # fmt: skip
     scope: dict[str, Any] = {"__builtins__": {}, "min": min, "max": max, **names}

@@ -57,7 +57,6 @@ def _heads(work: Workload, device: int | None) -> dict[PassType, Time]:
 
 
 def _tails(work: Workload, device: int | None) -> dict[PassType, Time]:
-    ends = None if device is None else set(work.stages_of[device])
     tail: dict[PassType, Time] = {}
     for which in reversed(work.order):
         ways = [
@@ -65,9 +64,9 @@ def _tails(work: Workload, device: int | None) -> dict[PassType, Time]:
             for choices, send in work.outputs[which]
             if (known := [after for after in choices if after in tail])
         ]
-        if ends is None:  # after every weight gradient the sum of them is still to come
+        if device is None:  # after every weight gradient the sum of them is still to come
             ways.append(work.summing[which.stage] if which.kind in ("W", "BW") else 0)
-        elif which.stage in ends:
+        elif work.on(which, device):
             ways.append(0)
         if ways:
             tail[which] = max(ways)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ..base.numbers import Number, Ticks, common_ticks
 from ..engine.costs import Costs, first_alike
-from ..schedule.ir import Kind, Lever, Op, Schedule, Step, Value, reads, writes
+from ..schedule.ir import PARTS, Kind, Lever, Op, Schedule, Step, Value, reads, writes
 from ..schedule.lanes import lanes
 from ..schedule.replicas import gradient_sums
 
@@ -52,6 +52,7 @@ class Workload:
     total: time that all steps of one job take together, per device. copying: the same of each copy
         queue, with its device.
     send: of each stage boundary, 0 inside a device on any route, shape `(n_stages - 1,)`.
+    all_reduce: of what goes from one part of the vocabulary to another, or to the last stage.
     summing: what the sum of a stage's gradients takes between the devices that hold it, shape
         `(n_stages,)`; 0 where nothing is summed.
     schedule: whose passes they are. examples: of every type, a pass for every lever that is pulled.
@@ -70,6 +71,7 @@ class Workload:
     total: tuple[dict[Job, Time], ...]
     copying: tuple[tuple[int, dict[Job, Time]], ...]
     send: tuple[Time, ...]
+    all_reduce: Time
     summing: tuple[Time, ...]
     simple: bool
 
@@ -119,11 +121,11 @@ class Workload:
     @cached_property
     def order(self) -> list[PassType]:
         """All types, none before what it reads."""
-        turn = {"F": 0, "O": 1, "L": 2, "R": 3, "B": 4, "BW": 4, "W": 5}
+        turn = {"F": 0, "O": 1, "L": 2, "R": 3, "S": 4, "T": 5, "B": 6, "BW": 6, "W": 7}
 
         def place(which: PassType) -> tuple[int, int, int]:
             kind, stage, part = which
-            return (turn[kind], stage, part) if turn[kind] < 4 else (turn[kind], -stage, -part)
+            return (turn[kind], stage, part) if turn[kind] < 6 else (turn[kind], -stage, -part)
 
         return sorted(self.latency, key=place)
 
@@ -139,18 +141,29 @@ class Workload:
         return self._links(writes, reads)
 
     def _links(self, mine: Values, theirs: Values) -> dict[PassType, list[Link]]:
-        others: dict[Value, list[PassType]] = defaultdict(list)
+        # Of B and BW one is what a microbatch has; of the parts of the vocabulary it has all.
+        others: dict[Value, dict[int, list[PassType]]] = defaultdict(dict)
         for which in self.order:
             for value in self._values(theirs, which, set.union):
-                others[value].append(which)
+                apart = which.stage if which.kind in PARTS else -1
+                others[value].setdefault(apart, []).append(which)
         return {
             which: [
-                Link(others[value], self._send(value))
+                Link(choices, self._send(value, which, choices[0]))
                 for value in sorted(self._values(mine, which, set.intersection))
-                if value in others
+                for choices in others.get(value, {}).values()
             ]
             for which in self.order
         }
+
+    def _homes(self, which: PassType) -> set[int]:
+        if which.kind in PARTS:
+            return {which.stage}
+        return {places[which.stage] for places in (self.placement, *self.schedule.routes)}
+
+    def on(self, which: PassType, device: int) -> bool:
+        """Whether a device has passes of that type."""
+        return device in self._homes(which)
 
     def _values(self, of: Values, which: PassType, all_of: Callable[..., set[Value]]) -> set[Value]:
         """What all passes of a type read (or write), or any of them, with microbatches left out."""
@@ -160,7 +173,11 @@ class Workload:
         ]
         return all_of(*each)
 
-    def _send(self, value: Value) -> Time:
+    def _send(self, value: Value, one: PassType, other: PassType) -> Time:
+        """What a value takes between two passes, at least, on any route."""
+        ends = [self._homes(which) for which in (one, other)]
+        if one.kind in PARTS or other.kind in PARTS:
+            return 0 if ends[0] & ends[1] else self.all_reduce
         boundary = {"activation": value.stage, "gradient": value.stage - 1}.get(value.kind)
         return 0 if boundary is None else self.send[boundary]
 
@@ -210,7 +227,9 @@ def workload_of(schedule: Schedule, costs: Costs) -> Workload:
     ]
     summed = {one.op.stage for one in gradient_sums(schedule)}
     sums = [time if s in summed else 0 for s, time in enumerate(costs.gradient_sum)]
-    ticks = common_ticks({*duration.values(), *sends, *sums, 0}, how_many=2 * schedule.n_ops + 1)
+    all_reduce = costs.all_reduce if schedule.vocabulary else 0
+    times = {*duration.values(), *sends, *sums, all_reduce, 0}
+    ticks = common_ticks(times, how_many=2 * schedule.n_ops + 1)
     latency: dict[PassType, Time] = {}
     for sized, time in duration.items():
         for which in _job(sized):
@@ -240,6 +259,7 @@ def workload_of(schedule: Schedule, costs: Costs) -> Workload:
             if lane.queue != "compute"
         ),
         send=tuple(ticks.count(send) for send in sends),
+        all_reduce=ticks.count(all_reduce),
         summing=tuple(map(ticks.count, sums)),
         simple=schedule.n_slices == 1
         and not schedule.fused

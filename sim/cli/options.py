@@ -50,6 +50,9 @@ class PipelineOptions:
         "Microbatches in a group, for interleaved families. [default: as torch]")
     slices: int | None = option("K", read_count,
         "Slices of every sequence, for families that take it.")
+    barriers: int | None = option("N", read_count,
+        "All-reduces between F and B of the last stage, 1 or 2, for families that cut the "
+        "vocabulary. [default: 1]")
     frozen: tuple[int, ...] | None = option("STAGES", read_stages,
         "Stages that train nothing, e.g. 0,1 or 0-3: no W, and no gradient for those before the "
         "first stage that trains.")
@@ -90,6 +93,14 @@ class PipelineOptions:
         "a batch, in schedules of two directions. [default: 0]")
     gradient_bytes: Number | None = option("BYTES", read_number,
         "Gradients of a device's whole share that such a sum sends to the other device.")
+    vocabulary_scores: Number | None = option("TIME", read_number,
+        "Time of S, the scores of a device's part of the vocabulary. [default: 0]")
+    vocabulary_gradients: Number | None = option("TIME", read_number,
+        "Time of T, the gradients of a device's part of the vocabulary. [default: 0]")
+    all_reduce: Number | None = option("TIME", read_number,
+        "Latency of what S and T of all devices exchange. [default: as --send]")
+    logits_bytes: Number | None = option("BYTES", read_number,
+        "What a device keeps of its part of the vocabulary between S and T.")
     memory: Number | None = option("BYTES", read_number,
         "Memory of every device; where more is needed, the error says when and for what.")
     bandwidth: Number | None = option("BYTES", read_positive,

@@ -19,7 +19,7 @@ from ..engine.costs import Costs
 from ..engine.costs_json import costs_from_json
 from ..engine.offloaded import offloaded
 from ..engine.recomputed import Place, recomputed
-from ..families import FAMILIES
+from ..families import FAMILIES, VOCABULARY
 from ..families.family import Family
 from ..schedule.ir import Schedule
 from ..schedule.json_form import from_json
@@ -36,15 +36,19 @@ MOST_PASSES = 5_000_000
 """A play of this many takes about 12 GB; more would not fit in the memory of a usual machine."""
 
 COST_OPTIONS = ("forward", "backward", "weight", "send", "activation_bytes", "boundary_bytes",
-                "static_bytes", "gradient_sum", "gradient_bytes")  # fmt: skip
+                "static_bytes", "gradient_sum", "gradient_bytes", "vocabulary_scores",
+                "vocabulary_gradients", "all_reduce", "logits_bytes")  # fmt: skip
 
 
 BYTES_FOR = {
-    "memory": ("that fill it", ("activation_bytes", "static_bytes")),
+    "memory": ("that fill it", ("activation_bytes", "static_bytes", "logits_bytes")),
     "host_memory": ("that fill it", ("activation_bytes",)),
     "bandwidth": ("that cross it", ("boundary_bytes", "gradient_bytes")),
 }
 """Limits that do nothing until somebody says how many bytes there are."""
+
+KNOWN = {**FAMILIES, ****VOCABULARY}
+"""The families of which a schedule can be played."""
 
 ELSEWHERE = {
     "interleaved1f1b": "interleaved", "zbvzerobubble": "zb-v",
@@ -72,6 +76,12 @@ def schedule_of(name: str, options: PipelineOptions, *, strict: bool = True) -> 
             raise typer.BadParameter(
                 f"{schedule.name} holds every stage once, so there is nothing to sum: leave "
                 f"{flag_of(flag)} out"
+            )
+    for flag in ("vocabulary_scores", "vocabulary_gradients", "all_reduce", "logits_bytes"):
+        if strict and getattr(options, flag) is not None and not schedule.vocabulary:
+            raise typer.BadParameter(
+                f"{schedule.name} does not cut the vocabulary: leave {flag_of(flag)} out, or take "
+                f"one of {', '.join(VOCABULARY)}"
             )
     return schedule
 
@@ -268,6 +278,7 @@ def _built(family: Family, options: PipelineOptions, *, strict: bool) -> Schedul
         "v": options.stages_per_device,
         "group_size": options.group_size,
         "slices": options.slices,
+        "barriers": options.barriers,
     }
     chosen = {name: value for name, value in asked.items() if value is not None}
     taken = {name: value for name, value in chosen.items() if name in family.options}
@@ -319,4 +330,6 @@ def _fits_in_memory(n_passes: int, what: str, options: PipelineOptions) -> None:
         raise ValueError(f"{what}{times}: that is more than {MOST_PASSES:,} passes")
 
 
-_FLAGS = {"v": "-v", "group_size": "--group-size", "slices": "--slices"}
+_FLAGS = {
+    "v": "-v", "group_size": "--group-size", "slices": "--slices", "barriers": "--barriers",
+}  # fmt: skip

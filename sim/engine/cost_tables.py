@@ -49,6 +49,15 @@ def scales(value: Any, n_stages: int) -> Table:
     )
 
 
+def checked_parts(value: Any, name: str) -> tuple[Number, ...]:
+    """One number for all parts of the vocabulary, or one for each, as a checked column."""
+    value = value.tolist() if hasattr(value, "tolist") else value
+    column = value if isinstance(value, Sequence) and not isinstance(value, str) else (value,)
+    if not column:
+        raise ValueError(f"{name} is empty: give one number, or one per device")
+    return tuple(checked(cell, f"{name} of part {part}") for part, cell in enumerate(column))
+
+
 def spread(value: Any, rows: int) -> Table:
     """One number for all rows, or one row (or number) each, as a table; arrays count as lists."""
     if hasattr(value, "tolist"):

@@ -16,8 +16,16 @@ from fractions import Fraction
 from typing import Any, cast
 
 from ..base.numbers import Number, checked, checked_type, checked_whole, exact, plain, plus
-from ..schedule.ir import QUEUES, Op, Schedule, Step
-from .cost_tables import Table, cell_of, checked_table, only_kept_is_freed, scales, spread
+from ..schedule.ir import PARTS, QUEUES, Op, Schedule, Step
+from .cost_tables import (
+    Table,
+    cell_of,
+    checked_parts,
+    checked_table,
+    only_kept_is_freed,
+    scales,
+    spread,
+)
 
 Cells = Number | Sequence[Number] | Sequence[Sequence[Number]]
 """What `Costs.of` takes: one number, one per stage, or one per stage and slice."""
@@ -48,6 +56,12 @@ class Costs:
     gradient_sum: latency of the exchange of each stage's gradients between the devices that hold
         it, once a batch, shape `(n_stages,)`; gradient_bytes: what each of them sends to each other
         one. A stage for which both are 0 exchanges nothing.
+    vocabulary_scores, vocabulary_gradients: time of S and of T, a number per part (shape
+        `(n_devices,)`), or one for all. Microbatches scale them as they scale the last stage.
+    all_reduce: latency of what S and T of different devices send each other, and of the activation
+        that the last stage sends to all. Activations and their gradients have the bytes of the last
+        boundary, what the softmax needs has none.
+    logits_bytes: what each part keeps from the start of S to the end of T.
     """
 
     forward: Table
@@ -69,6 +83,10 @@ class Costs:
     copy_latency: Number = 0
     gradient_sum: tuple[Number, ...] = ()
     gradient_bytes: tuple[Number, ...] = ()
+    vocabulary_scores: tuple[Number, ...] = (0,)
+    vocabulary_gradients: tuple[Number, ...] = (0,)
+    all_reduce: Number = 0
+    logits_bytes: Number = 0
 
     def __post_init__(self) -> None:
         if not isinstance(self.forward, Sequence) and not hasattr(self.forward, "tolist"):
@@ -86,7 +104,9 @@ class Costs:
         for name, rows in _COLUMNS.items():
             column = checked_table(getattr(self, name), name, n - rows)
             object.__setattr__(self, name, tuple(row[0] for row in column))
-        for name in ("pair_scale", "group_scale", "copy_latency"):
+        for name in PER_PART:
+            object.__setattr__(self, name, checked_parts(getattr(self, name), name))
+        for name in ("pair_scale", "group_scale", "copy_latency", "all_reduce", "logits_bytes"):
             object.__setattr__(self, name, checked(getattr(self, name), name))
         object.__setattr__(self, "microbatch_scale", scales(self.microbatch_scale, n))
         keeps = checked(self.recompute_keeps, "recompute_keeps")
@@ -138,13 +158,19 @@ class Costs:
         copy_latency: Number = 0,
         gradient_sum: Number = 0,
         gradient_bytes: Number = 0,
+        vocabulary_scores: Number = 0,
+        vocabulary_gradients: Number = 0,
+        all_reduce: Number | None = None,
+        logits_bytes: Number = 0,
     ) -> Costs:
         """Equal devices and equal slices: every number but `send` is of a device's **whole share**.
 
         A pass of one of a device's v stages and k slices takes 1/(v k) of it; `boundary_bytes` is
         what one microbatch sends, and every slice sends 1/k of it; `send` is the latency of every
         cross-device edge and is never divided, and so is `gradient_sum`. `microbatch_scale` is one
-        factor per microbatch, or one per microbatch and stage.
+        factor per microbatch, or one per microbatch and stage. `vocabulary_scores`,
+        `vocabulary_gradients` and `logits_bytes` are of the part of a device; `all_reduce` is
+        `send` if not given.
         """
         checked_type(schedule, Schedule, "FAMILIES[name](p, m) makes one")
         stages = Counter(schedule.placement)
@@ -157,7 +183,10 @@ class Costs:
             of = exact(checked(whole, name))
             return tuple((plain(of / (part * slices)),) for part in parts)
 
-        edge = plain(exact(checked(boundary_bytes, "boundary_bytes")) / k)
+        def sliced(whole: Number, name: str) -> Number:
+            return plain(exact(checked(whole, name)) / k)
+
+        edge = sliced(boundary_bytes, "boundary_bytes")
         return cls(
             forward=share(forward, "forward"),
             backward=share(backward, "backward"),
@@ -175,6 +204,10 @@ class Costs:
             copy_latency=copy_latency,
             gradient_sum=(checked(gradient_sum, "gradient_sum"),) * len(parts),
             gradient_bytes=tuple(row[0] for row in share(gradient_bytes, "gradient_bytes", 1)),
+            vocabulary_scores=(sliced(vocabulary_scores, "vocabulary_scores"),),
+            vocabulary_gradients=(sliced(vocabulary_gradients, "vocabulary_gradients"),),
+            all_reduce=(send if schedule.vocabulary else 0) if all_reduce is None else all_reduce,
+            logits_bytes=sliced(logits_bytes, "logits_bytes"),
         )
 
     @property
@@ -208,9 +241,14 @@ class Costs:
         return cell_of(self.microbatch_scale, microbatch, stage) if self.microbatch_scale else 1
 
     def _pass(self, op: Op) -> Number:
-        alone = self._unscaled(op.kind, op.stage, op.slice)
+        if op.kind in PARTS:
+            per_part = self.vocabulary_scores if op.kind == "S" else self.vocabulary_gradients
+            alone = per_part[op.stage if len(per_part) > 1 else 0]
+        else:
+            alone = self._unscaled(op.kind, op.stage, op.slice)
         if self.microbatch_scale:
-            alone = scaled(alone, self.scale(op.microbatch, op.stage))
+            stage = self.n_stages - 1 if op.kind in PARTS else op.stage
+            alone = scaled(alone, self.scale(op.microbatch, stage))
         return plus(alone, self.copy_latency) if op.kind in QUEUES else alone
 
     def _unscaled(self, kind: str, stage: int, part: int) -> Number:
@@ -247,6 +285,13 @@ def fits(costs: Costs, schedule: Schedule) -> None:
             raise ValueError(
                 f"{name} has {min(width)} columns, but {schedule.name} has {schedule.n_slices} "
                 "slices: give one column, or one per slice"
+            )
+    for name in PER_PART:
+        found = len(getattr(costs, name))
+        if schedule.vocabulary and found not in (1, schedule.n_devices):
+            raise ValueError(
+                f"{name} has {found} numbers, but {schedule.name} has {schedule.n_devices} "
+                "devices: give one, or one per device"
             )
     if costs.offload is None and schedule.copies:
         raise ValueError(
@@ -331,7 +376,11 @@ def slower(costs: Costs, factors: Sequence[Number]) -> Costs:
 
 FIX = "Costs.uniform(schedule, ...) makes them"
 _OPTIONAL = ("fused_backward", "recompute", "offload", "load")
-_NO_TABLES = ("pair_scale", "group_scale", "microbatch_scale", "recompute_keeps", "copy_latency")
+PER_PART = ("vocabulary_scores", "vocabulary_gradients")
+_NO_TABLES = (
+    *("pair_scale", "group_scale", "microbatch_scale", "recompute_keeps", "copy_latency"),
+    *(*PER_PART, "all_reduce", "logits_bytes"),
+)
 _COLUMNS = {"send": 1, "static_bytes": 0, "gradient_sum": 0, "gradient_bytes": 0}
 _TABLES = {
     "forward": 0,

@@ -70,6 +70,10 @@ _LATER: dict[str, Any] = {
     "copy_latency": 0,
     "gradient_sum": [],
     "gradient_bytes": [],
+    "vocabulary_scores": [],
+    "vocabulary_gradients": [],
+    "all_reduce": 0,
+    "logits_bytes": 0,
 }
 """Fields that files of before do not have: they are written where they say something, which lists
 of zeros do not."""

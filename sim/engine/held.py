@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from ..base.numbers import Number, exact, plain
-from ..schedule.ir import Op, Schedule
+from ..schedule.ir import PARTS, Op, Schedule
 from .costs import Costs, scaled
 
 
@@ -23,13 +23,19 @@ def left_by(schedule: Schedule, costs: Costs, op: Op) -> Left:
 
     A forward whose stage has no backward keeps nothing. Where a stage has no W, B gives back all.
     Of what is recomputed F keeps a part, and R takes the rest. What O gives back at its end, the
-    store of its device has from its start on, until the end of L.
+    store of its device has from its start on, until the end of L. S keeps the scores of its part
+    until the end of T, if there is one; they are no activation of a stage.
     """
     return Left(size_left(schedule, costs, op), activations(schedule, op, costs.recompute_keeps))
 
 
 def size_left(schedule: Schedule, costs: Costs, op: Op) -> Number:
     """The bytes of it."""
+    if op.kind in PARTS:
+        if not schedule.backward[-1]:
+            return 0
+        logits = costs.logits_bytes if op.kind == "S" else -costs.logits_bytes
+        return scaled(logits, costs.scale(op.microbatch, schedule.n_stages - 1))
     passes = schedule.backward[op.stage]
     if not passes:
         return 0
@@ -46,6 +52,8 @@ def activations(schedule: Schedule, op: Op, keeps: Number = 0) -> int | Fraction
 
     keeps: the share of one that lives from F on where R takes the rest.
     """
+    if op.kind in PARTS:
+        return 0
     passes = schedule.backward[op.stage]
     if op.kind in ("O", "L"):
         return -1 if op.kind == "O" else 1

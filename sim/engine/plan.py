@@ -41,7 +41,7 @@ def planned(
     ]
     shapes, lines = _shapes(schedule, alike, {one.value for one in sums})
     slowdown = [
-        1 if step[0].kind in QUEUES else cluster.slowdown[schedule.home(*step[0][1:3])]
+        1 if step[0].kind in QUEUES else cluster.slowdown[schedule.device_of(step[0])]
         for step in shapes
     ]
     alone = [costs.duration(step) for step in shapes]
@@ -51,7 +51,11 @@ def planned(
     else:
         slowed = zip(alone, slowdown, strict=True)
         times = [(plain(exact(time) * exact(slow)),) for time, slow in slowed]
-    crossings = _crossings(schedule, costs, cluster, {*alike}) + _summed(sums, costs, cluster)
+    crossings = [
+        *_crossings(schedule, costs, cluster, {*alike}),
+        *_of_all_parts(schedule, costs, cluster, {*alike}),
+        *_summed(sums, costs, cluster),
+    ]
     ticks = _ticks(
         {time for each in times for time in each}
         | {time for one in crossings for time in (one.hold, one.latency)}
@@ -216,6 +220,30 @@ def _crossings(
     return found
 
 
+def _of_all_parts(
+    schedule: Schedule, costs: Costs, cluster: Cluster, microbatches: Set[int]
+) -> list[_Crossing]:
+    """What crosses between the parts of the vocabulary, and to and from the last stage."""
+    if not schedule.vocabulary:
+        return []
+    found, last, parts = [], schedule.n_stages - 1, range(schedule.n_devices)
+    for k, i in product(range(schedule.n_slices), sorted(microbatches)):
+        home = schedule.home(last, i)
+        whole = costs.crossing_bytes(last - 1, k) if last else 0
+        whole = scaled(whole, costs.scale(i, last))
+        ways = [(Value("activation", last, i, k), home, part, whole) for part in parts]
+        if schedule.backward[-1]:
+            ways += [(Value("part_of_gradient", p, i, k), p, home, whole) for p in parts]
+            pairs = product(parts, parts)
+            ways += [(Value("part_of_scores", part, i, k), part, to, 0) for part, to in pairs]
+        found += [
+            _crossing(cluster, value, source, to, size, costs.all_reduce)
+            for value, source, to, size in ways
+            if source != to
+        ]
+    return found
+
+
 def _summed(sums: Sequence[GradientSum], costs: Costs, cluster: Cluster) -> list[_Crossing]:
     """The sums of gradients that cross."""
     found = []
@@ -239,7 +267,7 @@ def _crossing(
 
 def _work(costs: Costs, step: Step, numbering: Numbering, channels: Sequence[Channel]) -> Work:
     schedule, first = numbering.schedule, int(step[0].microbatch)
-    device = schedule.home(*step[0][1:3])
+    device = schedule.device_of(step[0])
     inputs, outputs, takes, frees, loads = [], [], [], [], []
     for place, op in enumerate(step):
         for value in reads(schedule, op):

@@ -18,6 +18,8 @@ from .two_bp import TWO_BP
 from .v_half import V_HALF
 from .v_min import V_MIN
 from .v_zb import V_ZB
+from .vocab_1f1b import VOCAB_1F1B
+from .vocab_v_half import VOCAB_V_HALF
 from .zb_h1 import ZB_H1
 from .zb_h2 import ZB_H2
 from .zb_v import ZB_V
@@ -48,3 +50,6 @@ FAMILIES: dict[str, Family] = {
         *TWO_BP,
     )
 }
+VOCABULARY: dict[str, Family] = {family.name: family for family in (VOCAB_1F1B, VOCAB_V_HALF)}
+"""Families that cut the vocabulary over all devices, by name: what takes those of two placements
+takes them, too."""

@@ -19,11 +19,13 @@ class Family:
     build: `(n_devices, n_microbatches, *, options) -> Schedule`.
     placement: "straight", "loop", "V", "wave", "both ways" or "V both ways".
     passes: which kinds it uses, e.g. "F B W".
-    bubble, peak: Python expressions over p, m, v, k, N, F, B, W (of a device's whole share) that
-        the tests evaluate: idle time on `clock` at zero send, and the largest peak of activations
-        in shares. "" where no closed form is known. `//` rounds down, `max`, `min` are allowed.
+    bubble, peak: Python expressions over p, m, v, k, N, b, F, B, W (of a device's whole share) that
+        the tests evaluate (b: barriers, whose S and T take no time): idle time on `clock` at zero
+        send, and the largest peak of activations in shares. "" where no closed form is known. `//`
+        rounds down, `max`, `min` are allowed.
     exact_when: the condition (same names) under which `bubble` and `peak` hold with `==`.
-    options: names of the keyword options `build` takes (of "v", "group_size", "slices", ...).
+    options: names of the keyword options `build` takes (of "v", "group_size", "slices",
+        "barriers", ...).
     source: author, year, arXiv id and section.
     """
 

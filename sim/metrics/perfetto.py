@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..base.files import write_text_atomically
 from ..base.numbers import Number, checked
 from ..engine.trace import HOST, Trace, checked_trace
-from ..schedule.ir import Op, Queue, Value, queue_of
+from ..schedule.ir import Op, Queue, Schedule, Value, queue_of
 from ..schedule.lanes import lanes as queues_of
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class _Span(NamedTuple):
 
 
 Spots = dict[tuple[str, int, int, int, int], _Span]
-"""(F or B, stage, microbatch, slice, iteration) -> where that pass is."""
+"""(F, B, S or T, stage or part, microbatch, slice, iteration) -> where that pass is."""
 
 
 def _compute(trace: Trace, scale: Number) -> tuple[list[Event], Spots]:
@@ -94,7 +94,7 @@ def _compute(trace: Trace, scale: Number) -> tuple[list[Event], Spots]:
     for row in _rows(trace.ops):
         span = _span(row.device, row.start, row.end, scale)
         steps.setdefault((row.iteration, row.step, span), []).append(row)
-        if row.kind in ("F", "B", "BW"):
+        if row.kind in ("F", "B", "BW", "S", "T"):
             spots[row.kind[0], row.stage, row.microbatch, row.slice, row.iteration] = span
     events = []
     for (iteration, _, span), rows in steps.items():
@@ -130,16 +130,30 @@ def _transfers(trace: Trace, scale: Number) -> tuple[list[Event], dict[tuple[int
 
 def _arrows(trace: Trace, spots: Spots) -> Iterator[Event]:
     for number, row in enumerate(_rows(trace.transfers)):
-        if row.value == "weight_gradient":
-            continue  # no pass waits for it
-        kind, onward = ("F", 1) if row.value == "activation" else ("B", -1)
-        writer = spots.get((kind, row.stage, row.microbatch, row.slice, row.iteration))
-        reader = spots.get((kind, row.stage + onward, row.microbatch, row.slice, row.iteration))
+        unit = row.microbatch, row.slice, row.iteration
+        wrote, read = _ends(trace.schedule, row)
+        writer, reader = spots.get((*wrote, *unit)), spots.get((*read, *unit))
         if writer and reader:
             common = {"id": number, "cat": "transfer", "name": row.value, "tid": 0}
             yield {"ph": "s", "pid": writer.device, "ts": _micro(writer.inside(True)), **common}
             ends = {"ph": "f", "bp": "e", "pid": reader.device}
             yield {**ends, "ts": _micro(reader.inside(False)), **common}
+
+
+def _ends(schedule: Schedule, row: Any) -> tuple[tuple[str, int], tuple[str, int]]:
+    """Kind (F, B, S or T) and stage, or part, of the pass that wrote a value and of the one that
+    reads it; of no pass where none does."""
+    last = schedule.n_stages - 1
+    if row.value == "activation" and row.stage == last:
+        return ("F", last), ("S", row.destination)
+    if row.value == "part_of_scores":
+        return ("S", row.stage), ("T", row.destination)
+    if row.value == "part_of_gradient":
+        return ("S" if schedule.vocabulary == 1 else "T", row.stage), ("B", last)
+    if row.value == "weight_gradient":
+        return ("", -1), ("", -1)
+    kind, onward = ("F", 1) if row.value == "activation" else ("B", -1)
+    return (kind, row.stage), (kind, row.stage + onward)
 
 
 def _counters(trace: Trace, scale: Number) -> Iterator[Event]:

@@ -68,18 +68,23 @@ def _stuck(schedule: Schedule) -> dict[int, tuple[int, Op, Value]]:
     now = [next(order, ()) for order in to_do]
     position = [0] * schedule.n_devices
     ready = list(range(schedule.n_devices))
+    others: dict[tuple[int, int], list[int]] = {}  # further devices that wait for a value
     while ready:
         device = ready.pop()
         while step := now[device]:
             if lack := _lack(step, rows, variants):
                 row, microbatch = lack
-                row[microbatch] = _AWAITED + device  # a value has one reader
+                if row[microbatch]:
+                    others.setdefault((id(row), microbatch), []).append(device)
+                else:
+                    row[microbatch] = _AWAITED + device
                 break
             for kind, stage, microbatch, part in step:
                 variant = (variants.get((stage, microbatch, part)),) if variants else ()
                 for row in rows(kind, stage, part, *variant)[1]:
                     if row[microbatch] >= _AWAITED:
                         ready.append(row[microbatch] - _AWAITED)
+                        ready += others.pop((id(row), microbatch), ())
                     row[microbatch] = _WRITTEN
             position[device] += len(step)
             now[device] = next(to_do[device], ())

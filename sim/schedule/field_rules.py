@@ -63,6 +63,14 @@ def stores_known(schedule: Schedule) -> Violation | None:
     return None
 
 
+def vocabulary_known(schedule: Schedule) -> Violation | None:
+    """Between the forward and the backward of the last stage there are no, one or two barriers."""
+    if not whole(schedule.vocabulary) or schedule.vocabulary not in (0, 1, 2):
+        rule = f"vocabulary is {schedule.vocabulary!r}; it must be 0, or the 1 or 2 all-reduces"
+        return Violation(f"{rule} between F and B of the last stage")
+    return None
+
+
 def whole(number: Any) -> bool:
     """Whether it is a whole number, of Python or of numpy."""
     return isinstance(number, Integral) and not isinstance(number, bool)

@@ -26,11 +26,12 @@ from typing import Literal, NamedTuple, get_args
 
 from ..base.numbers import native
 
-Kind = Literal["F", "B", "W", "BW", "R", "O", "L"]
+Kind = Literal["F", "B", "W", "BW", "R", "O", "L", "S", "T"]
 # fmt: off
 ValueKind = Literal[
     "activation", "saved", "input", "stored", "loaded", "cache",
     "gradient", "pending", "cache_gradient", "weight_gradient",
+    "part_of_scores", "part_of_gradient",
 ]
 # fmt: on
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -40,6 +41,10 @@ Lever = Literal["R", "O"]
 Queue = Literal["compute", "out", "in"]
 QUEUES: dict[Kind, Queue] = {"O": "out", "L": "in"}
 """Where passes run that do not compute: beside compute, see `queue_of`."""
+PARTS: tuple[Kind, ...] = ("S", "T")
+"""Passes that every device runs for every microbatch, each on its part of the vocabulary: in the
+place of a stage they name the part, which is the number of its device."""
+_OF_PARTS: tuple[ValueKind, ...] = ("part_of_scores", "part_of_gradient")
 Backward = Literal["B W", "B", ""]
 """The passes of a backward; the first may also be one BW."""
 
@@ -50,7 +55,8 @@ class Op(NamedTuple):
     The kinds are the letters of the zero-bubble papers: F forward, B *input* gradient, W weight
     gradient, BW both backward passes fused, R recompute: what F would have saved, built again from
     what it kept instead, O and L offload and load back: what F saved, to the host and from it, or
-    to another device and from there. (torch writes I for our B, and B for our BW.)
+    to another device and from there; S and T the output layer where every device has a part of its
+    vocabulary, see `Schedule.vocabulary`. (torch writes I for our B, and B for our BW.)
     `str(op)` is `F3@5`: forward of microbatch 3 on stage 5; slice 1 of it is `F3.1@5`.
     """
 
@@ -106,6 +112,12 @@ class Schedule:
         is `routes[n - 1]`; () where there are no routes.
     stores: the device that keeps what each device offloads, or None for its host, shape
         `(n_devices,)`; () where all of it goes to the host.
+    vocabulary: how many all-reduces lie between F and B of the last stage where the output layer is
+        cut along its vocabulary into one part per device; 0 where it is part of the last stage.
+        For every microbatch each device then runs S, the scores of its part, and T, the gradients
+        of its part. With 2 of them S leaves what the softmax of all parts needs, and T a part of
+        the gradient that the last stage waits for; with 1 S leaves that gradient too, so T may
+        come later. (Yeung et al. 2024, arXiv 2411.05288.)
 
     Frozen and hashable. Building one checks nothing: `validate` does, so that broken schedules can
     be shown and explained.
@@ -121,6 +133,7 @@ class Schedule:
     stores: tuple[int | None, ...] = ()
     routes: tuple[tuple[int, ...], ...] = ()
     follows: tuple[int, ...] = ()
+    vocabulary: int = 0
 
     def __post_init__(self) -> None:
         # A numpy integer means the int it equals, which JSON can hold.
@@ -136,6 +149,7 @@ class Schedule:
         routes = tuple(tuple(map(native, route)) for route in self.routes)
         object.__setattr__(self, "routes", routes)
         object.__setattr__(self, "follows", tuple(map(native, self.follows)))
+        object.__setattr__(self, "vocabulary", native(self.vocabulary))
 
     @property
     def n_devices(self) -> int:
@@ -165,6 +179,12 @@ class Schedule:
         route = self.follows[microbatch] if self.routes else 0
         return self.routes[route - 1][stage] if route else self.placement[stage]
 
+    def device_of(self, it: Op | Value) -> int:
+        """The device that runs a pass, or that writes a value."""
+        if it.kind in PARTS or it.kind in _OF_PARTS:
+            return it.stage
+        return self.home(it.stage, it.microbatch)
+
     def pieces(self, device: int) -> int:
         """Into how many activations a device's share of one microbatch falls: one per stage that
         the microbatch finds there, and per slice."""
@@ -177,7 +197,8 @@ class Schedule:
         lever that is pulled, another route. Left out is what is as usual."""
         if not self.routes:
             return self.levers  # type: ignore[return-value]
-        units = product(range(self.n_stages), range(self.n_microbatches), range(self.n_slices))
+        numbers = max(self.n_stages, self.n_devices if self.vocabulary else 0)  # parts count, too
+        units = product(range(numbers), range(self.n_microbatches), range(self.n_slices))
         found = {unit: (self.follows[unit[1]], self.levers.get(unit)) for unit in units}
         return {unit: variant for unit, variant in found.items() if variant != (0, None)}
 
@@ -228,6 +249,8 @@ def reads(schedule: Schedule, op: Op) -> tuple[Value, ...]:
     O reads what F saved, L what O stored.
     B and BW read what their F (or R) saved, or L loaded, the gradient of the stage after, and of a
     later slice the gradient of its keys and values. W reads what its B left pending.
+    Where the vocabulary is cut, S reads the activation of the last stage, T what the S of all parts
+    left, and B or BW of the last stage the gradients of all parts.
     """
     kind, stage, microbatch, part = op
     if kind == "F":
@@ -241,10 +264,16 @@ def reads(schedule: Schedule, op: Op) -> tuple[Value, ...]:
         return (Value("pending", stage, microbatch, part),)
     if kind in _COPIED:
         return (Value(_COPIED[kind][0], stage, microbatch, part),)
+    if kind == "S":
+        return (Value("activation", schedule.n_stages - 1, microbatch, part),)
+    if kind == "T":
+        return _of_all_parts(schedule, "part_of_scores", microbatch, part)
     lever = schedule.levers.get(op[1:])
     found = [Value("loaded" if lever == "O" else "saved", stage, microbatch, part)]
     if stage < schedule.n_stages - 1:
         found.append(Value("gradient", stage + 1, microbatch, part))
+    elif schedule.vocabulary:
+        found += _of_all_parts(schedule, "part_of_gradient", microbatch, part)
     if part < schedule.n_slices - 1:
         found.append(Value("cache_gradient", stage, microbatch, part + 1))
     return tuple(found)
@@ -258,7 +287,7 @@ def writes(schedule: Schedule, op: Op) -> tuple[Value, ...]:
     if kind == "F":
         kept: ValueKind = "input" if schedule.levers.get(op[1:]) == "R" else "saved"
         found = [Value(kept, stage, microbatch, part)] if backward[stage] else []
-        if stage < schedule.n_stages - 1:
+        if stage < schedule.n_stages - 1 or schedule.vocabulary:
             found.append(Value("activation", stage, microbatch, part))
         if part < schedule.n_slices - 1:
             found.append(Value("cache", stage, microbatch, part))
@@ -267,6 +296,11 @@ def writes(schedule: Schedule, op: Op) -> tuple[Value, ...]:
         return (Value("weight_gradient", stage, microbatch, part),)
     if kind in _COPIED:
         return (Value(_COPIED[kind][1], stage, microbatch, part),)
+    if kind in PARTS:
+        known: tuple[ValueKind, ...] = ("part_of_scores",) if kind == "S" else ()
+        if (kind == "S") == (schedule.vocabulary == 1):
+            known += ("part_of_gradient",)
+        return tuple(Value(it, stage, microbatch, part) for it in known if backward[-1])
     rest: ValueKind = "pending" if kind == "B" else "weight_gradient"
     found = [Value(rest, stage, microbatch, part)] if backward[stage] == "B W" else []
     if stage > 0 and backward[stage - 1]:
@@ -282,6 +316,12 @@ _COPIED: dict[Kind, tuple[ValueKind, ValueKind]] = {
     "L": ("stored", "loaded"),
 }
 """What a pass reads and writes that only changes where, or in which form, an activation is."""
+
+
+def _of_all_parts(
+    schedule: Schedule, kind: ValueKind, microbatch: int, part: int
+) -> tuple[Value, ...]:
+    return tuple(Value(kind, device, microbatch, part) for device in range(schedule.n_devices))
 
 
 def queue_of(kind: Kind) -> Queue:

@@ -30,6 +30,7 @@ def to_json(schedule: Schedule) -> str:
             ],
             **({"trains": schedule.trains} if schedule.trains else {}),
             **({"stores": schedule.stores} if schedule.stores else {}),
+            **({"vocabulary": schedule.vocabulary} if schedule.vocabulary else {}),
             **({"routes": schedule.routes, "follows": schedule.follows} if schedule.routes else {}),
         },
         indent=1,
@@ -61,6 +62,10 @@ def from_json(text: str) -> Schedule:
         ):
             rule = "it must be a list of placements" if key == "routes" else "it must be numbers"
             raise ValueError(f"not a schedule: {key!r} is {shown(found.get(key))}: {rule}")
+    vocabulary = found.get("vocabulary", 0)
+    if type(vocabulary) is not int or not 0 <= vocabulary <= 2:
+        rule = "it must be 0, or how many barriers there are, 1 or 2"
+        raise ValueError(f"not a schedule: 'vocabulary' is {shown(vocabulary)}: {rule}")
     rows = [
         [_parse_step(cell, device, position) for position, cell in enumerate(row)]
         for device, row in enumerate(found["orders"])
@@ -76,6 +81,7 @@ def from_json(text: str) -> Schedule:
         stores=tuple(stores),
         routes=tuple(map(tuple, routes)),
         follows=tuple(found.get("follows", [])),
+        vocabulary=vocabulary,
     )
 
 

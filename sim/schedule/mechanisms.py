@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..base.text import ranges
+from ..base.text import plural, ranges
 from .ir import Schedule
 
 
@@ -19,6 +19,9 @@ def mechanisms(schedule: Schedule) -> tuple[str, ...]:
     found = []
     if schedule.routes:
         found.append(f"microbatches take {len(schedule.routes) + 1} routes")
+    if schedule.vocabulary:
+        n = schedule.vocabulary
+        found.append(f"all devices share the vocabulary, {plural(n, 'barrier')}")
     for trained, what in (("adapters", "adapters alone"), ("nothing", "nothing")):
         stages = [stage for stage, word in enumerate(schedule.trains) if word == trained]
         found += [_clause(stages, "train", what)] if stages else []

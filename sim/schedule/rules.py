@@ -14,8 +14,8 @@ from collections import Counter
 from collections.abc import Callable
 
 from .deadlock import waiting_cycle
-from .field_rules import routes_sane, stores_known, trained_known, whole
-from .ir import KINDS, QUEUES, Op, Schedule, reads, writes
+from .field_rules import routes_sane, stores_known, trained_known, vocabulary_known, whole
+from .ir import KINDS, PARTS, QUEUES, Op, Schedule, reads, writes
 from .violations import (
     Violation,
     first_broken_lever,
@@ -70,8 +70,13 @@ def passes_known(schedule: Schedule) -> Violation | None:
             if kind not in KINDS:
                 rule = f"{op} is of kind {kind!r}; kinds are {', '.join(KINDS)}"
                 return Violation(rule, device, position, op)
+            if kind in PARTS and not schedule.vocabulary:
+                rule = f"{op} runs a part of the vocabulary, which is cut nowhere: set vocabulary"
+                return Violation(f"{rule} to 1 or 2, or leave it out", device, position, op)
             for number, count, noun in (
-                (stage, n_stages, "stages"),
+                (stage, schedule.n_devices, "parts")
+                if kind in PARTS
+                else (stage, n_stages, "stages"),
                 (microbatch, m, "microbatches"),
                 (part, k, "slices"),
             ):
@@ -85,12 +90,14 @@ def placement_respected(schedule: Schedule) -> Violation | None:
     """Every pass is in the order of the device that holds its stage."""
     for device, order in enumerate(schedule.orders):
         stages = {stage for _, stage, _, _ in order}
-        if not schedule.routes and stages <= {*schedule.stages_of[device]}:
+        alone = not schedule.routes and not schedule.vocabulary
+        if alone and stages <= {*schedule.stages_of[device]}:
             continue
         for position, op in enumerate(order):
-            home = schedule.home(op.stage, op.microbatch)
+            home = schedule.device_of(op)
             if home != device:
-                rule = f"{op} belongs on device {home}, where stage {op.stage} is placed"
+                what = "part" if op.kind in PARTS else "stage"
+                rule = f"{op} belongs on device {home}, where {what} {op.stage} is placed"
                 return Violation(rule, device, position, op)
     return None
 
@@ -108,7 +115,8 @@ def each_pass_once(schedule: Schedule) -> Violation | None:
             return both
         for kind in KINDS:
             of_kind[kind] += here[kind]
-    if (schedule.trains or schedule.levers) and (unneeded := first_unneeded(schedule)):
+    leaves_out = schedule.trains or schedule.levers or schedule.vocabulary
+    if leaves_out and (unneeded := first_unneeded(schedule)):
         return unneeded
     if schedule.levers and (lever := first_broken_lever(schedule)):
         return lever
@@ -119,6 +127,8 @@ def each_pass_once(schedule: Schedule) -> Violation | None:
         of_kind["F"] == each * schedule.n_stages
         and of_kind["BW"] + of_kind["B"] == full + each * schedule.backward.count("B")
         and of_kind["BW"] + of_kind["W"] == full
+        and of_kind["S"] == (each * schedule.n_devices if schedule.vocabulary else 0)
+        and of_kind["T"] == (of_kind["S"] if schedule.backward[-1] else 0)
     ):
         return None
     return first_missing(schedule)
@@ -227,6 +237,7 @@ RULES: tuple[Rule, ...] = (
     placement_sane,
     trained_known,
     stores_known,
+    vocabulary_known,
     passes_known,
     placement_respected,
     each_pass_once,
@@ -240,12 +251,15 @@ PLAYABLE = tuple(rule for rule in RULES if rule is not last_stage_in_order)
 """What it takes to play a schedule: in which order the last stage goes is a matter of runtimes."""
 
 
+_OF_STAGES = {*KINDS} - {*PARTS}
+
+
 def _plainly_known(order: tuple[Op, ...], counts: tuple[int, int, int]) -> bool:
     """True if no pass needs a look of its own: to look at whole columns takes no time."""
     if not {*map(type, order)} <= {Op}:
         return False
     kinds, *columns = zip(*order, strict=True) if order else ((), (), (), ())
-    return all(map(KINDS.__contains__, kinds)) and all(
+    return {*kinds} <= _OF_STAGES and all(
         {*map(type, column)} <= {int} and 0 <= min(column, default=0) <= max(column, default=0) < n
         for column, n in zip(columns, counts, strict=True)
     )

@@ -40,7 +40,7 @@ def grid(schedule: Schedule, *, mark: tuple[int, int] | None = None, width: int 
 
 
 _OP = re.compile(
-    r"(?P<kind>BW|F|B|W|R|O|L)(?P<microbatch>[0-9]{1,9})(?:\.(?P<slice>[0-9]{1,9}))?@(?P<stage>[0-9]{1,9})"
+    r"(?P<kind>BW|F|B|W|R|O|L|S|T)(?P<microbatch>[0-9]{1,9})(?:\.(?P<slice>[0-9]{1,9}))?@(?P<stage>[0-9]{1,9})"
 )
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from .ir import Op, Schedule, Step, Trained
+from .ir import PARTS, Op, Schedule, Step, Trained
 from .rewrite import checked_stages, rewritten
 
 
@@ -54,14 +54,20 @@ def _training(schedule: Schedule, stages: Sequence[int], what: Trained) -> Sched
     backward = replace(schedule, trains=trains).backward
 
     def instead(step: Step) -> list[Step]:
-        return [tuple(new for op in step for new in _needed(op, backward[op.stage]))]
+        return [
+            tuple(
+                new
+                for op in step
+                for new in _needed(op, backward[-1 if op.kind in PARTS else op.stage])
+            )
+        ]
 
     return rewritten(schedule, instead, trains=trains)
 
 
 def _needed(op: Op, backward: str) -> tuple[Op, ...]:
     """What is left of a pass on a stage with that much of a backward."""
-    if op.kind == "F" or backward == "B W":
+    if op.kind in ("F", "S") or backward == "B W":
         return (op,)
     if not backward or op.kind == "W":
         return ()

@@ -6,9 +6,10 @@ here, for what to say about it.
 
 from __future__ import annotations
 
+from itertools import product
 from typing import NamedTuple
 
-from .ir import KINDS, QUEUES, Kind, Op, Schedule, reads, writes
+from .ir import KINDS, PARTS, QUEUES, Kind, Op, Schedule, reads, writes
 
 
 class Violation(NamedTuple):
@@ -52,6 +53,11 @@ def first_unneeded(schedule: Schedule) -> Violation | None:
     """The first backward pass that trains nothing, nor leads to anything that does."""
     for device, order in enumerate(schedule.orders):
         for position, op in enumerate(order):
+            if op.kind in PARTS:
+                if op.kind == "S" or schedule.backward[-1]:
+                    continue
+                rule = f"{op} is not needed: nothing up to the last stage trains"
+                return Violation(rule, device, position, op)
             has = schedule.backward[op.stage]
             if op.kind in ("BW", "W") and has == "B":
                 fix = "; its backward is a B" if op.kind == "BW" else ""
@@ -99,6 +105,13 @@ def first_missing(schedule: Schedule) -> Violation | None:
                     lacks, rule = "F", "each pass runs exactly once"
                 spot = next((there[kind] for kind in _LACKS_IT[lacks] if kind in there), None)
                 return Violation(f"{here[lacks]} is missing; {rule}", device, spot, here[lacks])
+    kinds: tuple[Kind, ...] = ("S", "T") if schedule.backward[-1] else ("S",)
+    counts = schedule.n_devices, schedule.n_microbatches, schedule.n_slices
+    for unit in product(*map(range, counts)) if schedule.vocabulary else ():
+        for op in (Op(kind, *unit) for kind in kinds):
+            if op not in seen:
+                rule = f"{op} is missing; every device runs one for every microbatch"
+                return Violation(rule, op.stage, None, op)
     return None
 
 
@@ -119,7 +132,7 @@ def too_early(schedule: Schedule, device: int, position: int) -> Violation:
     value = next(
         value
         for value in reads(schedule, op)
-        if value not in written and schedule.home(value.stage, value.microbatch) == device
+        if value not in written and schedule.device_of(value) == device
     )
     writer = next(
         (str(other) for other in order if value in writes(schedule, other)),

@@ -41,7 +41,7 @@ def written_rows(schedule: Schedule, *, device: int | None = None) -> Rows:
 
     def those(values: tuple[Value, ...]) -> tuple[Row, ...]:
         # A value carries its writer's stage, and so tells where it is written.
-        here = (v for v in values if device in (None, schedule.home(v.stage, v.microbatch)))
+        here = (v for v in values if device in (None, schedule.device_of(v)))
         return tuple(row(value._replace(microbatch=0)) for value in here)
 
     @cache

@@ -43,7 +43,8 @@ def writers(kind: Ints, stage: Ints, microbatch: Ints, part: Ints, shape: Ints) 
     Column 0: the input from the stage before (F) or after (B, BW), or the pending rest (W).
     Column 1: what the forward saved, or was recomputed or loaded back (B, BW); what the forward
     kept (R) or saved (O); what was stored (L). Column 2: the neighbouring slice. Kinds are 0 F,
-    1 B, 2 W, 3 BW, 4 R, 5 O, 6 L; `shape` is (n_stages, n_microbatches, n_slices).
+    1 B, 2 W, 3 BW, 4 R, 5 O, 6 L; `shape` is (n_stages, n_microbatches, n_slices). 7 S and 8 T
+    have none of these inputs.
     """
     n_stages, n_microbatches, n_slices = shape
     per_kind = n_stages * n_microbatches * n_slices
@@ -51,11 +52,15 @@ def writers(kind: Ints, stage: Ints, microbatch: Ints, part: Ints, shape: Ints) 
     row_of = np.array([0, 1, 2, 1, 3, 4, 3])
     n = kind.size
     for i in range(n):
+        if kind[i] > 6:
+            continue
         slot = (stage[i] * n_microbatches + microbatch[i]) * n_slices + part[i]
         where[row_of[kind[i]] * per_kind + slot] = i
     found = np.full((n, 3), -1, np.int64)
     row = n_microbatches * n_slices
     for i in range(n):
+        if kind[i] > 6:
+            continue
         slot = (stage[i] * n_microbatches + microbatch[i]) * n_slices + part[i]
         if kind[i] == 0:
             if stage[i] > 0:
@@ -83,8 +88,10 @@ def play(
     first_op: Ints,
     step_of: Ints,
     reads: Ints,
+    parts: Ints,
     gate: Ints,
     delay: Times,
+    all_reduce: Any,
     duration: Times,
 ) -> tuple[Times, Times, int]:
     """Start and end of every step, and how many could run, each starting as soon as it can.
@@ -92,8 +99,10 @@ def play(
     A device here is any queue. first_step[d]: number of the first step of device d, with the total
     at the end. first_op: the same for the passes of a step. reads: see `writers`. gate: for every
     pass another that must have ended, too, or -1; empty where there is none. delay[i]: what the
-    input of column 0 of pass i takes to arrive. A device that waits is noted down at the step it
-    waits for, so every step is looked at once or twice however many devices there are.
+    input of column 0 of pass i takes to arrive. parts: further inputs of each pass in the same
+    numbers, or empty; those of other devices take `all_reduce`. A device that waits is noted down
+    at the step it waits for, so every step is looked at once or twice however many devices there
+    are.
     """
     n_devices, n_steps = first_step.size - 1, first_op.size - 1
     start = np.zeros_like(duration)
@@ -132,6 +141,19 @@ def play(
                         break
                     arrival = end[other] + delay[op] if column == 0 else end[other]
                     begin = max(begin, arrival)
+                if parts.size and blocked < 0:
+                    for column in range(parts.shape[1]):
+                        writer = parts[op, column]
+                        if writer == -1:
+                            continue
+                        if writer < -1:
+                            return start, end, n_done
+                        other = step_of[writer]
+                        if not done[other]:
+                            blocked = other
+                            break
+                        here = first_step[device] <= other < first_step[device + 1]
+                        begin = max(begin, end[other] if here else end[other] + all_reduce)
                 if blocked >= 0:
                     break
             if blocked >= 0:

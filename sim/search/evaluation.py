@@ -64,8 +64,10 @@ def evaluate(schedule: Schedule, costs: Costs) -> Evaluation:
         found.first_op,
         found.step_of,
         found.reads,
+        found.parts,
         found.gate,
         delay,
+        duration.dtype.type(ticks.count(costs.all_reduce) if schedule.vocabulary else 0),
         duration,
     )
     if done < start.size:
@@ -137,15 +139,18 @@ def _times(
     durations = [costs.duration(step) for step in steps_like]
     crosses = placements[:, :-1] != placements[:, 1:]
     sends = [send for send, away in zip(costs.send, crosses.any(axis=0), strict=True) if away]
-    sums = costs.gradient_sum if schedule.routes else ()
-    ticks = common_ticks({*durations, *sends, *sums, 0}, how_many=2 * schedule.n_ops + 1)
+    rest = {*(costs.gradient_sum if schedule.routes else ()), 0}
+    if schedule.vocabulary:
+        rest.add(costs.all_reduce)
+    ticks = common_ticks({*durations, *sends, *rest}, how_many=2 * schedule.n_ops + 1)
     dtype = np.int64 if ticks.per_unit else np.float64
     counted = {time: ticks.count(time) for time in {*durations, *costs.send}}
     duration = np.array([counted[time] for time in durations], dtype)[which]
     # edge[s]: into stage s from the one before, of all routes one after the other
     edge = np.zeros((len(placements), schedule.n_stages + 1), dtype)
     edge[:, 1:-1] = np.where(crosses, np.array([counted[s] for s in costs.send], dtype), 0)
-    place = found.stage + found.route * (schedule.n_stages + 1)
+    of_stages = (found.kind != KIND["S"]) & (found.kind != KIND["T"])
+    place = np.where(of_stages, found.stage, 0) + found.route * (schedule.n_stages + 1)
     backward = (found.kind == KIND["B"]) | (found.kind == KIND["BW"])
     delay = np.where(found.kind == KIND["F"], edge.ravel()[place], 0)
     delay = np.where(backward, edge.ravel()[place + 1], delay)

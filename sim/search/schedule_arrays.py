@@ -7,7 +7,7 @@ from typing import NamedTuple, cast
 
 import numpy as np
 
-from ..schedule.ir import KINDS, QUEUES, Op, Schedule, steps
+from ..schedule.ir import KINDS, PARTS, QUEUES, Op, Schedule, steps
 from ..schedule.lanes import lanes
 from .compiled import Ints, writers
 
@@ -18,10 +18,12 @@ class Tables(NamedTuple):
     """A schedule as arrays, in device order: what stays the same under all costs.
 
     kind, stage, route: of every pass, shape `(n_ops,)`. like: a pass of each kind, stage, slice and
-    lever that occurs; which: which of these every pass is like. reads: see `compiled.writers`;
-    gate: `compiled.play`. step_of: the step of every pass. first_op, first_step: where each step
-    and each device begin, with the total at the end. whole: no step is a fused one. place: where
-    each pass of each device in order is, where copies are listed by themselves; else None.
+    lever that occurs; which: which of these every pass is like. reads: see `compiled.writers`.
+    parts: what passes read of all parts of the vocabulary, in the same numbers, shape
+    `(n_ops, n_devices)`, empty where it is not cut. gate: see `compiled.play`. step_of: the step of
+    every pass. first_op, first_step: where each step and each device begin, with the total at the
+    end. whole: no step is a fused one. place: where each pass of each device in order is, where
+    copies are listed by themselves; else None.
     """
 
     kind: Ints
@@ -30,6 +32,7 @@ class Tables(NamedTuple):
     like: list[Op]
     which: Ints
     reads: Ints
+    parts: Ints
     gate: Ints
     step_of: Ints
     first_op: Ints
@@ -67,14 +70,23 @@ def _tables_of(schedule: Schedule, ops: list[Op], lengths: Ints, per_device: lis
         np.fromiter(map(itemgetter(column), ops), np.int64, len(ops)) for column in (1, 2, 3)
     )
     shape = np.array((schedule.n_stages, schedule.n_microbatches, schedule.n_slices), np.int64)
-    for column, size in zip((stage, microbatch, part), shape, strict=True):
+    of_part = kind >= KIND["S"]
+    known = np.where(of_part, 0, stage)
+    for column, size in zip((known, microbatch, part), shape, strict=True):
         if len(ops) and (column.min() < 0 or column.max() >= size):
             raise broken(schedule)
-    code = (kind * schedule.n_stages + stage) * schedule.n_slices + part
+    numbers = max(schedule.n_stages, schedule.n_devices)
+    own = stage[of_part]
+    if own.size and not (schedule.vocabulary and 0 <= own.min() <= own.max() < schedule.n_devices):
+        raise broken(schedule)
+    code = (kind * numbers + stage) * schedule.n_slices + part
     if schedule.levers:  # of passes that are else alike, the ones with a lever
         number = {None: 0, "R": 1, "O": 2}
         pulled = [number[schedule.levers.get(op[1:])] for op in ops]
         code = 3 * code + np.array(pulled, np.int64)
+    reads, parts = writers(kind, known, microbatch, part, shape), np.zeros((0, 0), np.int64)
+    if schedule.vocabulary:
+        parts = _of_all_parts(schedule, reads, (kind, stage, microbatch, part))
     one = np.full(code.max(initial=-1) + 1, -1)  # a pass of each kind, stage and slice
     one[code] = np.arange(len(ops))
     return Tables(
@@ -83,7 +95,8 @@ def _tables_of(schedule: Schedule, ops: list[Op], lengths: Ints, per_device: lis
         route=np.array(schedule.follows, np.int64)[microbatch] if schedule.routes else 0,
         like=[ops[i] for i in one[one >= 0].tolist()],
         which=(np.cumsum(one >= 0) - 1)[code],
-        reads=writers(kind, stage, microbatch, part, shape),
+        reads=reads,
+        parts=parts,
         gate=np.zeros(0, np.int64),
         step_of=np.repeat(np.arange(lengths.size), lengths),
         first_op=_ends(lengths),
@@ -91,6 +104,31 @@ def _tables_of(schedule: Schedule, ops: list[Op], lengths: Ints, per_device: lis
         whole=not schedule.fused,
         place=None,
     )
+
+
+def _of_all_parts(schedule: Schedule, reads: Ints, columns: tuple[Ints, ...]) -> Ints:
+    """What passes read of all parts of the vocabulary; `reads` of S and T is put right.
+
+    An S reads the forward of the last stage, and so its only entry is among the parts, too.
+    """
+    kind, stage, microbatch, part = columns
+    of_part, last = kind >= KIND["S"], schedule.n_stages - 1
+    reads[of_part] = -1
+    m, k, p = schedule.n_microbatches, schedule.n_slices, schedule.n_devices
+    unit = microbatch * k + part
+    wrote = np.full((3, m * k, p), -2, np.int64)  # of F of the last stage, S and T of all parts
+    forwards = np.flatnonzero((kind == KIND["F"]) & (stage == last))
+    wrote[0, unit[forwards], 0] = forwards
+    for row, letter in enumerate(PARTS, 1):
+        ops = np.flatnonzero(kind == KIND[letter])
+        wrote[row, unit[ops], stage[ops]] = ops
+    found = np.full((kind.size, p), -1, np.int64)
+    scores, gradients = kind == KIND["S"], kind == KIND["T"]
+    found[scores, 0] = wrote[0, unit[scores], 0]
+    found[gradients] = wrote[1, unit[gradients]]
+    ends = ((kind == KIND["B"]) | (kind == KIND["BW"])) & (stage == last)
+    found[ends] = wrote[1 if schedule.vocabulary == 1 else 2, unit[ends]]
+    return found
 
 
 def _tables_with_copies(schedule: Schedule) -> Tables:

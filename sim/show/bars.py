@@ -10,7 +10,7 @@ from ..base.numbers import Number
 from ..base.text import number_text
 from ..engine.device_steps import device_steps, device_sums
 from ..engine.trace import Trace, checked_trace, in_time
-from ..schedule.ir import Op, Queue, Schedule, queue_of
+from ..schedule.ir import PARTS, Op, Queue, Schedule, queue_of
 from ..schedule.lanes import lanes
 from .palette import KIND_NAMES, SUM
 
@@ -103,7 +103,8 @@ def _chunks(schedule: Schedule, ops: pd.DataFrame) -> Any:
     if schedule.routes:
         return np.array(schedule.follows)[ops["microbatch"].to_numpy()]
     chunk_of = {s: c for stages in schedule.stages_of for c, s in enumerate(stages)}
-    return ops["stage"].map(chunk_of).to_numpy()
+    of_parts = ops["kind"].isin(PARTS)  # of which a device has one
+    return ops["stage"].map(chunk_of).where(~of_parts, 0).to_numpy()
 
 
 def picture_rows(schedule: Schedule) -> list[tuple[int, Queue]]:

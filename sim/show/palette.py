@@ -25,6 +25,8 @@ TONES: dict[str, tuple[str, str]] = {
     "R": ("#fd686e", "#7c0412"),
     "O": ("#7961ad", "#230b4a"),
     "L": ("#f2fba8", "#77874c"),
+    "S": ("#fad0f8", "#713d77"),
+    "T": ("#594759", "#2d0324"),
 }
 """Lightest and deepest shade of every kind of pass."""
 
@@ -36,8 +38,13 @@ KIND_NAMES: dict[str, str] = {
     "R": "recompute",
     "O": "offload",
     "L": "load back",
+    "S": "vocabulary scores",
+    "T": "vocabulary gradients",
     SUM: "sum of gradients",
 }
+
+ALL_ALIKE = ("S", "T", SUM)
+"""Kinds of which there is one shade, as they are of no stage."""
 
 GREY, PALE_GREY = "#586270", "#a6b0bb"
 """Words beside a picture, on light and on dark paper."""

@@ -19,7 +19,7 @@ from ..base.numbers import Number, checked_type, checked_whole
 from ..engine.trace import HOST, Trace, checked_trace
 from ..schedule.ir import Schedule
 from .bars import LABEL_SIZE, bars, fitting_labels, last_end, picture_rows
-from .palette import GREY, IDLE_TONES, KIND_NAMES, SUM, device_tones, shade
+from .palette import ALL_ALIKE, GREY, IDLE_TONES, KIND_NAMES, device_tones, shade
 from .style import (
     ALARM,
     USUAL_WIDTH,
@@ -62,6 +62,7 @@ def gantt(
     per_unit = (width - 110) / max(float(high) - float(low), 1e-300) if width else math.inf
     rows = rows.assign(text=fitting_labels(rows, per_unit))
     n_chunks = max((len(stages) for stages in schedule.stages_of), default=1)
+    many = n_chunks > 1
     edge = 0.5 if len(rows) < 200 * schedule.n_devices else 0
     figure = go.Figure(layout=layout(title, height=rows_height(len(picture_rows(schedule)))))
     for kind in KIND_NAMES:
@@ -77,7 +78,7 @@ def gantt(
                     offset=0.9 * mine["offset"].to_numpy() - 0.45,
                     text=mine["text"].to_numpy(),
                     customdata=mine["hover"].to_numpy(),
-                    name=KIND_NAMES[kind] + (f" {chunk}" if n_chunks > 1 and kind != SUM else ""),
+                    name=KIND_NAMES[kind] + (f" {chunk}" if many and kind not in ALL_ALIKE else ""),
                     marker=marker(fill, edge),
                     insidetextfont={"color": text, "size": LABEL_SIZE if width else 12},
                 )

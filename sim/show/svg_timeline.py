@@ -8,7 +8,7 @@ from html import escape
 from ..base.numbers import checked_type
 from ..engine.trace import Trace, checked_trace
 from .bars import bars, fitting_labels, last_end, picture_rows, waits_for_sums
-from .palette import DARK_PAPER, GREY, KIND_NAMES, PALE_GREY, PAPER, SUM, shade
+from .palette import ALL_ALIKE, DARK_PAPER, GREY, KIND_NAMES, PALE_GREY, PAPER, SUM, shade
 
 LEFT, TOP, ROW, GAP, LABEL_SIZE = 20, 8, 20, 3, 11
 FONT = "font-family='system-ui,-apple-system,Segoe UI,Roboto,Helvetica,Arial,sans-serif'"
@@ -97,7 +97,7 @@ def _legend(traces: Mapping[str, Trace], y: float) -> str:
     for kind, name in KIND_NAMES.items():
         if kind not in kinds:
             continue
-        for chunk in range(min(most, 2) if kind != SUM else 1):
+        for chunk in range(min(most, 2) if kind not in ALL_ALIKE else 1):
             fill = shade(kind, chunk * (most - 1), most).fill
             found.append(f"<rect x='{x:.0f}' y='{y:.0f}' width='11' height='11' fill='{fill}'/>")
             x += 11

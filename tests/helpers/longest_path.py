@@ -44,7 +44,10 @@ def times(schedule: Schedule, costs: Costs) -> Times:
             for value in needed:
                 at, source, stage = written[value]
                 boundary = stage if value.kind == "activation" else stage - 1
-                delay = 0 if source == device else exact(costs.send[boundary])
+                delay = Fraction(0)
+                if source != device:
+                    to_all = value.kind.startswith("part_of_") or boundary == schedule.n_stages - 1
+                    delay = exact(costs.all_reduce if to_all else costs.send[boundary])
                 begin = max(begin, at + delay)
             if step[0].kind in ("O", "L"):  # beside compute: after what it comes after there
                 begin = max(begin, copied[device][step[0].kind])

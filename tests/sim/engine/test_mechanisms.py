@@ -30,7 +30,9 @@ from sim.testing import costs, scales, schedules, transformed, wild_schedules
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[Schedule, Costs]:
     """A schedule with any of the mechanisms, and costs that fit it."""
-    any_of = st.one_of(schedules(), schedules(), wild_schedules(directions=2))
+    barriers = draw(st.sampled_from((0, 1, 2)))
+    vocabulary = wild_schedules(directions=draw(st.integers(1, 2)), barriers=barriers)
+    any_of = st.one_of(schedules(), wild_schedules(directions=2), vocabulary)
     schedule = draw(any_of.flatmap(transformed))
     # Beside copies, passes that take no time could free and take memory in any order.
     times = st.one_of(st.integers(1, 20), st.fractions(1, 20, max_denominator=6))
@@ -52,6 +54,15 @@ def cases(draw: st.DrawFn) -> tuple[Schedule, Costs]:
         factors = draw(scales(schedule))
         if not schedule.copies or all(factor for row in factors for factor in row):
             prices = replace(prices, microbatch_scale=factors)
+    if schedule.vocabulary:
+        per_part = tuple(draw(times) for _ in range(schedule.n_devices))
+        prices = replace(
+            prices,
+            vocabulary_scores=draw(st.sampled_from((per_part, (3,)))),
+            vocabulary_gradients=(draw(times),),
+            all_reduce=draw(st.integers(0, 5)),
+            logits_bytes=draw(st.integers(0, 9)),
+        )
     if schedule.routes:
         sums = tuple(draw(st.integers(0, 9)) for _ in range(schedule.n_stages))
         prices = replace(prices, gradient_sum=sums)
