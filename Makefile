@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ALL := search,torch,plan,validation,notebooks,docs,dev
 
-.PHONY: demo test quick check fix hunt bench bench-record gallery api explore lab notebooks docs lock clean
+.PHONY: demo test quick check fix hunt mutants bench bench-record gallery api explore lab notebooks docs lock clean
 
 # Profiled pass times of a 1.5B GPT on 8 A100s, in milliseconds: arXiv 2401.10241, behind its Table 5.
 demo: .venv/core  ## what every schedule does with the measured pass times of a published run
@@ -31,6 +31,9 @@ fix: .venv/all  ## let ruff mend what it can
 
 hunt: .venv/all  ## the property tests with new random cases, again and again until one fails
 	while HYPOTHESIS_PROFILE=hunt $(BIN)/python -m pytest -n 2 --dist worksteal -m hypothesis; do :; done
+
+mutants: .venv/all  ## do the tests notice wrong formulas? a random sample of changes, each against its tests
+	$(BIN)/python tests/mutants.py
 
 bench: .venv/all  ## speed, as ratios within one run
 	@for file in tests/bench/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
