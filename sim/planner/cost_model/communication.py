@@ -47,14 +47,15 @@ def layer_communication(
     """Collectives of tensor parallelism inside one layer.
 
     One all-reduce after attention and one after the feed-forward block, in F and in B (`blocks`:
-    how many of them the layer has). With sequence parallelism the same bytes as all-gather and
-    reduce-scatter, and one more all-gather of each block's input for the weight gradient, hidden
-    under it; gathered inputs that will be multiplied in fewer bits are cast before. Whole experts
+    how many of them the layer has; those beside each other count as one). With sequence parallelism
+    the same bytes as all-gather and reduce-scatter, and one more all-gather of each block's input
+    for the weight gradient, hidden under it; gathered inputs that will be multiplied in fewer bits
+    are cast before. Whole experts
     on each device (`expert_tensor` 1) need none: their tokens are sent to them.
     """
     c, group = configuration, tensor_group(configuration)
     size = 2.0 * c.tokens * model.hidden
-    blocks -= experts and c.expert_cut < c.tensor
+    blocks -= experts and c.expert_cut < c.tensor and not model.parallel
     if not c.sequence_parallel:
         once = blocks * all_reduce(size, group, machine=machine, efficiency=efficiency)
         return Passes(once, once, 0.0)

@@ -64,13 +64,12 @@ def full_activation(model: Model, configuration: Configuration, kind: Layer = DE
     found = mixing(model, kind)
     masks = h if model.dropout else 0
     low = SIZES[c.precision]
-    whole = (
-        2 * h + low * h + masks
-    ) * kind.blocks + 2 * found.whole  # inputs of norms, and of what
-    inputs = sum(each.wide for each in found.products if each.split == "wide")  # comes behind them
+    normed = 1 if model.beside(kind) else kind.blocks  # inputs of norms, and of what comes behind
+    whole = 2 * h * normed + low * h * model.norms(kind) + masks * kind.blocks + 2 * found.whole
+    inputs = sum(each.wide for each in found.products if each.split == "wide")
     cut = 2 * found.kept - (2 - low) * inputs
     shares, inner = _feed_forward(model, kind)
-    whole += low * (_inputs(model, kind) - (h if shares else 0))
+    whole += low * (_inputs(model, kind) - (h if shares else 0))  # one counts behind a norm
     cut += inner * (2 * (2 if model.gated else 1) + low) * shares
     return c.tokens * (whole / c.token_cut + cut / t) + _scores(model, c, kind)
 
@@ -213,10 +212,10 @@ def transient_bytes(held: Held, configuration: Configuration) -> float:
 
 
 def _made_by_elements(model: Model, c: Configuration, kind: Layer) -> float:
-    """Outputs of norms, one per block, and of activation functions."""
+    """Outputs of norms and of activation functions."""
     shares, inner = _feed_forward(model, kind)
     low = SIZES[c.precision]
-    made = kind.blocks * model.hidden / c.token_cut + shares * inner / c.tensor
+    made = model.norms(kind) * model.hidden / c.token_cut + shares * inner / c.tensor
     return low * c.tokens * made
 
 
@@ -269,5 +268,7 @@ def _pending(model: Model, c: Configuration, kind: Layer) -> float:
     found, low = mixing(model, kind), SIZES[c.precision]
     mixed = (kind.blocks - (shares > 0)) * h
     whole = low * 2 * (mixed + _inputs(model, kind)) + 2 * found.whole
+    if model.beside(kind):  # outputs have one gradient, and inputs behind one norm are one
+        whole -= low * h * (3 - model.norms(kind))
     cut = low * (found.pending + shares * (inner + up * inner))
     return c.tokens * (whole / c.token_cut + cut / t)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from ..models import Model, mixing
 from ..models.shape import DENSE, Layer
@@ -63,14 +64,14 @@ def tensor_exposed(bench: Bench, kind: Layer) -> Passes:
     multiplication that needs or makes its data: the first piece has nothing to run beside, and the
     others wait only where the multiplications are shorter.
     """
-    c = bench.configuration
+    c, model = bench.configuration, bench.model
     there = layer_communication(
-        bench.model, c, bench.machine, efficiency=bench.efficiency,
-        experts=kind.feed_forward == "experts", blocks=kind.blocks,
+        model, c, bench.machine, efficiency=bench.efficiency,
+        experts=kind.feed_forward == "experts", blocks=1 if model.beside(kind) else kind.blocks,
     )  # fmt: skip
     if c.tensor_overlap != "all" or c.tensor == 1:
         return there
-    beside = product(bench, matmuls(bench.model, c.tokens, kind)).seconds
+    beside = product(bench, matmuls(model, c.tokens, kind)).seconds
 
     def waited(seconds: float) -> float:
         first = seconds / c.tensor
@@ -182,27 +183,43 @@ def _layer_work(bench: Bench, kind: Layer) -> tuple[Work, Work, Work]:
     whole = n * model.hidden / c.token_cut
     inner = n * _inner_width(model, kind) / c.tensor
     heads = n * mixing(model, kind).moved / c.tensor
-    blocks = kind.blocks / 2  # of two a layer has the whole of what is counted here
-    whole = whole * blocks
     gate = 2 if model.gated else 1
-    drop = (2, 3) if model.dropout else (0, 0)
+    ends = _between(model, kind)
     sorted_ = sorting(bench) if kind.feed_forward == "experts" else Work()
     forward = (
         once + cast[0] + sorted_
         + forward
-        + moved(bench, whole * (2 * 4 + 2 * (6 + drop[0])) + inner * (2 * gate + 2) + 4 * heads,
-                9 * blocks)
+        + moved(bench, whole * ends[0].bytes + inner * (2 * gate + 2) + 4 * heads, ends[0].kernels)
     )  # fmt: skip
     backward = (
         once + cast[1] + sorted_
         + backward
-        + moved(
-            bench, whole * (2 * 10 + 2 * (6 + drop[1])) + inner * (4 * gate + 2) + 4 * heads,
-            12 * blocks,
-        )
+        + moved(bench, whole * ends[1].bytes + inner * (4 * gate + 2) + 4 * heads, ends[1].kernels)
     )  # fmt: skip
-    biases = 2 * (whole * 2 + inner + heads) if model.biases else 0
+    biases = 2 * (whole * kind.blocks + inner + heads) if model.biases else 0
     return forward, backward, once + moved(bench, biases, 4 if model.biases else 0)
+
+
+class _Moved(NamedTuple):
+    """Bytes per number of the model's width, and kernels of all that is no product."""
+
+    bytes: float
+    kernels: float
+
+
+def _between(model: Model, kind: Layer) -> tuple[_Moved, _Moved]:
+    """What norms, sums and masks around the blocks of a layer move in F and in B: a norm 4 bytes
+    and 10, a sum 6, a mask 2 and 3. Blocks beside each other have one sum of three (8), and behind
+    one norm the gradients of their inputs are added up first."""
+    blocks, norms = kind.blocks, model.norms(kind)
+    masks = blocks if model.dropout else 0
+    sums, fewer = [6 * blocks] * 2, (0, 0)
+    if model.beside(kind):
+        sums, fewer = [8, 12 if norms == 1 else 8], (3 - norms, 1)
+    return (
+        _Moved(4 * norms + sums[0] + 2 * masks, 4.5 * blocks - fewer[0]),
+        _Moved(10 * norms + sums[1] + 3 * masks, 6 * blocks - fewer[1]),
+    )
 
 
 def _elements_again(bench: Bench, kind: Layer) -> Work:
@@ -210,8 +227,9 @@ def _elements_again(bench: Bench, kind: Layer) -> Work:
     c, model = bench.configuration, bench.model
     inner = _inner_width(model, kind) / c.tensor
     gate = 2 if model.gated else 1
-    each = 4 * kind.blocks * model.hidden / c.token_cut + (2 * gate + 2) * inner
-    return moved(bench, c.tokens * each, kind.blocks + 1)
+    norms = model.norms(kind)
+    each = 4 * norms * model.hidden / c.token_cut + (2 * gate + 2) * inner
+    return moved(bench, c.tokens * each, norms + 1)
 
 
 def _inner_width(model: Model, kind: Layer) -> int:

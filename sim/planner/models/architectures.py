@@ -10,12 +10,14 @@ from typing import Any, NamedTuple
 class Architecture(NamedTuple):
     """gated: three matrices in the feed-forward block. biases: linear layers and norms have them.
     tied: embedding and head share a matrix unless the file says otherwise. positions: embeddings
-    of positions are learned. defaults: keys that released files leave out, and what they mean."""
+    of positions are learned. parallel: the blocks of a layer stand beside each other, behind so
+    many norms. defaults: keys that released files leave out, and what they mean."""
 
     gated: bool = True
     biases: bool = False
     tied: bool = False
     positions: bool = False
+    parallel: int = 0
     defaults: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -34,7 +36,8 @@ _LLAMAS = (
 )
 ARCHITECTURES: dict[str, Architecture] = {
     **dict.fromkeys(_LLAMAS.split(), LLAMA),
-    **dict.fromkeys(["cohere", "cohere2", "smollm3", "ernie4_5", "ernie4_5_moe"], _TIED),
+    **dict.fromkeys(["cohere", "cohere2"], _TIED._replace(parallel=1)),
+    **dict.fromkeys(["smollm3", "ernie4_5", "ernie4_5_moe"], _TIED),
     **dict.fromkeys(["hunyuan_v1_dense", "hunyuan_v1_moe", "hunyuan"], _TIED),
     "vaultgemma": _TIED,
     "gemma": _TIED._replace(defaults={"head_dim": 256}),
@@ -52,8 +55,10 @@ ARCHITECTURES: dict[str, Architecture] = {
     "qwen3": LLAMA._replace(defaults={"head_dim": 128}),
     **dict.fromkeys(("gpt2", "gpt_neo", "gpt_bigcode", "opt"), _GPT._replace(positions=True)),
     **dict.fromkeys(("bloom", "starcoder2"), _GPT),
-    **dict.fromkeys(("gpt_neox", "gptj", "phi"), _GPT._replace(tied=False)),
-    **dict.fromkeys(("falcon", "mpt"), _GPT._replace(biases=False)),
+    "gpt_neox": _GPT._replace(tied=False, parallel=2),
+    **dict.fromkeys(("gptj", "phi"), _GPT._replace(tied=False, parallel=1)),
+    "mpt": _GPT._replace(biases=False),
+    "falcon": _GPT._replace(biases=False, parallel=1),
     **dict.fromkeys(
         ("gemma4", "gemma4_unified"),
         _TIED._replace(
@@ -94,7 +99,8 @@ def architecture_of(model_type: object, name: str) -> Architecture:
     if found is None:
         raise ValueError(
             f"model_type of {name} is {model_type!r}, which is not a decoder known here: if it is "
-            "built like Llama (three matrices, no biases), GPT-NeoX (two, biases) or Falcon (two, "
-            "no biases), write llama, gpt_neox or falcon into the file"
+            "built like Llama (three matrices, no biases), GPT-2 (two, biases) or MPT (two, no "
+            "biases), write llama, gpt2 or mpt into the file; gpt_neox and falcon stand for blocks "
+            "beside each other"
         )
     return found

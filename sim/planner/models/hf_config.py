@@ -152,6 +152,7 @@ def model_from_config(config: dict[str, Any], *, name: str = "config.json") -> M
             else _windows(config, name, shape["layers"], mixed)
         ),
         **_mixers(mixed),
+        parallel=_parallel(config, kind.parallel),
         tower=tower,
         mtp_layers=further,
         notes=(*notes, *_left_out(config, tower, further)),
@@ -163,6 +164,21 @@ def _tied(config: dict[str, Any], usual: bool, name: str) -> bool:
     if said is not None and not isinstance(said, bool):
         raise ValueError(f"tie_word_embeddings of {name} is {said!r}: it must be true or false")
     return usual if said is None else said
+
+
+def _parallel(config: dict[str, Any], usual: int) -> int:
+    """Behind how many norms blocks stand beside each other. Falcon's second generation has two, if
+    its file says nothing else; StableLM, if asked for, one."""
+    kind = str(config.get("model_type"))
+    if not usual and kind != "stablelm":
+        return 0
+    key = "parallel_attn" if kind == "falcon" else "use_parallel_residual"
+    if not config.get(key, bool(usual)):
+        return 0
+    norms = config.get("num_ln_in_parallel_attn")
+    if kind == "falcon" and norms is None and config.get("new_decoder_architecture"):
+        norms = 2
+    return int(norms or usual or 1)
 
 
 def _as_many_as_listed(config: dict[str, Any]) -> int | None:

@@ -85,8 +85,10 @@ class Model:
     behind the last one, like it, each of which predicts one token further (DeepSeek-AI 2024, arXiv
     2412.19437, section 2.2). mixers: what mixes tokens in layers that have not the attention above.
     mixing: for each layer, shape `(layers,)`, 0 for that attention or n for the n-th mixer; empty
-    where all have it. bare: numbers of layers without a feed-forward block. notes: a sentence for
-    each part of the published model that is not counted, and for what is assumed of it.
+    where all have it. bare: numbers of layers without a feed-forward block. parallel: 0 where the
+    feed-forward block follows attention; else both stand beside each other behind so many norms, 1
+    or 2, and one sum takes both outputs (Wang, Komatsuzaki 2021, GPT-J). notes: a sentence for each
+    part of the published model that is not counted, and for what is assumed of it.
     """
 
     name: str
@@ -111,6 +113,7 @@ class Model:
     mixers: tuple[Mixer, ...] = ()
     mixing: tuple[int, ...] = ()
     bare: tuple[int, ...] = ()
+    parallel: int = 0
     notes: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
@@ -167,6 +170,11 @@ class Model:
                     f"{self.name}: the mixer of layer {layer} is {which!r}: there are "
                     f"{len(self.mixers)}, and 0 is the model's own attention"
                 )
+        if self.parallel not in (0, 1, 2):
+            raise ValueError(
+                f"{self.name}: parallel is {self.parallel!r}: use 1 or 2 norms before blocks that "
+                "stand beside each other, or 0 where one follows the other"
+            )
         if self.experts and not 1 <= self.experts.per_token <= self.experts.count:
             raise ValueError(
                 f"{self.name}: {self.experts.per_token} experts per token of {self.experts.count}: "
@@ -196,6 +204,14 @@ class Model:
     def expert_width(self) -> int:
         """How wide a token is for the routed experts."""
         return (self.experts.latent if self.experts else 0) or self.hidden
+
+    def norms(self, kind: Layer) -> int:
+        """Norms before the blocks of a layer."""
+        return self.parallel if self.beside(kind) else kind.blocks
+
+    def beside(self, kind: Layer) -> bool:
+        """Whether a layer has two blocks and they stand beside each other."""
+        return self.parallel > 0 and kind.blocks == 2
 
     def kind(self, layer: int) -> Layer:
         """What kind of layer that one is."""

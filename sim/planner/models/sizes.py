@@ -18,9 +18,11 @@ def attention_parameters(model: Model, kind: Layer = DENSE) -> int:
 
 
 def feed_forward_parameters(model: Model, kind: Layer = DENSE) -> int:
-    """Weights of one feed-forward block, with its norm; of all experts and their router."""
+    """Weights of one feed-forward block, with its norm where it has one; of all experts and their
+    router."""
     h, matrices = model.hidden, 3 if model.gated else 2
-    norm, biases = h * (2 if model.biases else 1), (matrices - 1) * model.ffn + h
+    own = model.norms(kind) == kind.blocks
+    norm, biases = own * h * (2 if model.biases else 1), (matrices - 1) * model.ffn + h
     if kind.feed_forward == "none":
         return 0
     if kind.feed_forward == "experts" and model.experts:

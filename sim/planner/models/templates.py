@@ -19,13 +19,16 @@ def model_template(model: Model) -> dict[str, Any]:
     8
     """
     plain = not (model.tower or model.mixers or model.bare or model.windows or model.mtp_layers)
-    if not plain or (model.gated, model.biases) not in _TYPES:
+    kind = _TYPES.get((model.gated, model.biases), "")
+    if not plain or model.parallel not in {"gpt_neox": (0, 2), "falcon": (0, 1, 2)}.get(kind, (0,)):
+        kind = ""
+    if not kind or (model.positions and model.parallel):
         raise ValueError(
             f"{model.name} has parts that this template does not: start from its own config.json"
         )
     found: dict[str, Any] = {
         "_name_or_path": model.name,
-        "model_type": "gpt2" if model.positions else _TYPES[model.gated, model.biases],
+        "model_type": "gpt2" if model.positions else kind,
         "num_hidden_layers": model.layers,
         "hidden_size": model.hidden,
         "num_attention_heads": model.heads,
@@ -35,7 +38,10 @@ def model_template(model: Model) -> dict[str, Any]:
         "tie_word_embeddings": model.tied,
         "attention_dropout": 0.1 if model.dropout else 0.0,
     }
+    if found["model_type"] == "gpt_neox":
+        found["use_parallel_residual"] = bool(model.parallel)
     if found["model_type"] == "falcon":
+        found |= {"parallel_attn": bool(model.parallel), "num_ln_in_parallel_attn": model.parallel}
         found["new_decoder_architecture"] = True  # heads of keys as said, not one
     if model.positions:
         found["max_position_embeddings"] = model.positions

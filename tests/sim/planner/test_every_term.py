@@ -579,3 +579,43 @@ def test_layers_that_predict_weigh_on_the_last_stage() -> None:
     layer, head = layer_flops(LLAMA, 16, 2).total, 3 * 2 * N * 64 * 100
     more = layer + head + 3 * 2 * N * 128 * 64
     assert without[-1].layers - further[-1].layers == round(more / layer / 2)
+
+
+# Blocks beside each other
+
+
+@pytest.mark.parametrize(("norms", "sums"), [(1, (8, 12)), (2, (8, 8))])
+def test_blocks_beside_each_other_share_a_sum_and_maybe_a_norm(
+    norms: int, sums: tuple[int, int]
+) -> None:
+    """In sequence two norms (4 bytes a number in F, 10 in B) and two sums (6). Beside each other
+    one sum of three; behind one norm the gradients of both inputs are added up. Kernels: in F one
+    sum and maybe a norm less, in B a sum or a norm."""
+    beside = replace(LLAMA, parallel=norms)
+    one, two = (layer_seconds(_moving(model, CUT)) for model in (LLAMA, beside))
+    assert one.forward - two.forward == N * 64 * (8 + 12 - 4 * norms - sums[0])
+    assert one.backward - two.backward == N * 64 * (20 + 12 - 10 * norms - sums[1])
+    assert one.weight == two.weight
+    one, two = (layer_seconds(_starting(model, CUT)) for model in (LLAMA, beside))
+    assert (one.forward - two.forward, one.backward - two.backward) == (3 - norms, 1)
+    assert layer_flops(LLAMA, 16) == layer_flops(beside, 16)
+
+
+@pytest.mark.parametrize("norms", [1, 2])
+def test_blocks_beside_each_other_are_reduced_together_and_keep_one_input(norms: int) -> None:
+    """One all-reduce instead of two. One input of norms, 2 bytes, and behind one norm one input of
+    both blocks; for W one gradient of both outputs, and as many inputs as there are norms."""
+    beside, c = replace(LLAMA, parallel=norms), replace(CUT, tensor=2, tensor_overlap="none")
+    for model, sums in ((LLAMA, 2), (beside, 1)):
+        spent = layer_spent(_moving(model, c, inside=SECOND)).tensor
+        assert spent == (sums * 2 * N * 64, sums * 2 * N * 64, 0)
+    one, two = activation(LLAMA, CUT), activation(beside, CUT)
+    assert one.after_forward - two.after_forward == 2 * N * 64 * (1 + (2 - norms))
+    assert one.after_backward - two.after_backward == 2 * N * 64 * (1 + (2 - norms))
+    again = activation(beside, replace(CUT, recompute="elementwise")).scratch
+    assert again == 2 * N * (64 * norms + 128)
+    assert parameters(LLAMA) - parameters(beside) == 4 * (2 - norms) * 64
+    experts = replace(SPARSE, parallel=norms)
+    whole = replace(c, batch=4, data=2, expert=4, expert_tensor=1)
+    spent = layer_spent(Bench(experts, whole, _machine(inside=SECOND), IDEAL), EXPERTS).tensor
+    assert spent.forward == 2 * N * 64  # attention's, which experts of each device do not have

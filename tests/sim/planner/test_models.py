@@ -192,6 +192,24 @@ def test_released_configs_of_many_families_give_the_checkpoints_size(
     assert parameters(read_config(tmp_path)) == pytest.approx(checkpoint, rel=5e-4)
 
 
+@pytest.mark.parametrize(
+    ("config", "norms"),
+    [
+        ({"model_type": "gptj"}, 1), ({"model_type": "phi"}, 1), ({"model_type": "cohere"}, 1),
+        ({"model_type": "cohere2"}, 1), ({"model_type": "gpt_neox"}, 2),
+        ({"model_type": "gpt_neox", "use_parallel_residual": False}, 0),
+        ({"model_type": "stablelm", "use_parallel_residual": True}, 1),
+        ({"model_type": "stablelm"}, 0), ({"model_type": "llama"}, 0), ({"model_type": "mpt"}, 0),
+        ({"model_type": "falcon"}, 1), ({"model_type": "falcon", "parallel_attn": False}, 0),
+        ({"model_type": "falcon", "new_decoder_architecture": True}, 2),
+        ({"model_type": "falcon", "new_decoder_architecture": True,
+          "num_ln_in_parallel_attn": 1}, 1),
+    ],
+)  # fmt: skip
+def test_families_whose_blocks_stand_beside_each_other(config: dict[str, Any], norms: int) -> None:
+    assert model_from_config({**_llama(2, 64, 4, 4, 256, 1000), **config}).parallel == norms
+
+
 def test_the_text_part_of_a_config_with_pictures_is_read(tmp_path: Path) -> None:
     text = {**_llama(34, 2560, 8, 4, 10240, 262208), "model_type": "gemma3_text", "head_dim": 256}
     whole = {"model_type": "gemma3", "text_config": text, "vision_config": {"hidden_size": 1152}}
