@@ -47,7 +47,7 @@ BYTES_FOR = {
 }
 """Limits that do nothing until somebody says how many bytes there are."""
 
-KNOWN = {**FAMILIES, ****VOCABULARY}
+KNOWN = {**FAMILIES, **VOCABULARY}
 """The families of which a schedule can be played."""
 
 ELSEWHERE = {

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import gzip
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..base.text import plural
 from ..show.pages import TableCell, page_text
 from ..show.plan_pictures import bytes_by_kind, seconds_by_part, speed_against_memory
-from ..show.plot import figure_json, gantt
+from ..show.plot import figure_json
+from ..show.timeline import packed, zipped
 from .explanation import WORDS, Explained, assumptions, precisions_of, zero_bubble_or_not
 from .memory_table import GIB, KINDS
 from .plan_text import COLUMNS, USUAL, left_out, written
@@ -44,7 +44,7 @@ def plan_page(
     heads = [name for name in COLUMNS if name not in USUAL or (shown[name] != USUAL[name]).any()]
     return page_text(
         "page/plan.html",
-        scripts=["page/timelines.js", "page/plan.js"],
+        scripts=["timeline/timeline.js", "page/unzipped.js", "page/plan.js"],
         data={
             "first": ranks.index(row),
             "rows": [
@@ -86,15 +86,12 @@ def _row(problem: Problem, row: Any, found: Explained) -> dict[str, Any]:
     played = min(whole, max(least, 2 * c.pipeline, MOST_PASSES // (3 * c.n_stages)))
     trace = timeline(problem, c, microbatches=played)
     figures = {
-        "gantt": gantt(trace, unit="s"),
         "parts": seconds_by_part({PART_NAMES[k]: v for k, v in found.seconds.named.items()}),
         "bytes": bytes_by_kind(
             {kind: [getattr(each, kind) / GIB for each in found.devices] for kind in KINDS},
             free=problem.capacity / GIB,
         ),
     }
-    text = "{" + ",".join(f'"{name}":{figure_json(fig)}' for name, fig in figures.items()) + "}"
-    packed = gzip.compress(text.encode(), compresslevel=6, mtime=0)
     return {
         "rank": int(row["rank"]),
         "name": f"Row {row['rank']}: {row['schedule'] if c.pipeline > 1 else 'no pipeline'}",
@@ -109,7 +106,12 @@ def _row(problem: Problem, row: Any, found: Explained) -> dict[str, Any]:
         ],
         "devices": _memory(found.devices, (*KINDS, "reserve", "headroom")),
         "stages": _memory(found.stages, KINDS),
-        "figures": base64.b64encode(packed).decode(),
+        "packed": zipped(
+            {
+                "line": packed(trace, unit="s"),
+                "figures": {name: _figure(figure) for name, figure in figures.items()},
+            }
+        ),
     }
 
 
@@ -135,6 +137,4 @@ def _speed(done: pd.DataFrame, ranks: Sequence[int]) -> Any:
 
 
 def _figure(figure: Any) -> Any:
-    import json
-
     return json.loads(figure_json(figure))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,11 +20,13 @@ if TYPE_CHECKING:
 
 LABEL_SIZE, DIGIT_WIDTH = 10, 6
 """Height of a label, and width of one of its digits, in pixels."""
+HALF_DIGIT = "\u2005"
 
 
 def bars(trace: Trace, window: tuple[Number, Number] | None = None) -> pd.DataFrame:
     """The bars, a row each: kind, chunk, device, row (see `picture_rows`); start, length, offset,
-    height; labels, hover.
+    height; labels, hover; first and last microbatch; source, the number of the bar that wrote the
+    input that came last, -1 where nothing came from elsewhere or it is not drawn.
 
     A pass on its own fills its row (height 1). Passes of different kinds fused into one step share
     the row, one above the other; passes of one kind fused into one kernel are a single bar. What a
@@ -45,9 +48,11 @@ def bars(trace: Trace, window: tuple[Number, Number] | None = None) -> pd.DataFr
     ops = ops.assign(
         last=kinds["microbatch"].transform("last"), many=kinds["kind"].transform("size")
     )
+    step_of = dict(zip(_names(ops), _keys(ops), strict=True))
     ops = ops[~ops.duplicated([*keys, "kind"])]
     if window is not None:
         ops = ops[(ops["end"] > window[0]) & (ops["start"] < window[1])]
+    number_of = {key: n for n, key in enumerate(_keys(ops))}
     by_step = ops.groupby(keys, sort=False)["kind"]
     lanes = by_step.transform("size").to_numpy()
     start, end = (ops[name].to_numpy(dtype=float) for name in ("start", "end"))
@@ -64,6 +69,12 @@ def bars(trace: Trace, window: tuple[Number, Number] | None = None) -> pd.DataFr
             "label": _labels(ops, sliced=trace.schedule.n_slices > 1),
             "short": ops["microbatch"].astype(str).where(ops["many"] == 1, "").to_numpy(),
             "hover": _hovers(ops, several=trace.iterations > 1),
+            "first": ops["microbatch"].to_numpy(),
+            "last": ops["last"].to_numpy(),
+            "source": [
+                number_of.get(step_of.get((iteration, name), ()), -1)
+                for iteration, name in zip(ops["iteration"], ops["source"], strict=True)
+            ],
         }
     )
     sums = [
@@ -98,6 +109,18 @@ def last_end(trace: Trace) -> float:
     return max(ends + [end for _, _, end in waits_for_sums(trace)])
 
 
+def _keys(ops: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
+    """Of every pass the bar that shows it: passes of one kind in one kernel share it."""
+    return zip(*(ops[name] for name in ("device", "iteration", "step", "kind")), strict=True)
+
+
+def _names(ops: pd.DataFrame) -> Iterator[tuple[int, str]]:
+    """Iteration and text of every pass, as the column `source` names it."""
+    columns = (ops[name] for name in ("iteration", "kind", "stage", "microbatch", "slice"))
+    for iteration, kind, stage, microbatch, part in zip(*columns, strict=True):
+        yield iteration, str(Op(kind, stage, microbatch, part))
+
+
 def _chunks(schedule: Schedule, ops: pd.DataFrame) -> Any:
     """Which of a device's stages each pass is of; or of which direction, where there are two."""
     if schedule.routes:
@@ -117,15 +140,35 @@ def picture_rows(schedule: Schedule) -> list[tuple[int, Queue]]:
 def fitting_labels(rows: pd.DataFrame, pixels: float) -> Any:
     """What to write on each bar at `pixels` per unit of time; shape `(n,)`.
 
-    The label; where a slice is too narrow for it, its microbatch alone; "" where neither fits.
+    All bars of a kind are labelled or none, for some without a number would seem to be others: with
+    the label, if it fits everywhere; else with the microbatch alone; else not at all.
     """
+    import pandas as pd
+
     wide = rows["length"].to_numpy() * pixels if np.isfinite(pixels) else np.inf
-    label, short = (rows[name].to_numpy() for name in ("label", "short"))
-    fits, short_fits = (
-        rows[name].astype(str).str.len().to_numpy() * DIGIT_WIDTH + 1 <= wide
-        for name in ("label", "short")
-    )
-    return np.where(fits, label, np.where(short_fits, short, ""))
+    found = np.full(len(rows), "", dtype=object)
+    for name in ("short", "label"):
+        text = rows[name].astype(str)
+        letters = text.str.len().to_numpy()
+        fits = pd.Series((letters > 0) & (letters * DIGIT_WIDTH + 1 <= wide), index=rows.index)
+        whole = fits.groupby(rows["kind"]).transform("all").to_numpy()
+        found = np.where(whole, text.to_numpy(), found)
+    return found
+
+
+def equal_labels(rows: pd.DataFrame) -> list[str]:
+    """The labels, those of a kind equally wide, shape `(n,)`: whoever shows what fits shows all of
+    them or none. Shorter ones have spaces of half a digit on both sides.
+
+    >>> import pandas as pd
+    >>> rows = pd.DataFrame({"kind": ["F", "F"], "label": ["7", "10"]})
+    >>> [len(text) for text in equal_labels(rows)]
+    [3, 2]
+    """
+    text = rows["label"].astype(str)
+    missing = text.str.len().groupby(rows["kind"]).transform("max") - text.str.len()
+    pads = [HALF_DIGIT * n for n in missing]
+    return [pad + label + pad for pad, label in zip(pads, text, strict=True)]
 
 
 def _is_window(window: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -27,6 +27,8 @@ PLACES: dict[str, tuple[float, float, float]] = {
 }
 """plotly's text positions: shift in label widths, in pixels sideways, and upwards."""
 LETTER_WIDTH, LINE_HEIGHT, DOT_RADIUS = 6.4, 14, 6
+RINGS, TURNS = range(26, 420, 14), 24
+"""How far from its point a label may go that a line leads to (pixels), in how many directions."""
 PIECE = 4
 """Pixels of a slanted line, sideways or upwards, that one box may cover."""
 MOST_NAMES = 3
@@ -82,24 +84,59 @@ def label_places(
         come. curves: corners of the lines that labels keep off if they can.
     Greedy: every label takes the first free one of `PLACES`.
     """
+    near = [{place: _box(point, len(label), place) for place in PLACES}
+            for point, label in zip(points, labels, strict=True)]  # fmt: skip
+    return [
+        found or "" for found in _placed(points, labels, near, size, order=order, curves=curves)
+    ]
+
+
+def label_boxes(
+    points: Sequence[Point],
+    labels: Sequence[str],
+    size: tuple[int, int],
+    *,
+    order: Sequence[int] | None = None,
+    curves: Sequence[Sequence[Point]] = (),
+) -> list[Box | None]:
+    """The same for pictures that draw a line from a point to a label far away from it: the place of
+    every label; None for an empty one, and where the whole picture is full."""
+    boxes: list[dict[int, Box]] = []
+    for point, label in zip(points, labels, strict=True):
+        near = [_box(point, len(label), place) for place in PLACES]
+        far = [_beside(point, len(label), r, turn) for r in RINGS for turn in range(TURNS)]
+        boxes.append(dict(enumerate(near + far)))
+    found = _placed(points, labels, boxes, size, order=order, curves=curves)
+    return [None if at is None else box[at] for box, at in zip(boxes, found, strict=True)]
+
+
+def _placed(
+    points: Sequence[Point],
+    labels: Sequence[str],
+    boxes: Sequence[Mapping[Any, Box]],
+    size: tuple[int, int],
+    *,
+    order: Sequence[int] | None,
+    curves: Sequence[Sequence[Point]],
+) -> list[Any]:
+    """For each label the key of the first of its boxes that is free; None where there is none."""
     dots = [_around(point) for point in points]
     lines = [box for corners in curves for ends in pairwise(corners) for box in _along(*ends)]
     taken: list[Box] = []
-    places = [""] * len(points)
+    places: list[Any] = [None] * len(points)
     for i in range(len(points)) if order is None else order:
         if not labels[i]:
             continue
         solid = [*dots[:i], *dots[i + 1 :], *taken]
-        boxes = {place: _box(points[i], len(labels[i]), place) for place in PLACES}
         free = [
             place
-            for place, box in boxes.items()
+            for place, box in boxes[i].items()
             if _inside(box, size) and not any(_meet(box, other) for other in solid)
         ]
-        clear = [place for place in free if not any(_meet(boxes[place], line) for line in lines)]
-        places[i] = next(iter(clear or free), "")
-        if places[i]:
-            taken.append(boxes[places[i]])
+        clear = [place for place in free if not any(_meet(boxes[i][place], line) for line in lines)]
+        places[i] = next(iter(clear or free), None)
+        if places[i] is not None:
+            taken.append(boxes[i][places[i]])
     return places
 
 
@@ -161,6 +198,15 @@ def _box(point: Point, letters: int, place: str) -> Box:
     wide = LETTER_WIDTH * letters + 4
     left, low = point[0] + widths * wide + aside, point[1] + up
     return left, low, left + wide, low + LINE_HEIGHT
+
+
+def _beside(point: Point, letters: int, radius: float, turn: int) -> Box:
+    """A label at that distance from its point; on the right of it if it goes to the right."""
+    angle = 2 * math.pi * turn / TURNS
+    x, y = point[0] + radius * math.cos(angle), point[1] + radius * math.sin(angle)
+    wide = LETTER_WIDTH * letters + 4
+    left = x if math.cos(angle) > 0.1 else x - wide if math.cos(angle) < -0.1 else x - wide / 2
+    return left, y - LINE_HEIGHT / 2, left + wide, y + LINE_HEIGHT / 2
 
 
 def _along(start: Point, end: Point) -> list[Box]:

@@ -80,13 +80,14 @@ def page_text(
     facts: Mapping[str, str] | None = None,
     note: str = "",
     command: str = "",
+    plotly: bool = True,
     **values: Any,
 ) -> str:
     """A page from a template that extends shell.html.
 
     scripts: the files that bring it to life; they find `data` in `shell.data`. facts: what was
-    asked, by name. note: a sentence under the title. command: what makes this page again. values:
-    what else the template needs.
+    asked, by name. note: a sentence under the title. command: what makes this page again. plotly:
+    whether the page has figures of plotly's. values: what else the template needs.
     """
     return rendered(
         template,
@@ -95,8 +96,8 @@ def page_text(
         note=note,
         command=command,
         data=data,
-        css=asset("page/shell.css"),
-        plotly=trusted(plotly_script()),
+        css=asset("page/shell.css") + asset("timeline/timeline.css"),
+        plotly=trusted(plotly_script()) if plotly else "",
         shell=asset("page/shell.js"),
         scripts=[asset(script) for script in scripts],
         **values,

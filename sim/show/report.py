@@ -1,25 +1,22 @@
 """One HTML page about one schedule or many; it needs no network, and works from a file.
 
-The page holds plotly.js once, the table as plain HTML, and the figures of every schedule gzipped,
-to be opened when a schedule is picked.
+The page holds the table as plain HTML, the comparison as SVG, and the time line of every schedule
+gzipped, to be opened when a schedule is picked.
 """
 
 from __future__ import annotations
 
-import base64
-import gzip
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..base.numbers import Number
 from ..base.text import number_text, plural
 from ..engine.trace import Trace
-from ..metrics.metrics import idle_account
-from .comparison import comparison
 from .pages import TableCell, page_text
-from .plot import figure_json, gantt, idle, memory_curve
+from .scatter_svg import scatter_svg
 from .style import CLOCK_NAMES, byte_unit
+from .templates import trusted
+from .timeline import packed, zipped
 
 Summary = Mapping[str, Any]
 """What `sim.metrics.summary.summary` gives of one play, or `schedule` and `error`."""
@@ -55,10 +52,10 @@ def page(
     where = ", ".join(sizes)
     return page_text(
         "page/report.html",
-        scripts=["page/timelines.js", "page/report.js"],
+        scripts=["timeline/timeline.js", "page/unzipped.js", "page/report.js"],
+        plotly=False,
         data={
             "first": 0,
-            "comparison": _comparison_figures(played) if several else {},
             "schedules": [_schedule(found, trace, unit=unit) for found, trace in good],
         },
         title=title
@@ -71,6 +68,7 @@ def page(
         failed=[found for found, trace in rows if trace is None],
         clocks=CLOCK_NAMES,
         clock=clock,
+        scatters=_scatters(played) if several else {},
         bounded=_bounded(played),
         **_table(played),
     )
@@ -79,18 +77,11 @@ def page(
 def _schedule(found: Summary, trace: Trace, *, unit: str) -> dict[str, Any]:
     """What the page needs to show one schedule."""
     window, cut = _window(trace)
-    figures = {
-        "gantt": gantt(trace, unit=unit, window=window),
-        "memory": memory_curve(trace, unit=unit),
-        "idle": idle(idle_account(trace), unit=unit),
-    }
-    text = "{" + ",".join(f'"{name}":{figure_json(fig)}' for name, fig in figures.items()) + "}"
-    packed = gzip.compress(text.encode(), compresslevel=6, mtime=0)
     return {
         "name": found["schedule"],
         "cards": _cards(found, unit),
         "cut": cut,
-        "figures": base64.b64encode(packed).decode(),
+        "packed": zipped(packed(trace, title=found["schedule"], unit=unit, window=window)),
     }
 
 
@@ -136,21 +127,22 @@ def _window(trace: Trace) -> tuple[tuple[Number, Number] | None, str]:
     return (0, until), f"Shown are the first {MOST_BARS:,} of {n:,} passes."
 
 
-def _comparison_figures(found: Sequence[Summary]) -> dict[str, Any]:
-    import pandas as pd
-
-    frame = pd.DataFrame(
-        {
-            "schedule": [row["schedule"] for row in found],
-            "bubble_makespan": [row["bubble_makespan"] for row in found],
-            "bubble_longest_stage": [row["bubble_longest_stage"] for row in found],
-            "peak": [max(row["peak_activations"]) for row in found],
-        }
-    )
+def _scatters(found: Sequence[Summary]) -> dict[str, list[Any]]:
+    """The bubble of each against its peak memory, by clock, for a wide page and for a phone."""
+    peaks = [float(max(row["peak_activations"])) for row in found]
+    names = [row["schedule"] for row in found]
     return {
-        f"comparison-{clock}": json.loads(figure_json(comparison(frame, clock=clock)))
+        clock: [
+            trusted(
+                scatter_svg(
+                    names, peaks, [100 * float(row[f"bubble_{clock}"]) for row in found],
+                    y=f"bubble on the {CLOCK_NAMES[clock]} clock (%)", width=width,
+                )
+            )
+            for width in (680, 350)
+        ]
         for clock in CLOCK_NAMES
-    }
+    }  # fmt: skip
 
 
 def _table(found: Sequence[Summary]) -> dict[str, Any]:

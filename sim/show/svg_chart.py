@@ -49,9 +49,9 @@ def chart_svg(
         raise ValueError("nothing to draw: give curves or points")
     if any(not math.isfinite(value) for value in xs + ys):
         raise ValueError("a chart has no place for infinite numbers: leave them out")
-    x_ticks = _ticks(min(xs), max(xs), 8)
-    y_ticks = _ticks(min([*ys, 0.0] if curves else ys), max(ys), 6)
-    left = 34 + 7 * max(len(_text(tick)) for tick in y_ticks)
+    x_ticks = round_ticks(min(xs), max(xs), 8)
+    y_ticks = round_ticks(min([*ys, 0.0] if curves else ys), max(ys), 6)
+    left = 34 + 7 * max(len(tick_text(tick)) for tick in y_ticks)
     rows = _legend_rows(list(curves), width - left - RIGHT)
     top = 10 + (22 if title else 0) + LINE_HEIGHT * len(rows)
     wide, high = width - left - RIGHT, height - top - BOTTOM
@@ -70,13 +70,13 @@ def chart_svg(
         a, _ = at(tick, y_ticks[0])
         parts.append(
             f"<path d='M{a:.1f} {top}v{high}' class='g'/><text x='{a:.1f}' y='{top + high + 15}' "
-            f"class='l' text-anchor='middle'>{_text(tick)}</text>"
+            f"class='l' text-anchor='middle'>{tick_text(tick)}</text>"
         )
     for tick in y_ticks:
         _, b = at(x_ticks[0], tick)
         parts.append(
             f"<path d='M{left} {b:.1f}h{wide}' class='g'/><text x='{left - 6}' y='{b + 4:.1f}' "
-            f"class='l' text-anchor='end'>{_text(tick)}</text>"
+            f"class='l' text-anchor='end'>{tick_text(tick)}</text>"
         )
     parts.append(
         f"<text x='{left + wide / 2:.0f}' y='{height - 8}' class='l' text-anchor='middle'>"
@@ -98,7 +98,7 @@ def chart_svg(
     return svg("".join(parts), width, height)
 
 
-def _ticks(low: float, high: float, most: int) -> list[float]:
+def round_ticks(low: float, high: float, most: int) -> list[float]:
     """Round numbers around low and high, at most about `most` steps."""
     span = (high - low) or abs(high) or 1.0
     rough = span / most
@@ -109,7 +109,7 @@ def _ticks(low: float, high: float, most: int) -> list[float]:
     return [round(n * step, 12) for n in range(first, last + 1)]
 
 
-def _text(value: float) -> str:
+def tick_text(value: float) -> str:
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:.6g}"
 
 

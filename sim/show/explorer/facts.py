@@ -6,7 +6,7 @@ from ...base.numbers import Number
 from ...base.text import number_text
 from ..style import CLOCK_NAMES
 from ..templates import rendered
-from .setting import Facts, Played
+from .setting import Facts, Played, Setting
 
 Row = tuple[str, list[str]]
 
@@ -23,9 +23,29 @@ def facts_html(now: Played, pinned: Played | None = None) -> str:
         rows.append(("above it", [_above(one, clock) for one in columns]))
         if pinned:
             rows.append(("now / pinned", [_ratio(*(getattr(one, clock) for one in columns))]))
+            if now.setting.microbatches != pinned.setting.microbatches:
+                each = [_per_microbatch(one, clock) for one in (now, pinned)]
+                rows.append(("per microbatch", [_ratio(*each)]))
     rows.append(("peak, in shares", [number_text(one.peak) for one in columns]))
     main = {*CLOCK_NAMES.values(), "peak, in shares"}
-    return rendered("explorer/facts.html", heads=heads, rows=rows, main=main)
+    note = unequal_work(now.setting, pinned.setting) if pinned else ""
+    return rendered("explorer/facts.html", heads=heads, rows=rows, main=main, note=note)
+
+
+def unequal_work(now: Setting, pinned: Setting) -> str:
+    """One sentence if the two do not do the same work; "" if they do.
+
+    >>> unequal_work(Setting(microbatches=64), Setting(microbatches=32))
+    'Not the same work: microbatches 64 against 32.'
+    """
+    names = ("devices", "microbatches", "forward", "backward", "weight")
+    both = [(name, getattr(now, name), getattr(pinned, name)) for name in names]
+    parts = [
+        f"{name} {number_text(one)} against {number_text(other)}"
+        for name, one, other in both
+        if one != other
+    ]
+    return f"Not the same work: {', '.join(parts)}." if parts else ""
 
 
 def message_html(sentence: str) -> str:
@@ -46,6 +66,10 @@ def _above(facts: Facts, clock: str) -> str:
     if time == bound:
         return "reached"
     return f"{float(time) / float(bound) - 1:.2%}" if bound else "-"
+
+
+def _per_microbatch(one: Played, clock: str) -> float:
+    return float(getattr(one.facts, clock)) / one.setting.microbatches
 
 
 def _ratio(now: Number, pinned: Number) -> str:

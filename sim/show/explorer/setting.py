@@ -35,8 +35,8 @@ from ...families import FAMILIES
 from ...metrics.metrics import busy, longest_stage, makespan, peak_activations
 from ...schedule.ir import Schedule
 
-MOST_PASSES = 12_000
-"""Beyond this a time line is neither drawn at once nor readable."""
+MOST_PASSES = 40_000
+"""Beyond this a time line is not drawn at once."""
 LEAST = 1
 """Shares without which nothing runs: no gradient before all forwards of its microbatch."""
 

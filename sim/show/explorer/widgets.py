@@ -13,13 +13,10 @@ except ImportError as error:
     raise ImportError(
         f"sim.explore needs {error.name}: pip install 'pipebubble[notebooks]'"
     ) from None
-import plotly.graph_objects as go
-
 from ...base.gc_pause import gc_pause
 from ...base.numbers import Number
 from ...families import FAMILIES
-from ..plot import gantt, memory_curve
-from ..style import ALARM, USUAL_WIDTH
+from ..timeline import packed
 from .facts import facts_html, message_html
 from .pictures import Pictures, show
 from .setting import Played, Setting, code, played, title
@@ -32,8 +29,6 @@ LABELS = {
 }  # fmt: skip
 WIDTH = "290px"
 """Of everything on the left."""
-LEFT = 72
-"""Pixels left of every picture, for names of devices and numbers."""
 PIN = ("Pin this to compare with", "Unpin what it is compared with")
 SHOW = ("Show the Python", "Hide the Python")
 
@@ -45,9 +40,9 @@ class Explorer:
         explorer.controls["family"].value = "zb-v"
 
     controls: the input widgets by name (`LABELS`). pin, show_code: toggle buttons. pictures: the
-    widget that draws the figures. facts, message, code: texts. now: what is shown, None where these
-    numbers make no schedule. pinned: what it is compared with. figures: by name, as drawn:
-    "time line" and "memory", and the same of the pinned one.
+    widget that draws the time lines. facts, message, code: texts. now: what is shown, None where
+    these numbers make no schedule. pinned: what it is compared with. lines: the time lines as they
+    are drawn, "now" and "pinned" (see `sim.show.timeline.packed`).
     """
 
     controls: Mapping[str, Any]
@@ -59,7 +54,7 @@ class Explorer:
     code: Any = field(default_factory=lambda: widgets.Textarea(rows=14))
     now: Played | None = None
     pinned: Played | None = None
-    figures: dict[str, go.Figure] = field(default_factory=dict)
+    lines: dict[str, dict[str, Any]] = field(default_factory=dict)
     box: Any = None
 
     @property
@@ -146,8 +141,8 @@ def update(explorer: Explorer) -> None:
         explorer.now = None
         explorer.message.value = message_html(str(error))
     now = explorer.now
-    for part in (explorer.pictures, explorer.facts):
-        part.layout.visibility = "visible" if now else "hidden"
+    explorer.pictures.stale = now is None
+    explorer.facts.layout.visibility = "visible" if now else "hidden"
     explorer.code.value = code(now.setting, _pinned_setting(explorer)) if now else ""
     if now:
         explorer.message.value = message_html(now.complaint)
@@ -157,50 +152,22 @@ def update(explorer: Explorer) -> None:
 def _draw(explorer: Explorer, now: Played) -> None:
     pinned = explorer.pinned
     explorer.facts.value = facts_html(now, pinned)
-    both = [now] + ([pinned] if pinned else [])
-    end = max(float(one.facts.makespan) for one in both) or 1.0
-    top = 1.08 * max(float(max(one.facts.peak, one.setting.memory_limit or 0)) for one in both)
-    found = {"time line": _time_line(now), "memory": _memory(now)}
-    if pinned:  # like below like, so that they can be compared
-        was = explorer.figures
-        found = {
-            "time line": found["time line"],
-            "pinned time line": was.get("pinned time line") or _time_line(pinned),
-            "memory": found["memory"],
-            "pinned memory": was.get("pinned memory") or _memory(pinned),
-        }
-    for name, figure in found.items():
-        figure.update_xaxes(range=[0, end])
-        figure.update_yaxes(automargin=False)  # one axis of time: all begin at the same place
-        figure.update_layout(margin_l=LEFT)
-        if name.endswith("memory"):
-            figure.update_yaxes(range=[0, top])
-    explorer.figures = found
+    found = {"now": _line(now)}
+    if pinned:
+        found["pinned"] = explorer.lines.get("pinned") or _line(pinned)
+    explorer.lines = found
     show(explorer.pictures, list(found.values()))
 
 
-def _time_line(one: Played) -> go.Figure:
-    # Labels chosen for this width: fitting them in the browser takes longer than all the rest.
-    return gantt(one.trace, title=title(one.setting), width=USUAL_WIDTH)
-
-
-def _memory(one: Played) -> go.Figure:
-    figure = memory_curve(one.trace, title=f"memory of {one.setting.family}")
-    if (limit := one.setting.memory_limit) is not None:
-        figure.add_hline(
-            y=float(limit),
-            line={"dash": "dash", "width": 1.4, "color": ALARM},
-            annotation={"text": "limit", "font": {"size": 11}},
-            annotation_position="top left",
-        )
-    return figure.update_layout(height=290)
+def _line(one: Played) -> dict[str, Any]:
+    return packed(one.trace, title=title(one.setting), limit=one.setting.memory_limit)
 
 
 def _pin(explorer: Explorer) -> None:
     if explorer.pin.value and explorer.now is None:  # there is nothing to pin
         explorer.pin.value = False
         return
-    explorer.pinned, explorer.figures = (explorer.now if explorer.pin.value else None), {}
+    explorer.pinned, explorer.lines = (explorer.now if explorer.pin.value else None), {}
     explorer.pin.description = PIN[explorer.pin.value]
     update(explorer)
 

@@ -1,7 +1,8 @@
 "use strict";
 (() => {
   const { data, draw } = shell;
-  const DETAIL = { gantt: "Time line", parts: "Seconds by part", bytes: "Memory by kind" };
+  const DETAIL = { parts: "Seconds by part", bytes: "Memory by kind" };
+  const timeline = Timeline(document.getElementById("timeline"));
   const table = document.querySelector("#ranking table");
   const rows = [...table.tBodies[0].rows];
   let wanted = -1;
@@ -22,23 +23,29 @@
     place.tBodies[0].replaceChildren(...body);
   }
 
+  function aligned(_, figure) { // below each other
+    figure.layout.margin.l = 72;
+    figure.layout.yaxis.automargin = false;
+  }
+
   async function choose(index) {
     wanted = index;
     const chosen = data.rows[index];
     rows.forEach(r => r.classList.toggle("chosen", Number(r.dataset.index) === index));
-    timelines.showCards(chosen.cards);
+    shell.showCards(chosen.cards);
     for (const id of ["name", "key", "advice", "cut"]) {
       document.getElementById(id).textContent = chosen[id];
     }
     showTable("devices", chosen.devices);
     showTable("stages", chosen.stages);
-    if (timelines.tooOld) {
-      document.getElementById("cut").textContent = timelines.tooOld;
+    if (unzipped.tooOld) {
+      document.getElementById("cut").textContent = unzipped.tooOld;
       return;
     }
-    const figures = await timelines.figuresOf(index, chosen.figures);
+    const { line, figures } = await unzipped.open(chosen.packed);
     if (wanted !== index) return; // another one was clicked meanwhile
-    await timelines.drawAll(figures, DETAIL, chosen.name);
+    timeline.show([line]);
+    for (const [id, what] of Object.entries(DETAIL)) await draw(id, figures[id], `${what} of ${chosen.name}`, aligned);
     document.getElementById("row").dataset.shown = chosen.name;
   }
 

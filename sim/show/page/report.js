@@ -1,42 +1,40 @@
 "use strict";
 (() => {
-  const { data, draw } = shell;
-  const DETAIL = { gantt: "Time line", memory: "Memory", idle: "Idle time" };
-  const table = document.querySelector("table.sortable");
-  const rows = table ? [...table.tBodies[0].rows] : [];
-  const buttons = [...document.querySelectorAll(".picker button")];
+  const { data } = shell, part = document.getElementById("schedule");
+  const choices = [...document.querySelectorAll("[data-index]")]; // rows of the table, and buttons
+  const timeline = Timeline(document.getElementById("timeline"));
+  const named = name => data.schedules.findIndex(schedule => schedule.name === name);
   let wanted = -1;
 
   async function choose(index) {
     wanted = index;
     const chosen = data.schedules[index];
-    buttons.forEach(b => b.setAttribute("aria-pressed", String(Number(b.dataset.index) === index)));
-    rows.forEach(r => r.classList.toggle("chosen", Number(r.dataset.index) === index));
-    timelines.showCards(chosen.cards);
-    document.getElementById("cut").textContent = chosen.cut;
-    const figures = await timelines.figuresOf(index, chosen.figures);
-    if (wanted !== index) return; // another one was clicked meanwhile
-    await timelines.drawAll(figures, DETAIL, chosen.name);
-    document.getElementById("schedule").dataset.shown = chosen.name;
+    for (const choice of choices) {
+      const mine = Number(choice.dataset.index) === index;
+      if (choice.matches("button")) choice.setAttribute("aria-pressed", String(mine));
+      choice.classList.toggle("chosen", mine);
+    }
+    shell.showCards(chosen.cards);
+    document.getElementById("cut").textContent = unzipped.tooOld || chosen.cut;
+    const line = unzipped.tooOld ? null : await unzipped.open(chosen.packed);
+    if (!line || wanted !== index) return; // another one was clicked meanwhile
+    timeline.show([line]);
+    part.dataset.shown = chosen.name;
   }
 
-  buttons.forEach(b => b.addEventListener("click", () => choose(Number(b.dataset.index))));
-  rows.forEach(r => r.addEventListener("click", () => choose(Number(r.dataset.index))));
-
-  (async () => {
-    for (const [id, figure] of Object.entries(data.comparison)) {
-      const heading = document.getElementById(id).parentElement.querySelector("h3");
-      await draw(id, figure, `${heading.textContent}; the same numbers are in the table`);
-      document.getElementById(id).on("plotly_click", event => {
-        const name = event.points[0].customdata;
-        const index = data.schedules.findIndex(schedule => schedule.name === name);
-        if (index >= 0) choose(index);
-      });
-    }
-    if (timelines.tooOld) {
-      document.getElementById("cut").textContent = timelines.tooOld;
-      return;
-    }
-    await choose(data.first);
-  })();
+  // The address says which one is shown, so that it can be sent to somebody and gone back to.
+  function pick(index) {
+    location.hash = encodeURIComponent(data.schedules[index].name);
+    part.scrollIntoView({ block: "start" });
+  }
+  const fromAddress = () => choose(Math.max(0, named(decodeURIComponent(location.hash.slice(1)))));
+  for (const choice of choices) choice.addEventListener("click", () => pick(Number(choice.dataset.index)));
+  for (const dot of document.querySelectorAll(".dot")) {
+    dot.addEventListener("click", () => pick(named(dot.dataset.name)));
+    dot.addEventListener("keydown", event => {
+      if (event.key === "Enter" || event.key === " ") { event.preventDefault(); pick(named(dot.dataset.name)); }
+    });
+  }
+  addEventListener("hashchange", fromAddress);
+  fromAddress();
 })();

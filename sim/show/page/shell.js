@@ -69,6 +69,20 @@ const shell = (() => {
       header.querySelector("button").addEventListener("click", () => sortBy(table, header));
     }
   }
+  // [name, value, more] of facts, beside each other.
+  function showCards(cards) {
+    document.getElementById("cards").replaceChildren(...cards.map(([name, value, more]) => {
+      const card = document.createElement("div");
+      const big = document.createElement("b");
+      big.textContent = value;
+      const label = document.createElement("span");
+      label.textContent = name;
+      const extra = document.createElement("span");
+      extra.textContent = more;
+      card.append(label, big, extra);
+      return card;
+    }));
+  }
   const everywhere = change => { for (const id of drawn) Plotly.relayout(id, change); };
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change",
     () => everywhere({ "font.color": ink() }));
@@ -77,5 +91,5 @@ const shell = (() => {
   addEventListener("beforeprint", () => everywhere({ width: SHEET, "font.color": PRINTED }));
   addEventListener("afterprint",
     () => everywhere({ width: null, autosize: true, "font.color": ink() }));
-  return { data, draw };
+  return { data, draw, showCards };
 })();

@@ -6,15 +6,13 @@ import contextlib
 import io
 import json
 import re
-import shutil
-from pathlib import Path
 from typing import Any
 
-import plotly.graph_objects as go
 import pytest
 
 import sim
 from sim.show.explorer import Explorer, Setting, code, explore, played
+from sim.show.timeline import packed
 
 EVERY = sorted(sim.FAMILIES)
 
@@ -31,18 +29,16 @@ def text_of(widget: Any) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html)).strip()
 
 
-def bars_of(figure: Any) -> list[tuple[Any, ...]]:
+def bars_of(line: Any) -> list[tuple[Any, ...]]:
     """Name, start, length and row of every bar that is drawn."""
-    return sorted(
-        (part.name, float(base), float(x), float(y))
-        for part in figure.data
-        for base, x, y in zip(part.base, part.x, part.y, strict=True)
-    )
+    bars = line["bars"]
+    names = [line["shades"][i]["name"] for i in bars["shade"]]
+    return sorted(zip(names, bars["start"], bars["length"], bars["row"], strict=True))
 
 
 def drawn(explorer: Explorer) -> list[Any]:
-    """The figures that the page is told to draw."""
-    return list(json.loads(explorer.pictures.figures))
+    """The time lines that the page is told to draw."""
+    return list(json.loads(explorer.pictures.lines))
 
 
 def direct(explorer: Explorer) -> sim.Trace:
@@ -72,9 +68,9 @@ def test_every_family_is_shown_as_it_plays(shared: Explorer, family: str) -> Non
     assert facts.bubble_makespan == sim.bubble(trace)
     assert facts.bubble_longest_stage == sim.bubble(trace, "longest_stage")
     assert facts.peak == max(sim.peak_activations(trace.schedule))
-    assert bars_of(shared.figures["time line"]) == bars_of(sim.gantt(trace))
-    assert drawn(shared) == [json.loads(figure.to_json()) for figure in shared.figures.values()]
-    assert family in shared.figures["time line"].layout.title.text
+    assert bars_of(shared.lines["now"]) == bars_of(packed(trace))
+    assert drawn(shared) == [shared.lines["now"]]
+    assert family in shared.lines["now"]["title"]
     assert f"{facts.bubble_makespan:.2%}" in text_of(shared.facts)
     assert text_of(shared.message) == ""
 
@@ -86,18 +82,18 @@ def test_every_family_is_shown_as_it_plays(shared: Explorer, family: str) -> Non
 def test_turning_any_knob_changes_time_line_memory_and_code(name: str, value: int) -> None:
     explorer = explore("looped-bfs", 4, 8)
     before = (
-        bars_of(explorer.figures["time line"]),
-        explorer.figures["memory"].data[0].x.tolist(),
+        bars_of(explorer.lines["now"]),
+        explorer.lines["now"]["memory"]["curves"][0]["x"],
         explorer.code.value,
     )
     set_to(explorer, **{name: value})
     after = (
-        bars_of(explorer.figures["time line"]),
-        explorer.figures["memory"].data[0].x.tolist(),
+        bars_of(explorer.lines["now"]),
+        explorer.lines["now"]["memory"]["curves"][0]["x"],
         explorer.code.value,
     )
     assert all(a != b for a, b in zip(before, after, strict=True))
-    assert after[0] == bars_of(sim.gantt(direct(explorer)))
+    assert after[0] == bars_of(packed(direct(explorer)))
 
 
 def test_options_are_offered_to_the_families_that_take_them() -> None:
@@ -125,7 +121,7 @@ def hidden(explorer: Explorer, name: str) -> bool:
         ("1f1b", {"send": float("nan")}, "nan"),
         ("1f1b", {"weight": float("inf")}, "inf"),
         ("1f1b", {"memory_limit": -2.0}, "-2"),
-        ("gis", {"p": 32, "m": 128, "v": 8}, "12,000"),
+        ("gis", {"v": 8, "p": 32, "m": 128}, "40,000"),
     ],
 )
 def test_numbers_that_make_no_schedule_give_one_sentence(
@@ -137,12 +133,13 @@ def test_numbers_that_make_no_schedule_give_one_sentence(
     assert "Traceback" not in message
     assert "\n" not in message
     assert explorer.now is None
-    assert explorer.pictures.layout.visibility == "hidden"
+    assert explorer.pictures.stale
+    assert drawn(explorer), "the last picture stays, faint"
     assert explorer.facts.layout.visibility == "hidden"
     good = {"p": 4, "m": 8, "v": 2, "group_size": 0, "forward": 1, "send": 1, "weight": 1}
     set_to(explorer, **good, memory_limit=0)
     assert text_of(explorer.message) == ""
-    assert explorer.pictures.layout.visibility == "visible"
+    assert not explorer.pictures.stale
 
 
 def test_a_broken_memory_limit_is_said_and_drawn_and_a_kept_one_is_quiet() -> None:
@@ -151,11 +148,11 @@ def test_a_broken_memory_limit_is_said_and_drawn_and_a_kept_one_is_quiet() -> No
         "1f1b keeps up to 8 activations alive, more than the memory limit of 5 on devices 0, 1, 2: "
         "choose a family with a lower peak"
     )
-    assert [shape.y0 for shape in explorer.figures["memory"].layout.shapes] == [5]
+    assert explorer.lines["now"]["memory"]["limits"] == [5]
     set_to(explorer, family="v-half")
     assert text_of(explorer.message) == ""
     set_to(explorer, memory_limit=0)
-    assert not explorer.figures["memory"].layout.shapes
+    assert explorer.lines["now"]["memory"]["limits"] == []
 
 
 def test_the_bound_is_that_of_the_limit() -> None:
@@ -189,34 +186,38 @@ def test_many_devices_over_the_limit_are_counted() -> None:
     )
 
 
-def test_all_pictures_share_one_axis_of_time() -> None:
-    explorer = explore("1f1b", 12, 16)
+def test_numbers_within_the_sliders_are_drawn_or_leave_the_last_picture() -> None:
+    explorer = explore("v-zb", 32, 64)
+    assert explorer.now is not None
+    assert len(drawn(explorer)[0]["bars"]["start"]) == 32 * 64 * 2 * 3
+
+
+def test_a_pin_of_other_work_says_so_and_compares_each_microbatch() -> None:
+    explorer = explore("1f1b", 4, 32)
     explorer.pin.value = True
-    set_to(explorer, family="v-half")
-    found = [(one["layout"]["margin"]["l"], one["layout"]["xaxis"]["range"], one["layout"]["yaxis"])
-             for one in drawn(explorer)]  # fmt: skip
-    assert len({(left, *span) for left, span, _ in found}) == 1
-    assert all(axis["automargin"] is False for *_, axis in found)
+    assert "Not the same work" not in text_of(explorer.facts)
+    assert "per microbatch" not in text_of(explorer.facts)
+    set_to(explorer, m=64, forward=20)
+    now, was = explorer.now, explorer.pinned
+    assert now is not None
+    assert was is not None
+    text = text_of(explorer.facts)
+    assert "Not the same work: microbatches 64 against 32, forward 20 against 10." in text
+    assert f"per microbatch {now.facts.makespan / 64 / (was.facts.makespan / 32):.4f}" in text
 
 
 def test_a_pinned_schedule_stays_while_the_other_changes() -> None:
     explorer = explore("1f1b", 4, 8)
-    was = bars_of(explorer.figures["time line"])
+    was = bars_of(explorer.lines["now"])
     explorer.pin.value = True
-    assert len(drawn(explorer)) == 4
+    assert len(drawn(explorer)) == 2
     set_to(explorer, family="zb-h2", forward=30)
-    assert bars_of(explorer.figures["pinned time line"]) == was
-    assert bars_of(explorer.figures["time line"]) == bars_of(sim.gantt(direct(explorer)))
-    both = explorer.figures["time line"], explorer.figures["pinned time line"]
-    assert both[0].layout.xaxis.range == both[1].layout.xaxis.range
-    assert (
-        explorer.figures["memory"].layout.yaxis.range
-        == explorer.figures["pinned memory"].layout.yaxis.range
-    )
+    assert bars_of(explorer.lines["pinned"]) == was
+    assert bars_of(explorer.lines["now"]) == bars_of(packed(direct(explorer)))
     assert "pinned: 1f1b" in text_of(explorer.facts)
     assert 'sim.FAMILIES["1f1b"](4, 8)' in explorer.code.value
     explorer.pin.value = False
-    assert len(drawn(explorer)) == 2
+    assert len(drawn(explorer)) == 1
     assert "pinned" not in text_of(explorer.facts)
 
 
@@ -283,74 +284,7 @@ def test_a_start_that_no_slider_could_show_is_refused(wrong: dict[str, Any], sen
 def test_a_notebook_can_show_it() -> None:
     bundle = explore("1f1b", 2, 2)._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in bundle
-    assert isinstance(explore("1f1b", 2, 2).figures["time line"], go.Figure)
 
 
 def test_asking_for_it_twice_gives_the_function_both_times() -> None:
     assert sim.explore is sim.explore is explore
-
-
-@pytest.mark.slow
-def test_a_browser_draws_the_figures_and_draws_them_again_when_they_change(tmp_path: Path) -> None:
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    chrome, driver_path = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (chrome and driver_path):
-        pytest.skip("no chromium with its chromedriver on this machine")
-    explorer = explore("1f1b", 4, 8)
-    first = explorer.pictures.figures
-    explorer.pin.value = True
-    set_to(explorer, family="zb-h2")
-    states = f"[{json.dumps(first)}, {json.dumps(explorer.pictures.figures)}]"
-    script = explorer.pictures._esm.replace("export default { render };", "")
-    page = tmp_path / "page.html"
-    page.write_text(
-        "<!doctype html><meta charset=utf-8><body><div id=here></div><script type=module>"
-        + script.replace("</script", "<\\/script")
-        + "let now = 0, told; const states = " + states.replace("<", "\\u003c") + ";"
-        "const model = {get: () => states[now], on: (_, f) => { told = f }, off: () => {}};"
-        "window.next = () => { now = 1; told() };"
-        "render({model, el: document.getElementById('here')});</script>"
-    )  # fmt: skip
-    options = webdriver.ChromeOptions()
-    options.binary_location = chrome
-    for flag in ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage"):
-        options.add_argument(f"--{flag}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver_path))
-    try:
-        browser.get(page.as_uri())
-        assert until(browser, "document.querySelectorAll('.bars .point').length") == 4 * 8 * 2
-        assert (
-            browser.execute_script("return document.querySelectorAll('.svg-container').length") == 2
-        )
-        browser.execute_script("window.next()")
-        assert until(browser, "document.querySelectorAll('.svg-container').length == 4")
-        titles = browser.execute_script(
-            "return [...document.querySelectorAll('figcaption')].map(t => t.textContent)"
-        )
-        assert [title.split(":")[0] for title in titles] == [
-            "zb-h2", "1f1b", "memory of zb-h2", "memory of 1f1b",
-        ]  # fmt: skip
-        for width in (375, 1000, 700):
-            size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
-            browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-            lowest = browser.execute_async_script(
-                f"const done = arguments[0]; setTimeout(() => done({LOWEST}), 500)"
-            )
-            assert lowest > 200, "a picture is lost when the window changes"
-        assert [line for line in browser.get_log("browser") if line["level"] == "SEVERE"] == []
-    finally:
-        browser.quit()
-
-
-LOWEST = """Math.min(...[...document.querySelectorAll('[role=img]')]
-    .map(part => part.querySelector('.svg-container').getBoundingClientRect().height))"""
-
-
-def until(browser: Any, expression: str) -> Any:
-    """The value of a JavaScript expression as soon as it is truthy."""
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    return WebDriverWait(browser, 60, 0.1).until(
-        lambda driver: driver.execute_script(f"return {expression}")
-    )

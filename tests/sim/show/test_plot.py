@@ -129,12 +129,14 @@ def test_a_window_leaves_out_what_lies_outside() -> None:
     assert all(start < 150 and end > 100 for _, start, end in drawn(figure))
 
 
-def test_a_still_picture_shows_only_labels_that_fit() -> None:
-    trace = played("zb-h1", 8, 24)
-    rows, figure = bars(trace), sim.gantt(trace, width=1000)
-    fitting = fitting_labels(rows, (1000 - 110) / float(trace.ops["end"].max()))
+@pytest.mark.parametrize(("width", "kinds"), [(700, {"F", "B"}), (900, {"F", "B", "W"}), (300, {})])
+def test_a_still_picture_numbers_all_bars_of_a_kind_or_none(width: int, kinds: set[str]) -> None:
+    trace = played("zb-h1", 4, 12)
+    rows, figure = bars(trace), sim.gantt(trace, width=width)
+    fitting = fitting_labels(rows, (width - 110) / float(trace.ops["end"].max()))
+    assert set(rows["kind"][fitting != ""]) == set(kinds)
+    assert list(rows["label"][rows["kind"].isin(kinds)]) == list(fitting[fitting != ""])
     shown = sorted(text for part in figure.data for text in part.text if text)
-    assert 0 < len(shown) < len(rows)
     assert shown == sorted(text for text in fitting if text)
 
 

@@ -5,34 +5,21 @@ from __future__ import annotations
 import functools
 import json
 import re
-import shutil
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import plotly.graph_objects as go
 import pytest
+from browser import Opened, needs_a_browser, resize, wait
 
 import sim
 from sim.cli.commands import main
 from sim.metrics.summary import summary
 from sim.show.pages import chart_page
 from sim.show.report import page
+from sim.show.scatter_svg import scatter_svg
 
-CHROME = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
-)
-DRIVER = shutil.which("chromedriver") or ""
-_with_chromium = pytest.mark.skipif(
-    not (CHROME and DRIVER),
-    reason="no chromium with its chromedriver on this machine (apt-get install chromium-driver)",
-)
 FAMILIES = ("1f1b", "zb-h2", "zb-v", "dualpipe-v")
-
-
-def needs_a_browser(test: Callable[..., None]) -> Callable[..., None]:
-    """Slow: a browser starts, and draws every page that is opened."""
-    return pytest.mark.slow(_with_chromium(test))
 
 
 def rows(*families: str, p: int = 4, m: int = 8, **costs: Any) -> list[tuple[dict[str, Any], Any]]:
@@ -63,13 +50,34 @@ def test_the_page_names_both_clocks_for_every_schedule() -> None:
     assert "<dt>forward</dt><dd>10</dd>" in text
 
 
-def test_the_page_refers_to_nothing_outside_and_holds_plotly_once() -> None:
+def test_the_page_refers_to_nothing_outside_and_needs_no_plotly() -> None:
     html = page(rows(*FAMILIES))
     assert not re.findall(
         r"<(?:script|link|img|iframe)[^>]*(?:src|href)\s*=\s*[\"'](?!data:)", html
     )
-    assert html.count("* plotly.js v") == 1
+    assert "plotly.js v" not in html
     assert "@import" not in html
+
+
+def test_a_page_of_sixteen_devices_and_every_family_stays_small() -> None:
+    assert len(page(rows("v-half", "1f1b", p=16, m=64))) < 500_000
+
+
+@pytest.mark.parametrize("width", [350, 680])
+def test_every_dot_of_the_scatter_has_a_name(width: int) -> None:
+    found = [row for row, _ in rows(*sim.FAMILIES, p=4, m=8)]
+    picture = scatter_svg(
+        [row["schedule"] for row in found],
+        [max(row["peak_activations"]) for row in found],
+        [100 * row["bubble_makespan"] for row in found],
+        y="bubble (%)",
+        width=width,
+    )
+    dots = re.findall(r"<g class='dot'.*?</g>", picture)
+    spots = {re.search(r"c[xy]='[^']+' c[xy]='[^']+'", dot)[0] for dot in dots}  # type: ignore[index]
+    assert sum("<text" in dot for dot in dots) == len(spots) > 10
+    outside = set(sim.FAMILIES) - set(re.findall(r"data-name='([^']+)'", picture))
+    assert all(f">{name} (" in picture for name in outside)
 
 
 def test_a_schedule_that_cannot_be_played_stands_on_the_page_with_its_reason() -> None:
@@ -123,57 +131,6 @@ def test_a_very_long_time_line_says_what_it_leaves_out() -> None:
 # -- in a browser -------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROME
-    for flag in ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage"):
-        options.add_argument(f"--{flag}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    driver.set_script_timeout(60)
-    yield driver
-    driver.quit()
-
-
-Opened = Callable[..., Any]
-SHOWN = "document.getElementById('schedule').dataset.shown"
-
-
-@pytest.fixture
-def opened(browser: Any, tmp_path: Path) -> Opened:
-    """A function that opens a page at a width and waits until its time line is there."""
-
-    def open_page(html: str, *, width: int = 1300, dark: bool = False, ready: str = SHOWN) -> Any:
-        path = tmp_path / "page.html"
-        path.write_text(html, encoding="utf-8")
-        resize(browser, width)
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
-        for log in ("browser", "performance"):
-            browser.get_log(log)
-        browser.get(path.as_uri())
-        wait(browser, ready)
-        return browser
-
-    return open_page
-
-
-def wait(browser: Any, condition: str) -> Any:
-    """Until a JavaScript expression is truthy; its value."""
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    return WebDriverWait(browser, 60, 0.05).until(
-        lambda driver: driver.execute_script(f"return {condition}")
-    )
-
-
-def resize(browser: Any, width: int) -> None:
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-
-
 def pick(browser: Any, name: str) -> None:
     browser.execute_script(
         "[...document.querySelectorAll('.picker button')]"
@@ -187,18 +144,19 @@ def choose(browser: Any, name: str) -> None:
     wait(browser, f"document.getElementById('schedule').dataset.shown === {json.dumps(name)}")
 
 
-BARS = "document.querySelectorAll('#gantt .barlayer .point').length"
+CANVASES = "[...document.querySelectorAll('#timeline canvas')]"
 
 
 @needs_a_browser
 def test_the_page_opens_from_a_file_with_all_charts_and_no_error(opened: Opened) -> None:
     driver = opened(page(rows(*FAMILIES)))
-    for figure in ("comparison-makespan", "comparison-longest_stage", "gantt", "memory", "idle"):
+    for figure in (".broad svg", "#timeline canvas"):
         assert driver.execute_script(
-            "const box = document.querySelector(`#${arguments[0]} .main-svg`)"
-            ".getBoundingClientRect(); return box.width > 300 && box.height > 150",
+            "return [...document.querySelectorAll(arguments[0])].map(part =>"
+            " part.getBoundingClientRect()).every(box => box.width > 300 && box.height > 70)",
             figure,
         ), figure
+    assert driver.execute_script(f"return {CANVASES}.length") == 3
     assert driver.get_log("browser") == []
     requests = [
         message["params"]["request"]["url"]
@@ -206,26 +164,54 @@ def test_the_page_opens_from_a_file_with_all_charts_and_no_error(opened: Opened)
         if (message := json.loads(entry["message"])["message"])["method"]
         == "Network.requestWillBeSent"
     ]
-    assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
+    assert [
+        url for url in requests if not url.startswith(("file:", "data:", "blob:", "about:"))
+    ] == []
 
 
 @needs_a_browser
 def test_a_click_on_a_family_changes_time_line_memory_idle_time_and_facts(opened: Opened) -> None:
     driver = opened(page(rows(*FAMILIES)))
-    seen = {}
+    seen = set()
     for name in FAMILIES:
         choose(driver, name)
-        n_ops = sim.FAMILIES[name](4, 8).n_ops
-        assert driver.execute_script(f"return {BARS}") == n_ops, name
-        seen[name] = driver.execute_script(
-            "return ['gantt', 'memory', 'idle', 'cards']"
-            ".map(id => document.getElementById(id).textContent)"
-        )
-    assert len({tuple(texts) for texts in seen.values()}) == len(FAMILIES)
-    clocks = driver.execute_script("return document.getElementById('cards').textContent")
-    assert "makespan" in clocks
-    assert "longest stage" in clocks
+        pictures = driver.execute_script(f"return {CANVASES}.map(canvas => canvas.toDataURL())")
+        cards = driver.execute_script("return document.getElementById('cards').textContent")
+        seen.add((*pictures, cards))
+        assert "makespan" in cards
+        assert "longest stage" in cards
+    for column in zip(*seen, strict=True):
+        assert len(set(column)) == len(FAMILIES)
     assert driver.get_log("browser") == []
+
+
+@needs_a_browser
+def test_the_address_says_which_schedule_is_shown(opened: Opened) -> None:
+    html = page(rows(*FAMILIES))
+    driver = opened(html, part="#zb-h2")
+    assert (
+        driver.execute_script("return document.querySelector('tr.chosen td').innerText") == "zb-h2"
+    )
+    driver.execute_script("scrollTo(0, 0); document.querySelector('tbody tr:last-child').click()")
+    last = driver.execute_script(
+        "return document.querySelector('tbody tr:last-child td').innerText"
+    )
+    wait(driver, f"document.getElementById('schedule').dataset.shown === {json.dumps(last)}")
+    assert driver.execute_script("return decodeURIComponent(location.hash)") == f"#{last}"
+    assert abs(driver.execute_script(
+        "return document.getElementById('schedule').getBoundingClientRect().top")) < 40  # fmt: skip
+    driver.execute_script("history.back()")
+    wait(driver, "document.getElementById('schedule').dataset.shown === 'zb-h2'")
+
+
+@needs_a_browser
+def test_a_dot_of_the_scatter_is_chosen_by_keyboard_and_by_a_click(opened: Opened) -> None:
+    driver = opened(page(rows(*FAMILIES)))
+    driver.execute_script(
+        "const dot = document.querySelector('.dot[data-name=zb-h2]'); dot.focus();"
+        "dot.dispatchEvent(new KeyboardEvent('keydown', {key: 'Enter', bubbles: true}))"
+    )
+    wait(driver, "document.getElementById('schedule').dataset.shown === 'zb-h2'")
 
 
 @needs_a_browser
@@ -254,79 +240,40 @@ def test_a_click_on_a_heading_sorts_by_number_and_back(opened: Opened) -> None:
 
 
 @needs_a_browser
-def test_zooming_in_shows_more_labels_and_none_wider_than_its_bar(opened: Opened) -> None:
-    driver = opened(page(rows("zb-v", p=8, m=24)))
-    labels = "[...document.querySelectorAll('#gantt .bartext')].filter(text => text.textContent)"
-    before = driver.execute_script(f"return {labels}.length")
-    covering = driver.execute_script(
-        f"return {labels}.filter(text => text.getBoundingClientRect().width > "
-        "text.parentNode.querySelector('path').getBoundingClientRect().width + 1).length"
-    )
-    assert covering == 0
-    driver.execute_script(
-        "return Plotly.relayout('gantt', {'xaxis.range': [300, 400]}).then(() => 1)"
-    )
-    wait(driver, f"{labels}.some(text => text.textContent.length > 1)")
-    assert before > 0
-    inside = driver.execute_script(
-        f"return {labels}.filter(text => text.textContent.length > 1).length"
-    )
-    assert inside > 50
-
-
-@needs_a_browser
-@pytest.mark.parametrize("dark", [False, True])
-def test_the_page_fits_a_phone(opened: Opened, dark: bool) -> None:
+@pytest.mark.parametrize(("width", "dark"), [(390, False), (768, True), (1440, True)])
+def test_the_page_fits_every_screen(opened: Opened, width: int, dark: bool) -> None:
     driver = opened(
-        page(rows(*FAMILIES), facts={"forward": "10"}, note="x" * 300), width=360, dark=dark
+        page(rows(*FAMILIES), facts={"forward": "10"}, note="x" * 300), width=width, dark=dark
     )
-    assert driver.execute_script("return document.documentElement.scrollWidth") <= 360
+    assert driver.execute_script("return document.documentElement.scrollWidth") <= width
+    assert driver.execute_script(FAINT) == []
     paper = driver.execute_script("return getComputedStyle(document.body).backgroundColor")
     assert (paper == "rgb(255, 255, 255)") is not dark
     assert driver.get_log("browser") == []
 
 
 @needs_a_browser
-def test_figures_keep_their_heights_when_the_window_changes(opened: Opened) -> None:
+def test_pictures_keep_their_heights_when_the_window_changes(opened: Opened) -> None:
     driver = opened(page(rows(*FAMILIES)))
-    heights = (
-        "[...document.querySelectorAll('.figure')].map(part =>"
-        " part.querySelector('.svg-container').getBoundingClientRect().height)"
-    )
-    before = driver.execute_script(f"return {heights}")
-    for name, width in (("1f1b", 900), ("zb-h2", 375), ("zb-v", 1300)):
-        choose(driver, name)
+    boxes = f"{CANVASES}.map(part => [part.clientWidth, part.clientHeight, part.width])"
+    before = driver.execute_script(f"return {boxes}")
+    for width in (375, 900):
         resize(driver, width)
-        found = driver.execute_async_script(
-            f"const done = arguments[0]; setTimeout(() => done({heights}), 500)"
-        )
-        assert min(found) > 200, (name, width)
-    choose(driver, FAMILIES[0])
-    assert len(before) == len(found) == 5
+        wait(driver, f"{boxes}.every(([wide, , drawn]) => wide === drawn && wide < {width})")
+        found = driver.execute_script(f"return {boxes}")
+        assert [high for _, high, _ in found] == [high for _, high, _ in before]
 
 
 @needs_a_browser
 @pytest.mark.parametrize("width", [375, 768, 1440])
-def test_no_two_words_of_a_figure_lie_on_each_other(opened: Opened, width: int) -> None:
-    driver = opened(page(rows(*sim.FAMILIES, p=16, m=64)), width=width)
+def test_no_two_words_of_a_scatter_lie_on_each_other(opened: Opened, width: int) -> None:
+    driver = opened(_every_family(), width=width)
     assert driver.execute_script(OVERLAPS) == []
-    choose(driver, "1f1b-v")
-    assert driver.execute_script(OVERLAPS) == []
-    assert driver.execute_script(
-        "return [...document.querySelectorAll('.legend')].every(legend =>"
-        " legend.getBoundingClientRect().bottom <= 1 + legend.closest('.svg-container')"
-        ".querySelector('.bglayer rect, .cartesianlayer .bg').getBoundingClientRect().top)"
-    )
 
 
-@needs_a_browser
-def test_schedules_that_nothing_beats_are_named(opened: Opened) -> None:
-    driver = opened(page(rows(*sim.FAMILIES, p=8, m=32)), width=1440)
-    hidden = driver.execute_script(
-        "return [...document.querySelectorAll('#comparison .textpoint text')]"
-        ".filter(name => name.style.visibility === 'hidden').map(name => name.textContent)"
-    )
-    assert hidden == []
+@functools.cache
+def _every_family() -> str:
+    return page(rows(*sim.FAMILIES, p=8, m=16))
 
 
 OVERLAPS = """
@@ -335,7 +282,7 @@ const words = figure => [...figure.querySelectorAll('text')]
   .map(word => [word.textContent, word.getBoundingClientRect()])
   .filter(([, box]) => box.width && box.height);
 const found = [];
-for (const figure of document.querySelectorAll('.svg-container')) {
+for (const figure of document.querySelectorAll('.svg-container, .pair svg')) {
   const all = words(figure);
   all.forEach(([one, a], i) => all.slice(i + 1).forEach(([other, b]) => {
     const wide = Math.min(a.right, b.right) - Math.max(a.left, b.left);
@@ -344,37 +291,6 @@ for (const figure of document.querySelectorAll('.svg-container')) {
   }));
 }
 return found"""
-
-
-@needs_a_browser
-def test_time_line_memory_and_idle_time_begin_at_one_place_and_are_named(opened: Opened) -> None:
-    driver = opened(page(rows(*FAMILIES, p=12, m=24)))
-    for name in FAMILIES[:2]:
-        choose(driver, name)
-        edges = driver.execute_script(
-            "return ['gantt', 'memory', 'idle'].map(id => document.querySelector("
-            "`#${id} .xaxislayer-above .xtick text`).getBoundingClientRect().left | 0)"
-        )
-        assert len(set(edges)) == 1
-        named = driver.execute_script(
-            "return [...document.querySelectorAll('.figure[role=img]')]"
-            ".map(part => part.getAttribute('aria-label'))"
-        )
-        assert len(named) == 5
-        assert f"Time line of {name}" in named
-
-
-@needs_a_browser
-def test_on_paper_everything_is_dark_on_light_and_no_wider_than_the_sheet(opened: Opened) -> None:
-    driver = opened(page(rows(*FAMILIES)), dark=True)
-    driver.execute_script("window.dispatchEvent(new Event('beforeprint'))")
-    wide = "[...document.querySelectorAll('.figure .main-svg')].map(part => part.clientWidth)"
-    assert max(driver.execute_script(f"return {wide}")) <= 700
-    fill = "getComputedStyle(document.querySelector('#gantt .xtick text')).fill"
-    assert driver.execute_script(f"return {fill}") == "rgb(88, 98, 112)"
-    driver.execute_script("window.dispatchEvent(new Event('afterprint'))")
-    wait(driver, f"Math.min(...{wide}) > 500 && {fill} !== 'rgb(88, 98, 112)'")
-    assert driver.get_log("browser") == []
 
 
 @pytest.fixture(scope="module")
@@ -517,7 +433,9 @@ return found"""
 def test_one_schedule_has_the_same_page_without_the_comparison(opened: Opened) -> None:
     driver = opened(page(rows("zb-h1", activation_bytes=2**30)))
     assert driver.execute_script("return document.querySelector('#comparison') === null")
-    assert driver.execute_script(f"return {BARS}") == sim.FAMILIES["zb-h1"](4, 8).n_ops
+    assert driver.execute_script(f"return {CANVASES}[1].ariaLabel").startswith(
+        "zb-h1: memory (GiB)"
+    )
     assert "peak memory" in driver.execute_script("return document.body.innerText")
     assert driver.get_log("browser") == []
 
