@@ -1,10 +1,11 @@
-"""A progress bar on stderr, where stderr is a terminal and somebody asked for one."""
+"""A progress bar in a terminal (on stderr) or a notebook, where somebody asked for one."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Protocol
 
 
@@ -20,7 +21,7 @@ def bar(label: str, total: float, *, shown: bool, alone: bool = False) -> Iterat
 
     alone: draw only when moved, not from a thread, which would be in the way of what is timed.
     """
-    if not shown or not sys.stderr.isatty():
+    if not shown or not (sys.stderr.isatty() or _in_notebook()):
         yield None
         return
     from rich.console import Console
@@ -35,3 +36,12 @@ def bar(label: str, total: float, *, shown: bool, alone: bool = False) -> Iterat
             progress.update(line, completed=done, description=label, refresh=alone)
 
         yield move
+
+
+def _in_notebook() -> bool:
+    """Whether rich would show a bar as a widget, below the cell."""
+    if "ipykernel" not in sys.modules or not find_spec("ipywidgets"):
+        return False
+    from rich.console import Console
+
+    return Console().is_jupyter

@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Any
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """What a misspelt name may have meant, as the end of a sentence; all names where nothing is
+    near.
+
+    >>> meant("vhalf", ["1f1b", "v-half"]), meant("x", ["1f1b", "v-half"])
+    ('did you mean v-half?', 'there are 1f1b, v-half')
+    """
+    known = list(known)
+    near = get_close_matches(name.lower().replace("_", "-"), known, n=2, cutoff=0.6)
+    return f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known)}"
 
 
 def plural(n: int, noun: str) -> str:

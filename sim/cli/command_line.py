@@ -10,12 +10,12 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from importlib import import_module
 
 import typer
 
 from ..base.extras import EXTRAS
+from ..base.text import meant
 from .option_errors import option_error
 
 INTERRUPTED = 130
@@ -85,9 +85,7 @@ class CommandLine:
             print(self.overview())
             return 0
         if named and named not in self.commands:
-            near = get_close_matches(named, self.commands, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(self.commands)}"
-            raise UsageError(f"unknown command {named!r}: {hint}")
+            raise UsageError(f"unknown command {named!r}: {meant(named, self.commands)}")
         code = self._app([named] if named else list(self.commands))(
             args=list(given) or ["--help"],
             standalone_mode=False,

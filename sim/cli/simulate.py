@@ -74,7 +74,8 @@ def simulate(
     else:
         from ..show.table import print_table, schedule_table
 
-        print_table(schedule_table(found, unit=options.unit or ""))
+        assumed = "" if options.profile else ", ".join(" ".join(pair) for pair in _times(options))
+        print_table(schedule_table(found, unit=options.unit or "", costs=assumed))
 
 
 @with_pipeline_options
@@ -179,7 +180,16 @@ def _facts(options: PipelineOptions) -> dict[str, str]:
     from ..show.pages import facts_of
 
     given = {name: _text(value) for name, value in vars(options).items()}
+    if not options.profile:
+        given |= dict(_times(options))
     return facts_of(given, leave=("note", "unit", "clock"))
+
+
+def _times(options: PipelineOptions) -> list[tuple[str, str]]:
+    """The times of equal costs by name, those that nobody gave too."""
+    usual = {"forward": 1, "backward": 1, "weight": 1, "send": 0}
+    given = {name: getattr(options, name) for name in usual}
+    return [(name, str(usual[name] if value is None else value)) for name, value in given.items()]
 
 
 def _text(value: Any) -> Any:

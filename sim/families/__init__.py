@@ -6,7 +6,7 @@ from .chimera import CHIMERA
 from .dualpipe import DUALPIPE
 from .dualpipe_v import DUALPIPE_V
 from .eager_1f1b import EAGER_1F1B
-from .family import Family
+from .family import Families, Family
 from .gis import GIS, GIS_H
 from .gpipe import GPIPE
 from .interleaved import INTERLEAVED
@@ -24,8 +24,8 @@ from .zb_h1 import ZB_H1
 from .zb_h2 import ZB_H2
 from .zb_v import ZB_V
 
-FAMILIES: dict[str, Family] = {
-    family.name: family
+FAMILIES: dict[str, Family] = Families(
+    (family.name, family)
     for family in (
         GPIPE,
         ONE_F_ONE_B,
@@ -49,7 +49,7 @@ FAMILIES: dict[str, Family] = {
         SEQ1F1B_ZB,
         *TWO_BP,
     )
-}
+)
 VOCABULARY: dict[str, Family] = {family.name: family for family in (VOCAB_1F1B, VOCAB_V_HALF)}
 """Families that cut the vocabulary over all devices, by name: what takes those of two placements
 takes them, too."""

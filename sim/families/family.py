@@ -8,8 +8,16 @@ from typing import Any
 
 from ..base.gc_pause import gc_pause
 from ..base.numbers import checked_whole
+from ..base.text import meant
 from ..schedule.clock import Clock
 from ..schedule.ir import Schedule
+
+
+class Families(dict[str, "Family"]):
+    """Families by name; a name that there is none of is told which one may be meant."""
+
+    def __missing__(self, name: object) -> Family:
+        raise KeyError(f"no family {name!r}: {meant(str(name), self)}")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
+from ..base.text import meant
 from ..families import FAMILIES
 from .cost_model import Configuration
 from .cost_model.configuration import Attention, ContextBy, Precision, Recompute, Vocabulary
@@ -57,6 +58,8 @@ class Space:
         for name, first in least.items():
             if not getattr(self, name):
                 raise ValueError(f"{name} is empty: name at least one, e.g. {first}")
+        if unknown := [name for name in self.schedules if name not in FAMILIES]:
+            raise ValueError(f"no family {unknown[0]!r}: {meant(unknown[0], FAMILIES)}")
         loops = [name for name in self.schedules if len(virtual_stages(name)) > 1]
         if self.virtual and max(self.virtual) < 2 and len(loops) == len(self.schedules):
             raise ValueError(f"virtual is {self.virtual[0]}: {loops[0]} has at least 2 per device")

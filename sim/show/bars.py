@@ -73,7 +73,9 @@ def bars(trace: Trace, window: tuple[Number, Number] | None = None) -> pd.DataFr
             "last": ops["last"].to_numpy(),
             "source": [
                 number_of.get(step_of.get((iteration, name), ()), -1)
-                for iteration, name in zip(ops["iteration"], ops["source"], strict=True)
+                for iteration, name in zip(
+                    ops["iteration"].tolist(), ops["source"].tolist(), strict=True
+                )
             ],
         }
     )
@@ -111,12 +113,13 @@ def last_end(trace: Trace) -> float:
 
 def _keys(ops: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
     """Of every pass the bar that shows it: passes of one kind in one kernel share it."""
-    return zip(*(ops[name] for name in ("device", "iteration", "step", "kind")), strict=True)
+    columns = (ops[name].tolist() for name in ("device", "iteration", "step", "kind"))
+    return zip(*columns, strict=True)
 
 
 def _names(ops: pd.DataFrame) -> Iterator[tuple[int, str]]:
     """Iteration and text of every pass, as the column `source` names it."""
-    columns = (ops[name] for name in ("iteration", "kind", "stage", "microbatch", "slice"))
+    columns = (ops[name].tolist() for name in ("iteration", "kind", "stage", "microbatch", "slice"))
     for iteration, kind, stage, microbatch, part in zip(*columns, strict=True):
         yield iteration, str(Op(kind, stage, microbatch, part))
 

@@ -14,7 +14,7 @@ from ..base.text import number_text, plural
 from ..engine.trace import Trace
 from .pages import TableCell, page_text
 from .scatter_svg import scatter_svg
-from .style import CLOCK_NAMES, byte_unit
+from .style import CLOCK_NAMES, byte_unit, with_unit
 from .templates import trusted
 from .timeline import packed, zipped
 
@@ -70,7 +70,7 @@ def page(
         clock=clock,
         scatters=_scatters(played) if several else {},
         bounded=_bounded(played),
-        **_table(played),
+        **_table(played, unit),
     )
 
 
@@ -145,10 +145,12 @@ def _scatters(found: Sequence[Summary]) -> dict[str, list[Any]]:
     }  # fmt: skip
 
 
-def _table(found: Sequence[Summary]) -> dict[str, Any]:
+def _table(found: Sequence[Summary], unit: str) -> dict[str, Any]:
     """The heads of the table of all schedules, and its rows: the name and the other cells."""
     in_bytes, bounded = any(any(row["peak_bytes"]) for row in found), _bounded(found)
-    heads = ["schedule", "makespan", "its bubble", "longest stage", "its bubble"]
+    heads = ["schedule"]
+    for name in CLOCK_NAMES.values():
+        heads += [with_unit(name, unit), "its bubble"]
     heads += ["peak activations"]
     heads += ["peak bytes"] * in_bytes + ["above bound"] * bounded
     shares = sorted(row[f"bubble_{clock}"] for row in found for clock in CLOCK_NAMES)

@@ -23,28 +23,38 @@ def print_table(table: RenderableType) -> None:
     Console(highlight=False, markup=False, emoji=False, width=_columns()).print(table)
 
 
-def schedule_table(found: Summary, *, unit: str = "") -> RenderableType:
-    """One schedule: both clocks, both bubbles, the bound, and a row per device."""
-    head = Text(
+def facts_table(title: str, facts: Iterable[Sequence[str]]) -> RenderableType:
+    """A bold line, and under it a name and what there is to say of it, a row each."""
+    rows = Table.grid(padding=(0, 2))
+    for cells in facts:
+        rows.add_row(*cells)
+    return Group(Text(title, style="bold"), rows)
+
+
+def schedule_table(found: Summary, *, unit: str = "", costs: str = "") -> RenderableType:
+    """One schedule: both clocks, both bubbles, the bound, and a row per device; costs: what was
+    assumed of them, in words."""
+    title = (
         f"{found['schedule']}: {plural(found['devices'], 'device')}, "
-        f"{plural(found['stages'], 'stage')}, {plural(found['microbatches'], 'microbatch')}",
-        style="bold",
+        f"{plural(found['stages'], 'stage')}, {plural(found['microbatches'], 'microbatch')}"
     )
-    facts = Table.grid(padding=(0, 2))
+    facts = [("costs", "", costs)] if costs else []
     for clock in ("makespan", "longest_stage"):
         bubble = f"bubble {found[f'bubble_{clock}']:.2%}"
-        facts.add_row(clock.replace("_", " "), _timed(found[clock], unit), bubble)
+        facts.append((clock.replace("_", " "), _timed(found[clock], unit), bubble))
     if found["gap"] is not None:
-        facts.add_row(
-            "lower bound",
-            _timed(found["lower_bound"], unit),
-            f"no order with these passes and this memory is faster on the {_clock(found)}; "
-            f"this one is {found['gap']:.2%} above it",
+        facts.append(
+            (
+                "lower bound",
+                _timed(found["lower_bound"], unit),
+                f"no order with these passes and this memory is faster on the {_clock(found)}; "
+                f"this one is {found['gap']:.2%} above it",
+            )
         )
     times = found.get("iteration_times")
     if times:
-        facts.add_row("iterations", "", ", ".join(map(number_text, times)))
-    return Group(head, facts, _devices(found, unit))
+        facts.append(("iterations", "", ", ".join(map(number_text, times))))
+    return Group(facts_table(title, facts), _devices(found, unit))
 
 
 def comparison_table(rows: Sequence[Summary], *, unit: str = "") -> RenderableType:
@@ -53,7 +63,7 @@ def comparison_table(rows: Sequence[Summary], *, unit: str = "") -> RenderableTy
     clock = good[0]["clock"] if good else "makespan"
     largest = max((held for row in good for held in row["peak_bytes"]), default=0)
     bytes_name, scale = byte_unit(largest)
-    table = _table("schedule", ">" + with_unit("makespan", unit), ">bubble",
+    table = table_of("schedule", ">" + with_unit("makespan", unit), ">bubble",
                    ">" + with_unit("longest stage", unit), ">bubble",
                    ">peak activations", *([f">peak {bytes_name}"] if largest else []),
                    ">above bound")  # fmt: skip
@@ -75,7 +85,7 @@ def comparison_table(rows: Sequence[Summary], *, unit: str = "") -> RenderableTy
         "order of the same passes with no more memory can beat.",
         style="dim",
     )
-    failed = _table("cannot be played", "because")
+    failed = table_of("cannot be played", "because")
     for row in rows:
         if "error" in row:
             failed.add_row(row["schedule"], row["error"])
@@ -87,7 +97,7 @@ def families_table(rows: Iterable[Summary]) -> RenderableType:
     """The families: a row each; where a row would be too narrow, a paragraph each."""
     if _columns() < 150:
         return Group(*(_paragraph(row) for row in rows))
-    table = _table(
+    table = table_of(
         "family", "placement", "passes", "bubble", "peak", "exact when", "options", "source"
     )
     for row in rows:
@@ -121,7 +131,7 @@ def _devices(found: Summary, unit: str) -> Table:
     reasons = [name for name in found["idle"][0] if name not in ("device", "busy", "idle")]
     reasons = [name for name in reasons if any(row[name] for row in found["idle"])]
     names = [">" + name.replace("_", " ") for name in reasons]
-    table = _table(">device", ">" + with_unit("busy", unit), ">idle", *names, ">peak activations",
+    table = table_of(">device", ">" + with_unit("busy", unit), ">idle", *names, ">peak activations",
                    *([f">peak {bytes_name}"] if largest else []))  # fmt: skip
     for row in found["idle"]:
         device = row["device"]
@@ -132,8 +142,9 @@ def _devices(found: Summary, unit: str) -> Table:
     return table
 
 
-def _table(*heads: str) -> Table:
-    """A table; a head that begins with > is of a column of numbers, which are never broken.
+def table_of(*heads: str) -> Table:
+    """A table in the one style of all commands; a head that begins with > is of a column of
+    numbers, which are never broken.
 
     In a narrow terminal heads of several words take several lines, and columns stand closer.
     """

@@ -25,11 +25,12 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, n
 def known_families(names: Iterable[str]) -> None:
     """Refuse a family that there is none of."""
     from sim import FAMILIES
+    from sim.base.text import meant
     from sim.cli.command_line import UsageError
 
     for name in names:
         if name not in FAMILIES:
-            raise UsageError(f"unknown family {name!r}: there are {', '.join(FAMILIES)}")
+            raise UsageError(f"unknown family {name!r}: {meant(name, FAMILIES)}")
 
 
 def in_time(things: Iterable[Thing], seconds: float) -> Iterator[Thing]:

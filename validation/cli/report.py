@@ -47,6 +47,7 @@ def report_command(
     Example: python -m validation report -p 2 -m 8 -o validation/data/measured.json
     """
     from sim import FAMILIES
+    from sim.show.table import print_table, table_of
 
     from ..experiment import experiment
     from ..page import report_page
@@ -77,10 +78,20 @@ def report_command(
     if as_json:
         print(text)
         return
-    columns = ["family", "simulated_makespan", "measured_makespan", "uncertainty_makespan",
+    columns = ["simulated_makespan", "measured_makespan", "uncertainty_makespan",
                "error_makespan", "error_replay", "error_peak_bytes"]  # fmt: skip
-    print(found.table()[columns].to_string(index=False, float_format=lambda x: f"{x:.4g}"))
+    table = table_of(*(name.replace("_", " ") for name in ["family", *(f">{n}" for n in columns)]))
+    for name, *numbers in found.table()[["family", *columns]].itertuples(index=False):
+        table.add_row(name, *map(_cell, columns, numbers))
+    print_table(table)
     print(json.dumps(found.summary(), indent=1))
+
+
+def _cell(column: str, value: float) -> str:
+    """Errors and what is uncertain are shares, told in percent."""
+    if column.startswith("error"):
+        return f"{value:+.2%}"
+    return f"{value:.2%}" if column.startswith("uncertainty") else f"{value:.4g}"
 
 
 def _sm_group_facts(parts: Sequence[Any]) -> dict[str, Any]:

@@ -55,7 +55,10 @@ Chunks = Annotated[
 ClockName = Annotated[
     str, option("--clock", "makespan or longest-stage. [default: makespan]", "CLOCK")
 ]
-TimeLimit = Annotated[Text, option("--time-limit", "Seconds to search at most.", "SECONDS")]
+TimeLimit = Annotated[
+    Text,
+    option("--time-limit", "Seconds to search at most. [default: 30, of a front 60]", "SECONDS"),
+]
 Moves = Annotated[
     Text,
     option(

@@ -189,15 +189,12 @@ def _steadiness(found: Steadiness) -> dict[str, Any]:
 
 
 def _show(found: dict[str, Any]) -> None:
-    from rich.table import Table
+    from ...show.table import facts_table, print_table
 
-    from ...show.table import print_table
-
-    table = Table(title=found["schedule"], show_header=False)
     clock, unequal = found["clock"].replace("_", " "), "microbatch_order" in found
     bubbles = [f"bubble {found[name]:.2%}" for name in ("bubble_makespan", "bubble_longest_stage")]
     proof = "proven optimal" if found["proven_optimal"] else f"{found['gap']:.2%} above the bound"
-    for name, text in {
+    facts = {
         "makespan": f"{found['makespan']:g}   ({bubbles[0]})",
         "longest stage": f"{found['longest_stage']:g}   ({bubbles[1]})",
         "peak": f"{max(found['peak_activations']):g} shares",
@@ -206,9 +203,8 @@ def _show(found: dict[str, Any]) -> None:
         "found by": found["method"],
         **({"microbatches": _in_turn(found["microbatch_order"])} if unequal else {}),
         "seconds": f"{found['seconds']:.1f}",
-    }.items():
-        table.add_row(name, text)
-    print_table(table)
+    }
+    print_table(facts_table(found["schedule"], facts.items()))
     if "steadiness" in found:
         _show_steadiness(found["steadiness"], clock)
 

@@ -91,24 +91,11 @@ def pareto_command(
 
 
 def _show_rows(rows: list[dict[str, Any]]) -> None:
-    from rich.table import Table
+    from ...show.table import print_table, table_of
 
-    from ...show.table import print_table
-
-    table = Table()
-    heads = (
-        "limit",
-        "peak",
-        "makespan",
-        "bubble",
-        "longest stage",
-        "bubble",
-        "gap",
-        "interval",
-        "by",
-    )
-    for head in heads:
-        table.add_column(head, justify="left" if head == "by" else "right")
+    numbers = ("limit", "peak", "makespan", "bubble", "longest stage", "bubble", "above bound",
+               "interval")  # fmt: skip
+    table = table_of(*(f">{name}" for name in numbers), "by")
     for row in rows:
         table.add_row(
             "" if row["limit"] is None else f"{row['limit']:g}",

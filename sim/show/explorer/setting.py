@@ -27,7 +27,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from ...base.numbers import Number, checked
-from ...base.text import number_text
+from ...base.text import meant, number_text
 from ...engine.costs import Costs
 from ...engine.simulate import simulate
 from ...engine.trace import Trace
@@ -87,9 +87,7 @@ class Played:
 def played(setting: Setting) -> Played:
     """The setting built and simulated; ValueError with one sentence if that cannot be."""
     if setting.family not in FAMILIES:
-        raise ValueError(
-            f"unknown family {setting.family!r}: sim.FAMILIES has {', '.join(FAMILIES)}"
-        )
+        raise ValueError(f"unknown family {setting.family!r}: {meant(setting.family, FAMILIES)}")
     limit = setting.memory_limit
     if limit is not None and checked(limit, "memory limit") == 0:
         raise ValueError("memory limit is 0: nothing could ever run; leave it empty for no limit")

@@ -103,9 +103,11 @@ def _links(trace: Trace, whole: list[float]) -> dict[str, list[Any]]:
     sent = sent[(sent["end"] > sent["start"]) & (sent["start"] < whole[1])]
     names = [
         link or f"{source}\u2192{to}"
-        for link, source, to in zip(sent["link"], sent["source"], sent["destination"], strict=True)
+        for link, source, to in zip(
+            *(sent[name].tolist() for name in ("link", "source", "destination")), strict=True
+        )
     ]
-    rows = list(dict.fromkeys(sorted(names, key=_numbers)))
+    rows = sorted(set(names), key=_numbers)
     place = {name: i for i, name in enumerate(rows)}
     columns = (sent[name].tolist() for name in ("value", "stage", "microbatch"))
     return {

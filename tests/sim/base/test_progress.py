@@ -52,3 +52,16 @@ def test_the_board_tells_how_many_passes_all_devices_have_begun() -> None:
     board.watch(5.0, lambda: None, told.append)
     later.join()
     assert told[-1] == 6
+
+
+@pytest.mark.slow
+def test_a_notebook_gets_a_bar_as_a_widget() -> None:
+    nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed")
+    client = pytest.importorskip("nbclient", reason="nbclient is not installed")
+    play = "import sim; s = sim.FAMILIES['1f1b'](2, 2); sim.simulate(s, sim.Costs.uniform(s)"
+    cells = [nbformat.v4.new_code_cell(play + more) for more in (", progress=True);", ");")]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    client.NotebookClient(notebook, kernel_name="python3").execute()
+    asked, quiet = (cell.outputs for cell in notebook.cells)
+    assert any("application/vnd.jupyter.widget-view+json" in each["data"] for each in asked)
+    assert quiet == []

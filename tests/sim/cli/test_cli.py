@@ -219,7 +219,40 @@ def test_a_terminal_gets_whole_words_and_whole_numbers(
     for family in sim.FAMILIES.values():
         placement = f"{family.placement},".split()
         assert {family.name, *placement, family.source.split()[-1]} <= set(words)
+    assert main(["pareto", "-p", "3", "-m", "4", "--limits", "1.5,2", "--moves", "20000"]) == 0
+    assert {"makespan", "activations", "interval", "dualpipe-v", "interleaved"} <= set(
+        screen.words()
+    )
+    assert main(["search", "-p", "2", "-m", "3", "--memory-limit", "2", "--moves", "20000"]) == 0
     assert max(map(len, screen.text().splitlines())) <= columns
+    assert "\u2026" not in screen.text()
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ([], "forward 1, backward 1, weight 1, send 0"),
+        (["--weight", "2", "--send", "0.5"], "forward 1, backward 1, weight 2, send 0.5"),
+    ],
+)
+def test_times_that_nobody_gave_are_told_in_the_table_and_on_the_page(
+    given: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "page.html"
+    assert main(["simulate", "v-half", "-p", "2", "-m", "4", *given, "--html", str(page)]) == 0
+    assert told in capsys.readouterr().out
+    text = page.read_text(encoding="utf-8")
+    for fact in told.split(", "):
+        name, value = fact.split()
+        assert f"<dt>{name}</dt><dd>{value}</dd>" in text
+
+
+@pytest.mark.parametrize("command", ["search", "pareto"])
+def test_help_tells_how_long_a_search_takes(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main([command, "--help"])
+    assert "[default: 30, of a front 60]" in " ".join(capsys.readouterr().out.split())
 
 
 class Screen(io.StringIO):

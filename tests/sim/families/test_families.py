@@ -329,3 +329,10 @@ def test_an_option_that_is_none_is_left_to_the_family() -> None:
 def test_numbers_that_mean_nothing_are_refused(name: str, p: Any, m: Any) -> None:
     with pytest.raises(ValueError, match="it must be a whole number >= 1"):
         FAMILIES[name](p, m)
+
+
+def test_a_name_that_no_family_has_is_told_which_one_may_be_meant() -> None:
+    with pytest.raises(KeyError, match=r"no family 'vhalf': did you mean v-half\?"):
+        FAMILIES["vhalf"]
+    assert FAMILIES.get("vhalf") is None
+    assert "vhalf" not in FAMILIES
