@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ALL := search,torch,plan,validation,notebooks,docs,dev
 
-.PHONY: demo test quick check fix hunt mutants bench bench-record gallery api explore lab notebooks docs lock clean
+.PHONY: demo test quick check fix hunt mutants bench bench-record gpu gallery api explore lab notebooks docs lock clean
 
 # Profiled pass times of a 1.5B GPT on 8 A100s, in milliseconds: arXiv 2401.10241, behind its Table 5.
 demo: .venv/core  ## what every schedule does with the measured pass times of a published run
@@ -40,6 +40,12 @@ bench: .venv/all  ## speed, as ratios within one run
 
 bench-record: .venv/all  ## the same in one line of ratios, kept in tests/bench/history.jsonl
 	$(BIN)/python tests/bench/bench_ratios.py --record
+
+# Where there is a GPU, give a Python that has torch with CUDA: make gpu GPU_PYTHON=python3
+GPU_PYTHON ?= $(BIN)/python
+gpu: $(if $(filter $(BIN)/python,$(GPU_PYTHON)),.venv/all)  ## everything that only a GPU can say, in nine minutes
+	@mkdir -p out
+	$(GPU_PYTHON) -m validation gpu --html out/gpu.html -o out/gpu.json
 
 gallery: .venv/core  ## docs/gallery.md, its pictures and the README's table, from the code
 	$(BIN)/python docs/gallery.py

@@ -28,6 +28,7 @@ __all__ = [
     "checked_torch",
     "cuda_kernel",
     "default_store",
+    "fake_group",
     "fake_mode",
     "has_hooks",
     "input_pass",
@@ -39,13 +40,14 @@ __all__ = [
     "prepare_boundaries",
     "quiet_runtime",
     "tree_leaves",
+    "trust_shapes",
     "weight_pass",
 ]
 
 CPU_ATTENTION = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 CPU_ATTENTION_BACKWARD = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
 
-OLDEST, NEWEST = (2, 10), (2, 13)
+OLDEST, NEWEST = (2, 10), (2, 15)
 """The torch versions whose private names were read and, the newest of them, run."""
 BOUNDARIES = (2, 13)
 """The oldest torch whose pipeline stages hold what `prepare_boundaries` keeps."""
@@ -193,6 +195,31 @@ def play(runtime: Any, stages: Sequence[Any], batch: Parts, *, training: bool) -
         runtime.pipeline_order_with_comms = whole
         runtime._has_backward = True
     return losses
+
+
+def trust_shapes(runtime: Any) -> None:
+    """Have torch's runtime believe the shapes its stages were given, without asking other ranks."""
+    from torch.distributed.pipelining._utils import InferenceMode
+
+    def believe(stages: Sequence[Any], *_: Any) -> None:
+        for stage in stages:
+            stage._inference_mode = InferenceMode.STATIC
+
+    checked_torch(oldest=BOUNDARIES)
+    runtime._warmup_p2p = believe
+
+
+@contextmanager
+def fake_group(rank: int, n_ranks: int) -> Iterator[None]:
+    """A process group of which only this rank exists: messages go nowhere, and none comes."""
+    import torch.distributed as dist
+    from torch.testing._internal.distributed.fake_pg import FakeStore
+
+    dist.init_process_group("fake", store=FakeStore(), rank=rank, world_size=n_ranks)
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
 
 
 @contextmanager

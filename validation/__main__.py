@@ -1,4 +1,4 @@
-"""`python -m validation calibrate|compare|report`."""
+"""`python -m validation calibrate|compare|report|gpu|trace|...`."""
 
 from __future__ import annotations
 

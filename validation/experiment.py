@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -26,6 +27,7 @@ def experiment(
     n_microbatches: int = 8,
     families: Sequence[str] = tuple(FAMILIES),
     rounds: int = 8,
+    seconds: float | None = None,
     partitions: Sequence[Any] | None = None,
     command: str = "",
     tell: Callable[[str], None] = lambda line: None,
@@ -35,10 +37,13 @@ def experiment(
     all alike.
 
     families: names; those that do not take these numbers, or have what the local engine of the
-        backend cannot run, are left out.
+        backend cannot run, are left out. seconds: after so many no further round begins. A family
+        that fails is in `Experiment.failed`, and not run again.
     tell: gets a line of progress now and then.
     """
+    began = time.monotonic()
     schedules = _schedules(families, n_devices, n_microbatches)
+    failed: dict[str, str] = {}
     keys = sorted({_key(schedule) for schedule in schedules.values()})
     profiles: dict[Key, Profile] = {}
     for stages, slices in keys:
@@ -56,6 +61,9 @@ def experiment(
         *((key, n) for key in keys for n in (n_devices, n_devices, 1)),
     ]
     for number in range(rounds):
+        if number and seconds is not None and time.monotonic() - began > seconds:
+            rounds = number
+            break
         for turn in np.random.default_rng(number).permutation(len(turns)):
             what, n = turns[turn]
             if isinstance(what, tuple):
@@ -69,16 +77,26 @@ def experiment(
                 else:
                     costs[what].append([one.costs() for one in passes])
                 continue
+            if what in failed:
+                continue
             tell(f"round {number + 1} of {rounds}: running {what}")
             schedule = schedules[what]
             batch, targets = workload.batch(n_microbatches, schedule.n_stages)
-            found = run(
-                schedule, workload.stages(schedule.n_stages), batch, targets=targets,
-                device=workload.device, steps=1, warmup=1, memory=int(not number),
-                partitions=partitions,
-            )  # fmt: skip
+            try:
+                found = run(
+                    schedule, workload.stages(schedule.n_stages), batch, targets=targets,
+                    device=workload.device, steps=1, warmup=1, memory=int(not number),
+                    partitions=partitions,
+                )  # fmt: skip
+            except RuntimeError as error:
+                failed[what] = " ".join(str(error).split())
+                tell(f"{what} failed: {failed[what]}")
+                continue
             traces[what].append(found.trace)
             counted.setdefault(what, found)
+    if not any(name not in failed for name in schedules):
+        name, why = next(iter(failed.items()))
+        raise RuntimeError(f"no family ran; {name} failed: {why}")
     profiles = {
         key: _averaged(profile, costs[key], alone[key]) for key, profile in profiles.items()
     }
@@ -89,11 +107,13 @@ def experiment(
                 counted[name],
             )
             for name, schedule in schedules.items()
+            if name not in failed
         },
         profiles,
         workload,
         provenance(workload.device, command=command)
         | {"devices": n_devices, "microbatches": n_microbatches, "rounds": rounds},
+        failed,
     )  # fmt: skip
 
 

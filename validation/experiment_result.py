@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
@@ -65,12 +65,14 @@ class Case:
 
 @dataclass(frozen=True)
 class Experiment:
-    """All cases by family, the profiles they were predicted from, and where it ran."""
+    """All cases by family, the profiles they were predicted from, where it ran, and why which
+    families did not."""
 
     cases: Mapping[str, Case]
     profiles: Mapping[Key, Profile]
     workload: Workload
     provenance: Mapping[str, Any]
+    failed: Mapping[str, str] = field(default_factory=dict)
 
     def table(self) -> pd.DataFrame:
         """A row per family: both clocks simulated and measured (means), `spread` (standard

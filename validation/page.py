@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isnan
 from typing import Any
 
 import plotly.graph_objects as go
@@ -45,25 +46,36 @@ def overlay(simulated: Trace, measured: Trace) -> go.Figure:
 def report_page(found: Experiment, *, command: str = "") -> str:
     """The page as text: self-contained, no network. command: what makes this page again."""
     table = found.table().sort_values("measured_makespan")
-    first, *rest = _summary(found.summary())
+    first, *_ = _summary(found.summary())
     return chart_page(
         "Simulated against measured",
         {str(name): overlay(*found.cases[name].middle) for name in table["family"]},
         heading="Both time lines",
-        table=[_table_row(row) for row in table.itertuples()],
+        table=[experiment_row(row) for row in table.itertuples()],
         facts={str(name): str(value) for name, value in found.provenance.items()}
         | {"workload": str(found.workload)},
         command=command,
         note=first,
-        reading={"How far off": rest, "What was calibrated": _profiles(found)},
+        reading=experiment_reading(found),
     )
+
+
+def experiment_reading(found: Experiment) -> dict[str, list[str]]:
+    """What an experiment says in sentences, by the heading over them."""
+    told = {"How far off": _summary(found.summary()), "What was calibrated": _profiles(found)}
+    failed = [f"{name} failed: {why}." for name, why in found.failed.items()]
+    return {**told, "What did not run": failed} if failed else told
 
 
 def _summary(summary: Mapping[str, Any]) -> list[str]:
     return [
         f"Makespan: median error {summary['median_error_makespan']:.1%}, worst "
-        f"{summary['worst_error_makespan']:.1%}, over {summary['families']} families; two standard "
-        f"errors of what was measured are {summary['median_uncertainty_makespan']:.1%} (median).",
+        f"{summary['worst_error_makespan']:.1%}, over {summary['families']} families"
+        + (
+            "; of one round nobody knows how much it varies."
+            if isnan(unsure := summary["median_uncertainty_makespan"])
+            else f"; two standard errors of what was measured are {unsure:.1%} (median)."
+        ),
         f"Longest stage: median error {summary['median_error_longest_stage']:.1%}, worst "
         f"{summary['worst_error_longest_stage']:.1%}.",
         f"Makespan simulated with the run's own pass times: median error "
@@ -83,13 +95,15 @@ def _ranked(pairs: int, wrong: Sequence[str]) -> str:
     return answer + (f": {'; '.join(wrong)}." if wrong else ".")
 
 
-def _table_row(row: Any) -> dict[str, Cell]:
-    """A row of the table."""
+def experiment_row(row: Any) -> dict[str, Cell]:
+    """A row of `Experiment.table` as a row of a page."""
     return {
         "family": str(row.family),
         "simulated (s)": (row.simulated_makespan, f"{row.simulated_makespan:.3f}"),
         "measured (s)": (row.measured_makespan, f"{row.measured_makespan:.3f}"),
-        "two standard errors": (row.uncertainty_makespan, f"{row.uncertainty_makespan:.1%}"),
+        "two standard errors": None
+        if isnan(row.uncertainty_makespan)  # one round has none
+        else (row.uncertainty_makespan, f"{row.uncertainty_makespan:.1%}"),
         "error": (row.error_makespan, f"{row.error_makespan:+.1%}"),
         "own pass times": (row.error_replay, f"{row.error_replay:+.1%}"),
         "peak bytes, error": share(row.error_peak_bytes),

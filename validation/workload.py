@@ -38,8 +38,9 @@ class Workload:
         )
 
     def stages(self, n_stages: int) -> list[nn.Module]:
-        """Fresh modules, on the device."""
-        return [module.to(self.device) for module in transformer_stages(self.model(n_stages))]
+        """Fresh modules, made on the device: a GPU draws their weights in no time."""
+        with torch.device(self.device):
+            return transformer_stages(self.model(n_stages))
 
     def batch(self, n_microbatches: int, n_stages: int) -> tuple[Tensor, Tensor]:
         """Tokens and targets of so many microbatches."""

@@ -8,6 +8,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "calibrate": ("validation.cli.calibrate", "calibrate_command"),
     "compare": ("validation.cli.compare", "compare_command"),
     "report": ("validation.cli.report", "report_command"),
+    "gpu": ("validation.cli.gpu", "gpu_command"),
     "vtrain": ("validation.cli.vtrain", "vtrain_command"),
     "published": ("validation.cli.published", "published_command"),
     "llm-foundry": ("validation.cli.llm_foundry", "llm_foundry_command"),

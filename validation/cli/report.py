@@ -112,6 +112,7 @@ def facts(found: Any) -> dict[str, Any]:
     return {
         "provenance": dict(found.provenance),
         "summary": _finite(found.summary()),
+        **({"failed": dict(found.failed)} if found.failed else {}),
         "families": [_finite(row) for row in found.table().to_dict("records")],
         "profiles": [json.loads(profile_to_json(profile)) for profile in found.profiles.values()],
     }
