@@ -168,6 +168,10 @@ def prepare_boundaries(
         stage.metadata = [known[key][number] for key in keys]
 
 
+_FORWARDS = ("FORWARD", "SEND_F", "RECV_F", "WAIT_SEND_F", "UNSHARD", "RESHARD")
+"""What a pass over the microbatches without backward does; torch waits for sends since 2.15."""
+
+
 def play(runtime: Any, stages: Sequence[Any], batch: Parts, *, training: bool) -> list[Tensor]:
     """One pass over the microbatches: the losses, on the rank of the last stage.
 
@@ -175,8 +179,8 @@ def play(runtime: Any, stages: Sequence[Any], batch: Parts, *, training: bool) -
     """
     from torch.distributed.pipelining import schedules
 
-    kinds = schedules._ComputationType
-    forwards = (kinds.FORWARD, kinds.SEND_F, kinds.RECV_F, kinds.UNSHARD, kinds.RESHARD)
+    kinds = schedules._ComputationType.__members__
+    forwards = {kinds[name] for name in _FORWARDS if name in kinds}
     whole = runtime.pipeline_order_with_comms
     runtime._has_backward = runtime._stages_backward_initialized = training
     runtime._stages_forward_initialized = True
