@@ -82,7 +82,7 @@ def bars(trace: Trace, window: tuple[Number, Number] | None = None) -> pd.DataFr
     sums = [
         (SUM, 0, device, number[device, "compute"], start, end - start, 0.0, 1.0, "sum", "",
          f"<b>sum of gradients</b> on device {device}<br>{number_text(start)} to "
-         f"{number_text(end)}, after its last pass")
+         f"{number_text(end)}, after its last pass", -1, -1, -1)
         for device, start, end in waits_for_sums(trace)
         if window is None or (end > window[0] and start < window[1])
     ]  # fmt: skip
