@@ -13,8 +13,8 @@ from ...base.numbers import Number
 from ...engine.trace import HOST, Trace
 from ...metrics.idle_gaps import idle_gaps
 from ...metrics.metrics import Idle
-from ...schedule.ir import KINDS, Schedule
-from ..bars import bars, picture_rows
+from ...schedule.ir import Schedule
+from ..bars import bars, last_end, picture_rows
 from ..palette import GREY, IDLE_TONES, KIND_NAMES, device_tones, shade
 from ..style import byte_unit, thinned
 
@@ -40,7 +40,7 @@ def packed(
     """
     rows = bars(trace, window)
     begin = float(trace.ops["start"].min()) if len(trace.ops) else 0.0
-    end = float(trace.ops["end"].max()) if len(trace.ops) else 1.0
+    end = last_end(trace) or 1.0
     whole = [float(edge) for edge in window] if window else [min(begin, 0.0), end]
     used, shades = _shades(rows, trace.schedule)
     numbers = {name: _short(rows[name]) for name in ("start", "length", "offset", "height")}
@@ -69,7 +69,8 @@ def _shades(rows: pd.DataFrame, schedule: Schedule) -> tuple[list[int], list[dic
     """The colour of every bar as a place in the list of those that are used."""
     n = max((len(stages) for stages in schedule.stages_of), default=1)
     pairs = list(zip(rows["kind"], rows["chunk"].astype(int), strict=True))
-    order = sorted(set(pairs), key=lambda pair: (KINDS.index(pair[0]), pair[1]))
+    kinds = [*KIND_NAMES]
+    order = sorted(set(pairs), key=lambda pair: (kinds.index(pair[0]), pair[1]))
     place = {pair: i for i, pair in enumerate(order)}
     shades = []
     for kind, chunk in order:

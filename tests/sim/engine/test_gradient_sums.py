@@ -29,6 +29,7 @@ from sim.metrics.perfetto import perfetto
 from sim.schedule.replicas import gradient_sums
 from sim.schedule.training import frozen, frozen_weights
 from sim.search import evaluate, lower_bound
+from sim.show.timeline.packed import packed
 
 TWO = FAMILIES["chimera"](2, 2)
 """device 0 | F0 F1 BW1 BW0: the gradients of stage 1 are complete at 4, those of stage 0 at 6."""
@@ -140,6 +141,8 @@ def test_runtimes_sum_on_a_stream_of_their_own() -> None:
 def test_the_sum_is_in_every_picture() -> None:
     trace = simulate(TWO, Costs.uniform(TWO, gradient_sum=3))
     assert "sum of gradients" in {part.name for part in gantt(trace).data}
+    assert "sum of gradients" in {shade["name"] for shade in packed(trace)["shades"]}
+    assert packed(trace)["whole"] == [0, float(makespan(trace))]
     assert gantt(trace).layout.xaxis.range == (0, 9)
     assert "sum of gradients" in gantt_svg({"two": trace})
     assert "sum of gradients" not in gantt_svg({"two": simulate(TWO, Costs.uniform(TWO))})
