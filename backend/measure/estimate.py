@@ -36,7 +36,8 @@ from ..threads.measured_trace import measured_trace
 from ..threads.records import IterationRecord, Purpose
 from ..threads.worker import Worker
 from ..torch_private import CPU_ATTENTION, CPU_ATTENTION_BACKWARD, fake_mode
-from .passes import Passes, one_microbatch, pass_table
+from .alone import one_microbatch
+from .passes import Passes, pass_table
 
 Build = Callable[[], tuple[Sequence[nn.Module], Tensor, Tensor | None]]
 """Makes the stages, one microbatch, and its targets or None; it is called under fake tensors."""

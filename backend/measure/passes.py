@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from sim import Costs, Kind, Op, Schedule, Trace, parse_op
+from sim import Costs, Schedule, Trace, parse_op
 
 from ..live_bytes import static_tensors, storage_bytes
 from ..stages.split_backward import Split
@@ -25,6 +25,7 @@ from ..stages.stage import Loss
 from ..stages.transformer import next_token_loss
 from ..threads.result import RunResult
 from ..threads.run import run
+from .alone import GROUP, grouped_weights, one_microbatch
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,12 +44,17 @@ class Passes:
     boundary_bytes: what crosses each boundary, shape `(n_stages - 1, n_slices)`.
     static_bytes: weights, gradients and buffers, shape `(n_stages,)`.
     group_scale: time of W over several microbatches in one kernel over the sum of single ones.
+    kept_bytes: what F keeps where R rebuilds the rest, shape `(n_stages, n_slices)`; None where
+        that was not measured.
+
+    What a stage has no pass of has no row, and costs nothing.
     """
 
     table: pd.DataFrame
     boundary_bytes: tuple[tuple[int, ...], ...]
     static_bytes: tuple[int, ...]
     group_scale: float = 1.0
+    kept_bytes: tuple[tuple[int, ...], ...] | None = None
 
     def costs(self, *, clock: Clock = "wall") -> Costs:
         """The simulator's costs; clock "cpu" takes CPU seconds, for a machine that others use too.
@@ -57,21 +63,29 @@ class Passes:
         and then. Static bytes are left out: a run counts what passes keep, and so does this.
         """
         column = "mean" if clock == "wall" else "cpu"
-        wide = self.table.set_index(["stage", "slice", "kind"]).unstack(["kind", "slice"])
-        times, sizes = wide[column], wide["bytes"]
+        measured = {*self.table["kind"]}
         found: dict[str, Any] = {
-            name: _cells(times[kind])
-            for name, kind in (("forward", "F"), ("backward", "B"), ("weight", "W"))
+            name: _cells(self._cells_of(kind, column))
+            for name, kind in _TIMES.items()
+            if kind in measured or name in ("backward", "weight")
         }
-        if "BW" in times:
-            found["fused_backward"] = _cells(times["BW"])
         return Costs(
             **found,
-            activation_bytes=_whole(sizes["F"]),
-            backward_bytes=_whole(sizes["B"]),
+            activation_bytes=_whole(self._cells_of("F", "bytes")),
+            backward_bytes=_whole(self._cells_of("B", "bytes")),
             boundary_bytes=self.boundary_bytes,
             group_scale=self.group_scale,
+            recompute_bytes=self.kept_bytes,
         )
+
+    def _cells_of(self, kind: str, column: str) -> pd.DataFrame:
+        """Of a kind of pass, rows of stages and columns of slices; zeros where there is none."""
+        forward = self.table[self.table["kind"] == "F"]
+        shape = range(forward["stage"].max() + 1), range(forward["slice"].max() + 1)
+        mine = self.table[self.table["kind"] == kind].set_index(["stage", "slice"])[column]
+        found: Any = mine.unstack("slice")
+        cells: pd.DataFrame = found.reindex(index=shape[0], columns=shape[1], fill_value=0)
+        return cells
 
 
 def measured_passes(
@@ -87,9 +101,12 @@ def measured_passes(
     warmup: int = 2,
     partitions: Sequence[torch.cuda.Stream] | None = None,
     grouped: bool = True,
+    like: Schedule | None = None,
 ) -> Passes:
     """F, B, W and BW of every stage for **one microbatch**, `batch`, with nothing else running.
 
+    like: a schedule that the passes are for: as many slices, stages that train as much as its do,
+        and R, or O and L, where it has them.
     stages, batch, targets, loss_fn, split, device: as in `backend.run`.
     steps, warmup: how often each pass is timed, and run before that. grouped: whether to measure
     `group_scale` too, which takes several times as long.
@@ -97,6 +114,13 @@ def measured_passes(
 
     Raises what `backend.run` raises.
     """
+    import pandas as pd
+
+    kinds, trains = ["BW", "B W"], like.trains if like else ()
+    if like:
+        n_slices = like.n_slices
+        levers = {*like.levers.values()}
+        kinds += [name for lever, name in (("R", "R BW"), ("O", "O L BW")) if lever in levers]
     options: dict[str, Any] = {
         "loss_fn": loss_fn,
         "split": split,
@@ -104,9 +128,9 @@ def measured_passes(
         "warmup": warmup,
         "partitions": partitions,
     }
-    results = [
-        run(
-            one_microbatch(len(stages), n_slices, kinds),
+    results = {
+        name: run(
+            one_microbatch(len(stages), n_slices, name, trains),
             stages,
             batch,
             targets=targets,
@@ -114,11 +138,19 @@ def measured_passes(
             memory=1,
             **options,
         )
-        for kinds in ("BW", "B W")
-    ]
-    table = pass_table([trace for result in results for trace in result.traces])
+        for name in kinds
+    }
+    usual, levered = kinds[:2], kinds[2:]
+    table = pass_table([trace for name in usual for trace in results[name].traces])
+    kept = None
+    for name in levered:
+        rows = pass_table(results[name].traces)
+        mine = rows["kind"].isin([*"ROL"])
+        table = pd.concat([table, rows[mine]], ignore_index=True)
+        if "R" in name:
+            kept = Passes(rows[rows["kind"] == "F"], (), ())._cells_of("F", "bytes")
     group = 1.0
-    if grouped and n_slices == 1:
+    if grouped and n_slices == 1 and not trains:
         result = run(
             grouped_weights(len(stages), GROUP),
             stages,
@@ -129,37 +161,16 @@ def measured_passes(
             **options,
         )
         group = _group_scale(result)
-    crossing = results[0].boundary_bytes
+    crossing = results["BW"].boundary_bytes
     static = tuple(storage_bytes(static_tensors(module)) for module in stages)
-    return Passes(table, crossing, static, group)
+    return Passes(table, crossing, static, group, None if kept is None else _whole(kept))
 
 
-GROUP = 4
-"""Microbatches in the grouped weight pass that `group_scale` is measured with."""
-
-
-def one_microbatch(n_stages: int, n_slices: int, kinds: str) -> Schedule:
-    """One microbatch through all stages on one device, with "BW" or with "B W"."""
-    names: tuple[Kind, ...] = ("BW",) if kinds == "BW" else ("B", "W")
-    order = [Op("F", stage, 0, part) for part in range(n_slices) for stage in range(n_stages)]
-    for part in reversed(range(n_slices)):
-        for stage in reversed(range(n_stages)):
-            order += [Op(kind, stage, 0, part) for kind in names]
-    return Schedule((0,) * n_stages, (tuple(order),), 1, n_slices, name=f"alone, {kinds}")
-
-
-def grouped_weights(n_stages: int, size: int) -> Schedule:
-    """`2 * size` microbatches on one device: per stage, W of half of them one by one, and one W
-    over the other half, so that both are measured in the same circumstances."""
-    each = range(2 * size)
-    order = [Op("F", stage, i) for i in each for stage in range(n_stages)]
-    order += [Op("B", stage, i) for i in each for stage in reversed(range(n_stages))]
-    groups = [tuple(Op("W", stage, i) for i in each[size:]) for stage in range(n_stages)]
-    for stage, group in enumerate(groups):
-        order += [Op("W", stage, i) for i in each[:size]]
-        order += group
-    fused = tuple(groups) if size > 1 else ()
-    return Schedule((0,) * n_stages, (tuple(order),), 2 * size, fused=fused, name="grouped")
+_TIMES = {
+    "forward": "F", "backward": "B", "weight": "W", "fused_backward": "BW",
+    "recompute": "R", "offload": "O", "load": "L",
+}  # fmt: skip
+"""Fields of `Costs`, and the kinds of passes that they are about."""
 
 
 def pass_table(traces: Sequence[Trace]) -> pd.DataFrame:
@@ -170,7 +181,7 @@ def pass_table(traces: Sequence[Trace]) -> pd.DataFrame:
     import pandas as pd
 
     ops = pd.concat([_single(trace.ops) for trace in traces])
-    sizes = pd.concat([_sizes(trace.memory) for trace in traces])
+    sizes = pd.concat([_sizes(trace) for trace in traces])
     key = ["stage", "slice", "kind"]
     ops = ops.assign(seconds=ops["end"] - ops["start"])
     grouped = ops.groupby(key)
@@ -193,9 +204,13 @@ def _single(ops: pd.DataFrame) -> pd.DataFrame:
     return ops[~ops.duplicated(["device", "step"], keep=False)]
 
 
-def _sizes(memory: pd.DataFrame) -> pd.DataFrame:
-    """Per pass its signed bytes, and the most inside it above those before."""
-    ops = [parse_op(reason) for reason in memory["reason"]]
+def _sizes(trace: Trace) -> pd.DataFrame:
+    """Per pass its signed bytes on its own device, and the most inside it above those before."""
+    ops = [parse_op(reason) for reason in trace.memory["reason"]]
+    homes = [trace.schedule.home(op.stage, op.microbatch) for op in ops]
+    here = trace.memory["device"].to_numpy() == homes
+    memory: pd.DataFrame = trace.memory[here]
+    ops = [op for op, mine in zip(ops, here, strict=True) if mine]
     return memory.assign(
         stage=[op.stage for op in ops],
         slice=[op.slice for op in ops],

@@ -67,8 +67,7 @@ class KVCache:
 
     def gradients(self) -> list[Tensor]:
         """The gradients that have added up so far in the leaves."""
-        leaves = (leaf for pairs in self._edges.values() for _, leaf in pairs)
-        return [leaf.grad for leaf in leaves if leaf.grad is not None]
+        return [leaf.grad for leaf in self.leaves() if leaf.grad is not None]
 
     def leaves(self) -> list[Tensor]:
         """All keys and values that are kept."""

@@ -53,6 +53,7 @@ class Costs:
     offload, load: time of O and of L; L takes as long as O where it is absent. A schedule that
         offloads needs them. copy_latency: what every copy takes on top, however large.
     recompute_keeps: the share of an activation that an F keeps whose rest R rebuilds, 0 to 1.
+    recompute_bytes: what it keeps in bytes, where that is known; that share of them where absent.
     gradient_sum: latency of the exchange of each stage's gradients between the devices that hold
         it, once a batch, shape `(n_stages,)`; gradient_bytes: what each of them sends to each other
         one. A stage for which both are 0 exchanges nothing.
@@ -87,6 +88,7 @@ class Costs:
     vocabulary_gradients: tuple[Number, ...] = (0,)
     all_reduce: Number = 0
     logits_bytes: Number = 0
+    recompute_bytes: Table | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.forward, Sequence) and not hasattr(self.forward, "tolist"):
@@ -232,6 +234,13 @@ class Costs:
         at_b = cell_of(self.backward_bytes, stage, part)
         return {"F": kept, "B": at_b, "W": -plus(kept, at_b), "BW": -kept}[kind]
 
+    def rebuilt_bytes(self, stage: int, part: int = 0) -> Number:
+        """Of what F would keep, the bytes that R takes: all but what F keeps for it."""
+        kept = cell_of(self.activation_bytes, stage, part)
+        if self.recompute_bytes is not None:
+            return plus(kept, -cell_of(self.recompute_bytes, stage, part))
+        return scaled(kept, plain(1 - exact(self.recompute_keeps)))
+
     def crossing_bytes(self, boundary: int, part: int = 0) -> Number:
         """Bytes between stage `boundary` and the next one, in either direction."""
         return cell_of(self.boundary_bytes, boundary, part)
@@ -375,7 +384,7 @@ def slower(costs: Costs, factors: Sequence[Number]) -> Costs:
 
 
 FIX = "Costs.uniform(schedule, ...) makes them"
-_OPTIONAL = ("fused_backward", "recompute", "offload", "load")
+_OPTIONAL = ("fused_backward", "recompute", "offload", "load", "recompute_bytes")
 PER_PART = ("vocabulary_scores", "vocabulary_gradients")
 _NO_TABLES = (
     *("pair_scale", "group_scale", "microbatch_scale", "recompute_keeps", "copy_latency"),
@@ -392,5 +401,6 @@ _TABLES = {
     "load": 0,
     "activation_bytes": 0,
     "backward_bytes": 0,
+    "recompute_bytes": 0,
     "boundary_bytes": 1,
 }

@@ -74,6 +74,7 @@ _LATER: dict[str, Any] = {
     "vocabulary_gradients": [],
     "all_reduce": 0,
     "logits_bytes": 0,
+    "recompute_bytes": None,
 }
 """Fields that files of before do not have: they are written where they say something, which lists
 of zeros do not."""

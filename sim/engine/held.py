@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import NamedTuple
 
-from ..base.numbers import Number, exact, plain
+from ..base.numbers import Number, exact, plus
 from ..schedule.ir import PARTS, Op, Schedule
 from .costs import Costs, scaled
 
@@ -41,8 +41,9 @@ def size_left(schedule: Schedule, costs: Costs, op: Op) -> Number:
         return 0
     kind = "BW" if op.kind == "B" and passes == "B" else op.kind
     size = costs.change(_LIKE.get(kind, kind), op.stage, op.slice)
-    if op.kind in ("F", "R") and schedule.levers:
-        size = scaled(size, plain(exact(activations(schedule, op, costs.recompute_keeps))))
+    if op.kind in ("F", "R") and schedule.levers.get(op[1:]) == "R":
+        again = costs.rebuilt_bytes(op.stage, op.slice)
+        size = again if op.kind == "R" else plus(size, -again)
     return scaled(size, costs.scale(op.microbatch, op.stage)) if costs.microbatch_scale else size
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from typing import Any
 
 import pytest
 import torch
 from every_family import EVERY
+from hypothesis import given, settings
 
 import sim
-from backend.stages.reference import gradients_of
+from backend.stages.reference import gradient_error, gradients_of, plain_backward
 from backend.stages.transformer import Model, tokens, transformer_stages
 from backend.threads.board import PassFailed
 from backend.threads.result import RunResult
 from backend.threads.run import run
+from sim.testing import transformed, wild_schedules
 
 SMALL: dict[str, Any] = {"width": 8, "heads": 2, "vocabulary": 11, "sequence": 6}
 Found = tuple[RunResult, list[torch.Tensor]]
@@ -45,6 +48,22 @@ def test_gradients_are_those_of_the_same_schedule_without_copies_to_the_bit(name
     result, found = played(moved, memory=0)
     assert same(found, plain)
     assert len(result.trace.ops) == moved.n_ops
+
+
+@settings(max_examples=8, deadline=None)
+@given(wild_schedules(max_devices=3, max_microbatches=3, directions=2).flatmap(transformed))
+def test_whatever_is_done_to_any_schedule_gives_the_gradients_of_a_plain_backward(
+    schedule: sim.Schedule,
+) -> None:
+    model = Model((1,) * schedule.n_stages, dtype=torch.float64, **SMALL)
+    stages, (batch, targets) = transformer_stages(model), tokens(model, schedule.n_microbatches)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # stages of adapters that train all they have
+        run(schedule, stages, batch, targets=targets, memory=0)
+    for stage, trained in zip(stages, schedule.trains, strict=False):
+        stage.requires_grad_(trained != "nothing")
+    plain = plain_backward(stages, batch, targets=targets)
+    assert gradient_error(gradients_of(stages), plain.gradients) < 1e-12
 
 
 def one_away() -> sim.Schedule:

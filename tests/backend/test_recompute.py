@@ -35,9 +35,10 @@ def same(some: list[torch.Tensor], others: list[torch.Tensor]) -> bool:
 def test_gradients_are_those_of_the_same_schedule_without_r_to_the_bit(name: str) -> None:
     schedule = sim.FAMILIES[name](2, 3)
     plain = gradients(schedule)
-    last = schedule.n_stages - 1
-    assert same(gradients(sim.recomputed(schedule)), plain)
-    assert same(gradients(sim.recomputed(schedule, [0, last], place="in waits")), plain)
+    late = [*sim.FAMILIES].index(name) % 2
+    stages = None if late else [0, schedule.n_stages - 1]
+    again = sim.recomputed(schedule, stages, place="late" if late else "in waits")
+    assert same(gradients(again), plain)
 
 
 def test_torchs_own_split_can_recompute_too() -> None:

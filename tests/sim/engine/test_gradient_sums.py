@@ -23,7 +23,6 @@ from sim import (
     makespan,
     simulate,
 )
-from sim.families import FAMILIES
 from sim.metrics.metrics import idle_rows, iteration_times
 from sim.metrics.perfetto import perfetto
 from sim.schedule.replicas import gradient_sums

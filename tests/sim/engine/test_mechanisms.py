@@ -49,6 +49,7 @@ def cases(draw: st.DrawFn) -> tuple[Schedule, Costs]:
             prices,
             recompute_keeps=draw(st.sampled_from((0, 0.05, 1))),
             recompute=draw(st.sampled_from((None, ((2,),) * schedule.n_stages))),
+            recompute_bytes=draw(st.sampled_from((None, ((1,),) * schedule.n_stages))),
         )
     if draw(st.booleans()):
         factors = draw(scales(schedule))

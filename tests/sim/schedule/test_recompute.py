@@ -169,3 +169,16 @@ def test_recompute_in_any_family_never_takes_more_time_than_a_late_one(name: str
     prices = Costs.uniform(schedule, forward=4, backward=4, weight=4, send=1)
     late, early = recomputed(schedule), recomputed(schedule, place="in waits")
     assert evaluate(early, prices).makespan <= evaluate(late, prices).makespan
+
+
+def test_what_f_keeps_for_r_can_be_said_in_bytes_stage_by_stage() -> None:
+    schedule = recomputed(FAMILIES["gpipe"](2, 2))
+    costs = replace(
+        Costs.uniform(schedule, activation_bytes=100, recompute_keeps=0.5),
+        recompute_bytes=((0,), (7,)),
+    )
+    memory = simulate(schedule, costs).memory
+    changes = dict(zip(memory["reason"], memory["change"], strict=True))
+    assert [changes.get(name, 0) for name in ("F0@0", "R0@0", "BW0@0")] == [0, 100, -100]
+    assert [changes[name] for name in ("F0@1", "R0@1", "BW0@1")] == [7, 93, -100]
+    assert peak_bytes(simulate(schedule, costs)) == (100, 107)
