@@ -39,6 +39,7 @@ __all__ = [
     "play",
     "prepare_boundaries",
     "quiet_runtime",
+    "stages_with",
     "tree_leaves",
     "trust_shapes",
     "weight_pass",
@@ -102,7 +103,9 @@ def pipeline_runtime(
 ) -> Any:
     """torch's pipeline runtime for the stages of this rank, playing `orders` (one row per rank).
 
-    Its names of passes differ from ours: our B (input gradient) is its I, our BW its B.
+    Its names of passes differ from ours: our B (input gradient) is its I, our BW its B. A stage
+    that has B and no W (nothing but adapters, or nothing at all, is trained there) does its whole
+    backward in B; a stage without any backward gets no gradient sent.
     mean: whether it divides gradients by the number of microbatches after the last pass, whatever
     stood there before.
     """
@@ -116,14 +119,45 @@ def pipeline_runtime(
         "W": kinds.BACKWARD_WEIGHT,
         "BW": kinds.FULL_BACKWARD,
     }
+    whole, heard = stages_with(orders, "W", "BW"), stages_with(orders, "B", "BW")
     make: Any = schedules._PipelineScheduleRuntime
     runtime = make(list(stages), n_microbatches, loss_fn=loss, scale_grads=mean)
-    runtime.pipeline_order = {
-        rank: [schedules._Action(op.stage, codes[op.kind], op.microbatch) for op in order]
-        for rank, order in enumerate(orders)
-    }
+
+    def actions(order: Sequence[Op]) -> list[Any]:
+        deaf = sorted({op.stage for op in order} - heard, reverse=True)
+        never = [Op("BW", stage, i) for stage in deaf for i in range(n_microbatches)]
+        return [
+            schedules._Action(
+                op.stage,
+                codes["BW" if op.kind == "B" and op.stage not in whole else op.kind],
+                op.microbatch,
+            )
+            for op in (*order, *never)
+        ]
+
+    # torch wants a backward of every stage: those that have none get one, which is then taken out.
+    runtime.pipeline_order = {rank: actions(order) for rank, order in enumerate(orders)}
     runtime._prepare_schedule_with_comms(runtime.pipeline_order)
+    runtime.pipeline_order_with_comms = {
+        rank: [action for action in order if _has_purpose(action, heard)]
+        for rank, order in runtime.pipeline_order_with_comms.items()
+    }
     return runtime
+
+
+def stages_with(orders: Sequence[Sequence[Op]], *kinds: str) -> frozenset[int]:
+    """The stages that have a pass of any of these kinds."""
+    return frozenset(op.stage for order in orders for op in order if op.kind in kinds)
+
+
+def _has_purpose(action: Any, heard: frozenset[int]) -> bool:
+    """Whether an action of torch's runtime is forward, or works on the backward of a stage that has
+    one. heard: those stages."""
+    name, stage = action.computation_type.name, int(action.stage_index)
+    if name in ("SEND_B", "WAIT_SEND_B"):
+        return stage - 1 in heard
+    backward = ("RECV_B", "FULL_BACKWARD", "REDUCE_GRAD", "WAIT_REDUCE_GRAD")
+    return stage in heard or name not in backward
 
 
 Parts = tuple[Sequence[tuple[Any, ...]], Sequence[dict[str, Any]], Sequence[Any]]

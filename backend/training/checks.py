@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -12,7 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 from sim import InvalidSchedule, Schedule, mechanisms, validate
 
 from ..stages.split_backward import SPLITS
-from ..torch_private import is_compiled
+from ..torch_private import is_compiled, stages_with
 
 
 def objection(
@@ -33,16 +34,16 @@ def objection(
             f"{schedule.name} has {schedule.n_slices} slices per microbatch, and torch's runtime "
             "knows none: take a family without, or backend.run"
         )
-    if beyond := mechanisms(schedule):
+    if beyond := mechanisms(replace(schedule, trains=())):
         return f"in {schedule.name} {beyond[0]}, which torch's runtime is not told to do yet"
+    if schedule.trains and {*schedule.trains} == {"nothing"}:
+        return (
+            f"in {schedule.name} no stage trains anything: give the schedule it was made from, "
+            "and call eval()"
+        )
     if split not in SPLITS:
         return f"split is {split!r}: it must be one of {', '.join(SPLITS)}"
     return _modules_objection(schedule, modules, rank=rank, split=split)
-
-
-def split_stages(schedule: Schedule) -> frozenset[int]:
-    """The stages whose weight gradients have passes of their own."""
-    return frozenset(op.stage for order in schedule.orders for op in order if op.kind == "W")
 
 
 def _modules_objection(
@@ -54,13 +55,20 @@ def _modules_objection(
             f"modules has stages {sorted(modules)}, and {schedule.name} puts {list(mine)} here: "
             "give exactly those, schedule.stages_of[rank]"
         )
-    apart = split_stages(schedule)
+    apart = stages_with(schedule.orders, "W")
     for stage, module in sorted(modules.items()):
         if not isinstance(module, nn.Module):
             return f"stage {stage} is {type(module).__name__}: it must be an nn.Module"
         parallel = _parallel_objection(module)
         if parallel:
             return f"stage {stage} {parallel}"
+        if schedule.trains and schedule.trains[stage] == "nothing":
+            free = sum(parameter.requires_grad for parameter in module.parameters())
+            if free:
+                return (
+                    f"stage {stage} trains nothing in {schedule.name}, and {free} parameters of "
+                    "its module want a gradient: call requires_grad_(False) on it"
+                )
         if stage in apart and isinstance(module, DistributedDataParallel):
             return (
                 f"stage {stage} is wrapped in DDP, and {schedule.name} gives it W passes, which "

@@ -46,8 +46,9 @@ from ..torch_private import (
     play,
     prepare_boundaries,
     quiet_runtime,
+    stages_with,
 )
-from .checks import objection, split_stages
+from .checks import objection
 from .clipping import clipped
 from .microbatches import Batch, Goal, announced, batch_of
 from .stage import TrainedStage
@@ -111,7 +112,7 @@ class TorchSchedule:
         self.schedule, self.split, self.device, self.group = schedule, split, device, group
         self._host, self._watch, self._loss_fn = host, watch, loss_fn
         self._modules = [modules[stage] for stage in sorted(modules)]
-        apart = split_stages(schedule)
+        apart, fused = (stages_with(schedule.orders, kind) for kind in ("W", "BW"))
         later = [modules[stage] for stage in sorted(modules) if stage in apart]
         self._deferral = defer(*later) if later and split == "deferred" else None
         self._unasked = later if self._deferral is not None else []
@@ -119,7 +120,7 @@ class TorchSchedule:
             TrainedStage(
                 modules[stage], stage, schedule.n_stages, device,
                 group=group, deferral=self._deferral if stage in apart else None,
-                watch=watch,
+                watch=watch, whole="BW" if stage in fused else "B",
             )
             for stage in sorted(modules)
         ]  # fmt: skip

@@ -15,7 +15,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.pipelining import PipelineStage
 
-from sim import Op
+from sim import Kind, Op
 
 from ..ranks.faults import Watch
 from ..stages.split_backward import Deferral
@@ -27,8 +27,9 @@ class TrainedStage(PipelineStage):
     """One stage of this rank.
 
     deferral: where its modules put weight gradients aside; None for torch's own split, or where
-    no backward is split. watch: told of every pass. metadata: what crosses the boundaries, for
-    each microbatch (`torch_private.prepare_boundaries`).
+    no backward is split. watch: told of every pass. whole: what the schedule calls a whole
+    backward, which is B where a stage has no W. metadata: what crosses the boundaries, for each
+    microbatch (`torch_private.prepare_boundaries`).
     """
 
     def __init__(
@@ -41,12 +42,13 @@ class TrainedStage(PipelineStage):
         group: dist.ProcessGroup | None,
         deferral: Deferral | None,
         watch: Watch,
+        whole: Kind = "BW",
     ) -> None:
         builder = None
         if deferral is not None:
             builder = lambda: functools.partial(accumulate, deferral.take())  # noqa: E731
         super().__init__(module, index, n_stages, device, group=group, dw_builder=builder)
-        self.deferral, self.watch = deferral, watch
+        self.deferral, self.watch, self.whole = deferral, watch, whole
         self.metadata: list[Any] = []
 
     def forward_one_chunk(self, fwd_chunk_id: int, *args: Any, **kwargs: Any) -> Any:
@@ -61,7 +63,7 @@ class TrainedStage(PipelineStage):
         last_backward: bool = False,
     ) -> Any:
         self._stage_meta = self.metadata[bwd_chunk_id]
-        op = Op("BW" if full_backward else "B", self.stage_index, bwd_chunk_id)
+        op = Op(self.whole if full_backward else "B", self.stage_index, bwd_chunk_id)
         deferral = self.deferral
         fused = nullcontext() if deferral is None else deferral.computing(at_once=full_backward)
         with self.watch.within(op), fused:

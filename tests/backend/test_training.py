@@ -40,12 +40,14 @@ def test_data_parallel_pipelines_train_like_one_process_on_all_data() -> None:
 def test_a_step_takes_microbatches_of_any_lengths_frozen_stages_and_tied_weights() -> None:
     found = ranks_of(2, "train_ranks", "details")[0]
     state = found.pop("state")
+    # Four microbatches over three boundaries, and back over two: the first stage is frozen.
+    assert found.pop("messages") == 4 * 3 + 4 * 2
     first, last = found.pop("warnings")  # one per stage, though there were two steps
     # A square of 256 entries beside the 2048 of a block, and the 176 of the head on the last stage.
     assert first.startswith("Squared: weights here cannot be split off (11% of the FLOPs")
     assert last.startswith("Squared: weights here cannot be split off (10% of the FLOPs")
     assert (state["schedule"], state["placement"]) == ("v-half", [0, 1, 1, 0])
-    assert found.keys() >= {"uneven", "eval", "frozen 0", "tied"}
+    assert found.keys() >= {"uneven", "eval", "frozen 0", "tied", "frozen in the schedule, behind"}
     for name, error in found.items():
         assert error < 1e-12, name
 
@@ -92,20 +94,27 @@ def test_a_rank_that_fails_is_named_with_its_pass_on_all_others(how: str, senten
         assert failed.traceback.splitlines()[-1] == others[0].traceback.splitlines()[-1]
 
 
+ONE_F_ONE_B = sim.FAMILIES["1f1b"](2, 4)
+
+
 @pytest.mark.parametrize(
     ("schedule", "sentence"),
     [
-        (sim.frozen(sim.FAMILIES["1f1b"](2, 4), [0]), "stage 0 trains nothing"),
-        (sim.recomputed(sim.FAMILIES["1f1b"](2, 4), stages=[1]), "stage 1 recomputes activations"),
+        (sim.recomputed(ONE_F_ONE_B, stages=[1]), "in 1f1b stage 1 recomputes activations, which"),
+        (sim.forward_only(ONE_F_ONE_B), "in 1f1b no stage trains anything: give the schedule it"),
+        (sim.frozen(ONE_F_ONE_B, [0]), "stage 0 trains nothing in 1f1b, and 2 parameters of its"),
     ],
 )
 def test_what_torchs_runtime_is_not_told_to_do_is_refused(
     schedule: sim.Schedule, sentence: str
 ) -> None:
-    modules = {0: torch.nn.Identity()}
-    assert objection(sim.FAMILIES["1f1b"](2, 4), modules, rank=0, n_ranks=2, split="deferred") == ""
+    modules = {0: torch.nn.Linear(2, 2)}
+    assert objection(ONE_F_ONE_B, modules, rank=0, n_ranks=2, split="deferred") == ""
     said = objection(schedule, modules, rank=0, n_ranks=2, split="deferred")
-    assert said == f"in 1f1b {sentence}, which torch's runtime is not told to do yet"
+    assert said.startswith(sentence)
+    if schedule.trains and sim.Op("BW", 1, 0) in schedule.orders[1]:
+        modules[0].requires_grad_(False)
+        assert objection(schedule, modules, rank=0, n_ranks=2, split="deferred") == ""
 
 
 def test_the_example_trains_like_one_process() -> None:

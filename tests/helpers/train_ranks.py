@@ -7,11 +7,12 @@ import functools
 import importlib
 import itertools
 import os
+import re
 import signal
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -234,15 +235,18 @@ def details() -> dict[str, Any]:
     def gradients(modules: dict[int, nn.Module]) -> list[Tensor]:
         return [p.grad for module in modules.values() for p in module.parameters()]  # type: ignore[misc]
 
-    def reference(x: Tensor, y: Tensor, *, freeze: int = -1, times: int = 1) -> tuple[float, Any]:
+    def reference(
+        x: Tensor, y: Tensor, *, freeze: Sequence[int] = (), times: int = 1,
+        at: Sequence[int] = schedule.stages_of[rank],
+    ) -> tuple[float, Any]:  # fmt: skip
         stages = model(4)
-        if freeze >= 0:
-            stages[freeze].requires_grad_(False)
+        for number in freeze:
+            stages[number].requires_grad_(False)
         loss = torch.zeros(())
         for _ in range(times):
             loss = loss_fn(nn.Sequential(*stages)(x), y)
             torch.autograd.backward(loss)
-        return loss.item(), gradients({s: stages[s] for s in schedule.stages_of[rank]})
+        return loss.item(), gradients({s: stages[s] for s in at})
 
     def error(modules: dict[int, nn.Module], loss: Tensor, expected: tuple[float, Any]) -> float:
         pairs = [(a, b) for a, b in zip(gradients(modules), expected[1], strict=True)]
@@ -270,7 +274,25 @@ def details() -> dict[str, Any]:
             modules[frozen].requires_grad_(False)
         pipe = backend.torch_schedule(schedule, modules, loss_fn)
         loss = pipe.step(*first[:1], target=first[1])
-        found[f"frozen {frozen}"] = error(modules, loss, reference(*first, freeze=frozen))
+        found[f"frozen {frozen}"] = error(modules, loss, reference(*first, freeze=[frozen]))
+    for name, family, freeze in (
+        ("first", "interleaved", [0]), ("two in front", "interleaved", [0, 1]),
+        ("two in front of a turn", "v-half", [0, 1]), ("behind", "zb-v", [0, 2]),
+    ):  # fmt: skip
+        planned = sim.frozen(sim.FAMILIES[family](2, 4), freeze)
+        stages = model(4)
+        for number in freeze:
+            stages[number].requires_grad_(False)
+        modules = {s: stages[s] for s in planned.stages_of[rank]}
+        pipe = backend.torch_schedule(planned, modules, loss_fn)
+        for _ in range(2):  # what the first step leaves behind must not trouble the second
+            for module in modules.values():
+                module.zero_grad()
+            loss = pipe.step(*first[:1], target=first[1])
+        right = reference(*first, freeze=freeze, at=planned.stages_of[rank])
+        found[f"frozen in the schedule, {name}"] = error(modules, loss, right)
+        if name == "first":
+            found["messages"] = messages(functools.partial(pipe.step, first[0], target=first[1]))
     modules = mine_of(schedule, rank)
     scaled = {stage: Scaled(module) for stage, module in modules.items()}
     factor = torch.linspace(1, 2, 8)
@@ -303,6 +325,13 @@ def details() -> dict[str, Any]:
     expected = torch.nn.utils.clip_grad_norm_(whole.parameters(), 1e9)
     found["tied"] = max(abs(float(loss) - float(plain_loss)), abs(float(norm) - float(expected)))
     return found
+
+
+def messages(step: Callable[[], Any]) -> int:
+    """How many messages torch's runtime says that this rank sends or receives in a step."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as seen:
+        step()
+    return len([e for e in seen.events() if re.fullmatch(r"PP:\d+(SEND|RECV)_[FB]\d+", e.name)])
 
 
 def sentences() -> dict[str, str]:
