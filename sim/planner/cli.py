@@ -69,6 +69,13 @@ def plan_command(
         int,
         typer.Option(help="So many first layers, and the embedding, are not trained.", min=0),
     ] = 0,
+    lora: Annotated[
+        int, typer.Option(help="Train adapters of this rank alone; 0: all weights.", min=0)
+    ] = 0,
+    optimizer: Annotated[str, typer.Option(help="adam or muon.")] = "adam",
+    capacity: Annotated[
+        float, typer.Option(help="Experts drop tokens beyond so many even shares; 0: none.")
+    ] = 0.0,
     recompute_layers: Annotated[
         int, typer.Option(help="Compute again only so many layers of each stage; 0: all.", min=0)
     ] = 0,
@@ -138,7 +145,8 @@ def plan_command(
         zero=_sizes(zero, "zero"), attention=cast(Any, attention),
         context=_sizes(context, "context"), context_by=cast(Any, context_by),
         precision=cast(Any, tuple(_words(precision))), vocabulary=cast(Any, vocabulary),
-        recompute_layers=recompute_layers, frozen=frozen,
+        recompute_layers=recompute_layers, frozen=frozen, lora=lora,
+        optimizer=cast(Any, optimizer), capacity=capacity,
     )  # fmt: skip
     with deferred_sigint() as ctrl_c:  # what the search has found is shown, whenever Ctrl-C comes
         table = plan(

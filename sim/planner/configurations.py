@@ -10,7 +10,14 @@ from itertools import product
 from ..base.text import meant
 from ..families import FAMILIES
 from .cost_model import Configuration
-from .cost_model.configuration import Attention, ContextBy, Precision, Recompute, Vocabulary
+from .cost_model.configuration import (
+    Attention,
+    ContextBy,
+    Optimizer,
+    Precision,
+    Recompute,
+    Vocabulary,
+)
 from .hardware import Machine
 from .models import Model, nearest_divisor
 from .orders import DEFAULT_SCHEDULES, virtual_stages
@@ -28,7 +35,7 @@ class Space:
     none are given, those that leave each device as much of a sequence as `LEAST_OF_A_SEQUENCE`.
     Fewer bits change what is learned, so they are only looked at if asked for. attention,
     sequence_parallel (only where there is tensor parallelism), context_by, vocabulary,
-    recompute_layers, frozen: taken for all.
+    recompute_layers, frozen, lora, optimizer, capacity: taken for all.
     """
 
     tensor: Sequence[int] = ()
@@ -48,6 +55,9 @@ class Space:
     vocabulary: Vocabulary = "ends"
     recompute_layers: int = 0
     frozen: int = 0
+    lora: int = 0
+    optimizer: Optimizer = "adam"
+    capacity: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("tensor", "pipeline", "data", "microbatch", "virtual", "expert", "context"):
@@ -147,6 +157,7 @@ def _choices(
                 attention=space.attention, recompute=recompute, zero=zero, schedule=schedule,
                 context=context, context_by=space.context_by, precision=precision,
                 vocabulary=space.vocabulary, frozen=space.frozen,
+                lora=space.lora, optimizer=space.optimizer, capacity=space.capacity,
                 recompute_layers=space.recompute_layers if recompute != "none" else 0,
             )  # fmt: skip
 

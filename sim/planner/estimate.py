@@ -18,6 +18,7 @@ from .cost_model import (
     automatic_split,
     costs_of,
     even_split,
+    head_flops,
     layer_flops,
     layout_text,
     model_flops,
@@ -186,6 +187,10 @@ def rates(problem: Problem, configuration: Configuration, seconds: float) -> Rat
     """The speeds that so many seconds per iteration are."""
     c, machine = configuration, problem.machine
     flops = model_flops(problem.model, c.sequence, c.batch)
+    if c.lora:  # of six operations per weight and token four
+        flops -= c.batch * head_flops(problem.model, c.sequence).weight
+        for kind, n in problem.model.kinds().items():
+            flops -= n * layer_flops(problem.model, c.sequence, c.batch, kind=kind).weight
     for layer in range(min(c.frozen, problem.model.layers)):
         kind = problem.model.kind(layer)
         passes = layer_flops(problem.model, c.sequence, c.batch, kind=kind)

@@ -148,6 +148,12 @@ def _bits(c: Configuration, precisions: Sequence[str]) -> str:
         told = f"{c.precision} products of weights in layers, 16 bits elsewhere"
     if c.vocabulary != "ends":
         told += f"; embedding and head over all stages ({c.vocabulary})"
+    if c.lora:
+        told += f"; adapters of rank {c.lora} trained alone, routed experts without"
+    if c.optimizer != "adam":
+        told += f"; {c.optimizer} for matrices of layers, AdamW for the rest"
+    if c.capacity:
+        told += f"; experts take {c.capacity:g} of their even share of tokens and drop what is more"
     if c.frozen:
         told += f"; the first {c.frozen} layers and the embedding frozen"
     return told

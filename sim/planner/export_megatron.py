@@ -40,6 +40,9 @@ def megatron(problem: Problem, configuration: Configuration) -> list[str]:
         ]
     if c.expert > 1:
         flags.append(f"--expert-model-parallel-size {c.expert}")
+    if c.capacity:
+        flags += [f"--moe-expert-capacity-factor {c.capacity:g}",
+                  "--moe-pad-expert-input-to-capacity"]  # fmt: skip
     if c.expert_tensor:
         flags.append(f"--expert-tensor-parallel-size {c.expert_tensor}")
     if c.precision in ("fp8", "mxfp8"):
@@ -73,6 +76,8 @@ def _check(c: Configuration) -> None:
         "precision": ("bf16", "fp8", "mxfp8"),
         "vocabulary": ("ends",),
         "frozen": (0,),
+        "lora": (0,),
+        "optimizer": ("adam",),
         "recompute": ("none", "selective", "full"),
     }.items():
         if getattr(c, name) not in known:

@@ -24,8 +24,8 @@ _CONFIGS = {
 }
 """Its own configurations of models that have a preset here: --module and --config."""
 
-_ONLY = {"frozen": 0, "precision": "bf16", "vocabulary": "ends", "expert_tensor": 0,
-         "recompute_layers": 0}  # fmt: skip
+_ONLY = {"frozen": 0, "lora": 0, "optimizer": "adam", "capacity": 0.0, "precision": "bf16",
+         "vocabulary": "ends", "expert_tensor": 0, "recompute_layers": 0}  # fmt: skip
 """What is not said in its settings."""
 
 

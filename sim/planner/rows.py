@@ -35,7 +35,8 @@ def row_of(c: Configuration, status: str, reason: str, at_least: float | None = 
         "context": c.context, "context_by": c.context_by, "precision": c.precision,
         "vocabulary": c.vocabulary, "expert_tensor": c.expert_tensor,
         "recompute_layers": c.recompute_layers, "tensor_overlap": c.tensor_overlap,
-        "data_overlap": c.data_overlap, "frozen": c.frozen, "at_least_seconds": at_least,
+        "data_overlap": c.data_overlap, "frozen": c.frozen, "lora": c.lora,
+        "optimizer": c.optimizer, "capacity": c.capacity, "at_least_seconds": at_least,
     }  # fmt: skip
 
 
@@ -54,6 +55,8 @@ def configuration_of(row: Any) -> Configuration:
             if isinstance(field.default, bool)
             else str(value)
             if isinstance(field.default, str)
+            else float(value)
+            if isinstance(field.default, float)
             else int(value)
         )
     return Configuration(**found)

@@ -102,6 +102,12 @@ def _unusual(c: Configuration) -> list[str]:
         found.append(f"tensor-overlap-{c.tensor_overlap}")
     if c.frozen:
         found.append(f"frozen{c.frozen}")
+    if c.lora:
+        found.append(f"lora{c.lora}")
+    if c.optimizer != "adam":
+        found.append(c.optimizer)
+    if c.capacity:
+        found.append(f"capacity{c.capacity:g}")
     if not c.data_overlap:
         found.append("no-data-overlap")
     return found

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from sim.planner.models import active_parameters, parameters
 from validation.cli.commands import main
 from validation.published import Row, group_table, judged, predict, questions, read_rows
+from validation.published.predict import question
 from validation.published.row import DATA
+from validation.published.shapes import NAMED, model_of
 from validation.published.split import is_fitted
 from validation.published.verdict import measured_seconds
 
@@ -64,6 +67,34 @@ def test_seconds_follow_from_every_unit(unit: str, measured: str, seconds: float
     assert measured_seconds(row) == pytest.approx(seconds)
 
 
+def test_hints_of_a_row_are_options_of_its_configuration() -> None:
+    """Dropped tokens, Muon, and blocks beside each other, which reduce half as often."""
+    shape = json.dumps(SHAPE | {"experts": {"count": 8, "per_token": 2, "ffn": 512}})
+    assert question(_row(missing="FP8;token dropping", shape=shape))[1].capacity == 1
+    assert question(_row(missing="FP8;Muon optimizer"))[1].optimizer == "muon"
+    beside = _row(missing="parallel attention/MLP blocks", tp="2", pp="2")
+    assert question(beside)[0].model.parallel == 1
+    found, usual = predict(beside).seconds, predict(_row(tp="2", pp="2")).seconds
+    assert found
+    assert usual
+    assert found < usual
+
+
+@pytest.mark.parametrize(
+    ("name", "total", "active"), [("Nemotron_3_Nano", 31.6, 3.6), ("Nemotron_3_Super", 120.6, 12.7)]
+)
+def test_shapes_that_tables_leave_out_are_known_by_name(
+    name: str, total: float, active: float
+) -> None:
+    """Billions of parameters in the model cards: 31.6 and 3.6 active, with the embedding; 120.6 and
+    12.7."""
+    found = model_of(name, "")
+    assert parameters(found) == pytest.approx(total * 1e9, rel=0.005)
+    assert active_parameters(found) == pytest.approx(active * 1e9, rel=0.02)
+    as_config = json.dumps(NAMED[name.lower()])
+    assert parameters(model_of("else", as_config)) == parameters(found)
+
+
 @pytest.mark.parametrize(
     ("changed", "word"),
     [
@@ -96,7 +127,8 @@ def test_seconds_follow_from_every_unit(unit: str, measured: str, seconds: float
         ({"tp": "2", "dp": "", "n_gpus": "8", "shape": json.dumps(SHAPE | {"heads": 1})},
          "1 heads"),
         ({"gbs": "9", "n_gpus": "8", "dp": "2"}, "batch 9"),
-        ({"missing": "token dropping"}, "token dropping"),
+        ({"missing": "token dropping"}, "a capacity of 1 for a model without experts"),
+        ({"shape": '{"model_type": "bert"}'}, "this shape of a model (model_type of small is"),
     ],
 )  # fmt: skip
 def test_what_a_row_lacks_is_named_and_nothing_is_predicted(

@@ -22,8 +22,15 @@ from .shapes import Missing, model_of
 GIB = 2**30
 _FAMILIES = {"zb (zbb)": "zb-h2", "zbb": "zb-h2"}
 """Names of the programs themselves; ZBB is a searched order at twice 1F1B's memory."""
-_HINTS = ("token dropping", "Muon optimizer", "Mamba layers")
-"""Features that no column but `missing` tells."""
+_HINTS: dict[str, dict[str, Any]] = {
+    "token dropping": {"capacity": 1.0},
+    "Muon optimizer": {"optimizer": "muon"},
+}
+"""Features that no column but `missing` tells, as options of a configuration. Where tokens are
+dropped, each expert is taken to have room for its even share, which is what such runs mostly set;
+the tables do not say."""
+_BESIDE = "parallel attention"
+"""The same of a model: attention and feed-forward block beside each other."""
 ASSUMED: tuple[dict[str, Any], ...] = (
     {"recompute": "elementwise"},
     {"zero": 3},
@@ -106,14 +113,22 @@ def _told(row: Row) -> tuple[Problem, Configuration]:
         recompute=cast(Any, row.text("recompute", "none")),
         zero=int(row.number("zero") or 0), schedule=_family(row), context=sizes["cp"],
         precision=cast(Any, _precision(row)), vocabulary=_vocabulary(row),
-        expert_tensor=_expert_tensor(row, sizes), **overlaps(row),
+        expert_tensor=_expert_tensor(row, sizes), **overlaps(row), **_hinted(row),
     )  # fmt: skip
     return problem, configuration
 
 
 def model(row: Row) -> Model:
     """The model of a row."""
-    return _model(row.text("model", "model"), row.text("shape"))
+    found = _model(row.text("model", "model"), row.text("shape"))
+    beside = _BESIDE in row.text("missing").lower() and not found.parallel
+    return replace(found, parallel=1) if beside else found
+
+
+def _hinted(row: Row) -> dict[str, Any]:
+    """Options that only the hint of a row tells."""
+    said = row.text("missing")
+    return {k: v for hint, told in _HINTS.items() if hint in said for k, v in told.items()}
 
 
 def missing_features(row: Row) -> Iterator[str]:
@@ -129,8 +144,6 @@ def missing_features(row: Row) -> Iterator[str]:
         yield f"zero {row.text('zero')}"
     if row.text("sp").lower() not in ("", "true", "1", "yes", "false", "0", "no"):
         yield f"sp {row.text('sp')}"
-    said = row.text("missing")
-    yield from (hint for hint in _HINTS if hint in said)
 
 
 def _precision(row: Row) -> str:

@@ -99,7 +99,9 @@ def sharding_seconds(
     that W has made, since no device keeps them whole, and in stage 3 a gather of the 16-bit weights
     before F and before B."""
     once = _over_copies(2, held, configuration, machine, efficiency)[0]
-    gather = once if configuration.zero == 3 else 0.0
+    whole = Held(held.common + held.frozen, held.experts + held.frozen_experts)
+    fetched = _over_copies(2, whole, configuration, machine, efficiency)[0]
+    gather = fetched if configuration.zero == 3 else 0.0
     return Passes(gather, gather, once if configuration.zero >= 2 else 0.0)
 
 

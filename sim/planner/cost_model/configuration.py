@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from ...base.numbers import checked
+
 Recompute = Literal["none", "elementwise", "selective", "full"]
 Attention = Literal["flash", "plain"]
 ContextBy = Literal["ring", "all-to-all", "all-gather"]
 Precision = Literal["bf16", "fp8", "mxfp8", "nvfp4"]
 Vocabulary = Literal["ends", "vocab-1", "vocab-2", "interlaced"]
 TensorOverlap = Literal["none", "weights", "all"]
+Optimizer = Literal["adam", "muon"]
 
 _CHOICES = {
     "attention": Attention,
@@ -19,6 +22,7 @@ _CHOICES = {
     "precision": Precision,
     "vocabulary": Vocabulary,
     "tensor_overlap": TensorOverlap,
+    "optimizer": Optimizer,
 }
 _SIZES = ("sequence", "batch", "microbatch", "tensor", "pipeline", "data", "virtual", "expert",
           "context")  # fmt: skip
@@ -48,7 +52,10 @@ class Configuration:
     "all", in pieces, beside the multiplications that need or make them. data_overlap: gradients are
     reduced while the last microbatch's backward makes them, and weights gathered while the first
     forward runs. frozen: so many layers, the first ones, and with them the embedding, are not
-    trained: they run F alone, keep nothing for a backward and have weights only.
+    trained: they run F alone, keep nothing for a backward and have weights only. lora: the rank of
+    adapters that are trained in place of all weights, 0 for none (see `adapters.py`). optimizer: of
+    weight matrices (see `muon.py`). capacity: experts take so many times their even share of
+    tokens, filled up to it, and drop what is beyond; 0: all that are sent to them.
     """
 
     sequence: int
@@ -73,13 +80,16 @@ class Configuration:
     tensor_overlap: TensorOverlap = "weights"
     data_overlap: bool = True
     frozen: int = 0
+    lora: int = 0
+    optimizer: Optimizer = "adam"
+    capacity: float = 0.0
 
     def __post_init__(self) -> None:
         for name in _SIZES:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"{name} is {value!r}: it must be a whole number >= 1")
-        for name in ("expert_tensor", "recompute_layers", "frozen"):
+        for name in ("expert_tensor", "recompute_layers", "frozen", "lora"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 0:
                 raise ValueError(f"{name} is {value!r}: it must be a whole number >= 0")
@@ -88,6 +98,8 @@ class Configuration:
                 raise ValueError(
                     f"{name} is {getattr(self, name)!r}: use one of {', '.join(get_args(choices))}"
                 )
+        if checked(self.capacity, "capacity") > 100:
+            raise ValueError(f"capacity is {self.capacity}: use 0, or about 1 to 2 even shares")
         if self.zero not in (0, 1, 2, 3):
             raise ValueError(f"zero is {self.zero!r}: use stage 0, 1, 2 or 3")
 
@@ -129,6 +141,11 @@ class Configuration:
     def expert_copies(self) -> int:
         """Devices that hold the same experts."""
         return self.per_stage // (self.expert * self.expert_cut)
+
+    @property
+    def taken(self) -> float:
+        """Tokens that experts multiply, over those that are sent to them."""
+        return self.capacity or 1.0
 
     @property
     def token_cut(self) -> int:

@@ -26,7 +26,7 @@ def sorting(bench: Bench) -> Work:
     if not experts:
         return Work()
     tokens = c.tokens / c.token_cut
-    routed = tokens * experts.per_token
+    routed = tokens * experts.per_token * c.taken
     once = 2.0 * bench.model.expert_width * (tokens + routed)
     again = (
         4.0 * bench.model.expert_width * routed
@@ -40,10 +40,11 @@ def dispatch_seconds(
     model: Model, configuration: Configuration, machine: Machine, *, efficiency: Efficiency
 ) -> float:
     """Seconds of sending tokens to their experts and back, in F, and in B as many; and of waiting
-    for the numbers of tokens, without which the host cannot go on."""
+    for the numbers of tokens, without which the host cannot go on; a capacity is known before."""
     c = configuration
     if not model.experts:
         return 0.0
-    routed = 2.0 * c.tokens * model.expert_width * model.experts.per_token / c.tensor
+    sent = c.tokens * model.experts.per_token * c.taken
+    routed = 2.0 * sent * model.expert_width / c.tensor
     there = all_to_all(routed, expert_group(c), machine=machine, efficiency=efficiency)
-    return 2 * there + efficiency.dispatch
+    return 2 * there + (0.0 if c.capacity else efficiency.dispatch)

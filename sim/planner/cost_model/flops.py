@@ -42,8 +42,11 @@ class Matmul(NamedTuple):
         return 2.0 * self.rows * self.wide * self.out
 
 
-def matmuls(model: Model, tokens: int, kind: Layer = DENSE) -> tuple[Matmul, ...]:
-    """The multiplications by weights in one layer, as many rows as a microbatch has tokens."""
+def matmuls(
+    model: Model, tokens: int, kind: Layer = DENSE, *, taken: float = 1.0
+) -> tuple[Matmul, ...]:
+    """The multiplications by weights in one layer, as many rows as a microbatch has tokens; taken:
+    tokens that routed experts multiply, over those that are sent to them."""
     h = model.hidden
     found = [Matmul(tokens, *each) for each in mixing(model, kind).products]
     if kind.feed_forward == "none":
@@ -51,7 +54,7 @@ def matmuls(model: Model, tokens: int, kind: Layer = DENSE) -> tuple[Matmul, ...
     up = 2 if model.gated else 1
     if kind.feed_forward == "experts" and model.experts:
         experts = model.experts
-        routed = tokens * experts.per_token
+        routed = round(tokens * experts.per_token * taken)
         found += [
             Matmul(tokens, h, experts.count, "", low=False),
             Matmul(routed, model.expert_width, up * experts.ffn, "out", experts.count),

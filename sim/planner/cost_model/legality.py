@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from ..models import Model, heads_of, nearest_divisor
+from .adapters import adapter_refusal
 from .configuration import Configuration
 
 
 def refusal(model: Model, configuration: Configuration) -> str:
     """Why a model cannot be cut this way, with the nearest legal value; "" if it can."""
     c = configuration
-    return _layers(model, c) or _sequence(model, c) or _stages(model, c) or _experts(model, c)
+    adapted = adapter_refusal(model.mtp_layers, c, tower=model.tower is not None)
+    return (
+        adapted or _layers(model, c) or _sequence(model, c) or _stages(model, c)
+        or _experts(model, c)
+    )  # fmt: skip
 
 
 def _layers(model: Model, c: Configuration) -> str:
@@ -75,6 +80,8 @@ def _stages(model: Model, c: Configuration) -> str:
 
 
 def _experts(model: Model, c: Configuration) -> str:
+    if c.capacity and not model.experts:
+        return f"a capacity of {c.capacity:g} for a model without experts: leave it out"
     if c.expert > 1 and not model.experts:
         return f"expert parallel size {c.expert} for a model without experts: use 1"
     if model.experts and model.experts.count % c.expert:

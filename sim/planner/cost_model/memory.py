@@ -21,8 +21,10 @@ from ..models import (
 )
 from ..models.shape import DENSE, Layer
 from ..models.sizes import attention_parameters, feed_forward_parameters
+from .adapters import adapter_parameters, adapters
 from .configuration import Configuration
-from .flops import matmuls
+from .flops import Matmul, matmuls
+from .muon import SAVED, orthogonal_flops
 from .precision import SIZES, weight_copies
 
 
@@ -68,10 +70,11 @@ def full_activation(model: Model, configuration: Configuration, kind: Layer = DE
     whole = 2 * h * normed + low * h * model.norms(kind) + masks * kind.blocks + 2 * found.whole
     inputs = sum(each.wide for each in found.products if each.split == "wide")
     cut = 2 * found.kept - (2 - low) * inputs
-    shares, inner = _feed_forward(model, kind)
-    whole += low * (_inputs(model, kind) - (h if shares else 0))  # one counts behind a norm
+    shares, inner = _feed_forward(model, kind, c)
+    whole += low * (_inputs(model, kind, c) - (h if shares else 0))  # one counts behind a norm
     cut += inner * (2 * (2 if model.gated else 1) + low) * shares
-    return c.tokens * (whole / c.token_cut + cut / t) + _scores(model, c, kind)
+    pairs = 2 * _ranks(model, c, kind)
+    return c.tokens * (pairs + whole / c.token_cut + cut / t) + _scores(model, c, kind)
 
 
 def activation(model: Model, configuration: Configuration, kind: Layer = DENSE) -> Kept:
@@ -97,8 +100,10 @@ def activation(model: Model, configuration: Configuration, kind: Layer = DENSE) 
 
 
 def embedding_activation(model: Model, configuration: Configuration) -> Kept:
-    """Token numbers and, with dropout, a mask."""
+    """Token numbers and, with dropout, a mask; nothing where it is not trained."""
     c = configuration
+    if c.lora:
+        return Kept(0.0, 0.0)
     cut = c.token_cut
     mask = c.tokens * model.hidden / cut if model.dropout else 0.0
     return Kept(8.0 * c.tokens + mask, 8.0 * c.tokens)
@@ -111,6 +116,8 @@ def head_activation(model: Model, configuration: Configuration) -> Kept:
     cut = c.token_cut
     logits = c.tokens * model.vocabulary / c.tensor
     wide = c.tokens * model.hidden / cut
+    if c.lora:  # nothing waits for W, and nobody needs the projection's input
+        return Kept(2.0 * wide + 4.0 * logits, 0.0)
     return Kept(4.0 * wide + 4.0 * logits, 2.0 * wide + 2.0 * logits)
 
 
@@ -122,20 +129,41 @@ def boundary_bytes(model: Model, configuration: Configuration) -> float:
 
 class Held(NamedTuple):
     """Parameters on one device of a stage that are trained: those every data-parallel copy has, and
-    of experts; and those that are not trained."""
+    of experts; and those that are not trained, the same two. vectors: how many of the common ones
+    are in no weight matrix of a layer. orthogonal: operations of Muon's step."""
 
     common: float
     experts: float
     frozen: float = 0.0
+    frozen_experts: float = 0.0
+    vectors: float = 0.0
+    orthogonal: float = 0.0
 
     @property
     def total(self) -> float:
         return self.common + self.experts
 
+    @property
+    def still(self) -> Held:
+        """All of it, not trained."""
+        return Held(0.0, 0.0, self.common + self.frozen, self.experts + self.frozen_experts)
+
 
 def held_parameters(model: Model, configuration: Configuration, kind: Layer = DENSE) -> Held:
     """Parameters of one layer on one device."""
-    c = configuration
+    c, products = configuration, matmuls(model, 1, kind)
+    held = _of_layer(model, c, kind)
+    matrices = sum(each.wide * each.out for each in products if each.copies == 1) / c.tensor
+    vectors = held.common - matrices
+    if c.lora:
+        return held.still._replace(
+            common=adapter_parameters(products, c),
+            orthogonal=orthogonal_flops(adapters(products, c), c),
+        )
+    return held._replace(vectors=vectors, orthogonal=orthogonal_flops(products, c))
+
+
+def _of_layer(model: Model, c: Configuration, kind: Layer) -> Held:
     common = attention_parameters(model, kind)
     if kind.feed_forward == "experts" and model.experts:
         each = (3 if model.gated else 2) * model.expert_width * model.experts.ffn
@@ -182,7 +210,13 @@ def held_by_prediction(model: Model, configuration: Configuration) -> Held:
     kind = model.kind(model.layers - 1)
     layer = held_parameters(model, configuration, kind)
     more = prediction_parameters(model) - layer_parameters(model, kind)
-    return Held(layer.common + more / configuration.tensor, layer.experts)
+    joined = Matmul(1, 2 * model.hidden, model.hidden, "out")
+    norms = more - joined.wide * joined.out
+    return layer._replace(
+        common=layer.common + more / configuration.tensor,
+        vectors=layer.vectors + norms / configuration.tensor,
+        orthogonal=layer.orthogonal + orthogonal_flops((joined,), configuration),
+    )
 
 
 def static(
@@ -199,8 +233,15 @@ def static(
         shared = c.zero >= stage
         common = held.common / (c.copies if shared else 1)
         experts = held.experts / (c.expert_copies if shared else 1)
-        frozen = held.frozen / (c.copies if shared else 1) if stage == 3 else 0.0
-        found.append(bytes_each * (common + experts + frozen))
+        found.append(bytes_each * (common + experts))
+        if stage == 3:
+            frozen = held.frozen / (c.copies if shared else 1)
+            found[0] += per.weights * (
+                frozen + held.frozen_experts / (c.expert_copies if shared else 1)
+            )
+        elif stage == 1 and c.optimizer == "muon":
+            matrices = (held.common - held.vectors) / (c.copies if shared else 1) + experts
+            found[-1] -= min(SAVED, bytes_each) * matrices
     return Static(*found)
 
 
@@ -208,12 +249,15 @@ def transient_bytes(held: Held, configuration: Configuration) -> float:
     """What sharing out gradients and weights needs while a layer works: its whole 16-bit gradient
     (ZeRO 2), and whole 16-bit weights of it and of the one that is being fetched (ZeRO 3)."""
     c = configuration
-    return (0, 0, 2, 6)[c.zero] * held.total if c.copies > 1 else 0.0
+    if c.copies == 1:
+        return 0.0
+    still = held.frozen + held.frozen_experts
+    return (0, 0, 2, 6)[c.zero] * held.total + (0, 0, 0, 4)[c.zero] * still
 
 
 def _made_by_elements(model: Model, c: Configuration, kind: Layer) -> float:
     """Outputs of norms and of activation functions."""
-    shares, inner = _feed_forward(model, kind)
+    shares, inner = _feed_forward(model, kind, c)
     low = SIZES[c.precision]
     made = model.norms(kind) * model.hidden / c.token_cut + shares * inner / c.tensor
     return low * c.tokens * made
@@ -226,27 +270,36 @@ def gradient_copy(parameters: float, per: PerParameter) -> float:
 
 
 def largest_matrix(model: Model, configuration: Configuration, kind: Layer = DENSE) -> float:
-    """Parameters of the largest weight matrix of a layer on one device."""
-    c = configuration
+    """Parameters of the largest weight matrix of a layer on one device that is trained."""
+    c, products = configuration, matmuls(model, 1, kind)
     return max(
-        each.wide * each.out / (c.expert_cut if each.copies > 1 else c.tensor if each.split else 1)
-        for each in matmuls(model, 1, kind)
-    )
+        (
+            each.wide * each.out
+            / (c.expert_cut if each.copies > 1 else c.tensor if each.split else 1)
+            for each in (adapters(products, c) if c.lora else products)
+        ),
+        default=0.0,
+    )  # fmt: skip
 
 
-def _feed_forward(model: Model, kind: Layer) -> tuple[int, int]:
+def _ranks(model: Model, c: Configuration, kind: Layer) -> int:
+    """Numbers per token between the adapters of a layer."""
+    return sum(each.out for each in adapters(matmuls(model, 1, kind), c)[::2])
+
+
+def _feed_forward(model: Model, kind: Layer, c: Configuration) -> tuple[float, int]:
     """How many blocks a token passes, and how wide each is inside."""
     if kind.feed_forward == "experts" and model.experts:
-        return model.experts.per_token + model.experts.shared, model.experts.ffn
+        return model.experts.per_token * c.taken + model.experts.shared, model.experts.ffn
     return (0, 0) if kind.feed_forward == "none" else (1, model.ffn)
 
 
-def _inputs(model: Model, kind: Layer) -> int:
+def _inputs(model: Model, kind: Layer, c: Configuration) -> float:
     """How wide the inputs of all blocks that a token passes are together, as wide as their outputs;
     latent experts have two projections more, from and to the width of the latent."""
     if kind.feed_forward == "experts" and (experts := model.experts):
         projections = model.hidden + experts.latent if experts.latent else 0
-        routed = experts.per_token * model.expert_width
+        routed = experts.per_token * c.taken * model.expert_width
         return routed + experts.shared * model.hidden + projections
     return 0 if kind.feed_forward == "none" else model.hidden
 
@@ -263,12 +316,13 @@ def _scores(model: Model, c: Configuration, kind: Layer) -> float:
 
 def _pending(model: Model, c: Configuration, kind: Layer) -> float:
     h, t = model.hidden, c.tensor
-    shares, inner = _feed_forward(model, kind)
+    shares, inner = _feed_forward(model, kind, c)
     up = 2 if model.gated else 1
     found, low = mixing(model, kind), SIZES[c.precision]
     mixed = (kind.blocks - (shares > 0)) * h
-    whole = low * 2 * (mixed + _inputs(model, kind)) + 2 * found.whole
+    whole = low * 2 * (mixed + _inputs(model, kind, c)) + 2 * found.whole
     if model.beside(kind):  # outputs have one gradient, and inputs behind one norm are one
         whole -= low * h * (3 - model.norms(kind))
     cut = low * (found.pending + shares * (inner + up * inner))
-    return c.tokens * (whole / c.token_cut + cut / t)
+    pairs = 4 * _ranks(model, c, kind)  # what is between them, and its gradient
+    return c.tokens * (pairs + whole / c.token_cut + cut / t)

@@ -7,9 +7,11 @@ from typing import NamedTuple
 
 from ..models import Model, mixing
 from ..models.shape import DENSE, Layer
+from .adapters import adapters
 from .attention import attention_work
 from .collectives import all_reduce
 from .communication import layer_communication
+from .configuration import Configuration
 from .context import context_seconds
 from .experts import dispatch_seconds, sorting
 from .flops import Matmul, Passes, matmuls
@@ -71,7 +73,7 @@ def tensor_exposed(bench: Bench, kind: Layer) -> Passes:
     )  # fmt: skip
     if c.tensor_overlap != "all" or c.tensor == 1:
         return there
-    beside = product(bench, matmuls(model, c.tokens, kind)).seconds
+    beside = product(bench, matmuls(model, c.tokens, kind, taken=c.taken)).seconds
 
     def waited(seconds: float) -> float:
         first = seconds / c.tensor
@@ -100,7 +102,7 @@ def embedding_spent(bench: Bench) -> Spent:
     work = Passes(
         elapsed(moved(bench, 4 * each + masks, 3), bench),
         0.0,
-        elapsed(moved(bench, 8 * each + masks, 3), bench),
+        0.0 if c.lora else elapsed(moved(bench, 8 * each + masks, 3), bench),
     )
     return Spent(work=work, tensor=Passes(there, 0.0, 0.0))
 
@@ -119,7 +121,7 @@ def head_spent(bench: Bench) -> Spent:
     work = Passes(
         elapsed(once + moved(bench, 4 * wide + 28 * logits, 8), bench),
         elapsed(once + moved(bench, 10 * wide + 16 * logits, 6), bench),
-        elapsed(once, bench),
+        0.0 if c.lora else elapsed(once, bench),
     )
     return Spent(
         work=work,
@@ -165,23 +167,27 @@ def head_seconds(bench: Bench) -> Passes:
     return head_spent(bench).passes
 
 
-def optimizer_seconds(bench: Bench, parameters: float) -> float:
+def optimizer_seconds(bench: Bench, parameters: float, orthogonal: float = 0.0) -> float:
     """Adam in mixed precision over the parameters a device updates, all of it memory traffic: per
     parameter the gradient for its norm (2) and for the step (4), master weight and two moments
-    read and written (24), and the 16-bit weight (2): 32 bytes."""
+    read and written (24), and the 16-bit weight (2): 32 bytes. Muon reads and writes about as much
+    (its momentum, and the update once more), and does so many `orthogonal` operations."""
+    made = orthogonal / (bench.device.flops * bench.efficiency.matmul)
     share = bench.configuration.copies if bench.configuration.zero >= 1 else 1
-    return 32.0 * parameters / share / (bench.device.bandwidth * bench.efficiency.memory)
+    return made + 32.0 * parameters / share / (bench.device.bandwidth * bench.efficiency.memory)
 
 
 def _layer_work(bench: Bench, kind: Layer) -> tuple[Work, Work, Work]:
     c, model = bench.configuration, bench.model
-    products = matmuls(model, c.tokens, kind)
-    once = product(bench, products)
+    products = matmuls(model, c.tokens, kind, taken=c.taken)
+    pairs = adapters(products, c)
+    once = product(bench, products + pairs)
+    weights = product(bench, pairs) if c.lora else once
     cast = casts(bench, products)
     forward, backward = attention_work(bench, kind)
     n = c.tokens
     whole = n * model.hidden / c.token_cut
-    inner = n * _inner_width(model, kind) / c.tensor
+    inner = n * _inner_width(model, kind, c) / c.tensor
     heads = n * mixing(model, kind).moved / c.tensor
     gate = 2 if model.gated else 1
     ends = _between(model, kind)
@@ -196,8 +202,9 @@ def _layer_work(bench: Bench, kind: Layer) -> tuple[Work, Work, Work]:
         + backward
         + moved(bench, whole * ends[1].bytes + inner * (4 * gate + 2) + 4 * heads, ends[1].kernels)
     )  # fmt: skip
-    biases = 2 * (whole * kind.blocks + inner + heads) if model.biases else 0
-    return forward, backward, once + moved(bench, biases, 4 if model.biases else 0)
+    summed = model.biases and not c.lora
+    biases = 2 * (whole * kind.blocks + inner + heads) if summed else 0
+    return forward, backward, weights + moved(bench, biases, 4 if summed else 0)
 
 
 class _Moved(NamedTuple):
@@ -225,14 +232,14 @@ def _between(model: Model, kind: Layer) -> tuple[_Moved, _Moved]:
 def _elements_again(bench: Bench, kind: Layer) -> Work:
     """Norms and activation functions, reading 16 bits and writing them."""
     c, model = bench.configuration, bench.model
-    inner = _inner_width(model, kind) / c.tensor
+    inner = _inner_width(model, kind, c) / c.tensor
     gate = 2 if model.gated else 1
     norms = model.norms(kind)
     each = 4 * norms * model.hidden / c.token_cut + (2 * gate + 2) * inner
     return moved(bench, c.tokens * each, norms + 1)
 
 
-def _inner_width(model: Model, kind: Layer) -> int:
+def _inner_width(model: Model, kind: Layer, c: Configuration) -> float:
     if kind.feed_forward == "experts" and model.experts:
-        return (model.experts.per_token + model.experts.shared) * model.experts.ffn
+        return (model.experts.per_token * c.taken + model.experts.shared) * model.experts.ffn
     return 0 if kind.feed_forward == "none" else model.ffn

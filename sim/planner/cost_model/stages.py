@@ -178,7 +178,11 @@ def stages_of(
         found.append(seen[part, kinds, still])
     for stage, more in (_copies(bench, split, placement) if not pieces.share else {}).items():
         held = found[stage].held
-        found[stage] = found[stage]._replace(held=held._replace(common=held.common + more))
+        name = "frozen" if bench.configuration.lora else "common"
+        changed: dict[str, float] = {name: getattr(held, name) + more}
+        if not bench.configuration.lora:
+            changed["vectors"] = held.vectors + more
+        found[stage] = found[stage]._replace(held=held._replace(**changed))
     return tuple(found)
 
 
@@ -228,14 +232,14 @@ def costs_of(
 def tail_seconds(bench: Bench, stages: Sequence[Stage], *, gradient_bytes: float = 2) -> Tail:
     """After the last pass of a device with these stages: gradients over data parallelism as far as
     the last backward and the next first forward do not hide them, then the optimizer's step."""
-    held = Held(sum(s.held.common for s in stages), sum(s.held.experts for s in stages))
+    held = Held(*map(sum, zip(*(s.held for s in stages), strict=True)))
     backward = sum(s.seconds.backward + s.seconds.weight - s.saving for s in stages)
     reduced = reduce_seconds(
         held, bench.configuration, bench.machine,
         efficiency=bench.efficiency, gradient_bytes=gradient_bytes,
         beside=(backward, sum(s.seconds.forward for s in stages)),
     )  # fmt: skip
-    return Tail(reduced, optimizer_seconds(bench, held.total))
+    return Tail(reduced, optimizer_seconds(bench, held.total, held.orthogonal))
 
 
 def _layers(bench: Bench) -> dict[Layer, Stage]:
@@ -259,8 +263,8 @@ def _first(bench: Bench) -> Stage:
         bench,
         embedding_spent(bench),
         embedding_activation(model, c),
-        Held(edge_parameters(model, c, last=False), 0),
-    )._replace(widest=model.vocabulary * model.hidden / c.tensor)
+        _edge(bench, last=False),
+    )._replace(widest=_widest_edge(bench))
     if not model.tower:
         return words
     spent, saving = tower_spent(bench, model.tower)
@@ -270,9 +274,21 @@ def _first(bench: Bench) -> Stage:
 
 def _head(bench: Bench) -> Stage:
     model, c = bench.model, bench.configuration
-    held = Held(edge_parameters(model, c, last=True), 0)
-    found = _sharded(bench, head_spent(bench), head_activation(model, c), held)
-    return found._replace(widest=model.vocabulary * model.hidden / c.tensor)
+    found = _sharded(bench, head_spent(bench), head_activation(model, c), _edge(bench, last=True))
+    return found._replace(widest=_widest_edge(bench))
+
+
+def _edge(bench: Bench, *, last: bool) -> Held:
+    """Embedding or head: in no matrix of a layer, and not trained where adapters are."""
+    count = edge_parameters(bench.model, bench.configuration, last=last)
+    held = Held(count, 0.0, vectors=count)
+    return held.still if bench.configuration.lora else held
+
+
+def _widest_edge(bench: Bench) -> float:
+    """Parameters of the vocabulary's matrix, where it has a gradient."""
+    c = bench.configuration
+    return 0.0 if c.lora else bench.model.vocabulary * bench.model.hidden / c.tensor
 
 
 def _further(bench: Bench) -> Stage:
@@ -289,8 +305,7 @@ def _further(bench: Bench) -> Stage:
 def _frozen(piece: Stage) -> Stage:
     """The piece without a backward: it runs F, keeps nothing and has weights alone."""
     spent = Spent(*(Passes(passes.forward, 0.0, 0.0) for passes in piece.spent))
-    held = Held(0.0, 0.0, piece.held.total)
-    return Stage(spent.passes, Kept(0.0, 0.0), held, spent=spent)
+    return Stage(spent.passes, Kept(0.0, 0.0), piece.held.still, spent=spent)
 
 
 def _sharded(bench: Bench, spent: Spent, kept: Kept, held: Held, *, saving: float = 0.0) -> Stage:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from sim.planner import Problem
 from sim.planner.cost_model import (
     Bench,
     Configuration,
@@ -30,6 +31,7 @@ from sim.planner.cost_model import (
     parts,
     prediction_flops,
     reduce_seconds,
+    refusal,
     split_of,
     stages_of,
     static,
@@ -58,7 +60,8 @@ from sim.planner.cost_model.memory import (
 )
 from sim.planner.cost_model.passes import fused_saving, layer_spent, prediction_spent
 from sim.planner.cost_model.precision import cast_bytes
-from sim.planner.hardware import DEVICES, WIRES, Group, Machine
+from sim.planner.estimate import rates
+from sim.planner.hardware import DEVICES, WIRES, Group, Machine, machine_of
 from sim.planner.models import (
     Experts,
     Layer,
@@ -459,14 +462,17 @@ def test_parameters_that_a_device_holds() -> None:
     """A layer of GPT: 12 x 64 x 64 weights, biases of 192, 64, 256 and 64, two norms of 128. Of
     experts, cut over two devices and shared by four, and whole ones shared by eight."""
     assert layer_parameters(GPT) == 12 * 64 * 64 + 192 + 64 + 256 + 64 + 2 * 128
-    assert held_parameters(GPT, replace(CUT, tensor=2)) == (layer_parameters(GPT) / 2, 0, 0)
+    vectors = (layer_parameters(GPT) - 12 * 64 * 64) / 2
+    assert held_parameters(GPT, replace(CUT, tensor=2)) == (
+        layer_parameters(GPT) / 2, 0, 0, 0, vectors, 0,
+    )  # fmt: skip
     routed = 8 * 3 * 64 * 32
     common = layer_parameters(SPARSE, EXPERTS) - routed
     assert common == 64 * 128 + 64 * 64 + 2 * 64 + 64 * 8 + 3 * 64 * 32
     c = Configuration(16, 8, tensor=2, data=8, expert=4)
-    assert held_parameters(SPARSE, c, EXPERTS) == (common / 2, routed / 8, 0)
+    assert held_parameters(SPARSE, c, EXPERTS)[:3] == (common / 2, routed / 8, 0)
     whole = replace(c, expert=8, expert_tensor=1)
-    assert held_parameters(SPARSE, whole, EXPERTS) == (common / 2, routed / 8, 0)
+    assert held_parameters(SPARSE, whole, EXPERTS)[:3] == (common / 2, routed / 8, 0)
     plain = replace(SPARSE, gated=False)
     assert held_parameters(plain, CUT, EXPERTS).experts == 8 * 2 * 64 * 32
 
@@ -485,7 +491,14 @@ def test_parameters_at_the_ends() -> None:
     assert edge_parameters(more, deep, last=True) == (128 + 2 * 6400) / 2
     extra = 2 * 64 * 64 + 3 * 128
     assert prediction_parameters(more) == layer_parameters(GPT) + extra
-    assert held_by_prediction(more, deep) == ((layer_parameters(GPT) + extra) / 2, 0, 0)
+    held, layer = held_by_prediction(more, deep), held_parameters(GPT, deep)
+    assert (held.common, held.experts) == ((layer_parameters(GPT) + extra) / 2, 0)
+    assert held.vectors - layer.vectors == 3 * 128 / 2
+    muon = replace(deep, optimizer="muon", zero=0)
+    step = 5 * (4 * 32**2 * 128 + 2 * 32**3)  # of 128 x 64, cut in two
+    assert held_by_prediction(more, muon).orthogonal == pytest.approx(
+        held_parameters(GPT, muon).orthogonal + step
+    )
 
 
 def test_all_and_active_parameters() -> None:
@@ -619,3 +632,129 @@ def test_blocks_beside_each_other_are_reduced_together_and_keep_one_input(norms:
     whole = replace(c, batch=4, data=2, expert=4, expert_tensor=1)
     spent = layer_spent(Bench(experts, whole, _machine(inside=SECOND), IDEAL), EXPERTS).tensor
     assert spent.forward == 2 * N * 64  # attention's, which experts of each device do not have
+
+
+# Adapters, Muon, dropped tokens
+
+LORA = replace(CUT, lora=4)
+PAIRS = 4 * ((64 + 128) + (64 + 64) + (64 + 256) + (128 + 64))
+"""Weights of rank 4 beside the four products of a layer."""
+
+
+def test_adapters_are_multiplied_beside_frozen_weights_and_alone_in_w() -> None:
+    """At one operation per second F and B have both, W has two per adapter weight and token."""
+    machine = _machine(flops=1)
+    plain, adapted = (layer_seconds(Bench(LLAMA, c, machine, IDEAL)) for c in (CUT, LORA))
+    assert adapted.forward - plain.forward == 2 * N * PAIRS
+    assert adapted.backward - plain.backward == 2 * N * PAIRS
+    assert adapted.weight == 2 * N * PAIRS
+    assert layer_seconds(_starting(GPT, LORA)).weight == 8  # no gradients of biases
+    whole, half = (
+        layer_seconds(Bench(LLAMA, replace(LORA, tensor=t), machine, IDEAL)).weight for t in (1, 2)
+    )
+    uncut = 4 * (2 * 64 + 2 * 64)  # what reads whole inputs where outputs are cut, or writes whole
+    assert half - whole / 2 == pytest.approx(2 * N * uncut / 2)
+    assert embedding_seconds(_moving(LLAMA, LORA)) == (4 * N * 64, 0, 0)
+    assert head_seconds(_moving(LLAMA, LORA)).weight == 0
+
+
+def test_adapters_are_held_in_all_their_states_and_frozen_weights_as_they_are() -> None:
+    held = held_parameters(LLAMA, LORA)
+    assert held[:4] == (PAIRS, 0, layer_parameters(LLAMA), 0)
+    assert static(held, replace(LORA, zero=0)) == (
+        2 * (PAIRS + layer_parameters(LLAMA)), 4 * PAIRS, 12 * PAIRS,
+    )  # fmt: skip
+    plain, adapted = activation(LLAMA, CUT), activation(LLAMA, LORA)
+    assert adapted.after_forward - plain.after_forward == 2 * N * 4 * 4
+    assert adapted.after_backward - plain.after_backward == 4 * N * 4 * 4
+    assert largest_matrix(LLAMA, LORA) == 4 * 256
+    experts = held_parameters(SPARSE, Configuration(16, 8, data=8, expert=4, lora=4), EXPERTS)
+    assert experts.frozen_experts == 8 * 3 * 64 * 32 / 4
+    assert experts.common == 4 * (128 + 128 + 64 + 2 * 64 + 64 + 32)  # none on router and routed
+    assert embedding_activation(LLAMA, LORA) == (0, 0, 0)
+    assert head_activation(LLAMA, LORA) == (2 * N * 64 + 4 * N * 100, 0, 0)
+    tied = Bench(replace(LLAMA, tied=True), replace(LORA, pipeline=2), _machine(), IDEAL)
+    stages = stages_of(tied, split_of([2, 2]), parts(tied), [0, 1])
+    assert [stage.held.common for stage in stages] == [2 * PAIRS] * 2
+    assert stages[1].held.frozen == 2 * layer_parameters(LLAMA) + 64 + 6400
+    assert stages[1].scratch(PerParameter()) == 2 * 4 * 256  # a gradient of an adapter alone
+    three = replace(tied, configuration=replace(LORA, batch=16, data=8, zero=3, pipeline=2))
+    moved = sharding_seconds(
+        stages[1].held, three.configuration, _machine(inside=SECOND), efficiency=IDEAL
+    )
+    whole = stages[1].held.frozen + 2 * PAIRS
+    assert moved == pytest.approx((2 * whole * 7 / 8, 2 * whole * 7 / 8, 2 * 2 * PAIRS * 7 / 8))
+
+
+def test_mfu_of_adapters_counts_no_gradients_of_frozen_weights() -> None:
+    problem = Problem(LLAMA, machine_of("1xh100"))
+    full, adapted = (rates(problem, c, 1.0).mfu for c in (CUT, LORA))
+    weights = 4 * layer_flops(LLAMA, 16, 2).weight + 2 * N * 64 * 100
+    assert full - adapted == pytest.approx(weights / 989.4e12)
+
+
+def test_muon_keeps_one_momentum_of_matrices_and_makes_them_orthogonal() -> None:
+    """AdamW keeps 12 bytes of what is in no matrix of a layer, Muon 8 of the rest. Of m x n, m the
+    smaller, five steps of 4 m^2 n + 2 m^3 operations."""
+    c = replace(CUT, optimizer="muon", zero=0)
+    held = held_parameters(LLAMA, c)
+    assert held.vectors == 2 * 64
+    assert static(held, c).optimizer == 12 * 128 + 8 * (layer_parameters(LLAMA) - 128)
+    sizes = ((64, 128), (64, 64), (64, 256), (64, 128))
+    work = sum(5 * (4 * m * m * n + 2 * m**3) for m, n in sizes)
+    assert held.orthogonal == work
+    assert held_parameters(LLAMA, CUT).orthogonal == 0
+    shared = replace(c, zero=1, batch=8, data=4)
+    assert held_parameters(LLAMA, shared).orthogonal == work / 4
+    assert static(Held(1000, 0, vectors=200), shared).optimizer == (12 * 200 + 8 * 800) / 4
+    bench = Bench(LLAMA, c, _machine(flops=1), replace(IDEAL, matmul=0.5))
+    (stage,) = stages_of(bench, split_of([4]), parts(bench))
+    assert stage.held.vectors == 4 * 128 + 2 * 6400 + 64
+    assert tail_seconds(bench, [stage]).optimizer == pytest.approx(4 * work / 0.5)
+    spread = Configuration(16, 8, data=8, expert=4, optimizer="muon")
+    one = 5 * (4 * 32**2 * 64 + 2 * 32**3)  # of an expert 64 x 32, of gate and up 64 x 64
+    two = 5 * (4 * 64**3 + 2 * 64**3)
+    routed = 2 * (one + two) / 2  # two of eight experts here, on two devices each
+    common = replace(SPARSE, experts=replace(SPARSE.experts, count=4))  # type: ignore[type-var]
+    less = held_parameters(common, replace(spread, expert=4), EXPERTS).orthogonal
+    router = 5 * (4 * 8**2 * 64 + 2 * 8**3 - 4 * 4**2 * 64 - 2 * 4**3) / 8
+    more = held_parameters(SPARSE, spread, EXPERTS).orthogonal
+    assert more - less == pytest.approx(routed / 2 + router)
+
+
+def test_experts_with_a_capacity_take_an_even_share_and_nobody_waits_for_counts() -> None:
+    """Twice the even share: 128 rows instead of 64 in the two routed products, sorted and kept."""
+    c = replace(CUT, capacity=2.0)
+    machine = _machine(flops=1)
+    plain, dropped = (layer_seconds(Bench(SPARSE, x, machine, IDEAL), EXPERTS) for x in (CUT, c))
+    assert dropped.weight - plain.weight == 2 * 64 * (64 * 64 + 32 * 64)
+    even = layer_seconds(Bench(SPARSE, replace(c, capacity=1.0), machine, IDEAL), EXPERTS)
+    assert even == plain
+    waiting = Bench(SPARSE, CUT, _machine(), replace(IDEAL, dispatch=1))
+    assert layer_seconds(waiting, EXPERTS).forward == 1
+    known = replace(waiting, configuration=replace(c, capacity=1.0))
+    assert layer_seconds(known, EXPERTS).forward == pytest.approx(0)
+    kept, more = (activation(SPARSE, x, EXPERTS).after_forward for x in (CUT, c))
+    assert more - kept == 2 * N * 2 * (64 + 3 * 32)  # inputs of two experts, and what is inside
+    moved, twice = (layer_seconds(_moving(SPARSE, x), EXPERTS).forward for x in (CUT, c))
+    rows = 2 * 64 * (64 + 64 + 32 + 64)  # inputs and outputs of both products
+    assert twice - moved == rows + 2 * 2 * 64 * 64 + 64 * 32 * 6  # sorted, and the gated function
+    sent = Configuration(16, 8, microbatch=2, data=4, expert=4, capacity=2.0)
+    spent = layer_spent(Bench(SPARSE, sent, _machine(inside=SECOND), IDEAL), EXPERTS).experts
+    assert spent.forward == 2 * (2 * N * 2 * 2 * 64 * 3 / 4)
+
+
+@pytest.mark.parametrize(
+    ("model", "changed", "sentence"),
+    [
+        (LLAMA, {"capacity": 1.0}, "a capacity of 1 for a model without experts: leave it out"),
+        (LLAMA, {"lora": 4, "frozen": 1}, "adapters of rank 4 are not planned together with froz"),
+        (replace(LLAMA, mtp_layers=1), {"lora": 4}, "together with layers that predict further"),
+        (LLAMA, {"lora": 4}, ""), (SPARSE, {"capacity": 1.0}, ""),
+    ],
+)  # fmt: skip
+def test_what_adapters_and_capacities_do_not_go_with(
+    model: Model, changed: dict[str, Any], sentence: str
+) -> None:
+    found = refusal(model, replace(CUT, **changed))
+    assert sentence in found if sentence else found == ""
