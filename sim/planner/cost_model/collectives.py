@@ -22,7 +22,7 @@ def all_reduce(
     """Every member ends with the sum of `size` bytes: 2 (n-1)/n of them cross each wire."""
     if group.size == 1:
         return 0.0
-    hops = min(2 * (group.size - 1), 2 * math.ceil(math.log2(group.size)))
+    hops = 2 * math.ceil(math.log2(group.size))  # of a tree, never more than of a ring
     start = _start(group, machine, efficiency, hops / (group.size - 1))
     return messages * start + _bytes(2 * size, group, machine, efficiency)
 

@@ -127,13 +127,13 @@ def automatic_split(bench: Bench, pieces: Parts, placement: Sequence[int] = ()) 
         embedding=pieces.embedding.seconds.total,
         head=head,
     )
-    mixed = len(set(kinds)) > 1 or bench.configuration.frozen
-    if mixed or len(set(placement)) == len(placement):
+    kind, *others = dict.fromkeys(kinds)
+    if others or bench.configuration.frozen or len(set(placement)) == len(placement):
         return split
     return evened(
         split,
         placement,
-        layer=pieces.layers[kinds[0]].seconds.total,
+        layer=pieces.layers[kind].seconds.total,
         embedding=pieces.embedding.seconds.total,
         head=head,
     )

@@ -421,6 +421,24 @@ def test_the_balanced_split_is_the_best_there_is(
     assert max(loads) == pytest.approx(_best_by_hand(n, stages, embedding, head))
 
 
+@pytest.mark.parametrize(
+    ("layers", "stages", "embedding", "head", "counts"),
+    [
+        # Each stage takes what comes nearest to an even share of what is left.
+        ([1] * 7, 3, 0, 0, [2, 2, 3]),
+        ([1] * 7, 4, 2, 0.5, [0, 2, 3, 2]),  # (7 + 2.5) / 4 is 0.375 beyond the embedding
+        ([1] * 7, 4, 0.5, 2.5, [2, 2, 3, 0]),
+        ([3, 1, 1, 1, 1, 1, 1, 3], 3, 0, 0, [2, 4, 2]),
+        ([3, 1, 1, 1, 1, 1, 1, 3], 4, 0, 0, [1, 3, 3, 1]),
+    ],
+)
+def test_stages_below_the_slowest_are_even(
+    layers: list[float], stages: int, embedding: float, head: float, counts: list[int]
+) -> None:
+    split = balanced_split(layers, stages, embedding=embedding, head=head)
+    assert [part.layers for part in split.stages] == counts
+
+
 @given(
     st.lists(st.floats(0.1, 10), min_size=1, max_size=40), st.integers(1, 12),
     st.floats(0, 20), st.floats(0, 20),

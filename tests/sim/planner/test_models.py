@@ -14,6 +14,7 @@ from sim.planner.models import (
     ARCHITECTURES,
     MODELS,
     PUBLISHED_BILLIONS,
+    Attention,
     Experts,
     Layer,
     Model,
@@ -215,6 +216,28 @@ def test_the_text_part_of_a_config_with_pictures_is_read(tmp_path: Path) -> None
     whole = {"model_type": "gemma3", "text_config": text, "vision_config": {"hidden_size": 1152}}
     (tmp_path / "config.json").write_text(json.dumps(whole))
     assert parameters(read_config(tmp_path)) == pytest.approx(3.88e9, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "heads", "keys", "width", "vocabulary", "window"),
+    [
+        ("gemma3", 8, 4, 256, 262208, 4096), ("gemma4", 8, 4, 256, 262144, 512),
+        ("gemma2", 4, 4, 256, 1000, 4096), ("gpt_oss", 4, 4, 64, 1000, 128),
+        ("qwen3", 4, 4, 128, 1000, 0), ("gemma", 4, 4, 256, 1000, 0),
+        ("qwen3_next", 4, 4, 256, 1000, 0),
+    ],
+)  # fmt: skip
+def test_what_files_of_a_family_leave_out(
+    kind: str, heads: int, keys: int, width: int, vocabulary: int, window: int
+) -> None:
+    """Defaults of the configuration classes of Hugging Face's transformers."""
+    needed = {"num_hidden_layers": 2, "hidden_size": 64, "intermediate_size": 256}
+    told = {} if kind in ("gemma3", "gemma4") else {"num_attention_heads": 4, "vocab_size": 1000}
+    found = model_from_config({**needed, **told, "model_type": kind})
+    own = next((m for m in found.mixers if isinstance(m, Attention)), found)
+    assert (found.heads, own.kv_heads, own.head_width) == (heads, keys, width)
+    assert found.vocabulary == vocabulary
+    assert max(found.windows, default=0) == window
 
 
 def test_a_key_left_out_means_what_its_architecture_means() -> None:

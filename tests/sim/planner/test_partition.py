@@ -154,6 +154,15 @@ def test_short_slices_take_longer_by_the_measured_efficiency() -> None:
     assert (slow.at(1), slow.at(10_000)) == (Fraction(1, 2), 1)
 
 
+@pytest.mark.parametrize("fraction", [0, -0.5, 1.5])
+def test_a_slices_efficiency_is_a_fraction_above_nothing(fraction: float) -> None:
+    with pytest.raises(
+        ValueError, match=r"slice efficiency at 10 tokens is .*: use above 0, up to"
+    ):
+        SliceEfficiency(((10, fraction),))
+    assert SliceEfficiency(((10, 1.0),)).at(5) == 1
+
+
 def test_efficiency_is_read_off_measured_times() -> None:
     model = Model("small", 2, 64, 4, 100)
     costs = [

@@ -310,3 +310,20 @@ def test_the_commands_take_pictures(tmp_path: Path, capsys: pytest.CaptureFixtur
         assert main([*line, "--images", images, "--json"]) == 0
         speeds.append(json.loads(capsys.readouterr().out)["rows"][0]["samples_per_second"])
     assert speeds[0] > speeds[1] > speeds[2]
+
+
+@pytest.mark.parametrize(("patches", "parallel"), [(16, True), (15, True), (16, False)])
+def test_a_tower_is_sequence_parallel_where_its_patches_can_be_shared_out(
+    patches: int, parallel: bool
+) -> None:
+    """Inputs of two norms, 2 bytes each, and of what comes behind them stand on both devices where
+    fifteen patches cannot be halved, or where the plan is not sequence parallel."""
+    tower = replace(EYE, patches=patches, projections=(Projection(1, 0),))
+    found = [
+        _first(replace(SEEING, tower=each), tensor=2, sequence_parallel=parallel).kept.after_forward
+        for each in (tower, None)
+    ]
+    cut = 2 if parallel and patches == 16 else 1
+    whole, halved = 4 * 2 * 32, (32 - 8) * 32 + 4 * 2  # of a layer's 32 bytes a number
+    kept = 2 * 2 * patches * (whole / cut + halved / 2) + 2 * 2 * patches
+    assert found[0] - found[1] == kept
