@@ -18,12 +18,12 @@ PLAIN = "#7f8b99"
 
 def scatter_svg(
     names: Sequence[str], peaks: Sequence[float], bubbles: Sequence[float], *, y: str,
-    width: int, height: int = 400,
+    width: int, height: int = 400, chosen: str = "",
 ) -> str:  # fmt: skip
     """peaks: in shares. bubbles: in percent. y: what they are.
 
     Every point is an element of class "dot" with its name in `data-name`; the Pareto front is
-    joined. What lies far beyond the others is named in a corner.
+    joined, and `chosen` has a ring. What lies far beyond the others is named in a corner.
     """
     ranges = axis_range(peaks), axis_range(bubbles)
     size = width - LEFT - RIGHT, height - TOP - BOTTOM
@@ -57,6 +57,11 @@ def scatter_svg(
             f"<circle cx='{a:.1f}' cy='{size[1] - b:.1f}' r='{5.5 if front[i] else 4}' "
             f"fill='{ACCENT if front[i] else PLAIN}'/>"
         ]
+        if called[i] == chosen:
+            dot.append(
+                f"<circle cx='{a:.1f}' cy='{size[1] - b:.1f}' r='9' fill='none' "
+                f"stroke='{ACCENT}' stroke-width='2' class='chosen'/>"
+            )
         if (box := boxes[i]) is not None:
             dot.append(_name((a, b), box, labels[i], size[1]))
         parts.append(

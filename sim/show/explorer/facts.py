@@ -8,18 +8,32 @@ from ..style import CLOCK_NAMES
 from ..templates import rendered
 from .setting import Facts, Played, Setting
 
+WORDS = {
+    "makespan": "from the first pass to the end of the last one on any device: what an iteration "
+    "takes when all devices wait for each other at its end",
+    "longest stage": "the longest that any one device takes from its first to its last pass: what "
+    "an iteration takes when devices go on without waiting",
+    "its bubble": "the share of the clock above in which devices are idle",
+    "its lower bound": "proven: no order of the same passes with no more memory is faster",
+    "above it": "how far the clock is above what no order can beat",
+    "now / pinned": "the clock of this setting over that of the pinned one",
+    "per microbatch": "the same, each clock divided by its number of microbatches",
+    "peak, in shares": "the most activations alive on any device; a share is what one microbatch "
+    "keeps on a whole device",
+}
 Row = tuple[str, list[str]]
 
 
 def facts_html(now: Played, pinned: Played | None = None) -> str:
     """Both clocks, both bubbles, peak and bounds, with the pinned schedule's beside them."""
-    columns = [now.facts] + ([pinned.facts] if pinned else [])
+    plays = [now] + ([pinned] if pinned else [])
+    columns = [one.facts for one in plays]
     heads = [now.setting.family] + ([f"pinned: {pinned.setting.family}"] if pinned else [])
     rows: list[Row] = []
     for clock, name in CLOCK_NAMES.items():
         rows.append((name, [*(number_text(getattr(one, clock)) for one in columns)]))
         rows.append(("its bubble", [f"{getattr(one, f'bubble_{clock}'):.2%}" for one in columns]))
-        rows.append(("its lower bound", [_bound(one, clock) for one in columns]))
+        rows.append(("its lower bound", [_bound(one, clock) for one in plays]))
         rows.append(("above it", [_above(one, clock) for one in columns]))
         if pinned:
             rows.append(("now / pinned", [_ratio(*(getattr(one, clock) for one in columns))]))
@@ -29,7 +43,9 @@ def facts_html(now: Played, pinned: Played | None = None) -> str:
     rows.append(("peak, in shares", [number_text(one.peak) for one in columns]))
     main = {*CLOCK_NAMES.values(), "peak, in shares"}
     note = unequal_work(now.setting, pinned.setting) if pinned else ""
-    return rendered("explorer/facts.html", heads=heads, rows=rows, main=main, note=note)
+    return rendered(
+        "explorer/facts.html", heads=heads, rows=rows, main=main, note=note, words=WORDS
+    )
 
 
 def unequal_work(now: Setting, pinned: Setting) -> str:
@@ -53,15 +69,19 @@ def message_html(sentence: str) -> str:
     return rendered("explorer/message.html", sentence=sentence)
 
 
-def _bound(facts: Facts, clock: str) -> str:
-    bound = getattr(facts, f"lower_bound_{clock}")
-    return "nothing fits" if bound is None else number_text(bound)
+def _bound(one: Played, clock: str) -> str:
+    bound = getattr(one.facts, f"lower_bound_{clock}")
+    if bound is None:
+        return "none with jitter" if one.setting.conditions.jitter else "nothing fits"
+    return number_text(bound)
 
 
 def _above(facts: Facts, clock: str) -> str:
     """How far the time is above its bound, as a reader wants to know it."""
     bound, time = getattr(facts, f"lower_bound_{clock}"), getattr(facts, clock)
-    if bound is None or time < bound:
+    if bound is None:
+        return "-"
+    if time < bound:
         return "limit broken"
     if time == bound:
         return "reached"

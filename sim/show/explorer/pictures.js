@@ -8,12 +8,19 @@ function render({ model, el }) {
     if (lines.length) timeline.show(lines);
   };
   const fade = () => { host.style.opacity = model.get("stale") ? 0.35 : 1; };
+  const keep = () => history.replaceState(null, "", `#${model.get("address")}`);
+  if (location.hash.includes("family=")) { // somebody was sent this address
+    model.set("asked", location.hash.slice(1));
+    model.save_changes();
+  }
+  model.on("change:address", keep);
   model.on("change:lines", draw);
   model.on("change:stale", fade);
   draw();
   fade();
   return () => {
     timeline.stop();
+    model.off("change:address", keep);
     model.off("change:lines", draw);
     model.off("change:stale", fade);
   };

@@ -14,12 +14,15 @@ from ..templates import asset
 
 class Pictures(anywidget.AnyWidget):
     """lines: JSON list of time lines, as `sim.show.timeline.packed` makes them. stale: they are not
-    what the numbers beside them say."""
+    what the numbers beside them say. address: the setting, kept behind the # of the page's address;
+    asked: what stood there when the page was opened."""
 
     _esm = str(asset("timeline/timeline.js") + asset("explorer/pictures.js"))
     _css = str(asset("timeline/timeline.css"))
     lines = traitlets.Unicode("[]").tag(sync=True)
     stale = traitlets.Bool(False).tag(sync=True)
+    address = traitlets.Unicode("").tag(sync=True)
+    asked = traitlets.Unicode("").tag(sync=True)
 
 
 def show(pictures: Pictures, lines: Sequence[Mapping[str, Any]]) -> None:

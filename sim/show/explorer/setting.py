@@ -32,8 +32,9 @@ from ...engine.costs import Costs
 from ...engine.simulate import simulate
 from ...engine.trace import Trace
 from ...families import FAMILIES
-from ...metrics.metrics import busy, longest_stage, makespan, peak_activations
+from ...metrics.metrics import busy, longest_stage, makespan, peak_activations, peak_shares
 from ...schedule.ir import Schedule
+from .conditions import Conditions, lines, scene
 
 MOST_PASSES = 40_000
 """Beyond this a time line is not drawn at once."""
@@ -57,11 +58,13 @@ class Setting:
     weight: Number = 8
     send: Number = 1
     memory_limit: Number | None = None
+    conditions: Conditions = field(default_factory=Conditions)
 
 
 class Facts(NamedTuple):
     """Both clocks, both bubbles, the peak (shares), and what no order of the same passes within
-    the memory limit (without one: within this order's own peak) can beat; None if none fits."""
+    the memory limit (without one: within this order's own peak) can beat; None if none fits, or
+    where jitter makes every play another one."""
 
     makespan: Number
     bubble_makespan: float
@@ -92,13 +95,11 @@ def played(setting: Setting) -> Played:
     if limit is not None and checked(limit, "memory limit") == 0:
         raise ValueError("memory limit is 0: nothing could ever run; leave it empty for no limit")
     _check_size(setting)
-    schedule = _schedule(
-        setting.family, setting.devices, setting.microbatches, tuple(_taken(setting).items())
-    )
-    costs = Costs.uniform(schedule, **_times(setting))
-    trace = simulate(schedule, costs)
+    schedule = _schedule(*_key(setting))
+    schedule, costs, cluster = scene(schedule, _times(setting), setting.conditions)
+    trace = simulate(schedule, costs, cluster, jitter=setting.conditions.jitter)
     return Played(
-        setting, schedule, costs, trace, _facts(trace, costs, limit), _complaint(schedule, limit)
+        setting, schedule, costs, trace, _facts(trace, costs, setting), _complaint(trace, limit)
     )
 
 
@@ -115,6 +116,12 @@ def title(setting: Setting) -> str:
     parts = [f"{setting.devices} devices", f"{setting.microbatches} microbatches"]
     parts += [f"{name} {value}" for name, value in _taken(setting).items()]
     parts += [f"{name} {float(value):g}" for name, value in _times(setting).items()]
+    usual = vars(Conditions())
+    parts += [
+        f"{name.replace('_', ' ')} {value}"
+        for name, value in vars(setting.conditions).items()
+        if value != usual[name]
+    ]
     return f"{setting.family}: {', '.join(parts)}"
 
 
@@ -125,17 +132,27 @@ def _lines(setting: Setting, prefix: str) -> str:
     times = ", ".join(f"{name}={value!r}" for name, value in _times(setting).items())
     limit = setting.memory_limit
     within = f"max(sim.peak_activations({schedule}))" if limit is None else repr(limit)
+    at = setting.conditions
+    first = _schedule(*_key(setting))
+    told = scene(first, _times(setting), at)
+    peaks = f"sim.peak_activations({schedule})"
+    if told.schedule.copies:
+        peaks = f"sim.peak_shares({trace})"
+    if limit is None and told.schedule.copies:
+        within = "None"  # what is offloaded is not there, and has no peak in the order alone
     return (
         f'{schedule} = sim.FAMILIES["{setting.family}"]({", ".join(numbers)})\n'
-        f"{costs} = sim.Costs.uniform({schedule}, {times})\n"
-        f"{trace} = sim.simulate({schedule}, {costs})\n\n"
-        f'print("makespan", sim.makespan({trace}), "bubble", sim.bubble({trace}))\n'
+        + "\n".join(lines(at, first, times, prefix))
+        + "\n\n"
+        + f'print("makespan", sim.makespan({trace}), "bubble", sim.bubble({trace}))\n'
         f'print("longest stage", sim.longest_stage({trace}), '
         f'"bubble", sim.bubble({trace}, "longest_stage"))\n'
-        f'print("peak", max(sim.peak_activations({schedule})), '
+        f'print("peak", max({peaks}), '
         f'"shares{"" if limit is None else f", limit {limit!r}"}")\n'
         + (
-            f'print("lower bound", sim.search.lower_bound({schedule}, {costs}, '
+            ""
+            if at.jitter
+            else f'print("lower bound", sim.search.lower_bound({schedule}, {costs}, '
             f"memory_limit={within}))\n"
             if limit is None or limit >= LEAST
             else 'print("lower bound None: not even one microbatch fits")\n'
@@ -144,14 +161,14 @@ def _lines(setting: Setting, prefix: str) -> str:
     )
 
 
-def _facts(trace: Trace, costs: Costs, limit: Number | None) -> Facts:
+def _facts(trace: Trace, costs: Costs, setting: Setting) -> Facts:
     from ...bounds.lower_bound import lower_bound
 
-    schedule = trace.schedule
-    peak = max(peak_activations(schedule))
-    within = peak if limit is None else limit
+    schedule, limit = trace.schedule, setting.memory_limit
+    peak = max(_peaks(trace))
+    within = peak if limit is None and not schedule.copies else limit
     bounds: list[Number | None] = [None, None]
-    if within >= LEAST:
+    if not setting.conditions.jitter and (within is None or within >= LEAST):
         bounds = [
             lower_bound(schedule, costs, clock=clock, memory_limit=within)
             for clock in ("makespan", "longest_stage")
@@ -163,14 +180,25 @@ def _facts(trace: Trace, costs: Costs, limit: Number | None) -> Facts:
     return Facts(*found[0], *found[1], peak, *bounds)
 
 
+def _key(setting: Setting) -> tuple[str, int, int, tuple[tuple[str, int], ...]]:
+    options = tuple(_taken(setting).items())
+    return setting.family, setting.devices, setting.microbatches, options
+
+
 @lru_cache(maxsize=64)
 def _schedule(name: str, p: int, m: int, options: tuple[tuple[str, int], ...]) -> Schedule:
     """Kept, because most of the time it is the costs that change."""
     return FAMILIES[name](p, m, **dict(options))
 
 
-def _complaint(schedule: Schedule, limit: Number | None) -> str:
-    peaks = peak_activations(schedule)
+def _peaks(trace: Trace) -> tuple[Number, ...]:
+    """Shares of every device; what is offloaded is not there, which depends on times."""
+    copies = trace.schedule.copies
+    return peak_shares(trace) if copies else peak_activations(trace.schedule)
+
+
+def _complaint(trace: Trace, limit: Number | None) -> str:
+    schedule, peaks = trace.schedule, _peaks(trace)
     if limit is None or max(peaks) <= limit:
         return ""
     if limit < LEAST:

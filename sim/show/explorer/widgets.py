@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 try:
     import anywidget as _anywidget  # noqa: F401
     import ipywidgets as widgets
+    from traitlets import TraitError
 except ImportError as error:
     raise ImportError(
         f"sim.explore needs {error.name}: pip install 'pipebubble[notebooks]'"
@@ -16,21 +18,20 @@ except ImportError as error:
 from ...base.gc_pause import gc_pause
 from ...base.numbers import Number
 from ...families import FAMILIES
+from ..templates import rendered
 from ..timeline import packed
+from .about import family_html, front_html
+from .better import better
 from .facts import facts_html, message_html
+from .knobs import CONDITIONS, KNOBS, WIDTH, knobs, read, setting_of, start, written
 from .pictures import Pictures, show
 from .setting import Played, Setting, code, played, title
 
-LABELS = {
-    "family": "family", "p": "devices p", "m": "microbatches m", "v": "stages v",
-    "slices": "slices k", "group_size": "group (0: any)", "forward": "forward",
-    "backward": "backward", "weight": "weight", "send": "send",
-    "memory_limit": "limit (0: none)",
-}  # fmt: skip
-WIDTH = "290px"
-"""Of everything on the left."""
 PIN = ("Pin this to compare with", "Unpin what it is compared with")
 SHOW = ("Show the Python", "Hide the Python")
+FRONT = ("All families at these numbers", "Hide the other families")
+SEARCH_SECONDS = 10
+SEARCH = f"Search a better order ({SEARCH_SECONDS} s)"
 
 
 @dataclass(eq=False)
@@ -39,33 +40,42 @@ class Explorer:
 
         explorer.controls["family"].value = "zb-v"
 
-    controls: the input widgets by name (`LABELS`). pin, show_code: toggle buttons. pictures: the
-    widget that draws the time lines. facts, message, code: texts. now: what is shown, None where
+    controls: the input widgets by name (`knobs.KNOBS` and `knobs.CONDITIONS`). pin, show_code,
+    show_front: toggle buttons. find: the button of a search. pictures: the widget that draws the
+    time lines. about, facts, message, found, front, code: texts. now: what is shown, None where
     these numbers make no schedule. pinned: what it is compared with. lines: the time lines as they
-    are drawn, "now" and "pinned" (see `sim.show.timeline.packed`).
+    are drawn, "now", "pinned" and "found" (see `sim.show.timeline.packed`).
     """
 
     controls: Mapping[str, Any]
     pin: Any = field(default_factory=lambda: _toggle(PIN[0], "thumb-tack"))
     show_code: Any = field(default_factory=lambda: _toggle(SHOW[0], "code"))
+    show_front: Any = field(default_factory=lambda: _toggle(FRONT[0], "line-chart"))
+    find: Any = field(
+        default_factory=lambda: widgets.Button(
+            description=SEARCH,
+            icon="search",
+            layout=widgets.Layout(width=WIDTH),
+            tooltip="annealing and solver look for a faster order within the limit, with its bound",
+        )
+    )
     pictures: Pictures = field(default_factory=Pictures)
+    about: Any = field(default_factory=widgets.HTML)
     facts: Any = field(default_factory=widgets.HTML)
+    found: Any = field(default_factory=widgets.HTML)
+    front: Any = field(default_factory=widgets.HTML)
     message: Any = field(default_factory=widgets.HTML)
     code: Any = field(default_factory=lambda: widgets.Textarea(rows=14))
     now: Played | None = None
     pinned: Played | None = None
     lines: dict[str, dict[str, Any]] = field(default_factory=dict)
     box: Any = None
+    held: bool = False
 
     @property
     def setting(self) -> Setting:
         """What the widgets say."""
-        at = {name: control.value for name, control in self.controls.items()}
-        options = {name: at[name] for name in ("v", "slices")}
-        options |= {"group_size": at["group_size"]} if at["group_size"] else {}
-        times = {name: _plain(at[name]) for name in ("forward", "backward", "weight", "send")}
-        limit = _plain(at["memory_limit"]) or None
-        return Setting(at["family"], at["p"], at["m"], options, **times, memory_limit=limit)
+        return setting_of({name: control.value for name, control in self.controls.items()})
 
     def _repr_mimebundle_(self, **asked: Any) -> Any:
         return self.box._repr_mimebundle_(**asked)
@@ -95,36 +105,21 @@ def explore(
     options = {"v": v, "slices": slices} | (
         {} if group_size is None else {"group_size": group_size}
     )
-    played(
-        Setting(
-            family, p, m, options, forward=forward, backward=backward, weight=weight, send=send,
-            memory_limit=memory_limit,
-        )
+    begin = Setting(
+        family, p, m, options, forward=forward, backward=backward, weight=weight, send=send,
+        memory_limit=memory_limit,
     )  # fmt: skip
-    whole, times = widgets.IntSlider, widgets.FloatText
-    controls = {
-        "family": widgets.Dropdown(options=list(FAMILIES), value=family),
-        "p": whole(value=p, min=1, max=max(32, p)),
-        "m": whole(value=m, min=1, max=max(128, m)),
-        "v": whole(value=v, min=1, max=max(8, v)),
-        "slices": whole(value=slices, min=1, max=max(8, slices)),
-        "group_size": whole(value=group_size or 0, min=0, max=max(32, group_size or 0)),
-        "forward": times(value=float(forward), step=1),
-        "backward": times(value=float(backward), step=1),
-        "weight": times(value=float(weight), step=1),
-        "send": times(value=float(send), step=1),
-        "memory_limit": times(value=float(memory_limit or 0), step=0.5),
-    }
-    for name, control in controls.items():
-        control.description = LABELS[name]
-        control.style.description_width = "110px"
-        control.layout.width = WIDTH
+    played(begin)
+    controls = knobs(start(begin))
     explorer = Explorer(controls)
     explorer.box = _box(explorer)
     for control in controls.values():
-        control.observe(lambda change: update(explorer), "value")
+        control.observe(lambda change: None if explorer.held else update(explorer), "value")
     explorer.pin.observe(lambda change: _pin(explorer), "value")
     explorer.show_code.observe(lambda change: _show_code(explorer), "value")
+    explorer.show_front.observe(lambda change: _show_front(explorer), "value")
+    explorer.find.on_click(lambda button: _search(explorer))
+    explorer.pictures.observe(lambda change: _go_to(explorer, change["new"]), "asked")
     update(explorer)
     return explorer
 
@@ -135,6 +130,10 @@ def update(explorer: Explorer) -> None:
     options = FAMILIES[explorer.controls["family"].value].options
     for name in ("v", "slices", "group_size"):
         explorer.controls[name].layout.display = "" if name in options else "none"
+    explorer.about.value = family_html(explorer.controls["family"].value)
+    explorer.found.value = ""
+    explorer.lines.pop("found", None)
+    explorer.pictures.address = written({n: c.value for n, c in explorer.controls.items()})
     try:
         explorer.now = played(explorer.setting)
     except (ValueError, ArithmeticError) as error:
@@ -156,6 +155,7 @@ def _draw(explorer: Explorer, now: Played) -> None:
     if pinned:
         found["pinned"] = explorer.lines.get("pinned") or _line(pinned)
     explorer.lines = found
+    _show_front(explorer)
     show(explorer.pictures, list(found.values()))
 
 
@@ -177,6 +177,40 @@ def _show_code(explorer: Explorer) -> None:
     explorer.show_code.description = SHOW[explorer.show_code.value]
 
 
+def _show_front(explorer: Explorer) -> None:
+    shown = explorer.show_front.value and explorer.now is not None
+    explorer.show_front.description = FRONT[explorer.show_front.value]
+    explorer.front.value = front_html(explorer.now) if shown and explorer.now else ""
+
+
+def _go_to(explorer: Explorer, address: str) -> None:
+    """Sets all knobs at once to what an address says."""
+    explorer.held = True
+    now = {name: control.value for name, control in explorer.controls.items()}
+    for name, value in read(address, now).items():
+        with contextlib.suppress(TraitError):
+            explorer.controls[name].value = value
+    explorer.held = False
+    update(explorer)
+
+
+def _search(explorer: Explorer) -> None:
+    """A better order of the same passes within the limit, its bound, and its time line."""
+    now = explorer.now
+    if now is None:
+        return
+    explorer.find.disabled, explorer.find.description = True, "Searching..."
+    try:
+        words, trace = better(now, seconds=SEARCH_SECONDS)
+        explorer.found.value = rendered("explorer/found.html", words=words)
+        if trace is not None:
+            explorer.lines["found"] = packed(trace, title="found")
+            show(explorer.pictures, list(explorer.lines.values()))
+    except (ValueError, ImportError) as error:
+        explorer.found.value = message_html(str(error))
+    explorer.find.disabled, explorer.find.description = False, SEARCH
+
+
 def _pinned_setting(explorer: Explorer) -> Setting | None:
     return explorer.pinned.setting if explorer.pinned else None
 
@@ -186,12 +220,17 @@ def _box(explorer: Explorer) -> Any:
     explorer.code.layout.width = "auto"
     explorer.code.layout.display = "none"
     column, wrap = {"flex": "0 0 310px"}, {"flex_flow": "row wrap", "align_items": "flex-start"}
+    c = explorer.controls
+    more = widgets.Accordion([widgets.VBox([c[name] for name in CONDITIONS])], selected_index=None)
+    more.set_title(0, "Devices, wires, memory, levers")
+    more.layout.width = WIDTH
     left = widgets.VBox(
-        [*explorer.controls.values(), explorer.pin, explorer.show_code, explorer.facts],
+        [c["family"], explorer.about, *(c[name] for name in KNOBS if name != "family"), more,
+         explorer.pin, explorer.find, explorer.show_front, explorer.show_code, explorer.facts],
         layout=widgets.Layout(**column),
-    )
+    )  # fmt: skip
     right = widgets.VBox(
-        [explorer.message, explorer.code, explorer.pictures],
+        [explorer.message, explorer.found, explorer.code, explorer.front, explorer.pictures],
         layout=widgets.Layout(flex="1 1 600px", min_width="320px"),
     )
     return widgets.HBox([left, right], layout=widgets.Layout(**wrap))
@@ -199,8 +238,3 @@ def _box(explorer: Explorer) -> Any:
 
 def _toggle(text: str, icon: str) -> Any:
     return widgets.ToggleButton(description=text, icon=icon, layout=widgets.Layout(width=WIDTH))
-
-
-def _plain(value: float) -> Number:
-    """What was typed: whole numbers as such."""
-    return int(value) if value == value and abs(value) < 1e15 and value == int(value) else value

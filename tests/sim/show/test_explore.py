@@ -12,6 +12,8 @@ import pytest
 
 import sim
 from sim.show.explorer import Explorer, Setting, code, explore, played
+from sim.show.explorer.better import better
+from sim.show.explorer.conditions import Conditions
 from sim.show.timeline import packed
 
 EVERY = sorted(sim.FAMILIES)
@@ -288,3 +290,117 @@ def test_a_notebook_can_show_it() -> None:
 
 def test_asking_for_it_twice_gives_the_function_both_times() -> None:
     assert sim.explore is sim.explore is explore
+
+
+CONDITIONS = [
+    {"slow_device": 2, "slow_factor": 1.5},
+    {"last_factor": 2},
+    {"wire": 3},
+    {"receives": "just-in-time"},
+    {"activation": 1, "capacity": 9},
+    {"jitter": 0.2},
+    {"frozen": 2},
+    {"recompute": "late"},
+    {"recompute": "in waits"},
+    {"offload": True, "copy": 4},
+    {"frozen": 1, "recompute": "late", "offload": True, "wire": 1, "last_factor": 1.5},
+]
+
+
+@pytest.mark.parametrize("given", CONDITIONS)
+def test_every_condition_changes_what_is_played_and_its_python_plays_the_same(
+    given: dict[str, Any],
+) -> None:
+    usual = Setting("1f1b", 4, 8)
+    at = Setting("1f1b", 4, 8, conditions=Conditions(**given))
+    found = played(at)
+    names: dict[str, Any] = {}
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        exec(code(at), names)
+    assert sim.makespan(names["trace"]) == found.facts.makespan
+    assert sim.peak_bytes(names["trace"]) == sim.peak_bytes(found.trace)
+    assert names["schedule"] == found.schedule
+    bound = found.facts.lower_bound_makespan
+    assert f"lower bound {bound}" in said.getvalue() or "jitter" in given
+    assert bound is None or found.facts.makespan >= bound
+    old = played(usual)
+    same = (old.facts, sim.peak_bytes(old.trace), old.schedule)
+    assert (found.facts, sim.peak_bytes(found.trace), found.schedule) != same
+    for name in given:
+        assert name.replace("_", " ") in drawn(explore_at(at))[0]["title"]
+
+
+def explore_at(at: Setting) -> Explorer:
+    explorer = explore(at.family, at.devices, at.microbatches)
+    return set_to(explorer, **vars(at.conditions))
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"slow_device": 9, "slow_factor": 2}, "slow device is 9, but there are 4, counted from 0"),
+        ({"frozen": 4}, "frozen stages are 4 of 4: at least one has to train"),
+        ({"capacity": 3}, "a capacity needs the bytes of activations"),
+        ({"activation": 1, "capacity": 3}, "out of memory"),
+    ],
+)
+def test_conditions_that_make_no_sense_give_one_sentence(
+    given: dict[str, Any], sentence: str
+) -> None:
+    explorer = set_to(explore("1f1b", 4, 8), **given)
+    assert sentence in text_of(explorer.message)
+    assert explorer.now is None
+
+
+@pytest.mark.parametrize("family", ["v-half", "1f1b", "gis"])
+def test_it_says_what_the_family_is(family: str) -> None:
+    text = text_of(explore(family, 4, 8).about)
+    rule = sim.FAMILIES[family]
+    for word in (rule.bubble, rule.peak, rule.source, rule.placement):
+        assert word in text
+    assert ("<svg" in explore(family, 4, 8).about.value) == (family == "v-half")
+
+
+def test_every_knob_and_every_number_has_a_tip() -> None:
+    explorer = explore("1f1b", 4, 8)
+    assert all(control.tooltip for control in explorer.controls.values())
+    explorer.pin.value = True
+    set_to(explorer, m=12)
+    tips = re.findall(r'<th scope="row" title="([^"]*)">', explorer.facts.value)
+    assert len(tips) > 8
+    assert all(tips)
+
+
+def test_an_address_brings_back_what_it_was_made_of() -> None:
+    one = set_to(explore("zb-v", 5, 9), wire=2, recompute="late", offload=True, send=0.5)
+    other = explore("1f1b", 2, 2)
+    other.pictures.asked = one.pictures.address
+    assert other.setting == one.setting
+    assert drawn(other) == drawn(one)
+    other.pictures.asked = "family=nonsense&p=x&send=2"
+    assert other.setting.send == 2
+    assert other.setting.family == "zb-v"
+
+
+def test_all_families_are_shown_with_the_one_that_is_played() -> None:
+    explorer = explore("v-half", 4, 8)
+    assert explorer.front.value == ""
+    explorer.show_front.value = True
+    html = explorer.front.value
+    shown = set(re.findall("data-name='([^']+)'", html))
+    assert {"1f1b", "v-half", "zb-v"} <= shown
+    assert html.count("class='chosen'") == 1
+    ring = html.index("class='chosen'")
+    assert html.rindex("data-name=", 0, ring) == html.index("data-name='v-half'")
+
+
+def test_a_search_tells_its_bound_and_draws_what_it_found() -> None:
+    now = played(Setting("1f1b-v", 2, 4))
+    words, trace = better(now, moves=50_000)
+    assert trace is not None
+    assert f"makespan {sim.makespan(trace):g}, against {now.facts.makespan:g} of 1f1b-v" in words
+    assert "no order is faster" in words
+    assert max(sim.peak_activations(trace.schedule)) <= now.facts.peak
+    with pytest.raises(ValueError, match="put these knobs back first"):
+        better(played(Setting("1f1b-v", 2, 4, conditions=Conditions(wire=1))))

@@ -1,0 +1,72 @@
+"""What a family is, and all families at the same numbers, as HTML beside the knobs."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+from ...base.text import number_text
+from ...families import FAMILIES
+from ..scatter_svg import scatter_svg
+from ..templates import rendered, trusted
+from .setting import Played, Setting, played
+
+
+def family_html(name: str) -> str:
+    """A paragraph, the formulas, the source, and the building block of those that repeat one."""
+    family = FAMILIES[name]
+    text = sys.modules[family.build.__module__].__doc__ or ""
+    when = "" if family.exact_when == "True" else f"exact when {family.exact_when}"
+    facts = {
+        "placement": family.placement,
+        "passes": family.passes,
+        "bubble": family.bubble and f"{family.bubble}, on the {family.clock.replace('_', ' ')}",
+        "peak": family.peak and f"{family.peak} shares",
+        "": when,
+        "source": family.source,
+    }
+    return rendered(
+        "explorer/about.html",
+        text=text.split("\n\n")[0].replace("\n", " "),
+        facts={key: value for key, value in facts.items() if value},
+        block=trusted(_block_svg(name)),
+    )
+
+
+def _block_svg(name: str) -> str:
+    """One building block, in its cells; "" for a family that has none."""
+    rule = FAMILIES[name].build
+    block = getattr(sys.modules[rule.__module__], f"{rule.__name__}_block", None)
+    if block is None:
+        return ""
+    from ..as_drawn import as_drawn
+    from ..svg_timeline import gantt_svg
+
+    return gantt_svg({"its building block on 4 devices": as_drawn(block(4))}, width=290)
+
+
+def front_html(now: Played) -> str:
+    """Bubble against memory of every family that can serve these numbers, with the one shown."""
+    names, peaks, bubbles = [], [], []
+    for name in FAMILIES:
+        try:
+            one = now if name == now.setting.family else _at(now.setting, name)
+        except (ValueError, ArithmeticError):
+            continue
+        names.append(name)
+        peaks.append(float(one.facts.peak))
+        bubbles.append(100 * one.facts.bubble_makespan)
+    picture = scatter_svg(
+        names, peaks, bubbles, y="bubble on the makespan clock (%)", width=620,
+        chosen=now.setting.family,
+    )  # fmt: skip
+    left_out = len(FAMILIES) - len(names)
+    return rendered(
+        "explorer/front.html",
+        picture=trusted(picture),
+        note=f"{number_text(left_out)} cannot serve these numbers." if left_out else "",
+    )
+
+
+def _at(setting: Setting, name: str) -> Played:
+    return played(replace(setting, family=name))
