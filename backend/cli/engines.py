@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sim.cli.command_line import UsageError
 
 from .options import RunOptions
-from .setting import fitting
+from .setting import fitting, rows_of
 
 if TYPE_CHECKING:
     from sim import Schedule
@@ -42,14 +42,14 @@ def local(schedule: Schedule, model: Model, options: RunOptions) -> Comparison:
     device_kind(options.device)
     made = fitting(transformer_stages(model, seed=options.seed), schedule)
     stages = [stage.to(options.device) for stage in made]
-    n_rows = options.rows * schedule.n_microbatches
-    batch, targets = tokens(model, n_rows, seed=options.seed, device=options.device)
+    rows = rows_of(schedule, options)
+    batch, targets = tokens(model, sum(rows), seed=options.seed, device=options.device)
     reference = plain_backward(stages, batch, targets=targets)
     result = run(
         schedule,
         stages,
-        batch,
-        targets=targets,
+        batch.split_with_sizes(rows),
+        targets=targets.split_with_sizes(rows),
         split=options.split,  # type: ignore[arg-type]
         device=options.device,
         steps=options.steps,
@@ -70,11 +70,10 @@ def distributed(schedule: Schedule, model: Model, options: RunOptions) -> Compar
     for flag, given in (
         ("--delay", options.delay),
         ("--partitions", options.partitions == "green"),
+        ("--microbatch-scale", options.microbatch_scale),
     ):
         if given:
-            raise UsageError(
-                f"{flag} is of the local engine: torch's runtime has its own transfers"
-            )
+            raise UsageError(f"{flag} is of the local engine: torch's runtime has its own way")
     import torch
     import torch.distributed as dist
 

@@ -12,6 +12,7 @@ from sim.cli.option_table import option
 from sim.cli.read import (
     read_count,
     read_natural,
+    read_numbers,
     read_positive,
     read_stages,
     read_stages_or_full,
@@ -82,6 +83,9 @@ class RunOptions:
         "[default: as fast as they are]")
     host_latency: float | None = option("SECONDS", read_seconds,
         "What such a copy takes at least (on cpu). [default: 0]")
+    microbatch_scale: tuple[Number, ...] | None = option("FACTORS", read_numbers,
+        "How much larger each microbatch is, e.g. 1,2,0.5: a factor per microbatch on its rows "
+        "(local engine). [default: all alike]")
     checkpoint: bool = option("", read_text, "Blocks recompute their forward in B.")
     seed: int = option("N", read_natural, "Of weights and data. [default: 0]", default=0)
     steps: int = option("N", read_count, "Timed iterations. [default: 1]", default=1)

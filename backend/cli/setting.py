@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -99,6 +100,26 @@ def fitting(stages: list[nn.Module], schedule: Schedule) -> list[nn.Module]:
         elif trained == "adapters":
             adapted(stage)
     return stages
+
+
+def rows_of(schedule: Schedule, options: RunOptions) -> tuple[int, ...]:
+    """The rows of every microbatch; ValueError where a factor makes none, or a part of one."""
+    factors = options.microbatch_scale
+    m = schedule.n_microbatches
+    if factors is None:
+        return (options.rows,) * m
+    if len(factors) != m:
+        raise ValueError(
+            f"--microbatch-scale has {len(factors)} numbers for {m} microbatches: give one for each"
+        )
+    found = [options.rows * Fraction(str(factor)) for factor in factors]
+    for factor, rows in zip(factors, found, strict=True):
+        if rows.denominator > 1 or rows < 1:
+            raise ValueError(
+                f"--microbatch-scale {factor} of {options.rows} rows is {float(rows):g}: every "
+                "microbatch must have whole rows, choose --rows for that"
+            )
+    return tuple(map(int, found))
 
 
 def _stages(given: tuple[int, ...] | str) -> tuple[int, ...] | None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .batches import Batch, pieces
 from .stage import Loss
 from .transformer import next_token_loss
 
@@ -23,15 +24,16 @@ class PlainResult(NamedTuple):
 
 def plain_backward(
     stages: Sequence[nn.Module],
-    batch: Tensor,
+    batch: Batch,
     *,
-    targets: Tensor | None = None,
+    targets: Batch | None = None,
     loss_fn: Loss = next_token_loss,
 ) -> PlainResult:
     """Loss and gradients in one go: no microbatches, no split, no pipeline.
 
     stages: in order; each takes what the one before returns. batch, targets: rows first; targets
-    may be None where `loss_fn` needs none. loss_fn: (output, targets) -> mean loss.
+    may be None where `loss_fn` needs none; lists of them, one entry per microbatch, add up to one
+    loss, see `batches.pieces`. loss_fn: (output, targets) -> mean loss.
 
     The `.grad` of the parameters is the same afterwards as before.
     """
@@ -39,12 +41,12 @@ def plain_backward(
     for module in stages:
         module.zero_grad(set_to_none=True)
     try:
-        found: object = batch
-        for module in stages:
-            found = module(*found) if isinstance(found, tuple) else module(found)
-        output = found[0] if isinstance(found, tuple) else found
-        assert isinstance(output, Tensor)
-        loss = loss_fn(output, targets)
+        if isinstance(batch, Tensor):
+            loss = loss_fn(_output(stages, batch), targets)
+        else:
+            parts = pieces(batch, targets, n_microbatches=len(batch), n_slices=1).values()
+            each = [loss_fn(_output(stages, one.input), one.target) * one.share for one in parts]
+            loss = torch.stack(each).sum()
         if loss.requires_grad:  # not where all stages are frozen
             loss.backward()  # type: ignore[no-untyped-call]
         return PlainResult(loss.double().item(), gradients_of(stages))
@@ -52,6 +54,15 @@ def plain_backward(
         for module, saved in zip(stages, kept, strict=True):
             for parameter, gradient in zip(module.parameters(), saved, strict=True):
                 parameter.grad = gradient
+
+
+def _output(stages: Sequence[nn.Module], rows: Tensor) -> Tensor:
+    found: object = rows
+    for module in stages:
+        found = module(*found) if isinstance(found, tuple) else module(found)
+    output = found[0] if isinstance(found, tuple) else found
+    assert isinstance(output, Tensor)
+    return output
 
 
 def gradients_of(stages: Sequence[nn.Module]) -> Gradients:

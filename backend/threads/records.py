@@ -75,8 +75,8 @@ class StoreRecord(NamedTuple):
 class IterationRecord:
     """What one device has written down in one iteration.
 
-    losses: by unit, of the last stage. boundaries: bytes of one activation by (stage, slice).
-    most_waiting: the most bytes that waited for a pass at once. origin: when it began.
+    losses: by unit, of the last stage. boundaries: bytes of the largest activation by (stage,
+    slice). most_waiting: the most bytes that waited for a pass at once. origin: when it began.
     """
 
     purpose: Purpose

@@ -30,7 +30,8 @@ class RunResult:
     transit_bytes: most bytes of boundary values that waited at a device for their pass (receive
         buffers) in a timed iteration.
     static_bytes: weights, gradients and buffers.
-    boundary_bytes: what crosses each stage boundary forward, shape `(n_stages - 1, n_slices)`.
+    boundary_bytes: what crosses each stage boundary forward, shape `(n_stages - 1, n_slices)`, of
+        the largest microbatch.
     host_peak_bytes: the most that the host held of what was offloaded.
     peak_bytes and most_bytes are empty without a memory iteration. Where copies run beside passes,
     the peaks are those of `trace`: what every pass takes and gives back was counted in an iteration
@@ -55,7 +56,10 @@ def run_result(workers: Sequence[Worker], job: Job, notes: dict[str, Any]) -> Ru
     timed = [records for records in by_iteration if records[0].purpose == "time"]
     memory: Sequence[IterationRecord] = counted[0] if counted else ()
     lanes = [worker.lane for worker in workers]
-    crossing = {key: size for one in timed[0] for key, size in one.boundaries.items()}
+    crossing: dict[tuple[int, int], int] = {}
+    for one in timed[0]:
+        for key, size in one.boundaries.items():
+            crossing[key] = max(size, crossing.get(key, 0))
     traces = tuple(
         measured_trace(job.schedule, records, lanes, memory=memory, notes=notes)
         for records in timed

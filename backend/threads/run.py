@@ -9,12 +9,12 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from sim import Schedule, validate
 from sim.base.progress import bar
 
-from ..stages.batches import pieces
+from ..stages.batches import Batch, moved, pieces, tensors_of
 from ..stages.frozen import untrained
 from ..stages.random_state import Replay
 from ..stages.split_backward import Deferral, Split, defer, restore, unsplit, warn_unsplit
@@ -35,9 +35,9 @@ from .worker import Worker
 def run(
     schedule: Schedule,
     stages: Sequence[nn.Module],
-    batch: Tensor,
+    batch: Batch,
     *,
-    targets: Tensor | None = None,
+    targets: Batch | None = None,
     loss_fn: Loss = next_token_loss,
     slices: Sequence[int] | None = None,
     split: Split = "deferred",
@@ -60,7 +60,9 @@ def run(
         `backend.stages.kv_cache`). On cuda they are moved there. One that trains nothing is frozen
         while it runs; in one that trains adapters, those are the parameters that want a gradient
         (`backend.adapted`).
-    batch, targets: rows are spread over the microbatches, columns over the slices.
+    batch, targets: rows are spread over the microbatches, columns over the slices. Or lists with
+        the rows of each microbatch, which may differ in number and length: each then weighs as much
+        as its targets have entries.
     slices: tokens of every slice, shape `(n_slices,)`; as equal as they can be by default.
     loss_fn: `(output, target)` -> mean loss of these rows (and tokens); the result is the mean
         over the whole batch.
@@ -89,7 +91,7 @@ def run(
     lanes = make_lanes(device, schedule.n_devices, partitions)
     kind = device_kind(device)
     if kind == "cuda":
-        batch, targets = batch.to(device), None if targets is None else targets.to(device)
+        batch, targets = moved(batch, device) or batch, moved(targets, device)
         for module in stages:
             module.to(device)
         torch.cuda.synchronize(device)  # the streams of the run do not wait for this one
@@ -121,7 +123,7 @@ def run(
         board=Board(schedule.n_devices),
         purposes=purposes,
         autocast=_autocast(kind),
-        static=[tensor for tensor in (batch, targets) if tensor is not None],
+        static=[*tensors_of(batch), *tensors_of(targets)],
         barrier=threading.Barrier(schedule.n_devices, action=begin),
         origin=origin,
     )

@@ -111,7 +111,8 @@ class Worker:
             value, tensors = written.pop(0)
             size = self._exchange.send(value, tensors, end)
             if value.kind == "activation":
-                self._record.boundaries[value.stage, value.slice] = size
+                key, sizes = (value.stage, value.slice), self._record.boundaries
+                sizes[key] = max(size, sizes.get(key, 0))
 
     def _begin(self, op: Op) -> None:
         self._op = op

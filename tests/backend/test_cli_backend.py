@@ -62,6 +62,7 @@ def test_json_has_the_promised_keys_and_the_gradients_agree(capsys: Capture) -> 
         ("v-half", "-p", "2", "-m", "2", "--forward-only"),
         ("1f1b", "-p", "2", "-m", "3", "--recompute", "full"),
         ("1f1b", "-p", "2", "-m", "4", "--offload", "full", "--host-bandwidth", "1e9"),
+        ("chimera", "-p", "2", "-m", "3", "--microbatch-scale", "1,2,0.5"),
         ("dualpipe", "-p", "2", "-m", "4", "--recompute", "0", "--recompute-place", "in-waits"),
     ],
 )
@@ -121,6 +122,8 @@ def test_without_json_the_same_is_told_line_by_line(capsys: Capture) -> None:
         (["1f1b", "-p", "2", "-m", "2", "--frozen", "2"], 1, "there is no stage 2"),
         (["1f1b", "-p", "2", "-m", "2", "--host-latency", "1"], 2, "needs --offload"),
         (["1f1b", "-p", "2", "-m", "2", "--host-bandwidth", "0"], 2, "--host-bandwidth is '0'"),
+        (["1f1b", "-p", "2", "-m", "2", "--microbatch-scale", "1"], 1, "has 1 numbers for 2"),
+        (["1f1b", "-p", "2", "-m", "2", "--microbatch-scale", "1,0.3"], 1, "of 2 rows is 0.6"),
         (["1f1b", "-p", "2", "-m", "2", "--recompute-place", "late"], 2, "needs --recompute"),
         (["missing.json"], 1, "cannot read missing.json: no such file"),
         (["1f1b", "-p", "2", "-m", "2", "--nonsense"], 2, "no such option: --nonsense"),
