@@ -1,16 +1,17 @@
 """Every torch name with an underscore that we rely on.
 
-Such names change without notice. Where gradients depend on them, a torch outside the tested range
-is refused with one sentence instead of failing somewhere inside, or worse, giving wrong ones; the
-local engine with deferred weight gradients does without these.
+Such names change without notice. Where gradients depend on them, a torch outside the tested range,
+or one that lacks a name, is refused with one sentence instead of failing somewhere inside, or
+worse, giving wrong ones; the local engine with deferred weight gradients does without these.
 """
 
 from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Hashable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -33,6 +34,7 @@ __all__ = [
     "has_hooks",
     "input_pass",
     "is_compiled",
+    "missing_names",
     "outputs_for_input_pass",
     "own_weight",
     "pipeline_runtime",
@@ -49,21 +51,61 @@ CPU_ATTENTION = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 CPU_ATTENTION_BACKWARD = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
 
 OLDEST, NEWEST = (2, 10), (2, 15)
-"""The torch versions whose private names were read and, the newest of them, run."""
+"""The torch versions whose private names were read, and the newest of them run."""
 BOUNDARIES = (2, 13)
 """The oldest torch whose pipeline stages hold what `prepare_boundaries` keeps."""
 
+NAMES = {
+    "torch.distributed.pipelining._backward": "stage_backward_input stage_backward_weight",
+    "torch.distributed.pipelining.schedules": "_Action _ComputationType _PipelineScheduleRuntime",
+}
+"""What torch's own split and runtime are reached by, by the module that has it."""
+NAMES_OF_BOUNDARIES = {
+    "torch.distributed.pipelining.schedules._PipelineScheduleRuntime": "_initialize_stages "
+    "_prepare_schedule_with_comms _step_microbatches _warmup_p2p",
+    "torch.distributed.pipelining.stage.PipelineStage": "_compute_outputs _create_grad_recv_info "
+    "_setup_forward_recv_info _to_tensor get_bwd_send_ops clear_runtime_states",
+    "torch.distributed.pipelining._utils": "InferenceMode",
+}
+"""What training needs beyond these."""
+
 
 def checked_torch(version: str | None = None, *, oldest: tuple[int, int] = OLDEST) -> str:
-    """The version of torch; RuntimeError if its private names may not be those we know."""
+    """The version of torch; RuntimeError if its private names may not be, or are not, those we
+    know."""
     version = version or torch.__version__
+    known = " to ".join(f"{a}.{b}" for a, b in sorted({oldest, NEWEST}))
     if not oldest <= _numbers(version) <= NEWEST:
-        known = " to ".join(f"{a}.{b}" for a, b in sorted({oldest, NEWEST}))
         raise RuntimeError(
             f"torch is {version}, but this part of pipebubble uses private names of torch {known}: "
             "install one of these, or use the local engine with split 'deferred'"
         )
+    if missing := missing_names(NAMES if oldest < BOUNDARIES else NAMES | NAMES_OF_BOUNDARIES):
+        raise RuntimeError(
+            f"torch {version} has no {missing[0]}, which this part of pipebubble uses: install "
+            f"another torch from {known}"
+        )
     return version
+
+
+def missing_names(names: Mapping[str, str]) -> list[str]:
+    """Those of `names` (module or class -> what it is to have) that torch lacks."""
+    return [
+        f"{home}.{name}"
+        for home, all_of_it in names.items()
+        for name in all_of_it.split()
+        if not hasattr(_found(home), name)
+    ]
+
+
+def _found(home: str) -> Any:
+    """The module or class called that; None if there is none."""
+    module, _, name = home.rpartition(".")
+    with suppress(ModuleNotFoundError):
+        return import_module(home)
+    with suppress(ModuleNotFoundError):
+        return getattr(import_module(module), name, None)
+    return None
 
 
 def input_pass(

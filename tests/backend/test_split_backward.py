@@ -15,7 +15,13 @@ from torch.utils.checkpoint import checkpoint
 from backend.stages.split_backward import defer, deferred, restore, unsplit, warn_unsplit
 from backend.stages.unsplit_share import unsplit_share
 from backend.stages.weight_gradients import accumulate
-from backend.torch_private import checked_torch
+from backend.torch_private import (
+    BOUNDARIES,
+    NAMES,
+    NAMES_OF_BOUNDARIES,
+    checked_torch,
+    missing_names,
+)
 
 
 def gradients(module: nn.Module) -> list[torch.Tensor | None]:
@@ -340,8 +346,14 @@ def test_what_cannot_be_split_is_named_in_one_warning() -> None:
 
 
 def test_private_names_are_used_only_with_the_torch_they_were_read_in() -> None:
-    for version in ("2.10.0", "2.11.1+cu130", "2.13.0+cpu", "2.13.0a0+git1234"):
+    for version in ("2.10.0", "2.11.1+cu130", "2.15.0+cpu", "2.13.0a0+git1234"):
         assert checked_torch(version) == version
-    for version in ("2.9.1", "2.14.0", "3.0.0", "nightly"):
+    for version in ("2.9.1", "2.16.0", "3.0.0", "nightly"):
         with pytest.raises(RuntimeError, match=f"torch is {version}, but this part"):
             checked_torch(version)
+    with pytest.raises(RuntimeError, match=r"torch is 2.12.1, .* torch 2.13 to 2.15: install"):
+        checked_torch("2.12.1", oldest=BOUNDARIES)
+    assert missing_names(NAMES | NAMES_OF_BOUNDARIES) == []
+    homes = {"torch.nn": "Linear _Gone", "torch.nn.Linear": "forward other", "torch.gone": "_x"}
+    lacking = ["torch.nn._Gone", "torch.nn.Linear.other", "torch.gone._x"]
+    assert missing_names(homes) == lacking

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sim import Schedule
 
     from ..kineto import Prediction, Run
+    from ..kineto.files import RankFile
 
 
 def trace_command(
@@ -20,12 +21,21 @@ def trace_command(
     schedule: Annotated[
         str, typer.Option(help="Family or file that was meant to run: is it what ran?")
     ] = "",
+    ranges: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--range", help="F=NAME, B=NAME, W=NAME or BW=NAME: NVTX ranges of an export."
+        ),
+    ] = None,
     what_if: Annotated[
         list[str] | None,
         typer.Option("--what-if", help="Family or file to try on these passes; may repeat."),
     ] = None,
     microbatches: Annotated[
-        int | None, typer.Option("-m", "--microbatches", min=1, help="Microbatches to try.")
+        int | None,
+        typer.Option(
+            "-m", "--microbatches", min=1, help="Microbatches to try; of an export: of the run."
+        ),
     ] = None,
     latency: Annotated[
         float | None, typer.Option(min=0, help="Seconds of a transfer to try.")
@@ -34,6 +44,9 @@ def trace_command(
     as_json: Json = False,
 ) -> None:
     """Read torch profiler traces of a pipeline: order, bubbles, pass times, and what if.
+
+    An Nsight Systems export (.sqlite) with NVTX ranges around passes, as of Megatron-LM, is read
+    with --schedule and -m: its i-th forward of a rank is the i-th of that order.
 
     One file per rank (.json or .json.gz) of steps of torch's pipeline runtime. A pass is what its
     range did after the wait for its input. The simulator plays the order again with the mean times
@@ -44,8 +57,11 @@ def trace_command(
     """
     from ..kineto import measured_run, predicted, trace_files
     from ..kineto import what_if as others
+    from ..kineto.nsight import is_export
 
-    run = measured_run(trace_files(paths))
+    export = any(map(is_export, paths))
+    files = _exported(paths, schedule, microbatches, ranges) if export else trace_files(paths)
+    run = measured_run(files)
     base = predicted(run)
     asked = [_schedule(name, run, microbatches) for name in what_if or ()]
     tried = others(run, base, schedules=asked, n_microbatches=microbatches, latency=latency)
@@ -62,6 +78,36 @@ def trace_command(
         print(json.dumps(found, allow_nan=False))
     else:
         _show(found, run)
+
+
+def _exported(
+    paths: list[str], name: str, microbatches: int | None, ranges: list[str] | None
+) -> list[RankFile]:
+    """The ranks in Nsight exports, which ran the schedule of that name."""
+    from sim import FAMILIES
+    from sim.cli.command_line import UsageError
+    from sim.cli.setting import schedule_in
+
+    from ..kineto.nsight import RANGES, processes, rank_files
+
+    if not name:
+        raise UsageError(
+            "an Nsight export does not say which pass a range is: give --schedule FAMILY and -m, "
+            "or a schedule file"
+        )
+    names = {**RANGES}
+    for one in ranges or ():
+        kind, sign, text = one.partition("=")
+        if kind not in RANGES or not sign or not text:
+            raise UsageError(f"--range is {one!r}: it must be F=NAME, B=NAME, W=NAME or BW=NAME")
+        names[kind] = (text,)
+    found = processes(paths, names)
+    if name not in FAMILIES and (name.endswith((".csv", ".json")) or "/" in name):
+        return rank_files(found, schedule_in(name))
+    known_families([name])
+    if microbatches is None:
+        raise UsageError("an Nsight export does not say how many microbatches there were: give -m")
+    return rank_files(found, FAMILIES[name](len(found), microbatches))
 
 
 def _found(run: Run, base: Prediction, meant: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Traces of torch's profiler (Kineto), one file per rank, back into the laboratory."""
+"""Traces of torch's profiler (Kineto) or Nsight Systems, back into the laboratory."""
 
 from __future__ import annotations
 

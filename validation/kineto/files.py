@@ -18,7 +18,7 @@ class RankFile(NamedTuple):
     """What one rank recorded.
 
     host: its machine. base: what its clock adds to the times of events, in seconds. events: the
-    complete ones (`ph` X), by time; `ts` and `dur` are microseconds.
+    complete ones (`ph` X), by time; `ts` and `dur` are microseconds. source: what recorded them.
     """
 
     path: str
@@ -26,6 +26,7 @@ class RankFile(NamedTuple):
     host: str
     base: float
     events: list[dict[str, Any]]
+    source: str = "torch profiler"
 
 
 def trace_files(paths: Sequence[str]) -> list[RankFile]:

@@ -65,7 +65,7 @@ def measured_run(files: Sequence[RankFile]) -> Run:
         )
         for number in range(n)
     )
-    traces = tuple(_trace(schedule, passes, {"source": "torch profiler"}) for passes in moved)
+    traces = tuple(_trace(schedule, passes, {"source": files[0].source}) for passes in moved)
     return Run(schedule, moved, traces, skipped, doubt, replicas)
 
 
@@ -84,7 +84,7 @@ def with_host(run: Run) -> tuple[Trace, ...]:
             rows.append(
                 tuple(each._replace(end=end) for each, end in zip(device, ends, strict=True))
             )
-        stretched.append(_trace(run.schedule, tuple(rows), {"source": "torch profiler"}))
+        stretched.append(_trace(run.schedule, tuple(rows), dict(run.traces[0].notes)))
     return tuple(stretched)
 
 
