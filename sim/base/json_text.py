@@ -37,7 +37,7 @@ def object_in(path: str | Path, what: str) -> dict[str, Any]:
     what: what the file should be, such as "a machine".
     """
     try:
-        found = parsed(Path(path).read_text(encoding="utf-8"))
+        found = parsed(Path(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError:

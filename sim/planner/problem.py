@@ -44,8 +44,8 @@ class Problem:
         memory = self.machine.device.memory
         if not 0 <= self.reserve < memory:
             raise ValueError(
-                f"reserve is {self.reserve:.4g} bytes: use 0 up to less than the device's "
-                f"{memory:.4g}"
+                f"reserve is {self.reserve / 1e9:.4g} GB: use 0 up to less than the device's "
+                f"{memory / 1e9:.4g} GB"
             )
         if self.cut not in get_args(Cut) and "|" not in self.cut and self.cut[:1] != "E":
             raise ValueError(

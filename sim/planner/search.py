@@ -96,7 +96,7 @@ def model_of(name: str) -> Model:
     path."""
     if name.lower() in MODELS:
         return MODELS[name.lower()]
-    if name.endswith(".json") or Path(name).is_file() or (Path(name) / "config.json").is_file():
+    if name.endswith(".json") or Path(name).exists():
         return read_config(name)
     near = get_close_matches(name.lower(), MODELS, n=1, cutoff=0.8)
     meant = f"did you mean {near[0]}? " if near else ""

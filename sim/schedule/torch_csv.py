@@ -161,7 +161,12 @@ def torch_file(text: str, *, name: str = "csv", n_devices: int | None = None) ->
     validate(schedule)
     notes = []
     if older:
-        notes.append("B is the input gradient here, as in older versions of torch (now it is I)")
+        apart = any(op.kind == "B" for order in flat for op in order)
+        notes.append(
+            "B is the input gradient here, as in older versions of torch (now it is I)"
+            if apart
+            else "BW is the whole backward here, as in older versions of torch (now it is B)"
+        )
     if messages:
         notes.append(f"its {plural(len(messages), 'message')} fit the passes, and are left out")
     if left:

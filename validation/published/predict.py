@@ -142,6 +142,11 @@ def missing_features(row: Row) -> Iterator[str]:
         yield f"gradient_bytes {row.text('gradient_bytes')}"
     if row.text("zero") and row.number("zero") not in (0, 1, 2, 3):
         yield f"zero {row.text('zero')}"
+    if row.text("measured_s") and not (row.number("measured_s") or 0) > 0:
+        yield f"measured_s {row.text('measured_s')}: it must be greater than 0"
+    for name in ("attention", "recompute"):
+        if row.text("detail") == "complete" and not row.text(name):
+            yield f"{name} is not given, though detail is complete"
     if row.text("sp").lower() not in ("", "true", "1", "yes", "false", "0", "no"):
         yield f"sp {row.text('sp')}"
 

@@ -54,6 +54,8 @@ def read_config(path: str | Path) -> Model:
     `Model.notes` says what is assumed and what is left out.
     """
     path = Path(path)
+    if path.is_dir() and not (path / "config.json").is_file():
+        raise ValueError(f"no config.json in {path}: use a folder that has one, or the file's path")
     path = path / "config.json" if path.is_dir() else path
     found = object_in(path, "a config.json")
     folder = path.parent.name if path.name == "config.json" else ""

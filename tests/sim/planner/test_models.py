@@ -24,6 +24,7 @@ from sim.planner.models import (
     parameters,
     read_config,
 )
+from sim.planner.search import model_of
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -278,6 +279,16 @@ def test_what_the_reader_does_not_know_is_refused_by_its_key(
 ) -> None:
     with pytest.raises(ValueError, match=sentence):
         model_from_config({**_llama(2, 64, 4, 4, 256, 1000), **more})
+
+
+def test_a_folder_without_a_file_says_so_and_a_byte_order_mark_is_no_matter(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=f"no config.json in {tmp_path}: use a folder that has"):
+        read_config(tmp_path)
+    with pytest.raises(ValueError, match=f"no config.json in {tmp_path}"):
+        model_of(str(tmp_path))
+    text = json.dumps(_llama(2, 64, 4, 4, 256, 1000))
+    (tmp_path / "config.json").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert model_of(str(tmp_path)).hidden == 64
 
 
 @pytest.mark.parametrize(

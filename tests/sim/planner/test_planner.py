@@ -396,7 +396,7 @@ def test_unknown_names_list_what_there_is() -> None:
     with pytest.raises(ValueError, match="virtual is 1: interleaved has at least 2 per device"):
         Space(schedules=("interleaved",), virtual=(1,))
     for reserve in (-1, 1e12, float("nan")):
-        with pytest.raises(ValueError, match=r"reserve is .* bytes: use 0 up to less than"):
+        with pytest.raises(ValueError, match=r"reserve is .* GB: use 0 up to less than .*\d GB"):
             Problem(SMALL, MACHINE, reserve=reserve)
     with pytest.raises(ValueError, match="cut is 'odd': use balanced, even, one-less or a layout"):
         Problem(SMALL, MACHINE, cut="odd")

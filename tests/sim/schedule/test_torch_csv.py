@@ -355,6 +355,8 @@ def test_the_letters_of_older_torch_are_read_and_said() -> None:
     assert [op.kind for op in found.schedule.orders[0]] == ["F", "B", "W", "F", "BW"]
     assert found.notes[0].startswith("B is the input gradient here, as in older versions of torch")
     assert torch_file("0F0,0B0,0W0\n").notes
+    (whole,) = torch_file("0F0,0BW0\n").notes
+    assert whole.startswith("BW is the whole backward here, as in older versions of torch")
     assert not torch_file("0F0,0I0,0W0\n").notes
     with pytest.raises(ValueError, match="'0I1' is not a pass: expected stage, one of F B W"):
         torch_file("0F0,0B0,0W0,0F1,0I1,0BW1\n")
