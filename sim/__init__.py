@@ -32,6 +32,7 @@ from .metrics.metrics import (
     bubble,
     busy,
     clock_time,
+    exposed,
     host_peak_bytes,
     idle_account,
     iteration_times,
@@ -55,6 +56,7 @@ from .schedule.ir import (
 )
 from .schedule.json_form import from_json, to_json
 from .schedule.mechanisms import mechanisms
+from .schedule.replicas import gradient_sums
 from .schedule.text import grid, parse_op
 from .schedule.training import forward_only, frozen, frozen_weights
 from .schedule.validate import InvalidSchedule, validate
@@ -126,12 +128,14 @@ __all__ = [
     "costs_from_json",
     "costs_to_json",
     "critical_path",
+    "exposed",
     "forward_only",
     "from_json",
     "frozen",
     "frozen_weights",
     "gantt",
     "gantt_svg",
+    "gradient_sums",
     "grid",
     "host_peak_bytes",
     "idle",

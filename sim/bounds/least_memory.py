@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from ..base.numbers import Number, checked, exact, plain
-from ..engine.costs import Costs, first_alike
+from ..engine.costs import Costs
+from ..engine.costs_fit import first_alike
 from ..engine.held import left_by
 from ..schedule.ir import Kind, Op, Schedule
 

@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from ..base.numbers import Number, exact, plain
-from ..engine.costs import Costs, fits
+from ..engine.costs import Costs
+from ..engine.costs_fit import fits
 from ..schedule.clock import Clock
 from ..schedule.ir import Schedule
 from .bottleneck import bottleneck

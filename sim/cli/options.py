@@ -101,6 +101,11 @@ class PipelineOptions:
         "Latency of what S and T of all devices exchange. [default: as --send]")
     logits_bytes: Number | None = option("BYTES", read_number,
         "What a device keeps of its part of the vocabulary between S and T.")
+    all_to_all: Number | None = option("TIME", read_number,
+        "What a forward's all-to-alls (dispatch, combine) take on top; only a pass that is fused "
+        "with it hides them, as in dualpipe. [default: 0]")
+    all_to_all_backward: Number | None = option("TIME", read_number,
+        "The same of a backward. [default: as --all-to-all]")
     memory: Number | None = option("BYTES", read_number,
         "Memory of every device; where more is needed, the error says when and for what.")
     bandwidth: Number | None = option("BYTES", read_positive,

@@ -37,7 +37,8 @@ MOST_PASSES = 5_000_000
 
 COST_OPTIONS = ("forward", "backward", "weight", "send", "activation_bytes", "boundary_bytes",
                 "static_bytes", "gradient_sum", "gradient_bytes", "vocabulary_scores",
-                "vocabulary_gradients", "all_reduce", "logits_bytes")  # fmt: skip
+                "vocabulary_gradients", "all_reduce", "logits_bytes", "all_to_all",
+                "all_to_all_backward")  # fmt: skip
 
 
 BYTES_FOR = {

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
+from functools import cached_property
 from typing import Any, cast
 
 from ..base.numbers import Number, checked, checked_type, checked_whole, exact, plain, plus
@@ -26,6 +27,7 @@ from .cost_tables import (
     scales,
     spread,
 )
+from .step_times import PassTime, computing, step_time
 
 Cells = Number | Sequence[Number] | Sequence[Sequence[Number]]
 """What `Costs.of` takes: one number, one per stage, or one per stage and slice."""
@@ -63,6 +65,9 @@ class Costs:
         that the last stage sends to all. Activations and their gradients have the bytes of the last
         boundary, what the softmax needs has none.
     logits_bytes: what each part keeps from the start of S to the end of T.
+    all_to_all: time of F (and of R) in which its experts exchange tokens, dispatch and combine, on
+        top of what it computes, shape `(n_stages, n_slices)`; all_to_all_backward: that of B and
+        BW, as of F where absent. Only a fused step hides it, see `duration`.
     """
 
     forward: Table
@@ -89,6 +94,8 @@ class Costs:
     all_reduce: Number = 0
     logits_bytes: Number = 0
     recompute_bytes: Table | None = None
+    all_to_all: Table = ()
+    all_to_all_backward: Table | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.forward, Sequence) and not hasattr(self.forward, "tolist"):
@@ -99,7 +106,7 @@ class Costs:
         n = len(self.forward)
         if not n:
             raise ValueError("costs describe no stage: forward is empty")
-        for name, rows in _TABLES.items():
+        for name, rows in TABLES.items():
             if name not in _OPTIONAL or getattr(self, name) is not None:
                 table = checked_table(getattr(self, name), name, n - rows)
                 object.__setattr__(self, name, table)
@@ -164,6 +171,8 @@ class Costs:
         vocabulary_gradients: Number = 0,
         all_reduce: Number | None = None,
         logits_bytes: Number = 0,
+        all_to_all: Number = 0,
+        all_to_all_backward: Number | None = None,
     ) -> Costs:
         """Equal devices and equal slices: every number but `send` is of a device's **whole share**.
 
@@ -210,6 +219,10 @@ class Costs:
             vocabulary_gradients=(sliced(vocabulary_gradients, "vocabulary_gradients"),),
             all_reduce=(send if schedule.vocabulary else 0) if all_reduce is None else all_reduce,
             logits_bytes=sliced(logits_bytes, "logits_bytes"),
+            all_to_all=share(all_to_all, "all_to_all"),
+            all_to_all_backward=None
+            if all_to_all_backward is None
+            else share(all_to_all_backward, "all_to_all_backward"),
         )
 
     @property
@@ -217,16 +230,23 @@ class Costs:
         return len(self.forward)
 
     def duration(self, step: Step) -> Number:
-        """Time of one atomic step: of a single pass, or of a fused run of them."""
-        if len(step) == 1:
+        """Time of one atomic step, of a single pass or of a fused run of them: see `step_time`."""
+        if len(step) == 1 and not self.exchanges:
             return self._pass(step[0])
-        again, rest = (
-            [exact(self._pass(op)) for op in step if (op.kind == "R") == rebuilds]
-            for rebuilds in (True, False)
-        )
-        kinds = {op.kind for op in step}
-        scale = self.group_scale if kinds == {"W"} else self.pair_scale if len(rest) > 1 else 1
-        return plain(sum(rest, Fraction(0)) * exact(scale) + sum(again))
+        return plain(step_time(self._timed(step)))
+
+    def exposed(self, step: Step) -> Fraction:
+        """The share of a step's time in which it computes nothing, as its all-to-alls are longer
+        than what could hide them; 0 to 1."""
+        if not self.exchanges or not (whole := exact(self.duration(step))):
+            return Fraction(0)
+        return 1 - computing(self._timed(step)) / whole
+
+    @cached_property
+    def exchanges(self) -> bool:
+        """Whether any pass has an all-to-all."""
+        tables = (self.all_to_all, self.all_to_all_backward or ())
+        return any(cell for table in tables for row in table for cell in row)
 
     def change(self, kind: str, stage: int, part: int = 0) -> Number:
         """Signed bytes a pass leaves behind on its device: over F, B, W or F, BW they sum to 0."""
@@ -248,6 +268,30 @@ class Costs:
     def scale(self, microbatch: int, stage: int) -> Number:
         """The factor on times and bytes of that microbatch on that stage."""
         return cell_of(self.microbatch_scale, microbatch, stage) if self.microbatch_scale else 1
+
+    def _timed(self, step: Step) -> list[PassTime]:
+        """What each pass of a step computes and exchanges."""
+        rest = [op.kind for op in step if op.kind != "R"]
+        scale = self.group_scale if {*rest} == {"W"} else self.pair_scale
+        factor = exact(scale) if len(rest) > 1 else 1
+        return [
+            PassTime(
+                op, exact(self._pass(op)) * (1 if op.kind == "R" else factor), self._exchange(op)
+            )
+            for op in step
+        ]
+
+    def _exchange(self, op: Op) -> Fraction:
+        """Time of the all-to-alls of a pass."""
+        if op.kind in ("F", "R"):
+            table = self.all_to_all
+        elif op.kind in ("B", "BW"):
+            table = self.all_to_all_backward or self.all_to_all
+        else:
+            return Fraction(0)
+        return exact(cell_of(table, op.stage, op.slice)) * exact(
+            self.scale(op.microbatch, op.stage)
+        )
 
     def _pass(self, op: Op) -> Number:
         if op.kind in PARTS:
@@ -280,55 +324,13 @@ class Costs:
         return cell_of(cast(Table, table[kind]), stage, part)
 
 
-def fits(costs: Costs, schedule: Schedule) -> None:
-    """ValueError if `costs` do not describe the stages and slices of `schedule`."""
-    checked_type(costs, Costs, FIX)
-    checked_type(schedule, Schedule, "FAMILIES[name](p, m) makes one")
-    if costs.n_stages != schedule.n_stages:
-        raise ValueError(
-            f"costs describe {costs.n_stages} stages, but {schedule.name} has {schedule.n_stages}"
-        )
-    for name in _TABLES:
-        width = {len(row) for row in getattr(costs, name) or ()} - {1, schedule.n_slices}
-        if width:
-            raise ValueError(
-                f"{name} has {min(width)} columns, but {schedule.name} has {schedule.n_slices} "
-                "slices: give one column, or one per slice"
-            )
-    for name in PER_PART:
-        found = len(getattr(costs, name))
-        if schedule.vocabulary and found not in (1, schedule.n_devices):
-            raise ValueError(
-                f"{name} has {found} numbers, but {schedule.name} has {schedule.n_devices} "
-                "devices: give one, or one per device"
-            )
-    if costs.offload is None and schedule.copies:
-        raise ValueError(
-            f"{schedule.name} offloads, but the costs have no time for it: give offload, the time "
-            "of O, as in Costs.uniform(schedule, offload=2), or --host-bandwidth"
-        )
-    if costs.microbatch_scale and len(costs.microbatch_scale) != schedule.n_microbatches:
-        raise ValueError(
-            f"microbatch_scale has {len(costs.microbatch_scale)} rows, but {schedule.name} has "
-            f"{schedule.n_microbatches} microbatches: give one per microbatch"
-        )
-
-
-def first_alike(costs: Costs, schedule: Schedule) -> tuple[int, ...]:
-    """For each microbatch the first one that costs as much and takes the same route, shape
-    `(n_microbatches,)`."""
-    m = schedule.n_microbatches
-    if not costs.microbatch_scale and not schedule.routes:
-        return (0,) * m
-    scale, follows = costs.microbatch_scale or ((),) * m, schedule.follows or (0,) * m
-    first: dict[object, int] = {}
-    return tuple(
-        [first.setdefault(key, i) for i, key in enumerate(zip(scale, follows, strict=True))]
-    )
-
-
 def require_alike(costs: Costs) -> None:
-    """ValueError if microbatches cost differently: a search takes them for all alike."""
+    """ValueError for what a search does not know: it takes microbatches for all alike, and passes
+    for as long alone as side by side."""
+    if costs.exchanges:
+        raise ValueError(
+            "a search knows no all-to-alls: leave all_to_all out, or add it to forward and backward"
+        )
     if costs.microbatch_scale:
         raise ValueError("a search takes all microbatches for alike: leave microbatch_scale out")
 
@@ -380,18 +382,23 @@ def slower(costs: Costs, factors: Sequence[Number]) -> Costs:
         weight=stretched(costs.weight) or (),
         fused_backward=stretched(costs.fused_backward),
         recompute=stretched(costs.recompute),
+        all_to_all=stretched(costs.all_to_all) or (),
+        all_to_all_backward=stretched(costs.all_to_all_backward),
     )
 
 
 FIX = "Costs.uniform(schedule, ...) makes them"
-_OPTIONAL = ("fused_backward", "recompute", "offload", "load", "recompute_bytes")
+_OPTIONAL = (
+    *("fused_backward", "recompute", "offload", "load", "all_to_all_backward"),
+    "recompute_bytes",
+)
 PER_PART = ("vocabulary_scores", "vocabulary_gradients")
 _NO_TABLES = (
     *("pair_scale", "group_scale", "microbatch_scale", "recompute_keeps", "copy_latency"),
     *(*PER_PART, "all_reduce", "logits_bytes"),
 )
 _COLUMNS = {"send": 1, "static_bytes": 0, "gradient_sum": 0, "gradient_bytes": 0}
-_TABLES = {
+TABLES = {
     "forward": 0,
     "backward": 0,
     "weight": 0,
@@ -403,4 +410,6 @@ _TABLES = {
     "backward_bytes": 0,
     "recompute_bytes": 0,
     "boundary_bytes": 1,
+    "all_to_all": 0,
+    "all_to_all_backward": 0,
 }

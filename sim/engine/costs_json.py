@@ -26,7 +26,7 @@ def costs_to_json(costs: Costs) -> str:
 
     found = {field.name: cell(getattr(costs, field.name)) for field in fields(costs)}
     for name, unset in _LATER.items():
-        if found[name] == unset or (unset == [] and not any(found[name])):
+        if found[name] == unset or (unset == 0 and _zero(found[name])):
             del found[name]
     return json.dumps({"format": JSON_FORMAT, **found})
 
@@ -68,14 +68,23 @@ _LATER: dict[str, Any] = {
     "offload": None,
     "load": None,
     "copy_latency": 0,
-    "gradient_sum": [],
-    "gradient_bytes": [],
-    "vocabulary_scores": [],
-    "vocabulary_gradients": [],
+    "gradient_sum": 0,
+    "gradient_bytes": 0,
+    "vocabulary_scores": 0,
+    "vocabulary_gradients": 0,
     "all_reduce": 0,
     "logits_bytes": 0,
     "recompute_bytes": None,
+    "all_to_all": 0,
+    "all_to_all_backward": None,
 }
-"""Fields that files of before do not have: they are written where they say something, which lists
-of zeros do not."""
+"""Fields that files of before do not have, and what they are where nobody set them: written where
+they say something, which nothing but zeros does not."""
+
+
+def _zero(cell: Any) -> bool:
+    """Whether a cell, or all of a list, is 0."""
+    return all(map(_zero, cell)) if isinstance(cell, list) else cell == 0
+
+
 _FRACTION = re.compile(r"-?[0-9]{1,300}(\.[0-9]{1,300}|/0{0,300}[1-9][0-9]{0,300})?")

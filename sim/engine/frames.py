@@ -131,6 +131,9 @@ def _ops(record: Record) -> dict[str, Any]:
         arrived[came] = played.end[of]
         writer[came] = played.first[of] + played.size[of] - 1
     written, arrived, writer = written[step], arrived[step], writer[step]
+    found: dict[str, Any] = {}
+    if record.exposed:
+        found["exposed"] = _exposed(record, played)[step]
     columns = (
         passes.device[op],
         passes.position[op],
@@ -146,7 +149,19 @@ def _ops(record: Record) -> dict[str, Any]:
         arrived,
         passes.name[writer],
     )
-    return dict(zip(OPS, columns, strict=True))
+    return dict(zip(OPS, columns, strict=True)) | found
+
+
+def _exposed(record: Record, played: _Steps) -> Column:
+    """The time of every step in which it computes nothing."""
+    logs = [*record.exposed, *([Fraction(0)] * len(lane.copies) for lane in record.lanes)]
+    times = int(played.iteration.max(initial=0)) + 1
+    shares = [share for log in logs for share in log * times]
+    place = _places(record.step_order)
+    above = _whole([share.numerator for share in shares])[place]
+    below = _whole([share.denominator for share in shares])[place]
+    column: Column = (played.end - played.start) * above / below
+    return column
 
 
 def _transfers(record: Record) -> dict[str, Any]:

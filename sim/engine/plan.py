@@ -5,15 +5,15 @@ from __future__ import annotations
 import sys
 from bisect import bisect
 from collections.abc import Sequence, Set
-from itertools import product
 from typing import NamedTuple
 
 from ..base.numbers import Number, Ticks, common_ticks, exact, plain
 from ..schedule.ir import QUEUES, Queue, Schedule, Step, Value, reads, writes
 from ..schedule.lanes import lanes
-from ..schedule.replicas import GradientSum, gradient_sums
 from .cluster import Cluster
-from .costs import Costs, first_alike, scaled
+from .costs import Costs
+from .costs_fit import first_alike
+from .crossings import crossings_of, summed
 from .held import left_by
 from .numbering import Numbering
 from .tasks import Channel, Copy, CopyLane, MemoryChange, Output, Plan, Task, Work
@@ -34,12 +34,7 @@ def planned(
     ValueError where times are too long to be added up.
     """
     alike = first_alike(costs, schedule)
-    sums = [
-        one
-        for one in gradient_sums(schedule)
-        if costs.gradient_sum[one.op.stage] or costs.gradient_bytes[one.op.stage]
-    ]
-    shapes, lines = _shapes(schedule, alike, {one.value for one in sums})
+    shapes, lines = _shapes(schedule, alike, {one.value for one in summed(schedule, costs)})
     slowdown = [
         1 if step[0].kind in QUEUES else cluster.slowdown[schedule.device_of(step[0])]
         for step in shapes
@@ -51,11 +46,7 @@ def planned(
     else:
         slowed = zip(alone, slowdown, strict=True)
         times = [(plain(exact(time) * exact(slow)),) for time, slow in slowed]
-    crossings = [
-        *_crossings(schedule, costs, cluster, {*alike}),
-        *_of_all_parts(schedule, costs, cluster, {*alike}),
-        *_summed(sums, costs, cluster),
-    ]
+    crossings = crossings_of(schedule, costs, cluster)
     ticks = _ticks(
         {time for each in times for time in each}
         | {time for one in crossings for time in (one.hold, one.latency)}
@@ -187,84 +178,6 @@ def _ticks(times: set[Number], *, how_many: int) -> Ticks:
     return common_ticks(times, how_many=how_many)
 
 
-class _Crossing(NamedTuple):
-    """A `Channel` with its times as they were given."""
-
-    value: Value
-    source: int
-    destination: int
-    route: tuple[str, ...]
-    size: Number
-    hold: Number
-    latency: Number
-
-
-def _crossings(
-    schedule: Schedule, costs: Costs, cluster: Cluster, microbatches: Set[int]
-) -> list[_Crossing]:
-    """What crosses, of one microbatch of each size."""
-    found = []
-    backward = schedule.backward
-    # Boundary b lies between stages b and b + 1.
-    for b, part, i in product(
-        range(schedule.n_stages - 1), range(schedule.n_slices), sorted(microbatches)
-    ):
-        left, right = schedule.home(b, i), schedule.home(b + 1, i)
-        if left != right:
-            size = scaled(costs.crossing_bytes(b, part), costs.scale(i, b))
-            ways = [(Value("activation", b, i, part), left, right)]
-            if backward[b]:
-                ways.append((Value("gradient", b + 1, i, part), right, left))
-            for value, source, destination in ways:
-                found.append(_crossing(cluster, value, source, destination, size, costs.send[b]))
-    return found
-
-
-def _of_all_parts(
-    schedule: Schedule, costs: Costs, cluster: Cluster, microbatches: Set[int]
-) -> list[_Crossing]:
-    """What crosses between the parts of the vocabulary, and to and from the last stage."""
-    if not schedule.vocabulary:
-        return []
-    found, last, parts = [], schedule.n_stages - 1, range(schedule.n_devices)
-    for k, i in product(range(schedule.n_slices), sorted(microbatches)):
-        home = schedule.home(last, i)
-        whole = costs.crossing_bytes(last - 1, k) if last else 0
-        whole = scaled(whole, costs.scale(i, last))
-        ways = [(Value("activation", last, i, k), home, part, whole) for part in parts]
-        if schedule.backward[-1]:
-            ways += [(Value("part_of_gradient", p, i, k), p, home, whole) for p in parts]
-            pairs = product(parts, parts)
-            ways += [(Value("part_of_scores", part, i, k), part, to, 0) for part, to in pairs]
-        found += [
-            _crossing(cluster, value, source, to, size, costs.all_reduce)
-            for value, source, to, size in ways
-            if source != to
-        ]
-    return found
-
-
-def _summed(sums: Sequence[GradientSum], costs: Costs, cluster: Cluster) -> list[_Crossing]:
-    """The sums of gradients that cross."""
-    found = []
-    for one in sums:
-        size, latency = costs.gradient_bytes[one.op.stage], costs.gradient_sum[one.op.stage]
-        found.append(_crossing(cluster, one.value, one.source, one.destination, size, latency))
-    return found
-
-
-def _crossing(
-    cluster: Cluster, value: Value, source: int, destination: int, size: Number, send: Number
-) -> _Crossing:
-    """What the route between two devices makes of a value of that size, and of its latency."""
-    route = cluster.routes.get((source, destination), ())
-    wires = [cluster.links[name] for name in route]
-    narrow = min((wire.bandwidth for wire in wires), default=float("inf"))
-    hold = exact(size) / exact(narrow) if narrow != float("inf") else exact(0)
-    latency = exact(send) + sum(exact(wire.latency) for wire in wires)
-    return _Crossing(value, source, destination, route, size, plain(hold), plain(latency))
-
-
 def _work(costs: Costs, step: Step, numbering: Numbering, channels: Sequence[Channel]) -> Work:
     schedule, first = numbering.schedule, int(step[0].microbatch)
     device = schedule.device_of(step[0])
@@ -286,7 +199,10 @@ def _work(costs: Costs, step: Step, numbering: Numbering, channels: Sequence[Cha
             frees.append(change)
     # Onto a wire that both take, what a pass waits for goes before a sum that only the end needs.
     outputs.sort(key=lambda output: output.channel.value.kind == "weight_gradient")
-    return Work(len(step), tuple(inputs), tuple(outputs), tuple(takes), tuple(frees), tuple(loads))
+    return Work(
+        len(step), tuple(inputs), tuple(outputs), tuple(takes), tuple(frees), tuple(loads),
+        exposed=costs.exposed(step),
+    )  # fmt: skip
 
 
 def _copies(

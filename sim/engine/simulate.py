@@ -21,7 +21,8 @@ from ..schedule.rules import PLAYABLE
 from ..schedule.validate import validate
 from .cluster import Cluster
 from .copies import CopyQueue, Turns
-from .costs import Costs, fits
+from .costs import Costs
+from .costs_fit import fits
 from .device import Device
 from .errors import Deadlock, OutOfMemory
 from .plan import planned

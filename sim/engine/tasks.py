@@ -58,6 +58,7 @@ class Work:
 
     size: how many passes it has. inputs: messages it reads. takes, frees: changes of memory at its
     start and at its end. loads: stage, microbatch and slice of what it needs that is loaded back.
+    exposed: the share of its time in which it computes nothing, see `Costs.exposed`.
     """
 
     size: int
@@ -66,6 +67,7 @@ class Work:
     takes: tuple[MemoryChange, ...]
     frees: tuple[MemoryChange, ...]
     loads: tuple[tuple[int, int, int], ...] = ()
+    exposed: Fraction = Fraction(0)
 
 
 class Task(NamedTuple):

@@ -58,11 +58,14 @@ class Trace:
         `end`; and of the input that came last: `written` (when its writer ended), `arrived` (when
         it was on this device) and `source` (the writer, as text; empty where nothing was read).
         What another queue of the device wrote came with its end; a copy was written when it began.
-        Measured traces may leave the last three empty (NaN, NaN, "").
-    transfers: a row per value that crossed devices: `value` (activation or gradient), its writer's
-        `stage`, `microbatch`, `slice`, `iteration`, the `source` and `destination` device, the
-        `link` (names joined by +), `bytes`, `ready` (written), `start` (the wire was granted) and
-        `end` (arrived).
+        Measured traces may leave the last three empty (NaN, NaN, ""). Where costs have all-to-alls
+        that nothing hides there is one column more, `exposed`: the time in which the step computes
+        nothing.
+    transfers: a row per value that crossed devices: `value` (activation or gradient, part_of_scores
+        or part_of_gradient where the vocabulary is cut, weight_gradient for a sum at the end), its
+        writer's `stage`, `microbatch`, `slice`, `iteration`, the `source` and `destination` device,
+        the `link` (names joined by +), `bytes`, `ready` (written), `start` (the wire was granted)
+        and `end` (arrived).
     memory: a row per allocation and free: `device` (-1 for the host), `time`, signed `change` in
         bytes, `live` bytes after it, live `activations` after it (in shares of the device's whole
         activation of one microbatch), `reason` (a pass, or "static").

@@ -18,7 +18,7 @@ from itertools import pairwise
 from operator import sub
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
-from ..base.numbers import Number, checked_type
+from ..base.numbers import Number, checked_type, exact, plain
 from ..engine.device_steps import Inputs, Steps, Sums, device_inputs, device_steps, device_sums
 from ..engine.held import activations, in_shares
 from ..engine.trace import HOST, Trace, checked_trace, in_time, record_of
@@ -55,6 +55,30 @@ def clock_time(trace: Trace, clock: Clock = "makespan") -> Number:
 def busy(trace: Trace) -> tuple[Number, ...]:
     """Time each device spends in passes, shape `(n_devices,)`."""
     return _busy(trace, device_steps(trace))
+
+
+def exposed(trace: Trace) -> tuple[Number, ...]:
+    """The part of its busy time in which each device computes nothing, as it waits for all-to-alls
+    that no other pass of the same step hides, shape `(n_devices,)`."""
+    record = record_of(checked_trace(trace), "ops")
+    if record is not None:
+        if not record.exposed:
+            return (0,) * trace.schedule.n_devices
+        shares = [share * trace.iterations for share in record.exposed]
+        return tuple(
+            in_time(trace, plain(sum(map(_part, steps.start, steps.end, shares[d]), Fraction(0))))
+            for d, steps in device_steps(trace).items()
+        )
+    if "exposed" not in trace.ops.columns:
+        return (0,) * trace.schedule.n_devices
+    ops = trace.ops[~trace.ops.duplicated(["device", "step"])]
+    found = ops.groupby("device")["exposed"].sum()
+    times = (float(found.get(device, 0.0)) for device in _devices(trace))
+    return tuple(int(time) if time == int(time) else time for time in times)
+
+
+def _part(start: Number, end: Number, share: Fraction) -> Fraction:
+    return (exact(end) - exact(start)) * share
 
 
 def bubble(trace: Trace, clock: Clock = "makespan") -> float:

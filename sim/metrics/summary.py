@@ -14,6 +14,7 @@ from .metrics import (
     IDLE_COLUMNS,
     bubble,
     clock_time,
+    exposed,
     host_peak_bytes,
     idle_rows,
     iteration_times,
@@ -64,6 +65,8 @@ def summary(
         "gap": float(time) / float(bound) - 1 if bound else None,
         "idle": [dict(zip(IDLE_COLUMNS, row, strict=True)) for row in idle_rows(trace)],
     }
+    if any(waits := exposed(trace)):
+        found["exposed_all_to_all"] = list(waits)
     if schedule.copies:
         found["host_peak_bytes"] = host_peak_bytes(trace)
     if trace.iterations > 1:

@@ -1,10 +1,10 @@
 """Which sums of gradients cross at the end of a batch: of stages that live on several devices.
 
 >>> from sim import FAMILIES
->>> from sim.families import TWO_DIRECTIONS
+>>> from sim.families.chimera import chimera
 >>> gradient_sums(FAMILIES["1f1b"](2, 4))
 ()
->>> for one in gradient_sums(TWO_DIRECTIONS["chimera"](2, 2)):
+>>> for one in gradient_sums(chimera(2, 2)):
 ...     print("after", one.op, "from", one.source, "to", one.destination)
 after BW0@0 from 0 to 1
 after BW1@0 from 1 to 0

@@ -77,8 +77,7 @@ def first_broken_lever(schedule: Schedule) -> Violation | None:
     for device, order in enumerate(schedule.orders):
         for position, op in enumerate(order):
             if op.kind in other and (mate := op._replace(kind=other[op.kind])) not in there:
-                queue = f"the {QUEUES[op.kind]} queue"
-                rule = f"{op} on {queue} has no {mate}: what is offloaded is loaded back"
+                rule = f"{_queued(op)} has no {mate}: what is offloaded is loaded back"
                 return Violation(rule, device, position, op)
             if op.kind == "R" and op._replace(kind="O") in there:
                 rule = f"{op} rebuilds what {op._replace(kind='O')} offloads; leave one of them out"
@@ -135,9 +134,13 @@ def too_early(schedule: Schedule, device: int, position: int) -> Violation:
         if value not in written and schedule.device_of(value) == device
     )
     writer = next(
-        (str(other) for other in order if value in writes(schedule, other)),
+        (_queued(other) for other in order if value in writes(schedule, other)),
         f"the missing pass for the {value}",
     )
-    queue = f" on the {QUEUES[op.kind]} queue" if op.kind in QUEUES else ""
-    rule = f"{op}{queue} comes before {writer}, whose output it reads"
+    rule = f"{_queued(op)} comes before {writer}, whose output it reads"
     return Violation(rule, device, position, op)
+
+
+def _queued(op: Op) -> str:
+    """A pass, and its queue if it does not compute."""
+    return f"{op} on the {QUEUES[op.kind]} queue" if op.kind in QUEUES else str(op)

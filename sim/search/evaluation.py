@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.numbers import Number, Ticks, common_ticks, exact, plain
-from ..engine.costs import Costs, first_alike, fits
+from ..engine.costs import Costs
+from ..engine.costs_fit import first_alike, fits
 from ..engine.held import activations, in_shares, size_left
 from ..engine.live import peaks_in_time
 from ..schedule.ir import Op, Schedule

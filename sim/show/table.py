@@ -54,6 +54,9 @@ def schedule_table(found: Summary, *, unit: str = "", costs: str = "") -> Render
     times = found.get("iteration_times")
     if times:
         facts.append(("iterations", "", ", ".join(map(number_text, times))))
+    if waits := found.get("exposed_all_to_all"):
+        most = _timed(max(waits), unit)
+        facts.append(("all-to-all", most, "of a device's busy time are all-to-alls nothing hides"))
     return Group(facts_table(title, facts), _devices(found, unit))
 
 

@@ -10,7 +10,7 @@ from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
 from sim import FAMILIES, Costs, Family, InvalidSchedule, Schedule, simulate, validate
-from sim.engine.costs import fits
+from sim.engine.costs_fit import fits
 from sim.testing import check_family, clusters, costs, family_schedules, schedules, wild_schedules
 
 

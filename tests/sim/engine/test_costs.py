@@ -26,7 +26,7 @@ from sim import (
     slower,
 )
 from sim.base.numbers import exact
-from sim.engine.costs import fits
+from sim.engine.costs_fit import fits
 from sim.testing import costs, schedules
 
 

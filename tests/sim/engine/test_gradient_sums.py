@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,7 @@ from sim import (
     Costs,
     Link,
     Op,
+    Schedule,
     Trace,
     costs_from_json,
     costs_to_json,
@@ -23,6 +25,8 @@ from sim import (
     makespan,
     simulate,
 )
+from sim.families.chimera import chimera
+from sim.families.dualpipe import dualpipe
 from sim.metrics.metrics import idle_rows, iteration_times
 from sim.metrics.perfetto import perfetto
 from sim.schedule.replicas import gradient_sums
@@ -30,7 +34,7 @@ from sim.schedule.training import frozen, frozen_weights
 from sim.search import evaluate, lower_bound
 from sim.show.timeline.packed import packed
 
-TWO = FAMILIES["chimera"](2, 2)
+TWO = chimera(2, 2)
 """device 0 | F0 F1 BW1 BW0: the gradients of stage 1 are complete at 4, those of stage 0 at 6."""
 
 
@@ -62,7 +66,7 @@ def test_sums_take_turns_on_a_wire_and_let_gradients_pass_first() -> None:
 
 def test_dualpipe_waits_only_for_the_sums_that_come_last() -> None:
     """A sum is under way as soon as the last W of its stage has ended, whatever still runs."""
-    schedule = FAMILIES["dualpipe"](4, 8)
+    schedule = dualpipe(4, 8)
     plain = simulate(schedule, Costs.uniform(schedule))
     ended, ops = makespan(plain), plain.ops.set_index(["kind", "stage", "microbatch"])
     last = {(op.stage, d): int(ops["end"][op[:3]]) for op, d, _ in gradient_sums(schedule)}
@@ -108,17 +112,17 @@ def test_the_critical_path_ends_with_the_sum() -> None:
     assert {leg.what for leg in short} == {"pass"}
 
 
-@pytest.mark.parametrize("name", ["chimera", "dualpipe"])
-def test_evaluator_and_bound_know_the_sum(name: str) -> None:
-    schedule = FAMILIES[name](4, 9)
+@pytest.mark.parametrize("build", [chimera, dualpipe])
+def test_evaluator_and_bound_know_the_sum(build: Callable[..., Schedule]) -> None:
+    schedule = build(4, 9)
     for time in (0, 0.5, 2, 40):
         prices = replace(Costs.uniform(schedule, send=1), gradient_sum=(time, 1, 0, 3 * time))
         trace, found = simulate(schedule, prices), evaluate(schedule, prices)
         assert (found.makespan, found.longest_stage) == (makespan(trace), longest_stage(trace))
         assert lower_bound(schedule, prices) <= found.makespan
     # Whatever runs before it, the sum comes after all F and BW of a stage: 4 F, 4 BW, and 40.
-    long = Costs.uniform(FAMILIES["chimera"](4, 4), gradient_sum=40)
-    assert lower_bound(FAMILIES["chimera"](4, 4), long) >= 4 + 8 + 40
+    long = Costs.uniform(chimera(4, 4), gradient_sum=40)
+    assert lower_bound(chimera(4, 4), long) >= 4 + 8 + 40
 
 
 def test_what_trains_no_weights_sums_none() -> None:

@@ -204,9 +204,12 @@ def test_offload_keeps_a_valid_schedule_valid(schedule: Schedule) -> None:
     [
         ("F0@0 O0@0 BW0@0", "device 0, position 1: O0@0 on the out queue has no L0@0"),
         ("F0@0 L0@0 BW0@0", "device 0, position 1: L0@0 on the in queue has no O0@0"),
-        ("F0@0 L0@0 O0@0 BW0@0", "L0@0 on the in queue comes before O0@0, whose output it reads"),
+        ("F0@0 L0@0 O0@0 BW0@0", "L0@0 on the in queue comes before O0@0 on the out queue, whose"),
         ("O0@0 F0@0 L0@0 BW0@0", "O0@0 on the out queue comes before F0@0, whose output it reads"),
-        ("F0@0 O0@0 BW0@0 L0@0", "position 2: BW0@0 comes before L0@0, whose output it reads"),
+        (
+            "F0@0 O0@0 BW0@0 L0@0",
+            "position 2: BW0@0 comes before L0@0 on the in queue, whose",
+        ),
         ("F0@0 O0@0 L0@0 R0@0 BW0@0", "position 3: R0@0 rebuilds what O0@0 offloads"),
         ("F0@0 O0@0 O0@0 L0@0 BW0@0", "position 2: O0@0 is also at position 1"),
     ],

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from sim import Costs, makespan, peak_activations, simulate
+from sim import (
+    Costs,
+    InvalidSchedule,
+    makespan,
+    peak_activations,
+    reads,
+    simulate,
+    validate,
+    writes,
+)
 from sim.families import FAMILIES, VOCABULARY
 from sim.families.v_half import v_half_block
 from sim.families.vocab_v_half import vocab_v_half_block
@@ -70,6 +81,25 @@ def test_at_most_the_scores_of_two_microbatches_are_kept() -> None:
         for op in order:
             held += {"S": 1, "T": -1}.get(op.kind, 0)
             assert 0 <= held <= 2
+
+
+@pytest.mark.parametrize("name", VOCABULARY)
+@pytest.mark.parametrize("barriers", [1, 2])
+def test_every_pass_left_out_doubled_or_before_its_input_is_caught(
+    name: str, barriers: int
+) -> None:
+    schedule = VOCABULARY[name](2, 2, barriers=barriers)
+    validate(schedule)
+    for device, order in enumerate(schedule.orders):
+        place = {value: i for i, op in enumerate(order) for value in writes(schedule, op)}
+        for i, op in enumerate(order):
+            spoiled = [order[:i] + order[i + 1 :], (*order, op)]
+            for j in {place[value] for value in reads(schedule, op) if value in place}:
+                spoiled.append((*order[:j], op, *order[j:i], *order[i + 1 :]))
+            for other in spoiled:
+                orders = (*schedule.orders[:device], other, *schedule.orders[device + 1 :])
+                with pytest.raises(InvalidSchedule):
+                    validate(replace(schedule, orders=orders))
 
 
 def test_a_third_barrier_is_refused() -> None:
