@@ -17,75 +17,51 @@ search) restates them in its own terms, and the tests hold every restatement aga
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from operator import itemgetter
-from typing import Literal, NamedTuple, get_args
 
 from ..base.numbers import native
+from .grid_text import grid_text
+from .passes import (
+    KINDS,
+    OF_PARTS,
+    PARTS,
+    PULLED,
+    QUEUES,
+    Backward,
+    Kind,
+    Lever,
+    Op,
+    Queue,
+    Step,
+    Trained,
+    Value,
+    ValueKind,
+    queue_of,
+    steps,
+)
 
-Kind = Literal["F", "B", "W", "BW", "R", "O", "L", "S", "T"]
-# fmt: off
-ValueKind = Literal[
-    "activation", "saved", "input", "stored", "loaded", "cache",
-    "gradient", "pending", "cache_gradient", "weight_gradient",
-    "part_of_scores", "part_of_gradient",
+__all__ = [
+    "KINDS",
+    "PARTS",
+    "QUEUES",
+    "Backward",
+    "Kind",
+    "Lever",
+    "Op",
+    "Queue",
+    "Schedule",
+    "Step",
+    "Trained",
+    "Value",
+    "ValueKind",
+    "queue_of",
+    "reads",
+    "steps",
+    "writes",
 ]
-# fmt: on
-KINDS: tuple[Kind, ...] = get_args(Kind)
-Trained = Literal["weights", "adapters", "nothing"]
-"""What a stage trains: see `Schedule.trains`."""
-Lever = Literal["R", "O"]
-Queue = Literal["compute", "out", "in"]
-QUEUES: dict[Kind, Queue] = {"O": "out", "L": "in"}
-"""Where passes run that do not compute: beside compute, see `queue_of`."""
-PARTS: tuple[Kind, ...] = ("S", "T")
-"""Passes that every device runs for every microbatch, each on its part of the vocabulary: in the
-place of a stage they name the part, which is the number of its device."""
-_OF_PARTS: tuple[ValueKind, ...] = ("part_of_scores", "part_of_gradient")
-Backward = Literal["B W", "B", ""]
-"""The passes of a backward; the first may also be one BW."""
-
-
-class Op(NamedTuple):
-    """One pass: what a device does with one microbatch (or one slice of it) on one stage.
-
-    The kinds are the letters of the zero-bubble papers: F forward, B *input* gradient, W weight
-    gradient, BW both backward passes fused, R recompute: what F would have saved, built again from
-    what it kept instead, O and L offload and load back: what F saved, to the host and from it, or
-    to another device and from there; S and T the output layer where every device has a part of its
-    vocabulary, see `Schedule.vocabulary`. (torch writes I for our B, and B for our BW.)
-    `str(op)` is `F3@5`: forward of microbatch 3 on stage 5; slice 1 of it is `F3.1@5`.
-    """
-
-    kind: Kind
-    stage: int
-    microbatch: int
-    slice: int = 0
-
-    def __str__(self) -> str:
-        part = f".{self.slice}" if self.slice else ""
-        return f"{self.kind}{self.microbatch}{part}@{self.stage}"
-
-
-class Value(NamedTuple):
-    """Something one pass leaves for another: see `reads` and `writes`."""
-
-    kind: ValueKind
-    stage: int
-    microbatch: int
-    slice: int = 0
-
-    def __str__(self) -> str:
-        part = f".{self.slice}" if self.slice else ""
-        return f"{self.kind} of {self.microbatch}{part}@{self.stage}"
-
-
-Step = tuple[Op, ...]
-_PULLED: dict[str, Lever] = {"R": "R", "O": "O", "L": "O"}
-"""Which lever is pulled where there is a pass of that kind."""
 
 
 @dataclass(frozen=True)
@@ -181,7 +157,7 @@ class Schedule:
 
     def device_of(self, it: Op | Value) -> int:
         """The device that runs a pass, or that writes a value."""
-        if it.kind in PARTS or it.kind in _OF_PARTS:
+        if it.kind in PARTS or it.kind in OF_PARTS:
             return it.stage
         return self.home(it.stage, it.microbatch)
 
@@ -207,12 +183,12 @@ class Schedule:
         """What is done about the memory of (stage, microbatch, slice), where anything is: "R" where
         an R rebuilds what F saves, "O" where it is offloaded. So an order says it by its passes."""
         try:  # most schedules have none, which whole columns tell at once
-            if not any({*map(itemgetter(0), order)} & _PULLED.keys() for order in self.orders):
+            if not any({*map(itemgetter(0), order)} & PULLED.keys() for order in self.orders):
                 return {}
         except (TypeError, IndexError):
             pass  # of broken ones, in which anything may stand
         passes = (op for order in self.orders for op in order if type(op) is Op)
-        return {op[1:]: _PULLED[op.kind] for op in passes if op.kind in _PULLED}
+        return {op[1:]: PULLED[op.kind] for op in passes if op.kind in PULLED}
 
     @cached_property
     def copies(self) -> bool:
@@ -236,9 +212,7 @@ class Schedule:
         return tuple(found)
 
     def __str__(self) -> str:
-        from .text import grid  # which needs this class
-
-        return grid(self)
+        return grid_text(self)
 
 
 def reads(schedule: Schedule, op: Op) -> tuple[Value, ...]:
@@ -322,25 +296,3 @@ def _of_all_parts(
     schedule: Schedule, kind: ValueKind, microbatch: int, part: int
 ) -> tuple[Value, ...]:
     return tuple(Value(kind, device, microbatch, part) for device in range(schedule.n_devices))
-
-
-def queue_of(kind: Kind) -> Queue:
-    """The queue of its device on which a pass runs."""
-    return QUEUES.get(kind, "compute")
-
-
-def steps(schedule: Schedule, device: int) -> Iterator[Step]:
-    """The order of one device as atomic steps: mostly single passes, fused runs as one tuple; with
-    the copies of its other queues between them, see `queue_of`."""
-    order = schedule.orders[device]
-    if not schedule.fused:
-        yield from zip(order)  # (op,), (op,), ...
-        return
-    heads = {step[0]: step for step in schedule.fused if step}
-    position = 0
-    while position < len(order):
-        step = heads.get(order[position])
-        if step is None or order[position : position + len(step)] != step:
-            step = (order[position],)
-        yield step
-        position += len(step)

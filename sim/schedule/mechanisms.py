@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from ..base.text import plural, ranges
-from .ir import Schedule
+
+if TYPE_CHECKING:
+    from .ir import Schedule
 
 
 def mechanisms(schedule: Schedule) -> tuple[str, ...]:
