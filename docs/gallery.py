@@ -40,7 +40,7 @@ def everything() -> dict[Path, str]:
 def played(name: str) -> sim.Trace:
     """The family on four devices, every pass of a device's whole share taking one unit."""
     schedule = sim.FAMILIES[name](P, M)
-    costs = sim.Costs.uniform(schedule, forward=1, backward=1, weight=1)
+    costs = sim.Costs.uniform(schedule, forward=1, backward=1, weight=1, offload=1)
     return sim.simulate(schedule, costs)
 
 
@@ -49,7 +49,7 @@ def picture(names: tuple[str, ...] | list[str]) -> str:
     traces = {}
     for name in names:
         trace = played(name)
-        peak = max(sim.peak_activations(trace.schedule))
+        peak = max(sim.peak_shares(trace))
         traces[
             f"{name}: {float(sim.makespan(trace)):g} time units, bubble {sim.bubble(trace):.0%}, "
             f"at most {float(peak):g} activations per device"
@@ -79,8 +79,8 @@ def gallery() -> str:
         "# Gallery",
         "",
         f"Every family on {P} devices with {M} microbatches, F = B = W = 1 for a device's whole",
-        "share of one microbatch, no send time. Bubble and peak are the formulas that the tests",
-        "evaluate; `python docs/gallery.py` makes this page.",
+        "share of one microbatch, as does a copy (O, L), no send time. Bubble and peak are the",
+        "formulas that the tests evaluate; `python docs/gallery.py` makes this page.",
     ]
     for name, family in sim.FAMILIES.items():
         doc = (family.build.__doc__ or "").strip().splitlines()[0]

@@ -71,7 +71,7 @@ def schedule_of(name: str, options: PipelineOptions, *, strict: bool = True) -> 
 
     strict: an option the family does not take is an error, unless the schedule already is so.
     """
-    schedule = _as_run(_named(name, options, strict=strict), options)
+    schedule = _as_run(_named(name, options, strict=strict), options, strict=strict)
     for flag in ("gradient_sum", "gradient_bytes") if strict else ():
         if getattr(options, flag) is not None and not gradient_sums(schedule):
             raise typer.BadParameter(
@@ -190,9 +190,7 @@ def costs_of(options: PipelineOptions, schedule: Schedule) -> Costs:
     if options.offload is not None or options.host_bandwidth is not None:
         costs = _copying(costs, options, schedule)
     elif schedule.copies and costs.offload is None:
-        raise typer.BadParameter(
-            f"{schedule.name} offloads: add --host-bandwidth, how fast its copies are"
-        )
+        raise ValueError(f"{schedule.name} offloads: add --host-bandwidth, how fast its copies are")
     if options.recompute_keeps is not None:
         costs = replace(costs, recompute_keeps=options.recompute_keeps)
     if scale is None:
@@ -297,7 +295,7 @@ def _built(family: Family, options: PipelineOptions, *, strict: bool) -> Schedul
     return schedule
 
 
-def _as_run(schedule: Schedule, options: PipelineOptions) -> Schedule:
+def _as_run(schedule: Schedule, options: PipelineOptions, *, strict: bool) -> Schedule:
     """The schedule with what the options say about its passes."""
     if options.frozen is not None:
         schedule = frozen(schedule, options.frozen)
@@ -312,7 +310,7 @@ def _as_run(schedule: Schedule, options: PipelineOptions) -> Schedule:
     if options.offload is not None:
         stages = None if isinstance(options.offload, str) else options.offload
         schedule = offloaded(schedule, stages, costs=costs_of(options, schedule))
-    for name in ("host_bandwidth", "host_latency", "host_memory"):
+    for name in ("host_bandwidth", "host_latency", "host_memory") if strict else ():
         if getattr(options, name) is not None and not (options.offload or schedule.copies):
             raise typer.BadParameter(f"{flag_of(name)} needs --offload, which stages do so")
     if options.recompute is not None:

@@ -181,7 +181,8 @@ class Costs:
         cross-device edge and is never divided, and so is `gradient_sum`. `microbatch_scale` is one
         factor per microbatch, or one per microbatch and stage. `vocabulary_scores`,
         `vocabulary_gradients` and `logits_bytes` are of the part of a device; `all_reduce` is
-        `send` if not given.
+        `send` if not given. Copies of a schedule that offloads take no time
+        where `offload` is not given, as sends do.
         """
         checked_type(schedule, Schedule, "FAMILIES[name](p, m) makes one")
         stages = Counter(schedule.placement)
@@ -189,6 +190,9 @@ class Costs:
         k = schedule.n_slices
         if k < 1:
             raise ValueError(f"{schedule.name} has {k} slices: it must have at least 1")
+
+        if offload is None and schedule.copies:
+            offload = 0
 
         def share(whole: Number, name: str, slices: int = k) -> Table:
             of = exact(checked(whole, name))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ..schedule.ir import Op, Schedule
+from ..schedule.ir import Schedule
 from .family import Family
+from .slots import laid_in_slots
 from .subset import first_microbatches
 
 
@@ -11,8 +12,8 @@ def chimera(n_devices: int, n_microbatches: int) -> Schedule:
     """Chimera: of p microbatches half go down and half go up; more of them unit after unit.
 
     Even microbatches go down from device 0, odd ones up from the last one; a device holds one stage
-    for either, and so two stages' weights. A unit of p microbatches is laid in slots of equal
-    length: a device runs the backward that is ready, or else a forward, of the lowest microbatch.
+    for either, and so two stages' weights. A unit of p microbatches is laid in slots (see
+    `laid_in_slots`).
     m = p: bubble p-2 forwards where F = BW, so (p-2)/(2m+p-2) of the time, and 2(p-2) where BW is
     2F, so (p-2)/(1.5m+p-2). Peak p shares in the middle, p/2+1 at the ends.
 
@@ -28,10 +29,11 @@ def chimera(n_devices: int, n_microbatches: int) -> Schedule:
     """
     if n_devices % 2:
         raise ValueError(f"chimera takes an even number of devices, not {n_devices}")
-    unit = _unit(n_devices)
+    down, up = tuple(range(n_devices)), tuple(range(n_devices))[::-1]
+    unit = laid_in_slots((down, up), (0, 1) * (n_devices // 2))
     n_units = -(-n_microbatches // n_devices)
     schedule = Schedule(
-        placement=tuple(range(n_devices)),
+        placement=down,
         orders=tuple(
             tuple(
                 op._replace(microbatch=op.microbatch + number * n_devices)
@@ -42,40 +44,10 @@ def chimera(n_devices: int, n_microbatches: int) -> Schedule:
         ),
         n_microbatches=n_units * n_devices,
         name="chimera",
-        routes=(tuple(range(n_devices))[::-1],),
+        routes=(up,),
         follows=(0, 1) * (n_units * n_devices // 2),
     )
     return first_microbatches(schedule, n_microbatches)
-
-
-def _unit(p: int) -> list[list[Op]]:
-    """The orders of p microbatches, by slots: what ends in one is ready in the next."""
-    waiting: list[list[Op]] = [[] for _ in range(p)]
-    for i in range(p):
-        for stage in range(p):
-            device = p - 1 - stage if i % 2 else stage
-            waiting[device] += [Op("F", stage, i), Op("BW", stage, i)]
-    for line in waiting:
-        line.sort(key=lambda op: (op.kind == "F", op.microbatch))
-    orders: list[list[Op]] = [[] for _ in range(p)]
-    ended: set[Op] = set()
-    while any(waiting):
-        now: list[Op] = []
-        for device, line in enumerate(waiting):
-            op = next((op for op in line if ended.issuperset(_inputs(op, p))), None)
-            if op is not None:
-                line.remove(op)
-                orders[device].append(op)
-                now.append(op)
-        ended.update(now)
-    return orders
-
-
-def _inputs(op: Op, p: int) -> list[Op]:
-    if op.kind == "F":
-        return [op._replace(stage=op.stage - 1)] if op.stage else []
-    after = [op._replace(stage=op.stage + 1)] if op.stage < p - 1 else []
-    return [op._replace(kind="F"), *after]
 
 
 CHIMERA = Family(

@@ -29,8 +29,8 @@ class Family:
     passes: which kinds it uses, e.g. "F B W".
     bubble, peak: Python expressions over p, m, v, k, N, b, F, B, W (of a device's whole share) that
         the tests evaluate (b: barriers, whose S and T take no time): idle time on `clock` at zero
-        send, and the largest peak of activations in shares. "" where no closed form is known. `//`
-        rounds down, `max`, `min` are allowed.
+        send, and the largest peak of activations in shares, where copies (O, L) take as long as the
+        shortest pass. "" where no closed form is known. `//` rounds down, `max`, `min` are allowed.
     exact_when: the condition (same names) under which `bubble` and `peak` hold with `==`.
     options: names of the keyword options `build` takes (of "v", "group_size", "slices",
         "barriers", ...).

@@ -30,7 +30,7 @@ def seq1f1b(n_devices: int, n_microbatches: int, *, slices: int = 2) -> Schedule
     m, k = n_microbatches, slices
     orders = []
     for stage in range(n_devices):
-        forwards, backwards = _units("F", stage, m, k), _units("BW", stage, m, k)
+        forwards, backwards = units("F", stage, m, k), units("BW", stage, m, k)
         warm_up = min(n_devices - stage - 2 + k, m * k)
         orders.append(alternating(forwards, backwards, warm_up))
     return Schedule(tuple(range(n_devices)), tuple(orders), m, k, name="seq1f1b")
@@ -51,8 +51,8 @@ def seq1f1b_zb(n_devices: int, n_microbatches: int, *, slices: int = 2) -> Sched
     m, k = n_microbatches, slices
     orders = []
     for stage in range(n_devices):
-        forwards = _units("F", stage, m, k)
-        backwards, weights = _units("B", stage, m, k), _units("W", stage, m, k)
+        forwards = units("F", stage, m, k)
+        backwards, weights = units("B", stage, m, k), units("W", stage, m, k)
         warm_up = min(n_devices - stage - 1 + k, m * k)
         order = forwards[:warm_up]
         for i in range(m * k):
@@ -100,7 +100,18 @@ BW1.1@3 BW1@3 BW1.1@1 BW1@1
         )
     check_group("seq1f1b-interleaved", p, n_microbatches, v=v, size=block // k, slices=k)
     block = min(block, max(smallest, n_microbatches * k))  # one block, however large, is all of it
-    per_block = block // k
+    # One stage per device needs no second step per hop: it is Seq1F1B, at its memory.
+    return interleaved_slices(
+        "seq1f1b-interleaved", p, n_microbatches, k, v=v, per_block=block // k, ahead=min(v, 2)
+    )
+
+
+def interleaved_slices(
+    name: str, p: int, n_microbatches: int, k: int, *, v: int, per_block: int, ahead: int
+) -> Schedule:
+    """Blocks of `per_block` microbatches of k slices pass through v stages per device in turn;
+    device r warms up with all of a block on all its stages but the last one, the k-1 slices that
+    let BW begin, and `ahead` more for each device after it."""
     m = -(-n_microbatches // per_block) * per_block
     orders = []
     for device in range(p):
@@ -108,18 +119,17 @@ BW1.1@3 BW1@3 BW1.1@1 BW1@1
         forwards, backwards = [], []
         for first in range(0, m, per_block):
             for stage in stages:
-                forwards += _units("F", stage, per_block, k, first)
+                forwards += units("F", stage, per_block, k, first)
             for stage in reversed(stages):
-                backwards += _units("BW", stage, per_block, k, first)
-        # One stage per device needs no second step per hop: it is Seq1F1B, at its memory.
-        warm_up = (v - 1) * block + min(v, 2) * (p - device - 1) + k - 1
+                backwards += units("BW", stage, per_block, k, first)
+        warm_up = (v - 1) * per_block * k + ahead * (p - device - 1) + k - 1
         orders.append(alternating(forwards, backwards, min(warm_up, len(forwards))))
     placement = tuple(stage % p for stage in range(p * v))
-    whole = Schedule(placement, tuple(orders), m, k, name="seq1f1b-interleaved")
+    whole = Schedule(placement, tuple(orders), m, k, name=name)
     return first_microbatches(whole, n_microbatches)
 
 
-def _units(kind: Kind, stage: int, m: int, k: int, first: int = 0) -> list[Op]:
+def units(kind: Kind, stage: int, m: int, k: int, first: int = 0) -> list[Op]:
     """The passes of `kind` of m microbatches from `first` on, slices in the direction of it."""
     slices = range(k) if kind == "F" else range(k - 1, -1, -1)
     return [Op(kind, stage, first + i, j) for i in range(m) for j in slices]

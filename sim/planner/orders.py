@@ -85,6 +85,8 @@ def virtual_stages(family: str) -> tuple[int, ...]:
     refuse_mechanisms(found(4, 8), "a plan", "plan with another schedule")
     if found.placement == "V":
         return (2,)
+    if found.placement == "wave":
+        return (2, 4, 6, 8)
     if "v" in found.options:
         return (2, 3, 4, 5, 6, 8)
     return (1,)

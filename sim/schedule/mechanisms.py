@@ -33,7 +33,12 @@ def mechanisms(schedule: Schedule) -> tuple[str, ...]:
         found.append(_clause(recomputed, "recompute", "activations"))
     copied = {where[0] for where, lever in schedule.levers.items() if lever == "O"}
     if copied:
-        to = "other devices" if schedule.stores and None not in schedule.stores else "host memory"
+        stores = {
+            schedule.store(device)
+            for device, order in enumerate(schedule.orders)
+            if any(getattr(op, "kind", None) == "O" for op in order)
+        }
+        to = "host memory" if None in stores else "other devices"
         found.append(_clause(copied, "offload", f"activations to {to}"))
     return tuple(found)
 

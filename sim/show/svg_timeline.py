@@ -66,10 +66,11 @@ def _panel(trace: Trace, top: float, scale: float) -> str:
     found = []
     for row, (device, queue) in enumerate(picture_rows(trace.schedule)):
         y = top + row * ROW
+        label, gap = (str(device), 5) if queue == "compute" else (queue, 2)
         found.append(
             f"<rect x='{LEFT}' y='{y:.1f}' width='{end:.1f}' height='{ROW - GAP}' fill='#8a949e' "
-            f"fill-opacity='.15'/><text x='{LEFT - 5}' y='{y + 13:.1f}' class='l' "
-            f"text-anchor='end'>{device if queue == 'compute' else queue}</text>"
+            f"fill-opacity='.15'/><text x='{LEFT - gap}' y='{y + 13:.1f}' class='l' "
+            f"text-anchor='end'>{label}</text>"
         )
     for bar in rows.itertuples(index=False):
         fill, ink = shade(bar.kind, int(bar.chunk), n_chunks)  # type: ignore[arg-type]

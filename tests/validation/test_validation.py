@@ -88,7 +88,9 @@ def test_a_trace_replayed_as_it_was_is_the_same() -> None:
     assert sim.peak_bytes(again) == sim.peak_bytes(trace)
 
 
-@pytest.mark.parametrize("name", sim.FAMILIES)
+@pytest.mark.parametrize(
+    "name", [name for name, family in sim.FAMILIES.items() if "O" not in family.passes.split()]
+)
 def test_every_family_can_be_replayed(name: str) -> None:
     trace = played(name, m=6)
     assert sim.makespan(validation.replay(trace)) == pytest.approx(sim.makespan(trace))

@@ -88,7 +88,7 @@ def test_no_bound_is_above_a_family_at_its_own_memory(name: str) -> None:
             for prices in ({}, {"forward": 3, "weight": 0}, {"backward": 5, "send": 2}):
                 times = Costs.uniform(schedule, **prices)
                 found = evaluate(schedule, times)
-                limit = max(found.peak_activations)
+                limit = None if schedule.copies else max(found.peak_activations)
                 for clock in CLOCKS:
                     bound = lower_bound(schedule, times, clock=clock, memory_limit=limit)
                     assert bound <= getattr(found, clock), (p, m, prices, clock)

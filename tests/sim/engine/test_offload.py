@@ -238,7 +238,9 @@ def test_what_depends_on_times_is_not_read_off_the_order() -> None:
     with pytest.raises(ValueError, match=r"what is alive depends on times: ask peak_shares"):
         peak_activations(ONE)
     with pytest.raises(ValueError, match="test offloads, but the costs have no time for it"):
-        simulate(ONE, Costs.uniform(ONE))
+        simulate(ONE, Costs.of(1, forward=1, backward=1, weight=1))
+    free = Costs.uniform(ONE)  # copies take no time, as sends do
+    assert makespan(simulate(ONE, free)) == 4 * 3
 
 
 def test_a_slow_link_bounds_everything() -> None:

@@ -1,12 +1,16 @@
-"""DualPipe and Chimera: what their sources claim, and what their schedules keep."""
+"""DualPipe, Chimera, BitPipe and Hanayo: what their sources claim, and what they keep."""
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import pytest
 
-from sim import Costs, makespan, peak_activations, simulate
+from sim import FAMILIES, Costs, makespan, peak_activations, simulate
+from sim.families.bitpipe import bitpipe
 from sim.families.chimera import chimera
 from sim.families.dualpipe import dualpipe
+from sim.families.hanayo import hanayo
 from sim.search import evaluate
 
 
@@ -52,7 +56,48 @@ def test_more_microbatches_of_chimera_run_unit_after_unit() -> None:
         assert order[:8] == one.orders[device]
 
 
-@pytest.mark.parametrize("build", [dualpipe, chimera])
+@pytest.mark.parametrize("p", [2, 4, 6, 8, 12])
+@pytest.mark.parametrize("rounds", [1, 2, 3])
+def test_bitpipe_has_its_ratio_where_forwards_and_backwards_are_alike(p: int, rounds: int) -> None:
+    """(p-2) of 4m+p-2 passes: the published ratio, for m = p and 2p."""
+    m = rounds * p
+    schedule = bitpipe(p, m)
+    prices = Costs.of(2 * p, forward=1, backward=0, weight=0, fused_backward=1)
+    time = evaluate(schedule, prices).makespan
+    assert time == 4 * m + p - 2
+    assert max(peak_activations(schedule)) == p
+    assert {len(held) for held in schedule.stages_of} == {4}  # twice the weights
+
+
+@pytest.mark.parametrize("p", [2, 3, 4, 8])
+@pytest.mark.parametrize("waves", [1, 2, 4])
+def test_hanayo_idles_less_the_more_waves_there_are(p: int, waves: int) -> None:
+    """2(p-1) of the longer passes, at m = p whatever they take; the paper's ratio is larger."""
+    schedule = hanayo(p, p, v=2 * waves)
+    for forward, backward in ((1, 1), (1, 2), (2, 3), (5, 2)):
+        prices = Costs.of(
+            2 * waves * p, forward=forward, backward=0, weight=0, fused_backward=backward
+        )
+        time = evaluate(schedule, prices).makespan
+        work = p * 2 * waves * (forward + backward)
+        assert isinstance(time, int)
+        assert time - work == 2 * (p - 1) * max(forward, backward)
+        if (forward, backward) == (1, 2):
+            ours = Fraction(time - work, time)
+            assert ours == Fraction(2 * p - 2, 3 * p * waves + 2 * p - 2)
+            assert ours < Fraction(2 * p - 2, 3 * p * waves + p - 1)
+    many = hanayo(p, 3 * p, v=2 * waves)
+    alike = Costs.of(2 * waves * p, forward=1, backward=0, weight=0, fused_backward=1)
+    assert evaluate(many, alike).makespan == 3 * p * 4 * waves + 2 * (p - 1)
+    assert max(peak_activations(many)) == p
+
+
+def test_hanayo_takes_whole_waves() -> None:
+    with pytest.raises(ValueError, match=r"v is 3, .* must be even, .* e\.g\. 4"):
+        FAMILIES["hanayo"](4, 8, v=3)
+
+
+@pytest.mark.parametrize("build", [dualpipe, chimera, bitpipe])
 def test_an_odd_number_of_devices_is_refused(build: object) -> None:
     with pytest.raises(ValueError, match="takes an even number of devices, not 3"):
         build(3, 6)  # type: ignore[operator]
