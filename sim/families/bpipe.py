@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from itertools import pairwise
 
 from ..schedule.ir import Op, Schedule, Step
 from ..schedule.offload import with_copies
@@ -32,11 +32,12 @@ def bpipe(n_devices: int, n_microbatches: int) -> Schedule:
     p = n_devices
     plain, before = one_f_one_b(p, n_microbatches), dict[Op, Op]()
     for order in plain.orders[: p // 2]:
-        for i in _evicted(p, order):
-            back = order.index(Op("BW", order[0].stage, i))
-            before[order[back]._replace(kind="L")] = order[back - 1]
+        gone = {*_evicted(p, order)}
+        for beside, op in pairwise(order):
+            if op.kind == "BW" and op.microbatch in gone:
+                before[op._replace(kind="L")] = beside
     stores = tuple(p - 1 - x if x < p // 2 else None for x in range(p)) if before else ()
-    return replace(with_copies(plain, before, stores=stores), name="bpipe")
+    return with_copies(plain, before, stores=stores, name="bpipe")
 
 
 def _evicted(p: int, order: Step) -> list[int]:

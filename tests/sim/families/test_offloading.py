@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
-from sim import FAMILIES, Costs, Schedule, mechanisms, validate
+from sim import FAMILIES, Costs, Schedule, mechanisms, simulate, validate
 from sim.families.gis import gis, gis_h
 from sim.families.one_f_one_b import one_f_one_b
 from sim.search import Evaluation, evaluate
@@ -35,6 +37,15 @@ def test_bpipe_is_1f1b_with_evictions_to_the_mirror_of_each_device() -> None:
     for order, plain in zip(schedule.orders, one_f_one_b(8, 16).orders, strict=True):
         assert tuple(op for op in order if op.kind not in ("O", "L")) == plain
     assert max(played(one_f_one_b(8, 16), 1, 1, 1).peak_activations) == 8
+
+
+@pytest.mark.parametrize(("p", "m"), [(4, 10), (8, 17), (9, 18)])
+def test_no_two_copies_of_a_device_of_bpipe_are_under_way_at_once(p: int, m: int) -> None:
+    schedule = FAMILIES["bpipe"](p, m)
+    ops = simulate(schedule, Costs.uniform(schedule, offload=1)).ops
+    for _, mine in ops[ops["kind"].isin(["O", "L"])].groupby("device"):
+        spans = sorted(zip(mine["start"], mine["end"], strict=True))
+        assert all(one[1] <= other[0] for one, other in pairwise(spans))
 
 
 @pytest.mark.parametrize("p", [3, 4, 5, 8])

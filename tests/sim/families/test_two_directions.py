@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import pytest
 
-from sim import FAMILIES, Costs, makespan, peak_activations, simulate
+from sim import FAMILIES, Costs, makespan, peak_activations, simulate, steps
 from sim.families.bitpipe import bitpipe
 from sim.families.chimera import chimera
 from sim.families.dualpipe import dualpipe
@@ -23,6 +23,15 @@ def test_the_bubble_of_dualpipe_is_exact_for_equal_passes(p: int, extra: int) ->
     assert makespan(trace) - 3 * (2 * p + extra) == (p // 2 - 1) * 2
     assert peak_activations(schedule) == (p + 1,) * p
     assert all(len(held) == 2 for held in schedule.stages_of)  # twice the weights
+
+
+@pytest.mark.parametrize("pair", [2, Fraction(5, 2)])
+def test_the_bubble_of_dualpipe_counts_the_time_of_a_pair(pair: Fraction) -> None:
+    p = 8
+    schedule = dualpipe(p, 32)
+    costs = Costs.uniform(schedule, pair_scale=Fraction(pair, 3))
+    work = sum(costs.duration(step) for step in steps(schedule, p // 2))
+    assert makespan(simulate(schedule, costs)) - work == (p // 2 - 1) * (pair + 2 - 3)
 
 
 def test_dualpipe_pairs_a_forward_of_one_way_with_a_backward_of_the_other() -> None:
