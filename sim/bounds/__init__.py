@@ -9,7 +9,10 @@
 | `first_backward.first_backwards` | how long all devices of a straight pipeline wait for B |
 | `least_memory.least_bytes` | the memory of one microbatch at a time |
 | `lower_bound.steady_interval` | work, and memory x time, of one microbatch in an endless order |
+| `lever_area.span_with_levers` | work against memory x time where R, O and L may be added |
+| `lever_memory.memory_bounds` | the arguments about memory with levers, pulled or free to be |
 
-`lower_bound.lower_bound` takes the best of those that apply. What they argue about: `workload`
-(passes, times, what they wait for), `chains` (before and after a pass), `memory` (of a device).
+`lever_bound.bound_with_levers` takes the best for any choice of levers, `lower_bound.lower_bound`
+the best of those that apply. What they argue about: `workload` (passes, times, what they wait
+for), `chains` (before and after a pass), `memory` (of a device), `lever_units` (what a lever does).
 """

@@ -30,23 +30,34 @@ def few_live(work: Workload, device: int, chains: Chains, memory: DeviceMemory) 
     V placement with unit passes and room for k chunks: on device p-1 first_b = 3p-1, A = k,
     after_f = 3p, R = 2k, which gives 6m + 6p - 3k - 1 (Qi et al. 2024, arXiv 2405.15362, reach it).
     """
-    m, stages, own = work.n_microbatches, work.stages_of[device], work.own(device)
+    m, stages = work.n_microbatches, work.stages_of[device]
     forwards, live = [], []
     for s in stages:
         kept, change = memory.at_forward[s], memory.at_backward[s]
         forwards.append(Item(work.forward(s), kept, m))
         live.append(Item(work.backward(s) + work.weight(s), kept, m))
         live.append(Item(work.weight(s), kept + change, m))
+    together = sum(memory.at_forward[s] for s in stages) * m
+    return at_both_ends(work, device, chains, memory.limit, forwards, live, together)
+
+
+def at_both_ends(
+    work: Workload, device: int, chains: Chains, limit: Time, forwards: Sequence[Item],
+    live: Sequence[Item], together: Time,
+) -> Time:  # fmt: skip
+    """The argument of `few_live`; forwards: what may run before the first backward, live: what may
+    be left after the last forward, together: the memory that all forwards take."""
+    own = work.own(device)
     first_b = min(head for which, head in chains.head.items() if which in own and _back(which))
-    after_f = min(chains.tail[PassType("F", s, 0)] for s in stages)
-    idle = [first_b - most_work(forwards, memory.limit)]
-    after = [after_f - most_work(live, memory.limit)]
+    after_f = min(chains.tail[PassType("F", s, 0)] for s in work.stages_of[device])
+    idle = [first_b - most_work(forwards, limit)]
+    after = [after_f - most_work(live, limit)]
     total = work.work(device)
     if (soonest := _least(chains.head, own)) is not None:
         idle.append(soonest)
     if (latest := _least(chains.tail, own)) is not None:
         after.append(latest)
-    if sum(item.size for item in forwards) * m <= memory.limit:
+    if together <= limit:
         return total + max(
             max(idle[1:], default=-total) + max(after), max(idle) + max(after[1:], default=-total)
         )

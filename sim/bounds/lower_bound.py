@@ -24,6 +24,7 @@ from .bottleneck import bottleneck
 from .chains import absolute, relative
 from .first_backward import first_backwards
 from .least_memory import check_limits
+from .lever_memory import as_pulled, best_of_memory, least_interval
 from .limited_memory import few_live, full_memory, late_weights, least_area
 from .memory import memories
 from .workload import Time, workload_of
@@ -71,7 +72,10 @@ def lower_bound(
         m = work.n_microbatches
         room = [min([m, *(memory.holds(d) for memory in held[d])]) for d in devices]
         best = max(best, first_backwards(work, room))
-    return work.time(best)
+    known = work.time(best)
+    if schedule.levers and (case := as_pulled(schedule, costs)):
+        known = max(known, best_of_memory(case, schedule, costs, clock, memory_limit, memory_bytes))
+    return known
 
 
 def steady_interval(
@@ -100,5 +104,8 @@ def steady_interval(
             if work.simple and memory.limit > 0:
                 best = max(best, exact(least_area(work, device, memory)) / exact(memory.limit))
     per_unit = work.ticks.per_unit
+    if schedule.levers and (case := as_pulled(schedule, costs)):
+        own = least_interval(case, schedule, costs, memory_limit, memory_bytes)
+        best = max(best, exact(own) * (per_unit or 1))
     interval = plain(exact(best) / per_unit) if per_unit else best
     return float(interval) if isinstance(interval, Fraction) else interval
