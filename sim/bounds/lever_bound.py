@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from ..base.numbers import Number
-from ..engine.costs import Costs, fits
+from ..engine.costs import Costs
+from ..engine.costs_fit import fits
 from ..schedule.clock import Clock
 from ..schedule.ir import Schedule
 from .lever_memory import best_of_memory, least_interval, with_choice

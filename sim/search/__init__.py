@@ -9,19 +9,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ..bounds.lever_bound import bound_with_levers
     from ..bounds.lower_bound import lower_bound, steady_interval
     from .evaluation import Evaluation, evaluate
+    from .levers.host import Host
     from .pareto_front.figure import pareto_figure
     from .pareto_front.front import pareto
     from .periodic.block_schedule import block_schedule
     from .periodic.slot_grid_schedule import slot_grid
     from .periodic.smallest_interval import ComputedBlock, smallest_interval
-    from .portfolio import SearchResult, search
+    from .portfolio import search
+    from .result import SearchResult
 
 _HOME = {
     "ComputedBlock": "sim.search.periodic.smallest_interval",
     "Evaluation": "sim.search.evaluation",
-    "SearchResult": "sim.search.portfolio",
+    "Host": "sim.search.levers.host",
+    "SearchResult": "sim.search.result",
+    "bound_with_levers": "sim.bounds.lever_bound",
     "block_schedule": "sim.search.periodic.block_schedule",
     "evaluate": "sim.search.evaluation",
     "lower_bound": "sim.bounds.lower_bound",
@@ -36,8 +41,10 @@ _HOME = {
 __all__ = [
     "ComputedBlock",
     "Evaluation",
+    "Host",
     "SearchResult",
     "block_schedule",
+    "bound_with_levers",
     "evaluate",
     "lower_bound",
     "pareto",

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from typing import TypedDict, get_args
 
@@ -22,53 +22,21 @@ from ..base.progress import bar
 from ..bounds.lower_bound import lower_bound, steady_interval
 from ..engine.costs import Costs
 from ..schedule.clock import Clock
-from ..schedule.ir import Schedule
-from ..schedule.validate import validate
-from .evaluation import evaluate
+from .levers.answer import Asked, search_levers
+from .levers.host import Host, with_host
+from .levers.problem import checked_levers
 from .orders.pool import Pool
 from .orders.problem import OrderProblem, one_by_one, order_problem
 from .orders.sequence import MicrobatchOrder, by_size
 from .phases import Phases
 from .placement import Placement, stages_on
+from .result import SearchResult, judged
 from .settings import budget
 from .settings.effort import PASSES_PER_SECOND, Effort
 from .settings.methods import left_out
 from .settings.run_options import RunOptions
 from .starts import computed_block
-from .steady import Steadiness, checked_wobble, steady_order
-
-
-@dataclass(frozen=True)
-class SearchResult:
-    """What a search found, and what is known about it.
-
-    value: time on `clock`. peak: most live activations of any device, in shares. lower_bound: no
-    order of these passes on this placement within the limit takes less. gap: value /
-    lower_bound - 1 (0.02: 2 % above it). method: what found it, and what improved it. interval: the
-    smallest steady-state time per microbatch found under the limit; interval_bound: no repeating
-    block of that kind can do with less. seconds: wall time spent. interrupted: Ctrl-C ended it.
-    moves: counted work, in passes played. sequence: the microbatches in the order in which they are
-    to be fed: microbatch i of `schedule` is the one that the costs call `sequence[i]`. steadiness:
-    what it takes under times that vary, where that was asked.
-    """
-
-    schedule: Schedule
-    clock: Clock
-    value: Number
-    makespan: Number
-    longest_stage: Number
-    peak: Number
-    lower_bound: Number
-    gap: float
-    method: str
-    proven_optimal: bool
-    interval: Number
-    interval_bound: Number
-    seconds: float
-    interrupted: bool = False
-    moves: int = 0
-    sequence: tuple[int, ...] = ()
-    steadiness: Steadiness | None = None
+from .steady import checked_wobble, steady_order
 
 
 def search(
@@ -89,6 +57,8 @@ def search(
     microbatch_order: MicrobatchOrder = "free",
     jitter: float = 0.0,
     quantile: float = 0.9,
+    levers: Iterable[str] = (),
+    host: Host | None = None,
 ) -> SearchResult:
     """The best order found for split passes (F, B, W) of this pipeline within `time_limit` seconds.
 
@@ -106,6 +76,9 @@ def search(
     jitter: standard deviation of the logarithm of a random factor on every pass. With one, the
         order with the smallest `quantile` of the clock is looked for, and `steadiness` says what it
         and the named families take; value, bound and gap stay those of the times as they are.
+    levers: "recompute" and "offload", what may be done about the activations of any microbatch on
+        any stage to save memory, where that pays. host: how fast copies are, for offload; without
+        it, what the costs say.
 
     Raises ValueError if the costs do not match the placement, or nothing can meet the limit; the
     message then names the smallest limit that can be met.
@@ -119,6 +92,23 @@ def search(
     if clock not in ("makespan", "longest_stage"):
         raise ValueError(f"clock is {clock!r}: it must be 'makespan' or 'longest_stage'")
     limits = _Limits(memory_limit=memory_limit, memory_bytes=memory_bytes)
+    if chosen := checked_levers(levers, host is not None or costs.offload is not None):
+        if costs.microbatch_scale:
+            raise ValueError("levers take all microbatches for alike: leave microbatch_scale out")
+        if jitter:
+            raise ValueError("levers are searched for times as they are: leave jitter out")
+        if host is not None:
+            costs = with_host(costs, host, place)
+        asked = Asked(place, n_microbatches, costs, placement, clock, chosen, run, progress)
+
+        def alone(left: float) -> SearchResult:
+            return search(
+                n_devices, n_microbatches, costs, placement=placement, clock=clock,
+                time_limit=left, moves=moves, without=without, seed=seed, workers=workers,
+                progress=progress, **limits,
+            )  # fmt: skip
+
+        return search_levers(asked, alone, seconds=seconds, **limits)
     problem = order_problem(place, n_microbatches, costs, clock=clock, **limits)
     if microbatch_order not in get_args(MicrobatchOrder):
         raise ValueError(
@@ -173,17 +163,9 @@ class _Limits(TypedDict):
 
 def _result(phases: Phases, known: Number, limits: _Limits, began: float) -> SearchResult:
     """The best order, judged with the costs themselves and played once by the engine."""
-    from ..engine.simulate import simulate
-    from ..metrics.metrics import longest_stage, makespan
-
     q, best = phases.problem, phases.pool.best
     schedule = q.schedule(best.order, f"search ({best.method})")
-    validate(schedule)
-    costs = q.costs_in_turn
-    found = evaluate(schedule, costs)
-    trace = simulate(schedule, costs)
-    if (makespan(trace), longest_stage(trace)) != (found.makespan, found.longest_stage):
-        raise AssertionError(f"engine and evaluator differ on {schedule.name}")
+    found = judged(schedule, q.costs_in_turn)
     value = found.makespan if q.clock == "makespan" else found.longest_stage
     solver = q.in_units(phases.pool.bound) if q.ticks.per_unit else 0
     bound = min(max(known, solver), value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 
@@ -14,46 +13,13 @@ from .orders.pool import Candidate
 from .orders.replay import within
 from .phases import Phases
 from .placement import Placement
+from .result import Steadiness, Steady, Wobble
 from .starts import of_families
 
 CHOSEN_BY, CONFIRMED_BY, LOOKED_FOR_BY = 200, 1000, 24
 """How many draws candidates are compared by, results are reported from, moves are tried on."""
 CANDIDATES = 3
 """How many orders the search goes on from."""
-
-
-class Wobble(NamedTuple):
-    """jitter: standard deviation of the logarithm of a pass's random factor. quantile: 0 to 1."""
-
-    jitter: float
-    quantile: float
-
-
-class Steady(NamedTuple):
-    """What one schedule takes: with the times as they are, and at the quantile of varying ones.
-
-    low, high: the quantile is between them with 95 % certainty, as far as the draws can tell.
-    """
-
-    name: str
-    nominal: float
-    quantile: float
-    low: float
-    high: float
-
-
-class Steadiness(NamedTuple):
-    """Schedules under times that vary, on the search's clock, all on the same fresh draws.
-
-    found: what the search found. nominal_best: the best for the times as they are. families: the
-    named ones of this placement that keep the limits.
-    """
-
-    wobble: Wobble
-    draws: int
-    found: Steady
-    nominal_best: Steady
-    families: tuple[Steady, ...]
 
 
 def checked_wobble(jitter: float, quantile: float) -> Wobble | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import typer
@@ -13,6 +13,7 @@ from ...cli.setting import costs_of
 from ...engine.costs import Costs
 from ...schedule.clock import Clock
 from ...schedule.ir import Schedule
+from ..levers.host import Host
 from ..placement import stages_on
 from ..settings.methods import left_out
 
@@ -69,6 +70,26 @@ Moves = Annotated[
     ),
 ]
 Without = Annotated[Text, option("--without", "Methods not to use, such as ends,tips.", "LIST")]
+Levers = Annotated[
+    Text,
+    option("--levers", "What may be done to save memory: recompute, offload or both.", "LIST"),
+]
+RecomputeKeeps = Annotated[
+    Text,
+    option("--recompute-keeps", "The share of an activation that F keeps where R runs.", "SHARE"),
+]
+HostBandwidth = Annotated[
+    Text,
+    option(
+        "--host-bandwidth",
+        "Speed of copies to the host, and as fast back: bytes per unit of time, or shares where "
+        "there are no --activation-bytes.",
+        "BYTES",
+    ),
+]
+HostLatency = Annotated[
+    Text, option("--host-latency", "What every such copy takes on top. [default: 0]", "TIME")
+]
 Seed = Annotated[str, option("--seed", "Start of the random numbers. [default: 0]", "N")]
 MicrobatchScale = Annotated[
     Text,
@@ -146,7 +167,9 @@ def read_asked(given: dict[str, Any], *, default_time: str) -> Asked:
     if seconds is not None and moves is not None:
         raise typer.BadParameter("--moves and --time-limit are two budgets: give one of them")
     costs = costs_of(options, Schedule(place, ((),) * p, m, name=f"{placement} placement"))
+    costs, levers = _read_levers(given, costs)
     chosen = {
+        **levers,
         "placement": placement,
         "clock": clock,
         "time_limit": float(read_number(seconds or default_time, "--time-limit")),
@@ -156,6 +179,38 @@ def read_asked(given: dict[str, Any], *, default_time: str) -> Asked:
         "workers": read_count(given["workers"], "--workers"),
     }
     return Asked(p, m, costs, clock, chosen)
+
+
+def _read_levers(given: dict[str, Any], costs: Costs) -> tuple[Costs, dict[str, Any]]:
+    """The costs with what R keeps, and the arguments `levers` and `host` of a search."""
+    text = given["levers"]
+    for name in ("recompute_keeps", "host_bandwidth", "host_latency"):
+        if given[name] is not None and text is None:
+            flag = "--" + name.replace("_", "-")
+            raise typer.BadParameter(f"{flag} needs --levers, such as --levers recompute,offload")
+    if text is None:
+        return costs, {}
+    names = [name.strip() for name in text.split(",")]
+    if unknown := next((name for name in names if name not in ("recompute", "offload")), None):
+        raise typer.BadParameter(
+            f"--levers is {text!r}: {unknown!r} is none, use recompute, offload or both"
+        )
+    keeps, rate, latency = (
+        given[name] for name in ("recompute_keeps", "host_bandwidth", "host_latency")
+    )
+    if keeps is not None:
+        costs = replace(costs, recompute_keeps=read_number(keeps, "--recompute-keeps"))
+    if "offload" in names and rate is None and costs.offload is None:
+        raise typer.BadParameter("--levers offload needs --host-bandwidth, how fast copies are")
+    if rate is None:
+        if latency is not None:
+            raise typer.BadParameter("--host-latency needs --host-bandwidth, how fast copies are")
+        return costs, {"levers": names}
+    host = Host(
+        read_number(rate, "--host-bandwidth"),
+        0 if latency is None else read_number(latency, "--host-latency"),
+    )
+    return costs, {"levers": names, "host": host}
 
 
 def _read_methods(text: str) -> tuple[str, ...]:

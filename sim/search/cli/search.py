@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from typing import Annotated, Any, get_args
 
 import typer
@@ -12,9 +13,11 @@ from ...base.numbers import Number
 from ...cli.read import read_number, read_positive, read_word
 from ...cli.setting import check_writable, write_text
 from ...metrics.summary import plain_numbers
+from ...schedule.ir import Schedule
 from ...schedule.json_form import to_json
+from ..levers.host import with_host
 from ..orders.sequence import MicrobatchOrder
-from ..steady import Steadiness
+from ..result import Steadiness
 from .options import (
     ActivationBytes,
     AsJson,
@@ -24,7 +27,10 @@ from .options import (
     ClockName,
     Devices,
     Forward,
+    HostBandwidth,
+    HostLatency,
     Jitter,
+    Levers,
     Microbatches,
     MicrobatchOrderName,
     MicrobatchScale,
@@ -32,6 +38,7 @@ from .options import (
     PlacementName,
     Profile,
     Quantile,
+    RecomputeKeeps,
     Seed,
     Send,
     StaticBytes,
@@ -64,6 +71,10 @@ def search_command(
     memory_bytes: Annotated[
         Text, option("--memory-bytes", "Bytes a device may hold, static ones too.", "BYTES")
     ] = None,
+    levers: Levers = None,
+    recompute_keeps: RecomputeKeeps = None,
+    host_bandwidth: HostBandwidth = None,
+    host_latency: HostLatency = None,
     placement: PlacementName = "v",
     stages_per_device: Chunks = None,
     clock: ClockName = "makespan",
@@ -87,8 +98,10 @@ def search_command(
     A memory limit is in shares: one share is all activations that a device keeps of one microbatch.
 
     python -m sim search -p 8 -m 32 --forward 10 --backward 12 --weight 8 --send 1 --memory-limit 5
+
+    With --levers it also decides which activations to recompute or to offload, stage by stage.
     """
-    from ...metrics.metrics import peak_activations
+    from ..evaluation import evaluate
     from ..portfolio import search
 
     asked = read_asked(locals(), default_time="30")
@@ -120,7 +133,8 @@ def search_command(
 
         write_torch_csv(schedule, torch_csv)
         print(f"wrote {torch_csv}", file=sys.stderr)
-    work = _mean_work(asked)
+    work, host = _mean_work(asked), asked.options.get("host")
+    costs = asked.costs if host is None else with_host(asked.costs, host, schedule.placement)
     answer = {
         "schedule": schedule.name,
         "devices": schedule.n_devices,
@@ -135,7 +149,7 @@ def search_command(
         "longest_stage": found.longest_stage,
         "bubble_makespan": _bubble(work, found.makespan),
         "bubble_longest_stage": _bubble(work, found.longest_stage),
-        "peak_activations": list(peak_activations(schedule)),
+        "peak_activations": list(evaluate(schedule, costs).peak_activations),
         "lower_bound": found.lower_bound,
         "gap": found.gap,
         "method": found.method,
@@ -149,10 +163,36 @@ def search_command(
         answer["microbatch_order"] = list(found.sequence)
     if found.steadiness is not None:
         answer["steadiness"] = _steadiness(found.steadiness)
+    if levers is not None:
+        answer["levers"] = pulled_levers(schedule)
     if as_json:
         print(json.dumps(plain_numbers(answer), allow_nan=False))
         return
     _show(plain_numbers(answer))
+
+
+def pulled_levers(schedule: Schedule) -> list[dict[str, int]]:
+    """How many microbatches of each stage keep, recompute and offload their activations."""
+    names = {"recompute": "R", "offload": "O"}
+    found = []
+    for stage, device in enumerate(schedule.placement):
+        done = Counter(lever for where, lever in schedule.levers.items() if where[0] == stage)
+        row = {name: done[letter] for name, letter in names.items()}  # type: ignore[index]
+        keep = schedule.n_microbatches - sum(row.values())
+        found.append({"stage": stage, "device": device, "keep": keep, **row})
+    return found
+
+
+def _levers_in_words(rows: list[dict[str, int]]) -> dict[str, str]:
+    """A line per lever: how many microbatches of which stages."""
+    found = {}
+    for name in ("recompute", "offload"):
+        some = [f"{row['stage']}: {row[name]}" for row in rows if row[name]]
+        if some:
+            found[f"{name} (stage: microbatches)"] = ", ".join(some)
+    if rows and not found:
+        found["levers"] = "none pulled"
+    return found
 
 
 def _mean_work(asked: Asked) -> float:
@@ -202,6 +242,7 @@ def _show(found: dict[str, Any]) -> None:
         "interval": f"{found['interval']:g} per microbatch   (bound {found['interval_bound']:g})",
         "found by": found["method"],
         **({"microbatches": _in_turn(found["microbatch_order"])} if unequal else {}),
+        **_levers_in_words(found.get("levers", [])),
         "seconds": f"{found['seconds']:.1f}",
     }
     print_table(facts_table(found["schedule"], facts.items()))

@@ -72,7 +72,7 @@ def anneal(
             d, x = spots[spot, 0], spots[spot, 1]
         else:
             d, x = below(rng, n_devices), below(rng, length)
-        to = x + step_size(row_step, rng)
+        to = x + random_step(row_step, rng)
         if to < 0 or to >= length or order[d, to] == order[d, x]:
             continue
 
@@ -80,7 +80,7 @@ def anneal(
         saved = order[d].copy()
         times = 1 + below(rng, m) if below(rng, 3) == 0 else 1
         period = 2 * row_step if below(rng, 4) == 0 else row_step
-        if not moved(order[d], saved, x, to, period, times, low[d], high[d]):
+        if not moved_row(order[d], saved, x, to, period, times, low[d], high[d]):
             continue
         if not fits_memory(order[d], tables, d):
             order[d] = saved
@@ -164,7 +164,7 @@ def _which(place: Ints, code: Any, x: Any) -> int:
 
 
 @compiled
-def step_size(row_step: Any, rng: np.random.Generator) -> int:
+def random_step(row_step: Any, rng: np.random.Generator) -> int:
     """How far a pass moves, ahead or back: mostly a little, sometimes some rounds."""
     reach = 1
     while below(rng, 2) == 0 and reach < 4 * row_step:
@@ -173,7 +173,7 @@ def step_size(row_step: Any, rng: np.random.Generator) -> int:
 
 
 @compiled
-def moved(
+def moved_row(
     row: Order, before: Order, x: Any, to: Any, period: Any, times: Any, low: Any, high: Any
 ) -> bool:
     """Whether the pass at x could move to position `to`, others making room, without a fence

@@ -19,7 +19,7 @@ from ..compiled import Ints, below, compiled
 from ..settings import budget
 from ..settings.effort import PASSES_PER_SECOND
 from ..settings.run_options import RunOptions
-from .anneal import SUM_WEIGHT, Cooling, critical_path, deciding, moved, step_size
+from .anneal import SUM_WEIGHT, Cooling, critical_path, deciding, moved_row, random_step
 from .improve import COLDEST
 from .problem import STEPS_PER_LARGEST, Order, OrderProblem, OrderTables
 from .replay import BROKEN, first_moments, fits_memory, play_on
@@ -177,12 +177,12 @@ def _anneal(
             d, x = spots[spot, 0], spots[spot, 1]
         else:
             d, x = below(rng, n_devices), below(rng, length)
-        to = x + step_size(row_step, rng)
+        to = x + random_step(row_step, rng)
         if to < 0 or to >= length or order[d, to] == order[d, x]:
             continue
         saved = order[d].copy()
         times = 1 + below(rng, m) if below(rng, 3) == 0 else 1
-        if not moved(order[d], saved, x, to, row_step, times, length, length):
+        if not moved_row(order[d], saved, x, to, row_step, times, length, length):
             continue
         if not fits_memory(order[d], tables, d):
             order[d] = saved

@@ -10,7 +10,7 @@ in that sequence.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import NamedTuple
@@ -191,11 +191,13 @@ def order_problem(
     clock: Clock = "makespan",
     memory_limit: Number | Sequence[Number] | None = None,
     memory_bytes: Number | Sequence[Number] | None = None,
+    more_times: Collection[Number] = (),
 ) -> OrderProblem:
     """The tables for a search over the orders of split passes (F, B, W) on `placement`.
 
     memory_limit: shares of a device's whole activation; memory_bytes: static ones included; each
-    one number or one per device. Times without a common tick are rounded to one in a million of the
+    one number or one per device. more_times: of other passes that are to be counted in the same
+    ticks. Times without a common tick are rounded to one in a million of the
     longest pass: fine enough to compare orders, and what is returned in the end is judged with the
     costs themselves.
     """
@@ -207,7 +209,7 @@ def order_problem(
         for kind in PASSES
     ]
     sends = [costs.send[s] if placement[s] != placement[s + 1] else 0 for s in range(n_stages - 1)]
-    flat = {time for row in times for time in row} | set(sends) | {0}
+    flat = {time for row in times for time in row} | {*sends, *more_times, 0}
     ticks = common_ticks(flat, how_many=6 * n_stages * n_microbatches + 1)
     if ticks.per_unit:
         common = math.gcd(*(int(ticks.count(time)) for time in flat)) or 1

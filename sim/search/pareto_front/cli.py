@@ -17,10 +17,14 @@ from ..cli.options import (
     ClockName,
     Devices,
     Forward,
+    HostBandwidth,
+    HostLatency,
+    Levers,
     Microbatches,
     Moves,
     PlacementName,
     Profile,
+    RecomputeKeeps,
     Seed,
     Send,
     StaticBytes,
@@ -47,6 +51,10 @@ def pareto_command(
     limits: Annotated[
         Text, option("--limits", "Memory limits in shares, such as 2,2.5,3.", "LIST")
     ] = None,
+    levers: Levers = None,
+    recompute_keeps: RecomputeKeeps = None,
+    host_bandwidth: HostBandwidth = None,
+    host_latency: HostLatency = None,
     placement: PlacementName = "v",
     stages_per_device: Chunks = None,
     clock: ClockName = "makespan",
@@ -95,7 +103,8 @@ def _show_rows(rows: list[dict[str, Any]]) -> None:
 
     numbers = ("limit", "peak", "makespan", "bubble", "longest stage", "bubble", "above bound",
                "interval")  # fmt: skip
-    table = table_of(*(f">{name}" for name in numbers), "by")
+    more = (">recomputed", ">offloaded") if any(row.get("levers") for row in rows) else ()
+    table = table_of(*(f">{name}" for name in numbers), "by", *more)
     for row in rows:
         table.add_row(
             "" if row["limit"] is None else f"{row['limit']:g}",
@@ -107,5 +116,6 @@ def _show_rows(rows: list[dict[str, Any]]) -> None:
             "" if row["gap"] is None else f"{row['gap']:.2%}",
             "" if row["interval"] is None else f"{row['interval']:g}",
             row["method"],
+            *(f"{row[name]:.0%}" for name in (head.removeprefix(">") for head in more)),
         )
     print_table(table)

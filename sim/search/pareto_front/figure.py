@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
-BEST = "#2f6fd6"
+BEST, WITH_LEVERS = "#2f6fd6", "#7a3fb8"
 HEIGHT, UPPER, BETWEEN, MARGINS = 680, 0.62, 0.08, (80, 110)
 """Pixels of all, the upper picture's share, the gap's, and pixels beside and above the plots."""
 
@@ -36,11 +36,15 @@ def pareto_figure(
     from plotly.subplots import make_subplots
 
     searched, named = found[~found["family"]], found[found["family"]]
+    levers = searched.iloc[:0]
+    if "levers" in found:
+        levers, searched = searched[searched["levers"] != ""], searched[searched["levers"] == ""]
     bubble, limits = _percent(searched[f"bubble_{clock}"]), _floats(searched["limit"])
     gaps = _floats(searched["gap"])
     bound = [max(0.0, 100 - (100 - y) * (gap + 1)) for y, gap in zip(bubble, gaps, strict=True)]
     x, y = _floats(named["peak"]), _percent(named[f"bubble_{clock}"])
-    across, up = axis_range(limits + x), axis_range(bubble + bound + y)
+    more_x, more_y = _floats(levers["limit"]), _percent(levers[f"bubble_{clock}"])
+    across, up = axis_range(limits + more_x + x), axis_range(bubble + more_y + bound + y)
     ranges = across, (0.0, up[1])
     figure = make_subplots(
         rows=2, cols=1, shared_xaxes=True, vertical_spacing=BETWEEN,
@@ -62,9 +66,22 @@ def pareto_figure(
             ),
             row=row, col=1,
         )  # fmt: skip
+    for ys, row in ((more_y, 1), (_floats(levers["interval"]), 2)):
+        told = "limit %{x}: %{y:.4~g}<br>%{customdata}<extra>with levers</extra>"
+        if len(levers):
+            figure.add_trace(
+                go.Scatter(
+                    x=more_x, y=ys, name="with levers", mode="lines+markers",
+                    line={"color": WITH_LEVERS, "width": 2.5}, legendgroup="with levers",
+                    showlegend=row == 1, customdata=_what_is_done(levers),
+                    hovertemplate=told,
+                ),
+                row=row, col=1,
+            )  # fmt: skip
     size = width - MARGINS[0], round((HEIGHT - MARGINS[1]) * UPPER * (1 - BETWEEN))
     labels = merged_labels(x, y, list(named["method"]))
-    curves = [in_pixels(zip(limits, ys, strict=True), ranges, size) for ys in (bubble, bound)]
+    drawn = [(limits, bubble), (limits, bound), (more_x, more_y)]
+    curves = [in_pixels(zip(xs, ys, strict=True), ranges, size) for xs, ys in drawn if xs]
     dots = [spot for curve in curves for spot in curve]  # covered as little as named points
     spots = in_pixels(zip(x, y, strict=True), ranges, size)
     nearby = label_places(spots + dots, labels + [""] * len(dots), size, curves=curves)
@@ -91,6 +108,12 @@ def pareto_figure(
     if text := outside_note(list(named["method"]), x, y, ranges):
         figure.add_annotation(corner(text))
     return figure
+
+
+def _what_is_done(levers: pd.DataFrame) -> list[str]:
+    """Of each point with levers the activations for which something is done."""
+    pairs = zip(_floats(levers["recomputed"]), _floats(levers["offloaded"]), strict=True)
+    return [f"{again:.0%} recomputed, {away:.0%} offloaded" for again, away in pairs]
 
 
 def _floats(values: pd.Series[Any]) -> list[float]:

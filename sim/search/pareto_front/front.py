@@ -13,12 +13,16 @@ from ...base.interrupts import polled_sigint
 from ...base.numbers import Number, exact, plain
 from ...base.progress import bar
 from ...engine.costs import Costs
+from ...engine.recomputed import recomputed
 from ...families import FAMILIES
 from ...schedule.clock import Clock
 from ...schedule.ir import Schedule
 from ..evaluation import Evaluation, evaluate
+from ..levers.host import Host
+from ..levers.problem import checked_levers
 from ..placement import Placement, stages_on
-from ..portfolio import SearchResult, search
+from ..portfolio import search
+from ..result import SearchResult
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,6 +47,8 @@ def pareto(
     seed: int = 0,
     workers: int = 2,
     progress: bool = True,
+    levers: Iterable[str] = (),
+    host: Host | None = None,
 ) -> pd.DataFrame:
     """A row per memory limit with the best schedule found, and one per named family.
 
@@ -54,7 +60,19 @@ def pareto(
     ones `lower_bound` (on `clock`), `gap`, `interval` and `interval_bound` (time per microbatch of
     the steady state), `method`, `proven_optimal`; `family` is True for the named ones. Ctrl-C ends
     it with the limits done so far, and sets `attrs["interrupted"]`.
+
+    levers, host: as for `search`. Then each limit is searched with levers and without, in half of
+    the time each, and there are rows of named families with recompute. More columns: `levers` that
+    were allowed (""; names); `recomputed` and `offloaded`, the shares of all activations for which
+    that is done; `throughput`, microbatches per unit of time on `clock`. A bubble is then all time
+    that is not F, B or W, recompute too.
     """
+    if names := checked_levers(levers, host is not None or costs.offload is not None):
+        return with_levers(
+            n_devices, n_microbatches, costs, placement=placement, limits=limits, clock=clock,
+            time_limit=time_limit, moves=moves, without=without, seed=seed, workers=workers,
+            progress=progress, levers=names, host=host,
+        )  # fmt: skip
     place = stages_on(n_devices, placement, max(1, costs.n_stages // n_devices))
     chosen = list(limits) if limits is not None else usual_limits(n_devices, n_microbatches, place)
     if not chosen:
@@ -91,6 +109,70 @@ def pareto(
     return frame
 
 
+def with_levers(
+    n_devices: int,
+    n_microbatches: int,
+    costs: Costs,
+    *,
+    levers: tuple[str, ...],
+    host: Host | None,
+    clock: Clock,
+    limits: Sequence[Number] | None,
+    time_limit: float,
+    moves: int | None,
+    placement: Placement,
+    **options: Any,
+) -> pd.DataFrame:
+    """The front without levers and the one with them, in one frame."""
+    import pandas as pd
+
+    place = stages_on(n_devices, placement, max(1, costs.n_stages // n_devices))
+    chosen = list(limits) if limits is not None else usual_limits(n_devices, n_microbatches, place)
+    half: dict[str, Any] = {
+        "time_limit": time_limit / 2, "moves": moves and moves // 2, "clock": clock,
+        "placement": placement, **options,
+    }  # fmt: skip
+    alone = [limit for limit in chosen if limit >= 1]
+    frame = pareto(n_devices, n_microbatches, costs, limits=alone or [1], **half)
+    interrupted = frame.attrs["interrupted"]
+    rows = [{**row, "levers": "", "recomputed": 0.0, "offloaded": 0.0} for row in _records(frame)]
+    until, best = time.monotonic() + time_limit / 2, None
+    for done, limit in enumerate(sorted(chosen) if not interrupted else ()):
+        half["time_limit"] = max(until - time.monotonic(), 0.0) / (len(chosen) - done)
+        half["moves"] = moves and moves // (2 * len(chosen))
+        with suppress(ValueError):  # a limit below one share may be too small even so
+            found = search(
+                n_devices, n_microbatches, costs, memory_limit=limit, levers=levers, host=host,
+                **half,
+            )  # fmt: skip
+            row = _row(limit, found, best, costs)
+            best = found if best is None or found.value <= best.value else best
+            rows.append({**row, "levers": ", ".join(levers), **_pulled(best.schedule)})
+            interrupted = interrupted or found.interrupted
+        if interrupted:
+            break
+    if "recompute" in levers:
+        for row in _families(n_devices, n_microbatches, costs, placement, again=True):
+            rows.append({**row, "levers": "recompute", "recomputed": 1.0, "offloaded": 0.0})
+    for row in rows:
+        row["throughput"] = n_microbatches / float(row[clock]) if row[clock] else math.inf
+    columns = [*COLUMNS, "levers", "recomputed", "offloaded", "throughput"]
+    merged = pd.DataFrame(rows, columns=columns).astype({"family": bool})
+    merged.attrs["interrupted"] = interrupted
+    return merged
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    return [{str(name): value for name, value in row.items()} for row in rows]
+
+
+def _pulled(schedule: Schedule) -> dict[str, float]:
+    """The share of all activations that are recomputed, and of those that are offloaded."""
+    units, pulled = schedule.n_stages * schedule.n_microbatches, list(schedule.levers.values())
+    return {"recomputed": pulled.count("R") / units, "offloaded": pulled.count("O") / units}
+
+
 def usual_limits(p: int, m: int, place: tuple[int, ...]) -> list[Number]:
     """From one share to twice as many as devices: every step of a chunk up to p, then coarser."""
     chunks = len(place) // p
@@ -119,18 +201,23 @@ def _row(
     }
 
 
-def _families(p: int, m: int, costs: Costs, placement: Placement) -> list[dict[str, Any]]:
-    """The named schedules whose stages the costs describe."""
+def _families(
+    p: int, m: int, costs: Costs, placement: Placement, *, again: bool = False
+) -> list[dict[str, Any]]:
+    """The named schedules whose stages the costs describe; again: recomputing everything."""
     rows = []
     for family in FAMILIES.values():
         if family.placement.lower() != placement:
             continue
         options = {"v": costs.n_stages // p} if "v" in family.options else {}
         with suppress(ValueError):
-            schedule = family(p, m, **options)
+            schedule, name = family(p, m, **options), family.name
+            if again:
+                schedule = recomputed(schedule, place="in waits", costs=costs)
+                name = f"{name} + recompute"
             found = evaluate(schedule, costs)
             times = _times(found, max(found.peak_activations), schedule, costs)
-            rows.append({"limit": None, **times, "method": family.name, "family": True})
+            rows.append({"limit": None, **times, "method": name, "family": True})
     return rows
 
 

@@ -28,6 +28,13 @@ READING = {
     )
 }
 
+WITH_LEVERS = {
+    "Levers": (
+        "On the line with levers activations may also be recomputed (R) or offloaded to the host; "
+        "each point says of how many. All time that is not F, B or W counts as bubble, R too.",
+    )
+}
+
 
 def pareto_page(
     found: pd.DataFrame,
@@ -39,6 +46,7 @@ def pareto_page(
     command: str = "",
 ) -> str:
     """The page of what `pareto` found; sizes: devices and microbatches."""
+    reading = {**READING, **(WITH_LEVERS if "levers" in found else {})}
     where = f"{plural(sizes[0], 'device')}, {plural(sizes[1], 'microbatch')}"
     heading = "Bubble and interval against the memory limit"
     return chart_page(
@@ -49,7 +57,7 @@ def pareto_page(
         facts=facts,
         note=note,
         command=command,
-        reading=READING,
+        reading=reading,
     )
 
 
@@ -66,7 +74,13 @@ def _table_row(row: Mapping[Any, Any]) -> dict[str, Cell]:
         "gap": None if _known(row["gap"]) is None else share(row["gap"]),
         "interval": _known(row["interval"]),
         "interval bound": _known(row["interval_bound"]),
+        **_levers(row),
     }
+
+
+def _levers(row: Mapping[Any, Any]) -> dict[str, Cell]:
+    """For how many activations something is done, where levers were allowed anywhere."""
+    return {name: share(row[name]) for name in ("recomputed", "offloaded") if name in row}
 
 
 def _known(value: Any) -> float | None:

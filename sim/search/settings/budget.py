@@ -26,6 +26,10 @@ LAST_TIP = 0.7  # of the tips: the last passes
 ENDS = 0.3  # warm-up and cool-down without the steady state
 ENDS_ROUND = 0.5  # of the ends: all of them at first, then the better half, and so on
 
+# A search with levers: shares of its time.
+LOOK = 0.1  # orders alone, to see whether the memory is scarce at all
+PLANS = 0.5  # of the rest: what whole stages do
+
 # Seconds, at most.
 WINDOW = 6.0  # one window of local search
 ANNEALING = 1.6  # one round of annealing, as far as moves can be told beforehand

@@ -24,7 +24,7 @@ from sim.search.settings.effort import Effort
 from sim.search.settings.run_options import RunOptions
 
 
-def problem(p: int, m: int, clock: Any = "makespan", **limits: float) -> OrderProblem:
+def problem(p: int, m: int, clock: Any = "makespan", **limits: Any) -> OrderProblem:
     place = stages_on(p, "v")
     costs = Costs.uniform(Schedule(place, ((),) * p, m), forward=10, backward=12, weight=8, send=1)
     return order_problem(place, m, costs, clock=clock, **limits)

@@ -1,0 +1,1 @@
+"""Order, recompute and offload decided together."""
