@@ -57,12 +57,14 @@ class LeverRace:
         chosen = list(plans(self.problem))
         for method, pulled in one_at_a_time(self.problem, self.one_by_one):
             self.pool.add(pulled, method)
-        share = budget.PLANS * self._left() / max(len(chosen), 1)
-        for plan in chosen:
+        until = self.run.effort.now() + budget.PLANS * self._left()
+        for done, plan in enumerate(chosen):
             if self.pool.closed:
                 return
-            self._try(plan, placement, share)
-            self.tell(self.pool)
+            if self._work(plan) < self.pool.best.value:
+                left = max(until - self.run.effort.now(), 0.0)
+                self._try(plan, placement, left / (len(chosen) - done))
+                self.tell(self.pool)
 
     @property
     def pays(self) -> bool:
@@ -71,6 +73,16 @@ class LeverRace:
 
     def _left(self) -> float:
         return max(self.until - self.run.effort.now(), 0.0)
+
+    def _work(self, plan: Plan) -> int:
+        """Time of the busiest device under a plan, which no order of its passes can beat."""
+        again = [
+            int(self.problem.tables.again[s]) if mode == RECOMPUTE else 0
+            for s, mode in enumerate(plan)
+        ]
+        q = self.problem.orders
+        once = q.tables.duration.reshape(-1, 3).sum(axis=1) + np.array(again)
+        return int(once[q.tables.stages_of].sum(axis=1).max()) * q.n_microbatches
 
     def _try(self, plan: Plan, placement: Placement, seconds: float) -> None:
         for under_way in (2, 3) if OFFLOAD in plan else (2,):

@@ -58,7 +58,7 @@ def pulled(draw: st.DrawFn) -> tuple[LeverProblem, Pulled]:
     return q, kept
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(pulled())
 def test_an_order_with_levers_is_played_as_its_schedule_is(
     case: tuple[LeverProblem, Pulled],
@@ -75,7 +75,7 @@ def test_an_order_with_levers_is_played_as_its_schedule_is(
     ) <= value  # fmt: skip
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(pulled(), st.sampled_from((0, -1)))
 def test_a_limit_holds_to_the_byte(case: tuple[LeverProblem, Pulled], less: int) -> None:
     """Passes of no time aside, whose memory comes and goes at one moment."""
@@ -113,10 +113,10 @@ def test_levers_that_do_nothing_are_let_go() -> None:
 
 def test_levers_pay_where_memory_is_scarce_and_an_answer_says_what_was_pulled() -> None:
     settings: dict[str, Any] = {
-        "memory_bytes": 300, "clock": "longest_stage", "moves": 6_000_000, "progress": False,
+        "memory_bytes": 300, "clock": "longest_stage", "moves": 3_000_000, "progress": False,
     }  # fmt: skip
     letters = {"recompute": "R", "offload": "O"}
-    p, m, values = 3, 8, []
+    p, m, values = 3, 6, []
     for levers in ((), ("recompute",), BOTH):
         found = search(p, m, times(6), levers=levers, **settings)
         told = evaluate(found.schedule, times(6))
@@ -132,7 +132,8 @@ def test_levers_at_ample_memory_change_nothing() -> None:
     settings: dict[str, Any] = {"moves": 3_000_000, "progress": False, "memory_limit": 4}
     alone = search(2, 6, times(4), **settings)
     found = search(2, 6, times(4), levers=BOTH, **settings)
-    assert (found.value, found.schedule.levers) == (alone.value, {})
+    assert found.value == alone.value
+    assert not found.schedule.levers
     free = search(2, 6, times(4), levers=BOTH, moves=3_000_000, progress=False)
     assert not free.schedule.levers
 
