@@ -64,6 +64,7 @@ from .schedule.validate import InvalidSchedule, validate
 if TYPE_CHECKING:
     from . import search
     from . import testing as testing
+    from .metrics.compare import compare
     from .metrics.hta import write_hta
     from .metrics.perfetto import write_perfetto
     from .schedule.torch_csv import read_torch_csv, write_torch_csv
@@ -80,6 +81,7 @@ _ON_FIRST_USE = {
     "models": "planner.models:",
     "hardware": "planner.hardware:",
     "plan": "planner:plan",
+    "compare": "metrics.compare:compare",
     "chart_svg": "show.svg_chart:chart_svg",
     "explore": "show.explorer:explore",
     "gantt": "show.plot:gantt",
@@ -124,6 +126,7 @@ __all__ = [
     "busy",
     "chart_svg",
     "clock_time",
+    "compare",
     "comparison",
     "costs_from_json",
     "costs_to_json",

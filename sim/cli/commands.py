@@ -14,6 +14,7 @@ COMMANDS: dict[str, Home] = {
     "machine": ("sim.planner.cli_machine", "machine_command"),
     "export": ("sim.cli.files", "export"),
     "check": ("sim.cli.files", "check"),
+    "check-family": ("sim.cli.check_family", "check_family_command"),
     "families": ("sim.cli.families", "families"),
     "pipeload": ("sim.pipeload.cli", "pipeload_command"),
 }

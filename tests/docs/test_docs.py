@@ -42,7 +42,9 @@ def test_examples_in_the_readme_run(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert found.failed == 0
 
 
-@pytest.mark.parametrize(("page", "least"), [("questions.md", 20), ("slot-grid.md", 3)])
+@pytest.mark.parametrize(
+    ("page", "least"), [("questions.md", 20), ("slot-grid.md", 3), ("cookbook.md", 15)]
+)
 def test_examples_on_pages_run(page: str, least: int) -> None:
     found = doctest.testfile(str(ROOT / "docs" / page), module_relative=False)
     assert found.attempted > least

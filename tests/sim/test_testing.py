@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
+import sim
 from sim import FAMILIES, Costs, Family, InvalidSchedule, Schedule, simulate, validate
+from sim.cli.commands import main
 from sim.engine.costs_fit import fits
 from sim.testing import check_family, clusters, costs, family_schedules, schedules, wild_schedules
 
@@ -108,3 +112,59 @@ def test_a_plain_function_is_checked_with_the_options_it_takes() -> None:
 def test_a_broken_family_is_caught(family: Family, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         check_family(family, max_examples=60)
+
+
+@pytest.mark.parametrize(
+    ("claim", "sentence"),
+    [
+        ({"placement": "zigzag"}, "mine has placement 'zigzag': it must be one of straight, loop"),
+        ({"passes": "F X"}, "mine has passes 'X': kinds are F, B, W, BW"),
+        ({"bubble": "(p-1)*q"}, "the bubble of mine is '(p-1)*q': it knows no q, only p, m, v"),
+        ({"peak": "p +"}, "the peak of mine is 'p +': invalid syntax"),
+        ({"exact_when": "sum(m)"}, "the exact_when of mine is 'sum(m)': it knows no sum"),
+    ],
+)
+def test_a_claim_that_nobody_could_check_is_one_sentence(
+    claim: dict[str, str], sentence: str
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        check_family(replace(FAMILIES["1f1b"], name="mine", **claim))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("claim", "sentence"),
+    [
+        ({"placement": "V"}, "claims placement 'V', and its stages lie on devices (0"),
+        ({"passes": "F BW R"}, "claims passes 'F BW R', and never has R"),
+        ({"passes": "F B W"}, "claims passes 'F B W', and has BW too"),
+    ],
+)
+def test_a_false_claim_of_placement_or_passes_is_caught(
+    claim: dict[str, str], sentence: str
+) -> None:
+    with pytest.raises(AssertionError, match=re.escape(sentence)):
+        check_family(replace(FAMILIES["1f1b"], **claim), max_examples=5)  # type: ignore[arg-type]
+
+
+def test_one_command_tests_a_family_of_ones_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = "import sim\n\ndef mine(p, m):\n    return sim.FAMILIES['zb-h1'](p, m)\n"
+    bad = good + "\ndef short(p, m):\n    return mine(p, m + 1)\n"
+    path = tmp_path / "mine.py"
+    path.write_text(bad)
+    assert main(["check-family", f"{path}:mine", "--examples", "5"]) == 0
+    assert "keeps what every family must, in 5 random settings" in capsys.readouterr().out
+    assert main(["check-family", f"{path}:short", "--examples", "5"]) == 1
+    assert "asked for devices, microbatches (1, 1), it has (1, 2)" in capsys.readouterr().err
+    for place, sentence in {
+        "mine": "write FILE.py:NAME",
+        f"{tmp_path}/no.py:mine": "there is no file",
+        f"{path}:other": "has no family other",
+    }.items():
+        assert main(["check-family", place]) == 1
+        assert sentence in capsys.readouterr().err
+
+
+def test_what_is_public_of_the_searches_is_what_is_listed() -> None:
+    assert dir(sim.search) == sorted(sim.search.__all__)
