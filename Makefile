@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ALL := search,torch,plan,validation,notebooks,docs,dev
 
-.PHONY: demo test quick check fix hunt mutants bench bench-record gpu gallery api explore lab notebooks docs lock clean
+.PHONY: demo test quick check fix hunt mutants bench bench-record gpu gallery api explore lab notebooks docs site lock clean
 
 # Profiled pass times of a 1.5B GPT on 8 A100s, in milliseconds: arXiv 2401.10241, behind its Table 5.
 demo: .venv/core  ## what every schedule does with the measured pass times of a published run
@@ -49,6 +49,7 @@ gpu: $(if $(filter $(BIN)/python,$(GPU_PYTHON)),.venv/all)  ## everything that o
 
 gallery: .venv/core  ## docs/gallery.md, its pictures and the README's table, from the code
 	$(BIN)/python docs/gallery.py
+	$(BIN)/python docs/real_runs.py
 
 api: .venv/all  ## docs/public.txt, what is public, from the code
 	$(BIN)/python docs/public.py
@@ -62,9 +63,12 @@ lab: .venv/lab  ## the notebooks in JupyterLab
 notebooks: .venv/all  ## run all notebooks again, in place
 	$(BIN)/python docs/notebooks.py
 
-docs: .venv/docs  ## site/index.html: README, gallery, a page per module
+docs: site  ## the documentation in a browser: its search needs a server
+	@echo "http://127.0.0.1:8000  (Ctrl-C ends it; the pages are files in site/)"
+	@$(BIN)/python -m http.server 8000 --bind 127.0.0.1 --directory site 2>/dev/null
+
+site: .venv/docs  ## site/: README, gallery, a page per module
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
-	@echo "open site/index.html"
 
 lock: .venv/core  ## constraints.txt: the newest versions within the ranges of pyproject.toml
 	$(BIN)/python .ci/lock.py $(ALL)

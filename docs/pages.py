@@ -23,7 +23,7 @@ def on_files(files: Files, config: Any) -> Files:
             files.append(File.generated(config, target, content=text_page(ROOT / name)))
     for name, path in notebooks().items():
         files.append(File.generated(config, name, content=notebook_page(path)))
-    for path in sorted((ROOT / "validation" / "data").glob("*.json")):
+    for path in sorted((ROOT / "validation" / "data").glob("*.[jc]s*")):
         name = path.relative_to(ROOT).as_posix()
         files.append(File.generated(config, name, content=path.read_text(encoding="utf-8")))
     for package in PACKAGES:
@@ -34,6 +34,11 @@ def on_files(files: Files, config: Any) -> Files:
             target = f"api/{package}/{name}.md"
             files.append(File.generated(config, target, content=module_page(name, path)))
     return files
+
+
+def on_page_markdown(markdown: str, **more: Any) -> str:
+    """Links to data as they are on the site; mkdocs calls this by its name."""
+    return markdown.replace("](../validation/data/", "](validation/data/")
 
 
 def modules(package: str) -> dict[str, Path]:
@@ -94,7 +99,7 @@ def shown(output: dict[str, Any]) -> str:
         if kind in data:  # in one line, or Markdown would take parts of it for text
             html = re.sub(r"\s*\n\s*", " ", "".join(data[kind]).strip())
             html = html.replace('<table border="1" class="dataframe">', "<table>")
-            return f"<div>{html}</div>"
+            return f"<div data-search-exclude>{html}</div>"
     text = "".join(output.get("text") or data.get("text/plain", ""))
     return f"```text\n{text.rstrip()}\n```"
 

@@ -43,12 +43,54 @@ def test_examples_in_the_readme_run(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(
-    ("page", "least"), [("questions.md", 20), ("slot-grid.md", 3), ("cookbook.md", 15)]
+    ("page", "least"),
+    [("questions.md", 20), ("slot-grid.md", 3), ("cookbook.md", 15), ("getting-started.md", 2)],
 )
 def test_examples_on_pages_run(page: str, least: int) -> None:
     found = doctest.testfile(str(ROOT / "docs" / page), module_relative=False)
     assert found.attempted > least
     assert found.failed == 0
+
+
+def test_the_page_of_real_runs_tells_what_its_commands_play(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = (ROOT / "docs" / "real-runs.md").read_text(encoding="utf-8")
+    sections = text.split("\n## ")[1:]
+    for section, words in zip(
+        sections, commands(ROOT / "docs" / "real-runs.md", "python -m sim"), strict=True
+    ):
+        assert main([*words, "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        told = " ".join(section.split())
+        assert f"Makespan {found['makespan']} " in told
+        if "activations at most" in told:
+            assert f"activations at most {max(found['peak_activations'])} " in told
+        for share in re.findall(r"([\d.]+) % of", told):
+            assert share == f"{100 * found['bubble_makespan']:.2f}"
+
+
+def test_pictures_of_real_runs_are_what_the_code_makes_now() -> None:
+    spec = importlib.util.spec_from_file_location("real_runs", ROOT / "docs" / "real_runs.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    for path, text in module.pictures().items():
+        assert path.read_text(encoding="utf-8") == text, f"{path.name} is stale: run make gallery"
+
+
+def test_an_example_in_a_docstring_is_fenced_for_the_pages() -> None:
+    spec = importlib.util.spec_from_file_location("doctests", ROOT / "docs" / "doctests.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    pytest.importorskip("griffe", reason="griffe is not installed")
+    spec.loader.exec_module(module)
+    text = "What.\n\n>>> f(\n...     1)\n2\n\nMore.\n    >>> g()"
+    assert module.fenced(text) == (
+        "What.\n\n```python\n>>> f(\n...     1)\n2\n```\n\nMore.\n```python\n>>> g()\n```"
+    )
 
 
 @pytest.mark.slow
