@@ -18,14 +18,15 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import GradientEdge, get_gradient_edge
+from torch.autograd.graph import get_gradient_edge
 
 from ..torch_private import input_pass, outputs_for_input_pass, weight_pass
 from .elsewhere import Copy, Parcel
 from .kv_cache import KVCache, Root
+from .left_behind import Kept, Pending, Saved, propagate, tensors
 from .random_state import Replay, State
 from .split_backward import Deferral
-from .weight_gradients import Contribution, accumulate, trainable
+from .weight_gradients import accumulate, trainable
 
 Loss = Callable[[Tensor, Any], Tensor]
 """(output, target or None) -> mean loss."""
@@ -49,26 +50,6 @@ class LossTerm(NamedTuple):
     loss_fn: Loss
     target: Tensor | None
     share: float
-
-
-class _Saved(NamedTuple):
-    leaves: tuple[Tensor, ...]
-    edges: tuple[GradientEdge | None, ...]
-    outputs: tuple[Tensor, ...]  # for torch's own split only: it wants the tensors themselves
-    loss_gradient: Tensor | None  # on the last stage: the share of the batch
-
-
-class _Kept(NamedTuple):
-    """What an F keeps for its R."""
-
-    inputs: tuple[Tensor, ...]
-    random: State
-
-
-class _Pending(NamedTuple):
-    contributions: tuple[Contribution, ...] = ()
-    roots: Sequence[Root] = ()
-    groups: list[dict[str, Any]] | None = None
 
 
 class Stage:
@@ -97,9 +78,9 @@ class Stage:
         self.passes, self._drawing = passes, replay.drawing if replay else _drawing_unseen
         self._static = static
         self._parcels: dict[Unit, Parcel] = {}
-        self._kept: dict[Unit, _Kept] = {}
-        self._saved: dict[Unit, _Saved] = {}
-        self._pending: dict[Unit, _Pending] = {}
+        self._kept: dict[Unit, Kept] = {}
+        self._saved: dict[Unit, Saved] = {}
+        self._pending: dict[Unit, Pending] = {}
         self._kv_caches: dict[int, KVCache] = {}
 
     def forward(
@@ -128,7 +109,7 @@ class Stage:
             with torch.no_grad():
                 outputs = self._computed(unit, inputs, loss_term)
         if repeated:
-            self._kept[unit] = _Kept(tuple(tensor.detach() for tensor in inputs), state)
+            self._kept[unit] = Kept(tuple(tensor.detach() for tensor in inputs), state)
         elif unit.slice == self.n_slices - 1:
             self._kv_caches.pop(unit.microbatch, None)
         return tuple(out.detach() for out in outputs)
@@ -170,7 +151,7 @@ class Stage:
             loss_gradient = torch.full_like(outputs[0], loss_term.share, requires_grad=False)
         if self.deferral is None:
             outputs = outputs_for_input_pass(outputs)
-        self._saved[unit] = saved = _Saved(
+        self._saved[unit] = saved = Saved(
             leaves,
             tuple(get_gradient_edge(out) if out.requires_grad else None for out in outputs),
             outputs if self.deferral is None else (),
@@ -189,8 +170,8 @@ class Stage:
         saved, roots = self._begin(unit, gradients)
         with self._drawing():
             if self.deferral is not None:
-                _propagate(roots)
-                self._pending[unit] = _Pending(self.deferral.take())
+                propagate(roots)
+                self._pending[unit] = Pending(self.deferral.take())
             else:
                 self._pending[unit] = self._native(saved, gradients, roots)
         return tuple(leaf.grad for leaf in saved.leaves)
@@ -200,7 +181,7 @@ class Stage:
         saved, roots = self._begin(unit, gradients)
         at_once = nullcontext() if self.deferral is None else self.deferral.computing(at_once=True)
         with self._drawing(), at_once:
-            _propagate(roots)
+            propagate(roots)
         return tuple(leaf.grad for leaf in saved.leaves)
 
     def weight(self, units: Iterable[Unit]) -> None:
@@ -208,7 +189,7 @@ class Stage:
         pending = [self._pending.pop(unit) for unit in units]
         accumulate([entry for each in pending for entry in each.contributions])
         for each in pending:
-            _propagate(each.roots)
+            propagate(each.roots)
             if each.groups is not None:
                 weight_pass(trainable(self.module), each.groups)
 
@@ -229,7 +210,7 @@ class Stage:
     ) -> tuple[Tensor, ...]:
         """What the module makes of `inputs`; on the last stage, the loss of that."""
         cache = self._kv_caches.get(unit.microbatch)
-        outputs = _tensors(self.module(*inputs, **({"cache": cache} if cache else {})))
+        outputs = tensors(self.module(*inputs, **({"cache": cache} if cache else {})))
         if loss_term is None:
             return outputs
         loss = loss_term.loss_fn(outputs[0], loss_term.target)
@@ -238,7 +219,7 @@ class Stage:
             raise ValueError(f"loss_fn returned {shape}: it must return a tensor of one number")
         return (loss,)
 
-    def _begin(self, unit: Unit, gradients: Gradients) -> tuple[_Saved, list[Root]]:
+    def _begin(self, unit: Unit, gradients: Gradients) -> tuple[Saved, list[Root]]:
         """What F saved of `unit`, and where its backward starts."""
         saved = self._saved.pop(unit)
         if saved.loss_gradient is not None:
@@ -254,11 +235,11 @@ class Stage:
                 del self._kv_caches[unit.microbatch]
         return saved, roots
 
-    def _native(self, saved: _Saved, gradients: Gradients, roots: list[Root]) -> _Pending:
+    def _native(self, saved: Saved, gradients: Gradients, roots: list[Root]) -> Pending:
         """torch's own B; where there is no input gradient it leaves the whole backward to W."""
         inputs = [leaf for leaf in saved.leaves if leaf.requires_grad]
         if not inputs:
-            return _Pending(roots=roots)
+            return Pending(roots=roots)
         found = gradients if saved.loss_gradient is None else (saved.loss_gradient,)
         pairs = [
             (out, gradient)
@@ -271,26 +252,8 @@ class Stage:
             inputs,
             parameters=trainable(self.module),
         )
-        return _Pending(groups=groups)
+        return Pending(groups=groups)
 
 
 def _drawing_unseen(state: State = ()) -> AbstractContextManager[State]:
     return nullcontext(())
-
-
-def _propagate(roots: Sequence[Root]) -> None:
-    """Plain autograd, in this thread on every kind of device: hooks and modes are per thread."""
-    if roots:
-        with torch.autograd.set_multithreading_enabled(False):
-            torch.autograd.backward(
-                [root.edge for root in roots], [root.gradient for root in roots]
-            )
-
-
-def _tensors(outputs: Any) -> tuple[Tensor, ...]:
-    found = outputs if isinstance(outputs, tuple) else (outputs,)
-    for out in found:
-        if not isinstance(out, Tensor):
-            kind = type(out).__name__
-            raise TypeError(f"a stage returned {kind}: it must return a tensor or a tuple of them")
-    return found

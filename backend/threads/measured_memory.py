@@ -78,7 +78,8 @@ def activations_made(schedule: Schedule, op: Op) -> int:
     return 0 if op.kind == "B" and passes != "B" else -1
 
 
-def peaks(rows: Any, devices: Sequence[int]) -> tuple[int, ...]:
-    """The most that was live on each of `devices`, of the frame of such rows."""
-    most: Any = rows.groupby("device")["live"].max()
+def peaks(rows: Any, devices: Sequence[int], column: str = "live") -> tuple[int, ...]:
+    """The most that was live on each of `devices`, of the frame of such rows; "most": inside passes
+    too."""
+    most: Any = rows.groupby("device")[column].max()
     return tuple(max(int(most.get(device, 0)), 0) for device in devices)

@@ -71,16 +71,18 @@ def run_result(workers: Sequence[Worker], job: Job, notes: dict[str, Any]) -> Ru
     )
     trace = sorted(traces, key=makespan)[len(traces) // 2]
     peak_bytes = tuple(max((r.after for r in one.memory), default=0) for one in memory)
+    most_bytes = tuple(max((r.most for r in one.memory), default=0) for one in memory)
     host = 0
     if memory and job.schedule.copies:
         *devices, host = peaks(trace.memory, (*range(len(workers)), HOST))
         peak_bytes = tuple(devices)
+        most_bytes = peaks(trace.memory, range(len(workers)), "most")
     return RunResult(
         loss,
         trace=trace,
         traces=traces,
         peak_bytes=peak_bytes,
-        most_bytes=tuple(max((r.most for r in one.memory), default=0) for one in memory),
+        most_bytes=most_bytes,
         transit_bytes=tuple(
             max(records[device].most_waiting for records in timed) for device in range(len(workers))
         ),

@@ -61,6 +61,17 @@ def changes(trace: sim.Trace) -> Changes:
     return {key: change for key, change in found.items() if change}
 
 
+def queues(trace: sim.Trace) -> dict[tuple[int, str], list[sim.Op]]:
+    """The passes of every queue of every device, in the order in which they began."""
+    found: dict[tuple[int, str], list[sim.Op]] = {}
+    rows = trace.ops.sort_values(["start", "position"], kind="stable")
+    key = ["device", "kind", "stage", "microbatch", "slice"]
+    for device, *op in rows[key].itertuples(index=False):
+        queue = op[0] if op[0] in ("O", "L") else "compute"
+        found.setdefault((device, queue), []).append(sim.Op(*op))
+    return found
+
+
 def both(schedule: sim.Schedule) -> tuple[sim.Trace, sim.Trace]:
     """The simulation from bytes that were measured on one device, and a run."""
     stages, model = stages_for(schedule.trains, schedule.n_stages)
@@ -98,6 +109,7 @@ def test_every_pass_takes_and_gives_back_what_the_simulator_says(name: str) -> N
         if schedule.copies and schedule.n_slices > 1:
             continue  # what later slices see of an earlier one stays on the device
         guess, real = both(schedule)
+        assert queues(real) == queues(guess)
         assert changes(real) == changes(guess)
         if not schedule.copies:
             assert sim.peak_bytes(real) == sim.peak_bytes(guess)

@@ -107,6 +107,7 @@ def test_offloaded_bytes_are_at_the_host_and_not_on_the_device() -> None:
     assert result.host_peak_bytes in (share, 2 * share)
     assert sim.host_peak_bytes(result.trace) == result.host_peak_bytes
     assert sim.peak_bytes(result.trace) == result.peak_bytes
+    assert all(map(int.__ge__, result.most_bytes, result.peak_bytes))
 
 
 def test_a_partner_keeps_what_it_is_sent() -> None:
