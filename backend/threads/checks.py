@@ -14,6 +14,9 @@ from ..stages.frozen import wholly_trained
 from ..stages.split_backward import SPLITS
 from ..torch_private import checked_torch
 
+PLAYED: frozenset[str] = frozenset(("F", "B", "W", "BW", "R", "O", "L"))
+"""Kinds of passes that the local engine runs."""
+
 
 def require_runnable(schedule: Schedule, stages: Sequence[nn.Module], split: str) -> None:
     """ValueError if `stages` cannot run `schedule` with that split of the backward."""
@@ -21,6 +24,11 @@ def require_runnable(schedule: Schedule, stages: Sequence[nn.Module], split: str
         raise ValueError(
             f"got {len(stages)} stages, but {schedule.name} has {schedule.n_stages}: give a module "
             "for each"
+        )
+    if beyond := {op.kind for order in schedule.orders for op in order} - PLAYED:
+        raise ValueError(
+            f"{schedule.name} has passes {min(beyond)}, which the local engine cannot run yet: it "
+            f"runs {', '.join(sorted(PLAYED))}"
         )
     if split not in SPLITS:
         raise ValueError(f"split is {split!r}: use one of {', '.join(SPLITS)}")

@@ -21,6 +21,7 @@ from backend.measure.passes import measured_passes
 from backend.stages.reference import gradient_error, gradients_of, plain_backward
 from backend.stages.transformer import Model, even_layers, grouped, tokens, transformer_stages
 from backend.threads.board import Board, PassFailed, Stuck
+from backend.threads.checks import require_runnable
 from backend.threads.interpreter import undisturbed_passes
 from backend.threads.result import RunResult
 from backend.threads.run import run
@@ -387,6 +388,13 @@ def test_the_wrong_number_of_stages_and_stages_without_a_cache_are_refused() -> 
         run(sliced, plain, torch.randn(6, 8), loss_fn=mean_square)
     with pytest.raises(ValueError, match="knows no slices"):
         run(sliced, stages, batch, targets=targets, split="native")
+
+
+def test_passes_that_the_engine_does_not_know_are_refused() -> None:
+    shared = sim.Op(cast(Any, "S"), 0, 0)  # of the vocabulary that all devices share
+    schedule = sim.Schedule((0,), ((sim.Op("F", 0, 0), shared),), 1, name="vocab-1f1b")
+    with pytest.raises(ValueError, match="vocab-1f1b has passes S, which the local engine cannot"):
+        require_runnable(schedule, [nn.Linear(2, 2)], "deferred")
 
 
 def test_the_package_offers_its_names_lazily() -> None:
