@@ -10,7 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ..cli.setting import check_writable, write_text
+from ..cli.page_file import PlotlyOption, write_page
+from ..cli.setting import check_writable
 from ..metrics.metrics import peak_bytes
 from .disk import Disk
 from .layers import StreamedModel, model_from_json
@@ -37,6 +38,7 @@ def pipeload_command(
         float, typer.Option(help="Readers that the disk serves at full speed.")
     ] = math.inf,
     html: Annotated[Path | None, typer.Option(help="Write the time line there.")] = None,
+    plotly: PlotlyOption = "embed",
     as_json: Annotated[
         bool, typer.Option("--json", help="JSON on stdout and nothing else.")
     ] = False,
@@ -75,7 +77,7 @@ def pipeload_command(
             asked |= {"saturation": saturation}
         facts = facts_of({"model": streamed.name, "layers": len(streamed.layers), **asked})
         page = pipeload_page(streamed, rows, disk=disk, facts=facts, command=as_typed())
-        write_text(str(html), page)
+        write_page(str(html), page, plotly)
     if as_json:
         print(json.dumps(rows))
         return

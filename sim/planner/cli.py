@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from ..base.interrupts import deferred_sigint
-from ..cli.setting import check_writable, write_text
+from ..cli.page_file import PlotlyOption, write_page
+from ..cli.setting import check_writable
 from .cli_export import exports, write_exports
 from .configurations import Space
 from .cost_model import efficiency_of, read_profile
@@ -99,6 +100,7 @@ def plan_command(
     replay: Annotated[int, typer.Option(help="Play so many rows in the engine.")] = 0,
     row: Annotated[int, typer.Option(help="The row that exports and pictures show.")] = 1,
     html: Annotated[str | None, typer.Option(help="The plan as a page, that row first.")] = None,
+    plotly: PlotlyOption = "embed",
     torchtitan_dir: Annotated[
         str | None, typer.Option(help="Command line and CSV of that row.")
     ] = None,
@@ -185,7 +187,7 @@ def plan_command(
             from .page import plan_page
 
             page = plan_page(problem, table, details, row=row, command=as_typed())
-            write_text(html, page)
+            write_page(html, page, plotly)
         made = exports(
             problem, chosen, torchtitan_dir=torchtitan_dir, megatron_flags=megatron_flags
         )

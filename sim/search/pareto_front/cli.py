@@ -6,8 +6,9 @@ import json
 import sys
 from typing import Annotated, Any
 
+from ...cli.page_file import PlotlyOption, write_page
 from ...cli.read import read_positive
-from ...cli.setting import check_writable, write_text
+from ...cli.setting import check_writable
 from ...metrics.summary import plain_numbers
 from ..cli.options import (
     ActivationBytes,
@@ -64,6 +65,7 @@ def pareto_command(
     seed: Seed = "0",
     workers: Workers = "2",
     html: Annotated[Text, option("--html", "Write the picture as a page.", "FILE")] = None,
+    plotly: PlotlyOption = "embed",
     as_json: AsJson = False,
 ) -> None:
     """Bubble and interval against the memory limit, with the named schedules as marked points.
@@ -87,10 +89,10 @@ def pareto_command(
         from ...show.pages import facts_of
         from .page import pareto_page
 
-        facts = facts_of(given, leave=["html", "as_json"])
+        facts = facts_of(given, leave=["html", "as_json", "plotly"])
         sizes = asked.devices, asked.microbatches
         page = pareto_page(frame, sizes, clock=asked.clock, facts=facts, command=as_typed())
-        write_text(html, page)
+        write_page(html, page, plotly)
     rows = plain_numbers(frame.astype(object).where(frame.notna(), None).to_dict("records"))
     if as_json:
         print(json.dumps(rows, allow_nan=False))

@@ -42,7 +42,7 @@ def _block_svg(name: str) -> str:
     from ..as_drawn import as_drawn
     from ..svg_timeline import gantt_svg
 
-    return gantt_svg({"its building block on 4 devices": as_drawn(block(4))}, width=290)
+    return gantt_svg({"its building block on 4 devices": as_drawn(block(4))}, width=400)
 
 
 def front_html(now: Played) -> str:

@@ -6,6 +6,7 @@ import functools
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import plotly.graph_objects as go
@@ -448,3 +449,17 @@ def test_markup_in_a_name_is_shown_as_text(opened: Opened) -> None:
     choose(driver, name)
     assert driver.execute_script("return document.querySelectorAll('img').length") == 0
     assert driver.get_log("browser") == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("how", "source"), [("directory", "plotly.min.js"), ("cdn", "https://cdn.plot.ly/plotly-")]
+)
+def test_a_page_may_have_plotly_from_elsewhere(tmp_path: Path, how: str, source: str) -> None:
+    path = tmp_path / "page.html"
+    words = [*STREAMED.split(), "--json", "--html", str(path), "--plotly", how]
+    assert main(words) == 0
+    html = path.read_text(encoding="utf-8")
+    assert len(html) < 2_000_000
+    assert f'<script src="{source}' in html
+    assert (tmp_path / "plotly.min.js").exists() == (how == "directory")
