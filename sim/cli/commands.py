@@ -12,6 +12,7 @@ COMMANDS: dict[str, Home] = {
     "plan": ("sim.planner.cli", "plan_command"),
     "model": ("sim.planner.cli_model", "model_command"),
     "machine": ("sim.planner.cli_machine", "machine_command"),
+    "init": ("sim.planner.cli_init", "init_command"),
     "export": ("sim.cli.files", "export"),
     "check": ("sim.cli.files", "check"),
     "check-family": ("sim.cli.check_family", "check_family_command"),
