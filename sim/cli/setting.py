@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from difflib import get_close_matches
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -251,6 +251,8 @@ def cluster_of(options: PipelineOptions, schedule: Schedule) -> Cluster:
         neighbours = [pair for places in placements for pair in pairwise(places)]
         if options.gradient_bytes:
             neighbours += [(one.source, one.destination) for one in gradient_sums(schedule)]
+        if schedule.vocabulary:
+            neighbours += combinations(range(n), 2)  # each part sends to every other one
         pairs = {pair for a, b in neighbours if a != b for pair in ((a, b), (b, a))}
         links = {f"{a}->{b}": Link(0, options.bandwidth) for a, b in sorted(pairs)}
     modes: dict[str, Any] = {

@@ -101,7 +101,9 @@ def planned(
         )
         for device in range(schedule.n_devices)
     )
-    return Plan(ticks, numbering, tuple(channels), tasks, copies, awaited)
+    return Plan(
+        ticks, numbering, tuple(channels), tasks, copies, awaited, exchanges=costs.exchanges
+    )
 
 
 class _Line(NamedTuple):

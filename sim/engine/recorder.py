@@ -107,9 +107,9 @@ class Record:
         self.memory_order: list[int] = []
         self.lanes = plan.copies
         # Of every step of an iteration, device by device, the share in which nothing is computed.
-        self.exposed = [[task.work.exposed for task in tasks] for tasks in plan.tasks]
-        if not any(map(any, self.exposed)):
-            self.exposed = []
+        self.exposed: list[list[Fraction]] = []
+        if plan.exchanges:
+            self.exposed = [[task.work.exposed for task in tasks] for tasks in plan.tasks]
         devices = range(len(plan.tasks))
         self.steps = [StepLog(device, self.step_order) for device in devices]
         self.memory = [MemoryLog(device, self.memory_order) for device in devices]

@@ -114,7 +114,8 @@ class CopyLane(NamedTuple):
 
 class Plan(NamedTuple):
     """Everything that devices play: `tasks[d]` in order, and how what crosses is moved; beside them
-    the queues of copies, and the sums of gradients that `awaited[d]` at the end of a batch."""
+    the queues of copies, and the sums of gradients that `awaited[d]` at the end of a batch.
+    exchanges: whether some step may compute nothing for a while, see `Work.exposed`."""
 
     ticks: Ticks
     numbering: Numbering
@@ -122,3 +123,4 @@ class Plan(NamedTuple):
     tasks: tuple[tuple[Task, ...], ...]
     copies: tuple[CopyLane, ...] = ()
     awaited: tuple[tuple[Message, ...], ...] = ()
+    exchanges: bool = False

@@ -59,8 +59,7 @@ class Trace:
         it was on this device) and `source` (the writer, as text; empty where nothing was read).
         What another queue of the device wrote came with its end; a copy was written when it began.
         Measured traces may leave the last three empty (NaN, NaN, ""). Where costs have all-to-alls
-        that nothing hides there is one column more, `exposed`: the time in which the step computes
-        nothing.
+        there is one column more, `exposed`: the time in which the step computes nothing.
     transfers: a row per value that crossed devices: `value` (activation or gradient, part_of_scores
         or part_of_gradient where the vocabulary is cut, weight_gradient for a sum at the end), its
         writer's `stage`, `microbatch`, `slice`, `iteration`, the `source` and `destination` device,

@@ -84,9 +84,9 @@ def _tables_of(schedule: Schedule, ops: list[Op], lengths: Ints, per_device: lis
         number = {None: 0, "R": 1, "O": 2}
         pulled = [number[schedule.levers.get(op[1:])] for op in ops]
         code = 3 * code + np.array(pulled, np.int64)
-    reads, parts = writers(kind, known, microbatch, part, shape), np.zeros((0, 0), np.int64)
+    parts = np.zeros((0, 0), np.int64)
     if schedule.vocabulary:
-        parts = _of_all_parts(schedule, reads, (kind, stage, microbatch, part))
+        parts = _of_all_parts(schedule, kind, stage, microbatch * schedule.n_slices + part)
     one = np.full(code.max(initial=-1) + 1, -1)  # a pass of each kind, stage and slice
     one[code] = np.arange(len(ops))
     return Tables(
@@ -95,7 +95,7 @@ def _tables_of(schedule: Schedule, ops: list[Op], lengths: Ints, per_device: lis
         route=np.array(schedule.follows, np.int64)[microbatch] if schedule.routes else 0,
         like=[ops[i] for i in one[one >= 0].tolist()],
         which=(np.cumsum(one >= 0) - 1)[code],
-        reads=reads,
+        reads=writers(kind, known, microbatch, part, shape),
         parts=parts,
         gate=np.zeros(0, np.int64),
         step_of=np.repeat(np.arange(lengths.size), lengths),
@@ -106,17 +106,14 @@ def _tables_of(schedule: Schedule, ops: list[Op], lengths: Ints, per_device: lis
     )
 
 
-def _of_all_parts(schedule: Schedule, reads: Ints, columns: tuple[Ints, ...]) -> Ints:
-    """What passes read of all parts of the vocabulary; `reads` of S and T is put right.
+def _of_all_parts(schedule: Schedule, kind: Ints, stage: Ints, unit: Ints) -> Ints:
+    """What passes read of all parts of the vocabulary; and what an S reads, of the last stage.
 
-    An S reads the forward of the last stage, and so its only entry is among the parts, too.
+    unit: microbatch and slice of every pass, as one number.
     """
-    kind, stage, microbatch, part = columns
-    of_part, last = kind >= KIND["S"], schedule.n_stages - 1
-    reads[of_part] = -1
-    m, k, p = schedule.n_microbatches, schedule.n_slices, schedule.n_devices
-    unit = microbatch * k + part
-    wrote = np.full((3, m * k, p), -2, np.int64)  # of F of the last stage, S and T of all parts
+    last, p = schedule.n_stages - 1, schedule.n_devices
+    units = schedule.n_microbatches * schedule.n_slices
+    wrote = np.full((3, units, p), -2, np.int64)  # F of the last stage, S and T of all parts
     forwards = np.flatnonzero((kind == KIND["F"]) & (stage == last))
     wrote[0, unit[forwards], 0] = forwards
     for row, letter in enumerate(PARTS, 1):

@@ -1,0 +1,69 @@
+"""Options about what real runs do beyond a chain: sums of gradients, vocabulary, all-to-alls."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from sim.cli.commands import main
+from sim.families import VOCABULARY
+
+
+def simulated(capsys: pytest.CaptureFixture[str], arguments: str) -> Any:
+    assert main(["simulate", *arguments.split(), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_sum_of_gradients_is_the_last_thing_to_happen(capsys: pytest.CaptureFixture[str]) -> None:
+    """Chimera p=4, m=4: 16 and the sum; with bytes, 30 of them at 10 a time from either device."""
+    assert simulated(capsys, "chimera -p 4 -m 4 --gradient-sum 3")["makespan"] == 19
+    wire = "--gradient-bytes 30 --bandwidth 10"
+    assert simulated(capsys, f"chimera -p 4 -m 4 {wire}")["makespan"] == 19
+
+
+def test_s_and_t_have_times_and_bytes_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
+    """(p-1)(F+B+W) = 9 and m (F+B+W+S+T) = 32, with two barriers; scores of one microbatch."""
+    asked = "vocab-1f1b -p 4 -m 8 --barriers 2 --vocabulary-scores 0.5 --vocabulary-gradients 0.5"
+    found = simulated(capsys, f"{asked} --logits-bytes 7")
+    assert found["makespan"] == found["lower_bound"] == 32 + 9
+    assert found["peak_activations"][0] == 4 + 2
+    assert found["peak_bytes"] == [7] * 4
+    late = simulated(capsys, f"{asked} --all-reduce 3 --send 1")["makespan"]
+    assert late > simulated(capsys, f"{asked} --all-reduce 0 --send 1")["makespan"]
+    # An activation of 10 bytes takes as long to every other device as to the next one.
+    slow = simulated(capsys, "vocab-1f1b -p 4 -m 1 --boundary-bytes 10 --bandwidth 10")
+    assert slow["makespan"] == 4 * 3 + 2 * 3 + 2  # and to all parts, and their gradients back
+
+
+def test_exposed_all_to_alls_are_added_up(capsys: pytest.CaptureFixture[str]) -> None:
+    found = simulated(capsys, "1f1b -p 2 -m 4 --all-to-all 1 --all-to-all-backward 2")
+    assert found["exposed_all_to_all"] == [12, 12]
+    paired = simulated(capsys, "dualpipe -p 2 -m 4 --all-to-all 1 --all-to-all-backward 2")
+    assert max(paired["exposed_all_to_all"]) < 12
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("1f1b -p 4 -m 8 --gradient-sum 3", "1f1b holds every stage once, so there is nothing to"),
+        ("1f1b -p 4 -m 8 --all-reduce 3", "1f1b does not cut the vocabulary: leave --all-reduce"),
+        ("1f1b -p 4 -m 8 --barriers 2", "1f1b does not take --barriers"),
+        ("vocab-1f1b -p 4 -m 8 --barriers 3", "barriers is 3: it must be 1 or 2"),
+        ("chimera -p 4 -m 4 --bandwidth 1", "add --boundary-bytes or --gradient-bytes"),
+    ],
+)
+def test_what_does_not_fit_is_told_in_a_sentence(
+    capsys: pytest.CaptureFixture[str], arguments: str, words: str
+) -> None:
+    assert main(["simulate", *arguments.split()]) != 0
+    told = capsys.readouterr().err
+    assert words in told
+    assert told.count("\n") == 1
+
+
+def test_families_lists_those_that_cut_the_vocabulary(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["families", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert all(rows[name]["options"] == ["barriers"] for name in VOCABULARY)
