@@ -22,9 +22,9 @@ def fits(costs: Costs, schedule: Schedule) -> None:
                 f"{name} has {min(width)} columns, but {schedule.name} has {schedule.n_slices} "
                 "slices: give one column, or one per slice"
             )
-    for name in PER_PART:
+    for name in PER_PART if schedule.vocabulary else ():
         found = len(getattr(costs, name))
-        if schedule.vocabulary and found not in (1, schedule.n_devices):
+        if found not in (1, schedule.n_devices):
             raise ValueError(
                 f"{name} has {found} numbers, but {schedule.name} has {schedule.n_devices} "
                 "devices: give one, or one per device"

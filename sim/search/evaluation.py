@@ -73,14 +73,13 @@ def evaluate(schedule: Schedule, costs: Costs) -> Evaluation:
     )
     if done < start.size:
         raise broken(schedule)
-    n = schedule.n_devices  # the first queues are those that compute
-    through = _through(schedule, costs, found, ticks, end)
-    spans = [
-        through[device] - start[first]
-        for device, (first, last) in enumerate(pairwise(found.first_step[: n + 1]))
-        if last > first
-    ]
-    makespan = max(end.max(), through.max()) - start.min() if start.size else 0
+    bounds = pairwise(found.first_step[: schedule.n_devices + 1])  # the first queues compute
+    begins = {device: start[a] for device, (a, b) in enumerate(bounds) if b > a}
+    through = {device: end[found.first_step[device + 1] - 1] for device in begins}
+    if schedule.routes:
+        _await_sums(schedule, costs, found, ticks, end, through)
+    spans = [until - begins[device] for device, until in through.items()]
+    makespan = max(end.max(), *through.values()) - start.min() if start.size else 0
     begin, finish = _in_units(start, ticks), _in_units(end, ticks)
     if not found.whole:
         begin, finish = begin[found.step_of], finish[found.step_of]
@@ -103,21 +102,24 @@ def evaluate(schedule: Schedule, costs: Costs) -> Evaluation:
     )
 
 
-def _through(schedule: Schedule, costs: Costs, found: Tables, ticks: Ticks, end: Times) -> Times:
-    """When each device is through: its last pass has ended, and all sums of gradients that others
-    send it have come; shape `(n_devices,)`, and 0 for one without a pass."""
-    n = schedule.n_devices
-    last = found.first_step[1 : n + 1]
-    through = np.where(last > found.first_step[:n], end[last - 1] if end.size else 0, 0)
+def _await_sums(
+    schedule: Schedule,
+    costs: Costs,
+    found: Tables,
+    ticks: Ticks,
+    end: Times,
+    through: dict[int, Any],
+) -> None:
+    """Put off when devices are through until all sums of gradients have come."""
     sums = [one for one in gradient_sums(schedule) if costs.gradient_sum[one.op.stage]]
-    if sums:
-        ops = (op for order in schedule.orders for op in order)
-        places = range(schedule.n_ops) if found.place is None else found.place.tolist()
-        step = {op: found.step_of[place] for op, place in zip(ops, places, strict=True)}
-        for op, _, destination in sums:
-            arrived = end[step[op]] + ticks.count(costs.gradient_sum[op.stage])
-            through[destination] = max(through[destination], arrived)
-    return through
+    if not sums:
+        return
+    ops = (op for order in schedule.orders for op in order)
+    places = range(schedule.n_ops) if found.place is None else found.place.tolist()
+    step = {op: found.step_of[place] for op, place in zip(ops, places, strict=True)}
+    for op, _, destination in sums:
+        arrived = end[step[op]] + ticks.count(costs.gradient_sum[op.stage])
+        through[destination] = max(through[destination], arrived)
 
 
 def _split(schedule: Schedule, column: NDArray[Any]) -> tuple[NDArray[Any], ...]:
@@ -150,8 +152,8 @@ def _times(
     # edge[s]: into stage s from the one before, of all routes one after the other
     edge = np.zeros((len(placements), schedule.n_stages + 1), dtype)
     edge[:, 1:-1] = np.where(crosses, np.array([counted[s] for s in costs.send], dtype), 0)
-    of_stages = (found.kind != KIND["S"]) & (found.kind != KIND["T"])
-    place = np.where(of_stages, found.stage, 0) + found.route * (schedule.n_stages + 1)
+    stage = np.where(found.kind < KIND["S"], found.stage, 0) if schedule.vocabulary else found.stage
+    place = stage + found.route * (schedule.n_stages + 1)
     backward = (found.kind == KIND["B"]) | (found.kind == KIND["BW"])
     delay = np.where(found.kind == KIND["F"], edge.ravel()[place], 0)
     delay = np.where(backward, edge.ravel()[place + 1], delay)
