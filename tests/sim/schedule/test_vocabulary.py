@@ -125,7 +125,7 @@ def test_what_nobody_needs_is_left_out() -> None:
     assert "T0" in str(frozen(TWO, [0]))
 
 
-@settings(max_examples=30, deadline=None, phases=set(Phase) - {Phase.explain})
+@settings(max_examples=15, deadline=None, phases=set(Phase) - {Phase.explain})
 @given(st.data())
 def test_random_ones_survive_json_transforms_and_play(data: st.DataObject) -> None:
     barriers, ways = data.draw(st.sampled_from((1, 2))), data.draw(st.integers(1, 2))
