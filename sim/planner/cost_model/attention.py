@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from ..models import mixing
+from ..models.mixing import Mixing
 from ..models.shape import Layer
 from .context import merged_bytes
 from .flops import Passes, attention_flops, recurrence_flops
 from .kernels import MISALIGNED, Bench, Work, moved
 
+STATES = (12, 34)
+"""Bytes in F and in B per number of the states between chunks. F writes each in 32 bits, a kernel
+reads them, passes them on from chunk to chunk and writes them in 16 bits, and the scan reads those.
+B makes them again (10), writes their gradients, passes these back beside the states (14), and reads
+both in the kernels of inputs, B and C (10): the kernels of state-spaces/mamba, Dao and Gu 2024."""
+SCANS = (6, 12)
+"""Kernels of a recurrence in chunks, its convolution too, in F and in B."""
 PADDED = 32
 """Flash kernels take heads whose width is a multiple of 32; narrower ones are padded."""
 
@@ -23,17 +31,25 @@ def attention_work(bench: Bench, kind: Layer) -> tuple[Work, Work]:
     """
     c, model = bench.configuration, bench.model
     found = mixing(model, kind)
-    states = recurrence_flops(model, c.tokens, kind)
-    rate = bench.device.flops * bench.efficiency.fused_attention * c.tensor
-    scan = (
-        Work(states.forward / rate, 2 if found.token else 0),
-        Work(states.backward / rate, 3 if found.token else 0),
-    )
+    scan = _scan_work(bench, kind, found)
     if not found.pair:
         return scan
     flops = attention_flops(model, c.sequence, c.microbatch, kind=kind)
     forward, backward = _softmax_work(bench, kind, flops, found.heads)
     return forward + scan[0], backward + scan[1]
+
+
+def _scan_work(bench: Bench, kind: Layer, found: Mixing) -> tuple[Work, Work]:
+    """A recurrence; where it goes by chunks, their states pass through memory."""
+    c = bench.configuration
+    flops = recurrence_flops(bench.model, c.tokens, kind)
+    rate = bench.device.flops * bench.efficiency.fused_attention * c.tensor
+    kernels = SCANS if found.states else (2, 3) if found.token else (0, 0)
+    numbers = c.tokens * found.states / c.tensor
+    return (
+        Work(flops.forward / rate, kernels[0]) + moved(bench, STATES[0] * numbers, 0),
+        Work(flops.backward / rate, kernels[1]) + moved(bench, STATES[1] * numbers, 0),
+    )
 
 
 def _softmax_work(bench: Bench, kind: Layer, flops: Passes, heads: int) -> tuple[Work, Work]:

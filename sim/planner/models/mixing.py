@@ -29,6 +29,8 @@ from .shape import Layer, Model
 CHUNK = 64
 """Tokens of a chunk in the kernels of the gated delta rule (flash-linear-attention), which keep one
 matrix per chunk and head."""
+SCAN = 128
+"""Tokens of a chunk in the kernels of Mamba-2, as Megatron-LM sets it."""
 
 
 class Product(NamedTuple):
@@ -48,7 +50,8 @@ class Mixing(NamedTuple):
     tokens, seen or not. token: FLOPs per token that no weights do, forward. heads: of softmax.
     kept, pending: numbers per token that its backward, and W alone, need of what tensor parallelism
     cuts. whole: the same of what it does not cut, besides input and output. moved: how wide what
-    elementwise kernels pass over is. key_values: width of keys and values together.
+    elementwise kernels pass over is. key_values: width of keys and values together. states: numbers
+    per token of what a recurrence in chunks hands from kernel to kernel, through memory.
     """
 
     products: tuple[Product, ...] = ()
@@ -62,6 +65,7 @@ class Mixing(NamedTuple):
     whole: int = 0
     moved: int = 0
     key_values: int = 0
+    states: int = 0
 
 
 @lru_cache(maxsize=256)
@@ -183,6 +187,7 @@ def _delta(h: int, d: DeltaNet) -> Mixing:
         pending=made + values,
         whole=2 * d.rank,
         moved=made + mixed,
+        states=values * d.key_width // CHUNK,
     )
 
 
@@ -199,6 +204,7 @@ def _state_space(h: int, s: StateSpace) -> Mixing:
         kept=made + inner,
         pending=made + inner,
         moved=made + mixed,
+        states=inner * s.state // SCAN,
     )
 
 

@@ -37,6 +37,7 @@ from sim.planner.cost_model import (
     static,
     tail_seconds,
 )
+from sim.planner.cost_model.attention import attention_work
 from sim.planner.cost_model.communication import layer_communication, sharding_seconds
 from sim.planner.cost_model.flops import layer_flops
 from sim.planner.cost_model.groups import (
@@ -63,12 +64,17 @@ from sim.planner.cost_model.precision import cast_bytes
 from sim.planner.estimate import rates
 from sim.planner.hardware import DEVICES, WIRES, Group, Machine, machine_of
 from sim.planner.models import (
+    DeltaNet,
     Experts,
     Layer,
+    Lightning,
+    Mixer,
     Model,
+    StateSpace,
     active_parameters,
     head_parameters,
     layer_parameters,
+    mixing,
     parameters,
     prediction_parameters,
 )
@@ -230,6 +236,27 @@ def test_partial_results_of_a_ring_are_put_together() -> None:
     ring, alone = (layer_seconds(_starting(LLAMA, each)) for each in (c, one))
     assert ring.forward - alone.forward == 3 + 3
     assert ring.backward - alone.backward == 2 * 3
+
+
+def test_states_of_a_recurrence_in_chunks_pass_through_memory() -> None:
+    """Of Mamba-2 eight heads of 16 with states of 32, handed on once in 128 tokens: 12 bytes each
+    in F and 34 in B. Of a delta rule four heads of 8 x 16, once in 64. Others have none."""
+    cases: tuple[tuple[Mixer, int, tuple[int, int]], ...] = (
+        (StateSpace(8, 16, 32), 8 * 16 * 32 // 128, (6, 12)),
+        (DeltaNet(2, 4, 8, 16), 4 * 8 * 16 // 64, (6, 12)),
+        (Lightning(4, 16), 0, (2, 3)),
+    )
+    for mixer, states, kernels in cases:
+        model = replace(LLAMA, mixers=(mixer,), mixing=(1, 1, 1, 1))
+        kind, found = model.kind(0), mixing(model, model.kind(0))
+        assert found.states == states
+        per = attention_work(_moving(model, CUT), kind)
+        assert [each.seconds for each in per] == pytest.approx([12 * N * states, 34 * N * states])
+        assert tuple(each.kernels for each in per) == kernels
+        halved = attention_work(_moving(model, replace(CUT, tensor=2)), kind)
+        assert halved[0].seconds == pytest.approx(12 * N * states / 2)
+        work = attention_work(Bench(model, CUT, _machine(flops=1), IDEAL), kind)
+        assert [each.seconds for each in work] == [N * found.token, 2 * N * found.token]
 
 
 # What is computed again
@@ -758,3 +785,13 @@ def test_what_adapters_and_capacities_do_not_go_with(
 ) -> None:
     found = refusal(model, replace(CUT, **changed))
     assert sentence in found if sentence else found == ""
+
+
+def test_whole_experts_beside_attention_that_is_cut() -> None:
+    """On four devices, two to a layer: attention, the router and the shared expert as before, of
+    each routed expert all."""
+    c = Configuration(16, 8, microbatch=2, tensor=2, data=2, expert=4, expert_tensor=1)
+    common = 64 * 128 + 64 * 64 + 3 * 64 * 32
+    routed = 2 * 3 * 64 * 32  # of two experts per token
+    found = layer_seconds(Bench(SPARSE, c, _machine(flops=1), IDEAL), EXPERTS).weight
+    assert found == 2 * N * (common / 2 + 64 * 8 + routed)

@@ -38,6 +38,7 @@ from sim.planner.models import (
     StateSpace,
     active_parameters,
     layer_parameters,
+    mixing,
     parameters,
 )
 from sim.planner.slices.costs import sequence_costs
@@ -128,6 +129,25 @@ def test_what_a_mixer_keeps_is_counted_by_hand(name: str) -> None:
     assert found.after_backward == 64 * 2 * (4 * 64 + 3 * 128 + pending)
     half = activation(model, replace(c, tensor=2, sequence_parallel=True), model.kind(1))
     assert half.after_forward == found.after_forward / 2
+
+
+MOVED: dict[str, tuple[Mixer, int]] = {
+    # Queries, keys, values and gates; of states what the input projection makes and what the
+    # convolution passes over; inputs, gates, step sizes and outputs of Mamba.
+    "gated attention": (GATED, 64 + 2 * 32 + 64), "shared": (SHARED, 128 + 2 * 32),
+    "delta": (DELTA, 168 + 96), "Mamba-2": (MAMBA2, 392 + 256), "Mamba": (MAMBA, 4 * 128),
+    "lightning": (LIGHTNING, 4 * 64), "convolution": (SHORT, 4 * 64),
+    "both": (BOTH, 64 + 2 * 32 + 392 + 256),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MOVED)
+def test_how_wide_what_elementwise_kernels_pass_over_is(name: str) -> None:
+    mixer, wide = MOVED[name]
+    found = mixing(_model(mixer), _model(mixer).kind(1))
+    assert found.moved == wide
+    keys = {"gated attention": 2 * 32, "both": 2 * 32, "shared": 2 * 32}
+    assert found.key_values == keys.get(name, 0)
 
 
 def test_a_layer_may_be_one_block_alone() -> None:
