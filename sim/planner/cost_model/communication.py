@@ -98,11 +98,14 @@ def sharding_seconds(
     """What ZeRO adds to every microbatch: from stage 2 on a reduce-scatter of the 16-bit gradients
     that W has made, since no device keeps them whole, and in stage 3 a gather of the 16-bit weights
     before F and before B."""
+    if configuration.zero < 2:
+        return Passes(0.0, 0.0, 0.0)
     once = _over_copies(2, held, configuration, machine, efficiency)[0]
+    if configuration.zero < 3:
+        return Passes(0.0, 0.0, once)
     whole = Held(held.common + held.frozen, held.experts + held.frozen_experts)
-    fetched = _over_copies(2, whole, configuration, machine, efficiency)[0]
-    gather = fetched if configuration.zero == 3 else 0.0
-    return Passes(gather, gather, once if configuration.zero >= 2 else 0.0)
+    gather = _over_copies(2, whole, configuration, machine, efficiency)[0]
+    return Passes(gather, gather, once)
 
 
 def _over_copies(

@@ -284,6 +284,8 @@ def largest_matrix(model: Model, configuration: Configuration, kind: Layer = DEN
 
 def _ranks(model: Model, c: Configuration, kind: Layer) -> int:
     """Numbers per token between the adapters of a layer."""
+    if not c.lora:
+        return 0
     return sum(each.out for each in adapters(matmuls(model, 1, kind), c)[::2])
 
 
