@@ -241,6 +241,8 @@ def _untouched(tree: ast.AST) -> set[int]:
                 parts.append(node)
             case ast.Subscript() if ast.unparse(node.value) in _TYPES:
                 parts.append(node)
+            case ast.keyword(arg="strict"):  # lengths are equal where they are asked to be
+                parts.append(node)
             case ast.Call() if ast.unparse(node.func) in ("plural", "_misfit"):
                 parts.append(node)
     return {id(each) for part in parts if part for each in ast.walk(part)}

@@ -60,12 +60,13 @@ from sim.planner.cost_model.memory import (
     prediction_activation,
 )
 from sim.planner.cost_model.passes import fused_saving, layer_spent, prediction_spent
-from sim.planner.cost_model.precision import cast_bytes
+from sim.planner.cost_model.precision import cast_bytes, no_faster_units
 from sim.planner.estimate import rates
 from sim.planner.hardware import DEVICES, WIRES, Group, Machine, machine_of
 from sim.planner.models import (
     DeltaNet,
     Experts,
+    LatentAttention,
     Layer,
     Lightning,
     Mixer,
@@ -795,3 +796,29 @@ def test_whole_experts_beside_attention_that_is_cut() -> None:
     routed = 2 * 3 * 64 * 32  # of two experts per token
     found = layer_seconds(Bench(SPARSE, c, _machine(flops=1), IDEAL), EXPERTS).weight
     assert found == 2 * N * (common / 2 + 64 * 8 + routed)
+
+
+def test_an_index_over_tokens_keeps_its_queries_and_its_key() -> None:
+    """Four heads of 8 and a key of 8, on every device of a tensor-parallel group."""
+    latent = LatentAttention(24, 16, 8, 8, 16)
+    model = Model("sparse", 1, 64, 4, 100, ffn=128, latent=latent)
+    chosen = replace(model, latent=replace(latent, index_heads=4, index_width=8))
+    for t in (1, 2):
+        c = replace(CUT, tensor=t)
+        plain, indexed = activation(model, c), activation(chosen, c)
+        assert indexed.after_forward - plain.after_forward == 2 * N * (4 * 8 + 8)
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "sentence"),
+    [
+        ("h100", "nvfp4", "h100 does not multiply faster in 4 bits than in 8: plan with fp8"),
+        ("a100-80g", "fp8", "does not multiply faster in 8 bits than in 16: plan with bf16"),
+        ("h100", "fp8", ""), ("h100", "bf16", ""), ("b200", "nvfp4", ""),
+    ],
+)  # fmt: skip
+def test_fewer_bits_are_refused_where_they_gain_nothing(
+    device: str, precision: Any, sentence: str
+) -> None:
+    found = no_faster_units(DEVICES[device], precision)
+    assert sentence in found if sentence else found == ""
