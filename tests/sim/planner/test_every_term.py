@@ -822,3 +822,12 @@ def test_fewer_bits_are_refused_where_they_gain_nothing(
 ) -> None:
     found = no_faster_units(DEVICES[device], precision)
     assert sentence in found if sentence else found == ""
+
+
+@pytest.mark.parametrize("t", [2, 4])
+def test_overlapped_collectives_leave_one_piece_of_as_many_as_there_are_devices(t: int) -> None:
+    """Beside multiplications that take longer; two gathers and two scatters of 2 bytes a number."""
+    c = replace(CUT, tensor=t, sequence_parallel=True, tensor_overlap="all")
+    spent = layer_spent(Bench(LLAMA, c, _machine(flops=1, inside=SECOND), IDEAL)).tensor
+    whole = 4 * 2 * N * 64 * (t - 1) / t
+    assert spent == pytest.approx((whole / t, whole / t, 0))
