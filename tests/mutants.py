@@ -68,7 +68,9 @@ Change = Callable[[ast.AST], bool]
 
 EQUIVALENT: dict[tuple[str, str, str], str] = {
     ("sim/planner/models/config_towers.py", "112", "113"): "windows are whole patches of 14 x 2",
-}
+    ("sim/planner/cost_model/stages.py", "part.predictions and pieces.prediction",
+     "part.predictions or pieces.prediction"): "none of them, or refused before",
+}  # fmt: skip
 """By file, what stood there and what stands there now: why nobody can notice it."""
 
 

@@ -39,6 +39,7 @@ from sim.planner.models import (
     active_parameters,
     layer_parameters,
     mixing,
+    model_from_config,
     parameters,
 )
 from sim.planner.slices.costs import sequence_costs
@@ -256,3 +257,17 @@ def test_experts_may_see_tokens_through_a_narrower_latent() -> None:
     held = held_parameters(narrow, Configuration(256, 8, data=4, expert=4), kind)
     assert held.experts == 8 * 3 * 16 * 32 / 4
     assert held.common + 4 * held.experts == layer_parameters(narrow, kind)
+
+
+def test_delta_layers_of_files_that_leave_their_shape_out() -> None:
+    """Defaults of the configuration classes of Kimi Linear and Qwen3-Next."""
+    shape = {"num_hidden_layers": 4, "hidden_size": 64, "num_attention_heads": 4,
+             "intermediate_size": 128, "vocab_size": 100}  # fmt: skip
+    kimi = model_from_config(
+        {**shape, "model_type": "kimi_linear", "layer_types": ["linear_attention"] * 4}
+    )
+    assert kimi.mixers == (DeltaNet(32, 32, 128, 128, 4, rank=128),)
+    assert kimi.mixing == (1, 1, 1, 1)
+    qwen = model_from_config({**shape, "model_type": "qwen3_next"})
+    assert qwen.mixers[0] == DeltaNet(16, 32, 128, 128, 4)
+    assert qwen.mixing == (1, 1, 1, 2)
