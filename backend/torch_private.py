@@ -50,8 +50,9 @@ __all__ = [
 CPU_ATTENTION = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 CPU_ATTENTION_BACKWARD = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
 
-OLDEST, NEWEST = (2, 10), (2, 15)
-"""The torch versions whose private names were read, and the newest of them run."""
+OLDEST, NEWEST = (2, 12), (2, 15)
+"""The torch versions that were run, each of them; before, a rank of gloo could not send to itself,
+which torch's runtime does where two stages of a V meet."""
 BOUNDARIES = (2, 13)
 """The oldest torch whose pipeline stages hold what `prepare_boundaries` keeps."""
 

@@ -346,9 +346,9 @@ def test_what_cannot_be_split_is_named_in_one_warning() -> None:
 
 
 def test_private_names_are_used_only_with_the_torch_they_were_read_in() -> None:
-    for version in ("2.10.0", "2.11.1+cu130", "2.15.0+cpu", "2.13.0a0+git1234"):
+    for version in ("2.12.1", "2.14.1+cu130", "2.15.0+cpu", "2.13.0a0+git1234"):
         assert checked_torch(version) == version
-    for version in ("2.9.1", "2.16.0", "3.0.0", "nightly"):
+    for version in ("2.11.0", "2.16.0", "3.0.0", "nightly"):
         with pytest.raises(RuntimeError, match=f"torch is {version}, but this part"):
             checked_torch(version)
     with pytest.raises(RuntimeError, match=r"torch is 2.12.1, .* torch 2.13 to 2.15: install"):
