@@ -77,7 +77,7 @@ const Timeline = (() => {
     const height = chart.height - AXIS;
     pen.rect(LEFT, at.top, wide, height, GROUND);
     const shift = chart.fromZero ? from : 0; // idle time is counted from zero, at the same scale
-    for (const t of ticks(from - shift, to - shift, Math.max(2, wide / 110))) {
+    for (const t of ticks(from - shift, to - shift, Math.max(4, wide / 110))) {
       pen.rect(x(t + shift), at.top, 0.6, height, GRID);
       pen.text(said(t), Math.min(x(t + shift), at.width - 18), at.top + height + 11, at.ink);
     }
