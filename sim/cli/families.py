@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from ..families import FAMILIES, VOCABULARY
+from ..families import FAMILIES
 from .simulate import Json
 
 
@@ -29,7 +29,7 @@ def families(as_json: Json = False) -> None:
             "options": list(family.options),
             "source": family.source,
         }
-        for family in (*FAMILIES.values(), *VOCABULARY.values())
+        for family in FAMILIES.values()
     ]
     if as_json:
         print(json.dumps(rows))

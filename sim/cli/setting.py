@@ -19,7 +19,7 @@ from ..engine.costs import Costs
 from ..engine.costs_json import costs_from_json
 from ..engine.offloaded import offloaded
 from ..engine.recomputed import Place, recomputed
-from ..families import FAMILIES, VOCABULARY
+from ..families import FAMILIES
 from ..families.family import Family
 from ..schedule.ir import Schedule
 from ..schedule.json_form import from_json
@@ -47,9 +47,6 @@ BYTES_FOR = {
     "bandwidth": ("that cross it", ("boundary_bytes", "gradient_bytes")),
 }
 """Limits that do nothing until somebody says how many bytes there are."""
-
-KNOWN = {**FAMILIES, **VOCABULARY}
-"""The families of which a schedule can be played."""
 
 ELSEWHERE = {
     "interleaved1f1b": "interleaved", "zbvzerobubble": "zb-v",
@@ -80,9 +77,10 @@ def schedule_of(name: str, options: PipelineOptions, *, strict: bool = True) -> 
             )
     for flag in ("vocabulary_scores", "vocabulary_gradients", "all_reduce", "logits_bytes"):
         if strict and getattr(options, flag) is not None and not schedule.vocabulary:
+            cut = [name for name, family in FAMILIES.items() if "S" in family.passes.split()]
             raise typer.BadParameter(
                 f"{schedule.name} does not cut the vocabulary: leave {flag_of(flag)} out, or take "
-                f"one of {', '.join(VOCABULARY)}"
+                f"one of {', '.join(cut)}"
             )
     return schedule
 

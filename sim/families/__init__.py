@@ -63,8 +63,7 @@ FAMILIES: dict[str, Family] = Families(
         BPIPE,
         PO_H,
         PO_F,
+        VOCAB_1F1B,
+        VOCAB_V_HALF,
     )
 )
-VOCABULARY: dict[str, Family] = {family.name: family for family in (VOCAB_1F1B, VOCAB_V_HALF)}
-"""Families that cut the vocabulary over all devices, by name: what takes those of two placements
-takes them, too."""

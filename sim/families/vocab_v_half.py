@@ -32,7 +32,7 @@ def vocab_v_half(n_devices: int, n_microbatches: int, *, barriers: int = 1) -> S
     return with_vocabulary(schedule(block, n_microbatches, limit=limit), barriers)
 
 
-def vocab_v_half_block(n_devices: int, barriers: int) -> Block:
+def vocab_v_half_block(n_devices: int, barriers: int = 1) -> Block:
     """V-Half's block with all of its backward an interval later for each barrier."""
     block = v_half_block(n_devices)
     later = tuple(start + block.interval * barriers for start in block.offsets["B"])
