@@ -378,8 +378,8 @@ def _check_shape(family: Family, schedule: Schedule) -> set[Kind]:
         "loop": found == forth * (len(found) // len(forth)),
         "V": found == forth + forth[::-1],
         "wave": found == ((forth + forth[::-1]) * len(found))[: len(found)],
-        "both ways": bool(schedule.routes),
-        "V both ways": bool(schedule.routes) and found == forth + forth[::-1],
+        "both ways": bool(schedule.routes) or schedule.n_microbatches == 1,
+        "V both ways": found == forth + forth[::-1],
     }[family.placement]
     assert lies, (
         f"{family.name} claims placement {family.placement!r}, and its stages lie on devices "
