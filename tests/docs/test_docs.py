@@ -44,7 +44,13 @@ def test_examples_in_the_readme_run(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize(
     ("page", "least"),
-    [("questions.md", 20), ("slot-grid.md", 3), ("cookbook.md", 15), ("getting-started.md", 2)],
+    [
+        ("questions.md", 20),
+        ("slot-grid.md", 3),
+        ("cookbook.md", 15),
+        ("getting-started.md", 2),
+        ("varying-times.md", 3),
+    ],
 )
 def test_examples_on_pages_run(page: str, least: int) -> None:
     found = doctest.testfile(str(ROOT / "docs" / page), module_relative=False)

@@ -80,7 +80,10 @@ def test_the_version_is_what_every_other_program_says(capsys: pytest.CaptureFixt
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["backend-pipelod"], "unknown command 'backend-pipelod': did you mean backend-pipeload?"),
+        (
+            ["backend-pipelod"],
+            "unknown command 'backend-pipelod': did you mean backend-pipeload or pipeload?",
+        ),
         (["simulate", "1f1b", "-p", "0", "-m", "8"], "-p is '0': it must be at least 1"),
         (["run", "1f1b", "-p", "x", "-m", "8"], "-p is 'x': it must be a whole number, 1 or more"),
     ],

@@ -81,7 +81,7 @@ class LeverRace:
             for s, mode in enumerate(plan)
         ]
         q = self.problem.orders
-        once = q.tables.duration.reshape(-1, 3).sum(axis=1) + np.array(again)
+        once = q.tables.duration[:, 0].reshape(-1, 3).sum(axis=1) + np.array(again)
         return int(once[q.tables.stages_of].sum(axis=1).max()) * q.n_microbatches
 
     def _try(self, plan: Plan, placement: Placement, seconds: float) -> None:

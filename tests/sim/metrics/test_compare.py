@@ -22,7 +22,7 @@ def test_every_family_is_in_it_with_the_numbers_of_a_play() -> None:
         trace = sim.simulate(schedule, sim.Costs.uniform(schedule, **TIMES))
         assert row.makespan == sim.makespan(trace)
         assert row.bubble_longest_stage == sim.bubble(trace, "longest_stage")
-        assert row.peak == max(sim.peak_activations(schedule))
+        assert row.peak == max(sim.peak_shares(trace))
     assert len(good) > 15
     sim.comparison(good)
     (failed,) = sim.compare(4, 0, ["1f1b"])["reason"]

@@ -404,7 +404,7 @@ def test_unknown_names_list_what_there_is() -> None:
         plan(SMALL, MACHINE, sequence=1024, batch=64, jobs=0)
     with pytest.raises(ValueError, match=r"no model 'llama-9': use .* one of gpt-1.5b"):
         plan("llama-9", "8xh100", sequence=8192, batch=64)
-    with pytest.raises(ValueError, match="no schedule '2f2b': use one of"):
+    with pytest.raises(ValueError, match="no family '2f2b': there are gpipe, "):
         Space(schedules=("2f2b",))
     with pytest.raises(ValueError, match="sequence is 0"):
         plan(SMALL, MACHINE, sequence=0, batch=64)
