@@ -38,9 +38,13 @@ def everything() -> dict[Path, str]:
 
 
 def played(name: str) -> sim.Trace:
-    """The family on four devices, every pass of a device's whole share taking one unit."""
+    """The family on four devices, every pass of a device's whole share taking one unit, and those
+    of its part of the vocabulary half of one."""
     schedule = sim.FAMILIES[name](P, M)
-    costs = sim.Costs.uniform(schedule, forward=1, backward=1, weight=1, offload=1)
+    costs = sim.Costs.uniform(
+        schedule, forward=1, backward=1, weight=1, offload=1, vocabulary_scores=0.5,
+        vocabulary_gradients=0.5,
+    )  # fmt: skip
     return sim.simulate(schedule, costs)
 
 
