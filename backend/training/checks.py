@@ -14,6 +14,7 @@ from sim import InvalidSchedule, Schedule, mechanisms, validate
 
 from ..stages.split_backward import SPLITS
 from ..torch_private import is_compiled, stages_with
+from .recompute import apart_from_backward, rebuilt_units, without_rebuilding
 
 
 def objection(
@@ -34,7 +35,12 @@ def objection(
             f"{schedule.name} has {schedule.n_slices} slices per microbatch, and torch's runtime "
             "knows none: take a family without, or backend.run"
         )
-    if beyond := mechanisms(replace(schedule, trains=())):
+    if lone := apart_from_backward(schedule):
+        return (
+            f"in {schedule.name} {lone} stands apart from its backward, and torch rebuilds in the "
+            "backward alone: recompute with place='late'"
+        )
+    if beyond := mechanisms(replace(without_rebuilding(schedule), trains=())):
         return f"in {schedule.name} {beyond[0]}, which torch's runtime is not told to do yet"
     if schedule.trains and {*schedule.trains} == {"nothing"}:
         return (
@@ -56,6 +62,7 @@ def _modules_objection(
             "give exactly those, schedule.stages_of[rank]"
         )
     apart = stages_with(schedule.orders, "W")
+    again = {stage for stage, _ in rebuilt_units(schedule)}
     for stage, module in sorted(modules.items()):
         if not isinstance(module, nn.Module):
             return f"stage {stage} is {type(module).__name__}: it must be an nn.Module"
@@ -69,6 +76,17 @@ def _modules_objection(
                     f"stage {stage} trains nothing in {schedule.name}, and {free} parameters of "
                     "its module want a gradient: call requires_grad_(False) on it"
                 )
+        if stage in again and isinstance(module, (DistributedDataParallel, FSDPModule)):
+            return (
+                f"stage {stage} recomputes in {schedule.name} and is wrapped for data parallelism, "
+                "whose hooks a second forward would run again: checkpoint the module inside, and "
+                "give the schedule without recompute"
+            )
+        if stage in again & apart and split == "native":
+            return (
+                f"stage {stage} recomputes in {schedule.name}, and torch's own split would rebuild "
+                "in B and again in W: use split='deferred', or a family without W"
+            )
         if stage in apart and isinstance(module, DistributedDataParallel):
             return (
                 f"stage {stage} is wrapped in DDP, and {schedule.name} gives it W passes, which "

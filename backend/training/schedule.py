@@ -51,6 +51,7 @@ from ..torch_private import (
 from .checks import objection
 from .clipping import clipped
 from .microbatches import Batch, Goal, announced, batch_of
+from .recompute import rebuilt_units, without_rebuilding
 from .stage import TrainedStage
 
 Loss = Callable[[Any, Any], Tensor]
@@ -88,7 +89,7 @@ def torch_schedule(
     mine = claim(schedule, problem, split=split, device=where.type)
     host = host_group(group)
     first = agreed(mine, host, ranks)
-    watch = Watch(schedule, rank, ranks, first.key)
+    watch = Watch(without_rebuilding(schedule), rank, ranks, first.key)
     return TorchSchedule(
         schedule, modules, loss_fn, group=group, host=host, split=split, device=where, watch=watch
     )
@@ -121,12 +122,13 @@ class TorchSchedule:
                 modules[stage], stage, schedule.n_stages, device,
                 group=group, deferral=self._deferral if stage in apart else None,
                 watch=watch, whole="BW" if stage in fused else "B",
+                rebuilt={m for s, m in rebuilt_units(schedule) if s == stage},
             )
             for stage in sorted(modules)
         ]  # fmt: skip
         self._runtime = pipeline_runtime(
             self._stages,
-            schedule.orders,
+            without_rebuilding(schedule).orders,
             n_microbatches=schedule.n_microbatches,
             loss=self._loss,
             mean=False,

@@ -7,6 +7,7 @@ every microbatch has its own shapes; and the process knows which pass it is in.
 from __future__ import annotations
 
 import functools
+from collections.abc import Collection
 from contextlib import nullcontext
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.pipelining import PipelineStage
+from torch.utils.checkpoint import checkpoint
 
 from sim import Kind, Op
 
@@ -28,7 +30,8 @@ class TrainedStage(PipelineStage):
 
     deferral: where its modules put weight gradients aside; None for torch's own split, or where
     no backward is split. watch: told of every pass. whole: what the schedule calls a whole
-    backward, which is B where a stage has no W. metadata: what crosses the boundaries, for each
+    backward, which is B where a stage has no W. rebuilt: the microbatches whose forward keeps only
+    its input, and runs again when their backward does. metadata: what crosses the boundaries, for each
     microbatch (`torch_private.prepare_boundaries`).
     """
 
@@ -43,6 +46,7 @@ class TrainedStage(PipelineStage):
         deferral: Deferral | None,
         watch: Watch,
         whole: Kind = "BW",
+        rebuilt: Collection[int] = (),
     ) -> None:
         builder = None
         if deferral is not None:
@@ -50,10 +54,17 @@ class TrainedStage(PipelineStage):
         super().__init__(module, index, n_stages, device, group=group, dw_builder=builder)
         self.deferral, self.watch, self.whole = deferral, watch, whole
         self.metadata: list[Any] = []
+        self.rebuilt, self.rebuilds = frozenset(rebuilt), False
 
     def forward_one_chunk(self, fwd_chunk_id: int, *args: Any, **kwargs: Any) -> Any:
+        self.rebuilds = fwd_chunk_id in self.rebuilt
         with self.watch.within(Op("F", self.stage_index, fwd_chunk_id)):
             return super().forward_one_chunk(fwd_chunk_id, *args, **kwargs)
+
+    def forward_maybe_with_nosync(self, *args: Any, **kwargs: Any) -> Any:
+        if not self.rebuilds:
+            return super().forward_maybe_with_nosync(*args, **kwargs)
+        return checkpoint(self.submod, *args, use_reentrant=False, **kwargs)
 
     def backward_one_chunk(
         self,

@@ -38,8 +38,15 @@ def test_data_parallel_pipelines_train_like_one_process_on_all_data() -> None:
 
 
 def test_a_step_takes_microbatches_of_any_lengths_frozen_stages_and_tied_weights() -> None:
-    found = ranks_of(2, "train_ranks", "details")[0]
+    found, other = ranks_of(2, "train_ranks", "details")
     state = found.pop("state")
+    # Four microbatches, and once more each where a stage recomputes.
+    forwards = {name: found.pop(name) | other[name] for name in [*found] if "forwards" in name}
+    assert forwards == {
+        "forwards v-half": dict.fromkeys(range(4), 8),
+        "forwards 1f1b": {0: 8, 1: 4},
+        "forwards zb-h1": {0: 4, 1: 8},
+    }
     # Four microbatches over three boundaries, and back over two: the first stage is frozen.
     assert found.pop("messages") == 4 * 3 + 4 * 2
     first, last = found.pop("warnings")  # one per stage, though there were two steps
@@ -47,7 +54,9 @@ def test_a_step_takes_microbatches_of_any_lengths_frozen_stages_and_tied_weights
     assert first.startswith("Squared: weights here cannot be split off (11% of the FLOPs")
     assert last.startswith("Squared: weights here cannot be split off (10% of the FLOPs")
     assert (state["schedule"], state["placement"]) == ("v-half", [0, 1, 1, 0])
-    assert found.keys() >= {"uneven", "eval", "frozen 0", "tied", "frozen in the schedule, behind"}
+    assert found.keys() >= {
+        "uneven", "eval", "frozen 0", "tied", "frozen in the schedule, behind", "recomputed v-half"
+    }  # fmt: skip
     for name, error in found.items():
         assert error < 1e-12, name
 
@@ -100,7 +109,10 @@ ONE_F_ONE_B = sim.FAMILIES["1f1b"](2, 4)
 @pytest.mark.parametrize(
     ("schedule", "sentence"),
     [
-        (sim.recomputed(ONE_F_ONE_B, stages=[1]), "in 1f1b stage 1 recomputes activations, which"),
+        (
+            sim.recomputed(ONE_F_ONE_B, place="in waits", costs=sim.Costs.uniform(ONE_F_ONE_B)),
+            "in 1f1b R0@0 stands apart from its backward, and torch rebuilds in the backward alone",
+        ),
         (sim.forward_only(ONE_F_ONE_B), "in 1f1b no stage trains anything: give the schedule it"),
         (sim.frozen(ONE_F_ONE_B, [0]), "stage 0 trains nothing in 1f1b, and 2 parameters of its"),
     ],
@@ -115,6 +127,18 @@ def test_what_torchs_runtime_is_not_told_to_do_is_refused(
     if schedule.trains and sim.Op("BW", 1, 0) in schedule.orders[1]:
         modules[0].requires_grad_(False)
         assert objection(schedule, modules, rank=0, n_ranks=2, split="deferred") == ""
+
+
+def test_recompute_is_refused_where_a_second_forward_would_do_harm() -> None:
+    again = sim.recomputed(sim.FAMILIES["zb-h1"](2, 4), [0])
+    modules = {0: torch.nn.Linear(2, 2)}
+    assert objection(again, modules, rank=0, n_ranks=2, split="deferred") == ""
+    said = objection(again, modules, rank=0, n_ranks=2, split="native")
+    assert said.startswith("stage 0 recomputes in zb-h1, and torch's own split would rebuild in B")
+    wrapped = {0: object.__new__(torch.nn.parallel.DistributedDataParallel)}
+    torch.nn.Module.__init__(wrapped[0])
+    said = objection(sim.recomputed(ONE_F_ONE_B), wrapped, rank=0, n_ranks=2, split="deferred")
+    assert "wrapped for data parallelism, whose hooks a second forward would run again" in said
 
 
 def test_the_example_trains_like_one_process() -> None:

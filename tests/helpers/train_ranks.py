@@ -293,6 +293,26 @@ def details() -> dict[str, Any]:
         found[f"frozen in the schedule, {name}"] = error(modules, loss, right)
         if name == "first":
             found["messages"] = messages(functools.partial(pipe.step, first[0], target=first[1]))
+    for family, stages_again in (("v-half", None), ("1f1b", [0]), ("zb-h1", [1])):
+        bare = sim.FAMILIES[family](2, 4)
+        planned = sim.recomputed(bare, stages_again)
+        stages = model(bare.n_stages)
+        modules = {s: stages[s] for s in planned.stages_of[rank]}
+        calls = [0] * bare.n_stages
+        for number, module in modules.items():
+            module.register_forward_pre_hook(functools.partial(_count, calls, number))
+        pipe = backend.torch_schedule(planned, modules, loss_fn)
+        pipe.step(*first[:1], target=first[1])  # shapes are inferred by forwards of their own
+        before = list(calls)
+        for module in modules.values():
+            module.zero_grad()
+        loss = pipe.step(*first[:1], target=first[1])
+        whole = model(bare.n_stages)
+        right_loss = loss_fn(nn.Sequential(*whole)(first[0]), first[1])
+        torch.autograd.backward(right_loss)
+        expected = right_loss.item(), gradients({s: whole[s] for s in planned.stages_of[rank]})
+        found[f"recomputed {family}"] = error(modules, loss, expected)
+        found[f"forwards {family}"] = {s: calls[s] - before[s] for s in modules}
     modules = mine_of(schedule, rank)
     scaled = {stage: Scaled(module) for stage, module in modules.items()}
     factor = torch.linspace(1, 2, 8)
@@ -325,6 +345,10 @@ def details() -> dict[str, Any]:
     expected = torch.nn.utils.clip_grad_norm_(whole.parameters(), 1e9)
     found["tied"] = max(abs(float(loss) - float(plain_loss)), abs(float(norm) - float(expected)))
     return found
+
+
+def _count(calls: list[int], stage: int, *_: Any) -> None:
+    calls[stage] += 1
 
 
 def messages(step: Callable[[], Any]) -> int:
