@@ -31,8 +31,8 @@ class TrainedStage(PipelineStage):
     deferral: where its modules put weight gradients aside; None for torch's own split, or where
     no backward is split. watch: told of every pass. whole: what the schedule calls a whole
     backward, which is B where a stage has no W. rebuilt: the microbatches whose forward keeps only
-    its input, and runs again when their backward does. metadata: what crosses the boundaries, for each
-    microbatch (`torch_private.prepare_boundaries`).
+    its input, and runs again when their backward does. metadata: what crosses the boundaries, for
+    each microbatch (`torch_private.prepare_boundaries`).
     """
 
     def __init__(
@@ -62,9 +62,9 @@ class TrainedStage(PipelineStage):
             return super().forward_one_chunk(fwd_chunk_id, *args, **kwargs)
 
     def forward_maybe_with_nosync(self, *args: Any, **kwargs: Any) -> Any:
-        if not self.rebuilds:
-            return super().forward_maybe_with_nosync(*args, **kwargs)
-        return checkpoint(self.submod, *args, use_reentrant=False, **kwargs)
+        if self.rebuilds:
+            return checkpoint(self.submod, *args, use_reentrant=False, **kwargs)
+        return super().forward_maybe_with_nosync(*args, **kwargs)  # type: ignore[no-untyped-call]
 
     def backward_one_chunk(
         self,

@@ -307,11 +307,11 @@ def details() -> dict[str, Any]:
         for module in modules.values():
             module.zero_grad()
         loss = pipe.step(*first[:1], target=first[1])
-        whole = model(bare.n_stages)
-        right_loss = loss_fn(nn.Sequential(*whole)(first[0]), first[1])
-        torch.autograd.backward(right_loss)
-        expected = right_loss.item(), gradients({s: whole[s] for s in planned.stages_of[rank]})
-        found[f"recomputed {family}"] = error(modules, loss, expected)
+        every = model(bare.n_stages)
+        aim = loss_fn(nn.Sequential(*every)(first[0]), first[1])
+        torch.autograd.backward(aim)
+        due = aim.item(), gradients({s: every[s] for s in planned.stages_of[rank]})
+        found[f"recomputed {family}"] = error(modules, loss, due)
         found[f"forwards {family}"] = {s: calls[s] - before[s] for s in modules}
     modules = mine_of(schedule, rank)
     scaled = {stage: Scaled(module) for stage, module in modules.items()}
