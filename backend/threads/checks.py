@@ -8,14 +8,19 @@ from collections.abc import Callable, Sequence
 
 from torch import nn
 
-from sim import Schedule
+from sim import Kind, Schedule
 
 from ..stages.frozen import wholly_trained
 from ..stages.split_backward import SPLITS
 from ..torch_private import checked_torch
 
-PLAYED: frozenset[str] = frozenset(("F", "B", "W", "BW", "R", "O", "L"))
+PLAYED: frozenset[Kind] = frozenset(("F", "B", "W", "BW", "R", "O", "L"))
 """Kinds of passes that the local engine runs."""
+
+
+def unknown_passes(schedule: Schedule) -> frozenset[Kind]:
+    """The kinds of passes in `schedule` that the local engine does not run."""
+    return frozenset(op.kind for order in schedule.orders for op in order) - PLAYED
 
 
 def require_runnable(schedule: Schedule, stages: Sequence[nn.Module], split: str) -> None:
@@ -25,7 +30,7 @@ def require_runnable(schedule: Schedule, stages: Sequence[nn.Module], split: str
             f"got {len(stages)} stages, but {schedule.name} has {schedule.n_stages}: give a module "
             "for each"
         )
-    if beyond := {op.kind for order in schedule.orders for op in order} - PLAYED:
+    if beyond := unknown_passes(schedule):
         raise ValueError(
             f"{schedule.name} has passes {min(beyond)}, which the local engine cannot run yet: it "
             f"runs {', '.join(sorted(PLAYED))}"

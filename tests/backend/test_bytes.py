@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from every_family import EVERY
+from local_engine import RUNNABLE
 from torch import nn
 
 import backend
@@ -101,11 +101,11 @@ TRANSFORMS: list[Callable[[sim.Schedule], sim.Schedule]] = [
 ]
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", RUNNABLE)
 def test_every_pass_takes_and_gives_back_what_the_simulator_says(name: str) -> None:
-    turn = [*EVERY].index(name)
+    turn = [*RUNNABLE].index(name)
     for transform in TRANSFORMS[turn % 5 :: 5]:
-        schedule = transform(EVERY[name](2, 4))
+        schedule = transform(RUNNABLE[name](2, 4))
         if schedule.copies and schedule.n_slices > 1:
             continue  # what later slices see of an earlier one stays on the device
         guess, real = both(schedule)

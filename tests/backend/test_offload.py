@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from every_family import EVERY
 from hypothesis import given, settings
+from local_engine import RUNNABLE
 
 import sim
 from backend.stages.reference import gradient_error, gradients_of, plain_backward
@@ -39,11 +39,11 @@ def partners(schedule: sim.Schedule) -> tuple[int, ...]:
     return tuple(range(schedule.n_devices))[::-1]
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", RUNNABLE)
 def test_gradients_are_those_of_the_same_schedule_without_copies_to_the_bit(name: str) -> None:
-    schedule = EVERY[name](2, 4)
+    schedule = RUNNABLE[name](2, 4)
     _, plain = played(schedule, memory=0)
-    turn = [*EVERY].index(name) % 2
+    turn = [*RUNNABLE].index(name) % 2
     moved = sim.offloaded(schedule, stores=partners(schedule) if turn else ())
     result, found = played(moved, memory=0)
     assert same(found, plain)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from local_engine import RUNNABLE
 from torch import nn
 
 import sim
@@ -31,11 +32,11 @@ def same(some: list[torch.Tensor], others: list[torch.Tensor]) -> bool:
     return all(map(torch.equal, some, others))
 
 
-@pytest.mark.parametrize("name", sim.FAMILIES)
+@pytest.mark.parametrize("name", RUNNABLE)
 def test_gradients_are_those_of_the_same_schedule_without_r_to_the_bit(name: str) -> None:
     schedule = sim.FAMILIES[name](2, 3)
     plain = gradients(schedule)
-    late = [*sim.FAMILIES].index(name) % 2
+    late = [*RUNNABLE].index(name) % 2
     stages = None if late else [0, schedule.n_stages - 1]
     again = sim.recomputed(schedule, stages, place="late" if late else "in waits")
     assert same(gradients(again), plain)

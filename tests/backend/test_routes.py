@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from every_family import EVERY
 from hypothesis import given, settings
 
 import sim
@@ -31,7 +30,7 @@ def errors(schedule: sim.Schedule, **options: Any) -> float:
 @pytest.mark.parametrize(("p", "m"), [(2, 4), (4, 5)])
 @pytest.mark.parametrize("name", BOTH_WAYS)
 def test_gradients_of_copies_add_up_to_those_of_a_plain_backward(name: str, p: int, m: int) -> None:
-    schedule = EVERY[name](p, m)
+    schedule = sim.FAMILIES[name](p, m)
     assert schedule.routes
     assert errors(schedule, warmup=1) < 1e-12
     assert errors(sim.recomputed(schedule, [0], place="in waits")) < 1e-12
@@ -44,7 +43,7 @@ def test_any_schedule_of_two_placements_runs(schedule: sim.Schedule) -> None:
 
 
 def test_a_device_holds_weights_for_all_placements_and_passes_run_where_they_belong() -> None:
-    schedule = EVERY["chimera"](2, 2)
+    schedule = sim.FAMILIES["chimera"](2, 2)
     model = Model((1, 1), **SMALL)
     stages, (batch, targets) = transformer_stages(model), tokens(model, 2)
     result = run(schedule, stages, batch, targets=targets)

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from every_family import EVERY
 from torch import Tensor, nn
 
 import sim
@@ -35,7 +34,7 @@ def unequal(n_stages: int) -> tuple[list[nn.Module], list[Tensor], list[Tensor]]
     "name", ["1f1b", "zb-h1", "v-half", "seq1f1b", "2bp-1f1b-2", "dualpipe", "chimera"]
 )
 def test_every_token_weighs_alike(name: str) -> None:
-    schedule = EVERY[name](2, 4)
+    schedule = sim.FAMILIES[name](2, 4)
     stages, batch, targets = unequal(schedule.n_stages)
     result = run(schedule, stages, batch, targets=targets, memory=0)
     plain = plain_backward(stages, batch, targets=targets)
@@ -51,7 +50,7 @@ def test_every_token_weighs_alike(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["1f1b", "chimera"])
 def test_bytes_are_those_of_costs_with_a_factor_per_microbatch_and_stage(name: str) -> None:
-    schedule = EVERY[name](2, 4)
+    schedule = sim.FAMILIES[name](2, 4)
     stages, batch, targets = unequal(2)
     alone = [
         measured_passes(stages, rows, targets=goals, steps=1, warmup=0, grouped=False)

@@ -162,9 +162,10 @@ def test_calibration_gives_positive_times_and_exact_bytes() -> None:
 
 @pytest.mark.slow
 def test_the_experiment_reports_every_family_it_ran() -> None:
-    found = experiment(SMALL, families=("1f1b", "zb-h1", "v-half", "dualpipe-v"), rounds=1)
+    families = ("1f1b", "zb-h1", "v-half", "dualpipe-v", "chimera")
+    found = experiment(SMALL, families=(*families, "vocab-1f1b"), rounds=1)
     table = found.table()
-    assert table["family"].tolist() == ["1f1b", "zb-h1", "v-half", "dualpipe-v"]
+    assert (*table["family"],) == families
     assert (table["error_peak_bytes"] < 0.01).all()
     assert (table["measured_makespan"] > 0).all()
     page = report_page(found)
@@ -172,6 +173,11 @@ def test_the_experiment_reports_every_family_it_ran() -> None:
     assert all(f">{name}</button>" in page for name in table["family"])
     told = json.dumps(facts(found), allow_nan=False)  # one round has no standard error
     assert json.loads(told)["summary"]["median_uncertainty_makespan"] is None
+
+
+def test_an_experiment_without_any_family_it_can_predict_is_refused() -> None:
+    with pytest.raises(ValueError, match="bpipe has passes L, which the calibration does not time"):
+        experiment(SMALL, families=("bpipe",), n_devices=4)
 
 
 def test_only_gaps_above_the_spread_are_ranked() -> None:
