@@ -64,10 +64,11 @@ def test_a_page_ranks_the_rows_and_opens_with_the_one_that_was_asked_for(
 
 def test_a_page_holds_the_time_line_of_every_row_it_ranks(page: str) -> None:
     for row in data_of(page)["rows"]:
-        figures = json.loads(gzip.decompress(base64.b64decode(row["figures"])))
-        assert set(figures) == {"gantt", "parts", "bytes"}
+        packed = json.loads(gzip.decompress(base64.b64decode(row["packed"])))
+        assert set(packed["figures"]) == {"parts", "bytes"}
         devices = len(row["devices"]) - 1
-        assert figures["gantt"]["layout"]["yaxis"]["range"] == [devices - 0.5, -0.5]
+        assert packed["line"]["rows"] == [f"device {d}" for d in range(devices)]
+        assert set(packed["line"]["bars"]["row"]) == {*range(devices)}
         assert row["devices"][0][-1] == "headroom (GiB)"
         kinds = [float(cell) for cell in row["devices"][1][2:]]
         assert sum(kinds) == pytest.approx(79, abs=0.05)  # of rounded cells
