@@ -65,7 +65,8 @@ NAMES_OF_BOUNDARIES = {
     "torch.distributed.pipelining.schedules._PipelineScheduleRuntime": "_initialize_stages "
     "_prepare_schedule_with_comms _step_microbatches _warmup_p2p",
     "torch.distributed.pipelining.stage.PipelineStage": "_compute_outputs _create_grad_recv_info "
-    "_setup_forward_recv_info _to_tensor get_bwd_send_ops clear_runtime_states",
+    "_setup_forward_recv_info _to_tensor get_bwd_send_ops clear_runtime_states "
+    "forward_maybe_with_nosync",
     "torch.distributed.pipelining._utils": "InferenceMode",
 }
 """What training needs beyond these."""
