@@ -67,11 +67,7 @@ def anneal(
             n_spots = critical_path(order, tables, end, place, last, spots)
 
         # choose a pass and where it goes
-        if below(rng, 8) > 0:
-            spot = below(rng, n_spots)
-            d, x = spots[spot, 0], spots[spot, 1]
-        else:
-            d, x = below(rng, n_devices), below(rng, length)
+        d, x = somewhere(order, spots, n_spots, rng)
         to = x + random_step(row_step, rng)
         if to < 0 or to >= length or order[d, to] == order[d, x]:
             continue
@@ -104,6 +100,15 @@ def anneal(
             best_value, best_cost = value, new
             best[:] = order
     return best, work
+
+
+@compiled
+def somewhere(order: Order, spots: Ints, n_spots: Any, rng: np.random.Generator) -> tuple[Any, Any]:
+    """A device and a position in its order: mostly one on the critical path."""
+    if below(rng, 8) > 0:
+        spot = below(rng, n_spots)
+        return spots[spot, 0], spots[spot, 1]
+    return below(rng, order.shape[0]), below(rng, order.shape[1])
 
 
 @compiled

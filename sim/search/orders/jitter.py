@@ -19,7 +19,7 @@ from ..compiled import Ints, below, compiled
 from ..settings import budget
 from ..settings.effort import PASSES_PER_SECOND
 from ..settings.run_options import RunOptions
-from .anneal import SUM_WEIGHT, Cooling, critical_path, deciding, moved_row, random_step
+from .anneal import SUM_WEIGHT, Cooling, critical_path, deciding, moved_row, random_step, somewhere
 from .improve import COLDEST
 from .problem import STEPS_PER_LARGEST, Order, OrderProblem, OrderTables
 from .replay import BROKEN, first_moments, fits_memory, play_on
@@ -172,11 +172,7 @@ def _anneal(
             work += play_on(order, longest, now, end, place, moments, 0, True, BROKEN)[2]
             last = deciding(order, longest, now.duration, end, rng)
             n_spots = critical_path(order, now, end, place, last, spots)
-        if below(rng, 8) > 0:
-            spot = below(rng, n_spots)
-            d, x = spots[spot, 0], spots[spot, 1]
-        else:
-            d, x = below(rng, n_devices), below(rng, length)
+        d, x = somewhere(order, spots, n_spots, rng)
         to = x + random_step(row_step, rng)
         if to < 0 or to >= length or order[d, to] == order[d, x]:
             continue
