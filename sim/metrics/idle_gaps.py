@@ -13,12 +13,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import NamedTuple
 
 from ..base.numbers import Number
-from ..engine.device_steps import device_inputs, device_steps
+from ..engine.device_steps import Sums, device_inputs, device_steps, device_sums
 from ..engine.trace import Trace, in_time
+from .metrics import through, wait_for_sum
 
 
 class Gap(NamedTuple):
@@ -33,9 +34,10 @@ class Gap(NamedTuple):
 def idle_gaps(trace: Trace) -> Iterator[Gap]:
     """The stretches of each device in time order, in units of time; the rules are those of
     `idle_account`. A gap that ends with a wait for a link is two stretches."""
-    rows, inputs = device_steps(trace), device_inputs(trace)
+    rows, inputs, sums = device_steps(trace), device_inputs(trace), device_sums(trace)
+    done = through(trace, rows)
     begin = min((steps.start[0] for steps in rows.values()), default=0)
-    finish = max((steps.end[-1] for steps in rows.values()), default=0)
+    finish = max(done.values(), default=0)
     for device in range(trace.schedule.n_devices):
         if device not in rows:
             yield from _stretch(trace, device, begin, finish, "warm_up")
@@ -45,7 +47,10 @@ def idle_gaps(trace: Trace) -> Iterator[Gap]:
         for i in range(1, len(steps.start)):
             end, start = steps.end[i - 1], steps.start[i]
             if steps.iteration[i] != steps.iteration[i - 1]:
-                yield from _stretch(trace, device, end, start, "between_iterations")
+                gone = yield from _for_sum(
+                    trace, device, sums.get(device), steps.iteration[i - 1], end
+                )
+                yield from _stretch(trace, device, gone, start, "between_iterations")
                 continue
             known = written[i]
             if known is None:  # a simulation knows everything that has to come from elsewhere
@@ -53,7 +58,21 @@ def idle_gaps(trace: Trace) -> Iterator[Gap]:
             turn = min(max(known, end), start)
             yield from _stretch(trace, device, end, turn, "waiting_for_input")
             yield from _stretch(trace, device, turn, start, "waiting_for_link")
-        yield from _stretch(trace, device, steps.end[-1], finish, "cool_down")
+        last = trace.iterations - 1
+        gone = yield from _for_sum(trace, device, sums.get(device), last, steps.end[-1])
+        yield from _stretch(trace, device, gone, finish, "cool_down")
+
+
+def _for_sum(
+    trace: Trace, device: int, sums: Sums | None, iteration: int, end: Number
+) -> Generator[Gap, None, Number]:
+    """What a device waits for its gradients after an iteration; gives when they have come."""
+    if sums is None:
+        return end
+    waited, gap = wait_for_sum(sums, iteration, end)
+    yield from _stretch(trace, device, end, end + waited, "waiting_for_input")
+    yield from _stretch(trace, device, end + waited, end + gap, "waiting_for_link")
+    return end + gap
 
 
 def _stretch(trace: Trace, device: int, start: Number, end: Number, reason: str) -> Iterator[Gap]:

@@ -35,13 +35,13 @@ def makespan(trace: Trace) -> Number:
     if not rows:
         return 0
     first = min(steps.start[0] for steps in rows.values())
-    return in_time(trace, max(_through(trace, rows).values()) - first)
+    return in_time(trace, max(through(trace, rows).values()) - first)
 
 
 def longest_stage(trace: Trace) -> Number:
     """The longest time a device needs from its first start to its last end; 0 if nothing ran."""
     rows = device_steps(trace)
-    spans = (end - rows[device].start[0] for device, end in _through(trace, rows).items())
+    spans = (end - rows[device].start[0] for device, end in through(trace, rows).items())
     return in_time(trace, max(spans, default=0))
 
 
@@ -199,9 +199,9 @@ def idle_account(trace: Trace) -> pd.DataFrame:
 def idle_rows(trace: Trace) -> list[tuple[Number, ...]]:
     """The rows of `idle_account`."""
     rows, inputs, sums = device_steps(trace), device_inputs(trace), device_sums(trace)
-    through = _through(trace, rows)
+    done = through(trace, rows)
     begin = min((steps.start[0] for steps in rows.values()), default=0)
-    finish = max(through.values(), default=0)
+    finish = max(done.values(), default=0)
     account: list[tuple[Number, ...]] = []
     for device, work in enumerate(_busy(trace, rows)):
         if device not in rows:
@@ -215,14 +215,14 @@ def idle_rows(trace: Trace) -> list[tuple[Number, ...]]:
                 waiting_for_input=for_input,
                 waiting_for_link=for_link,
                 between_iterations=between,
-                cool_down=finish - through[device],
+                cool_down=finish - done[device],
             )
         parts = (in_time(trace, part) for part in ticks)
         account.append((device, work, *parts, in_time(trace, sum(ticks))))
     return account
 
 
-def _through(trace: Trace, rows: Mapping[int, Steps]) -> dict[int, Number]:
+def through(trace: Trace, rows: Mapping[int, Steps]) -> dict[int, Number]:
     """When each device is through, in ticks: its last pass has ended, and the last sum of gradients
     has come."""
     sums = device_sums(trace)
@@ -250,7 +250,7 @@ def _gaps(
             waited = 0 if trace.origin == "simulated" else gap
         new = now != before
         if new and sums:
-            waited, gap_in_all = _for_sum(sums, before, end)
+            waited, gap_in_all = wait_for_sum(sums, before, end)
             for_input.append(waited)
             for_link.append(gap_in_all - waited)
             gap -= gap_in_all
@@ -258,13 +258,13 @@ def _gaps(
         for_input.append(0 if new else waited)
         for_link.append(0 if new else gap - waited)
     if sums:
-        waited, gap = _for_sum(sums, trace.iterations - 1, steps.end[-1])
+        waited, gap = wait_for_sum(sums, trace.iterations - 1, steps.end[-1])
         for_input.append(waited)
         for_link.append(gap - waited)
     return _sum(trace, between), _sum(trace, for_input), _sum(trace, for_link)
 
 
-def _for_sum(sums: Sums, iteration: int, end: Number) -> tuple[Number, Number]:
+def wait_for_sum(sums: Sums, iteration: int, end: Number) -> tuple[Number, Number]:
     """How long a device waits for the last sum of gradients after `end`: until it is complete, and
     in all."""
     gap = max(sums.arrived[iteration] - end, 0)

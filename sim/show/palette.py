@@ -15,7 +15,7 @@ INK, PAPER = "#000000", "#ffffff"
 SUM = "sum"
 """In place of a kind of pass: a device that waits for the sum of its gradients at the end."""
 
-SUM_TONE = "#d5dade"
+SUM_TONE = "#b3bdc7"
 """Of such a wait, in which nothing runs."""
 TONES: dict[str, tuple[str, str]] = {
     "F": ("#5aa0f2", "#0d3c8c"),

@@ -32,13 +32,14 @@ def page(
     unit: str = "",
     note: str = "",
     command: str = "",
+    tables: Mapping[str, Sequence[Sequence[TableCell]]] | None = None,
 ) -> str:
     """The page, as text.
 
     rows: (summary, trace) of every schedule; the trace is None, and the summary holds `error`, for
         one that could not be played. title: instead of one that tells the sizes. facts: what was
         asked, by name. unit: of the times. note: a sentence under the title. command: what makes
-        this page again.
+        this page again. tables: more about one schedule, by heading: the heads, then the rows.
     """
     good = [(found, trace) for found, trace in rows if trace is not None]
     if not good:
@@ -70,6 +71,7 @@ def page(
         clock=clock,
         scatters=_scatters(played) if several else {},
         bounded=_bounded(played),
+        tables=tables or {},
         **_table(played, unit),
     )
 

@@ -24,6 +24,12 @@ def gantt_svg(traces: Mapping[str, Trace], *, width: int = 960) -> str:
         raise ValueError("no trace to draw")
     for trace in traces.values():
         checked_trace(trace)
+    panels, y = svg_panels(traces, width)
+    return svg(panels + _legend(traces, y + 6), width, round(y + 28))
+
+
+def svg_panels(traces: Mapping[str, Trace], width: int) -> tuple[str, float]:
+    """The time lines alone, without what the colours mean, and where the lowest ends."""
     end = max((last_end(trace) for trace in traces.values()), default=1.0) or 1.0
     scale = (width - LEFT - 8) / end
     parts: list[str] = []
@@ -33,10 +39,7 @@ def gantt_svg(traces: Mapping[str, Trace], *, width: int = 960) -> str:
         parts.append(f"<text x='{LEFT}' y='{y - 6:.0f}' class='t'>{escape(title)}</text>")
         parts.append(_panel(trace, y, scale))
         y += len(picture_rows(trace.schedule)) * ROW + 8
-    y += 6
-    parts.append(_legend(traces, y))
-    height = y + 22
-    return svg("".join(parts), width, round(height))
+    return "".join(parts), y
 
 
 def svg(content: str, width: int, height: int) -> str:

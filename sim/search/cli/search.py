@@ -91,6 +91,7 @@ def search_command(
     torch_csv: Annotated[
         Text, option("--torch-csv", "Write the schedule as torch compute_only CSV.", "FILE")
     ] = None,
+    html: Annotated[Text, option("--html", "Write a page about what was found.", "FILE")] = None,
     as_json: AsJson = False,
 ) -> None:
     """The best schedule that fits into the memory, and how good any schedule could be.
@@ -101,10 +102,11 @@ def search_command(
 
     With --levers it also decides which activations to recompute or to offload, stage by stage.
     """
+    given = dict(locals())
     from ..evaluation import evaluate
     from ..portfolio import search
 
-    asked = read_asked(locals(), default_time="30")
+    asked = read_asked(given, default_time="30")
     sequence: Any = read_word(*get_args(MicrobatchOrder))(microbatch_order, "--microbatch-order")
     if sequence != "free" and microbatch_scale is None:
         raise typer.BadParameter("--microbatch-order needs --microbatch-scale: they are all alike")
@@ -116,7 +118,7 @@ def search_command(
     }
     limit = None if memory_limit is None else read_positive(memory_limit, "--memory-limit")
     size = None if memory_bytes is None else read_positive(memory_bytes, "--memory-bytes")
-    for path in (output, torch_csv):
+    for path in (output, torch_csv, html):
         if path:
             check_writable(path)
     found = search(
@@ -165,6 +167,15 @@ def search_command(
         answer["steadiness"] = _steadiness(found.steadiness)
     if levers is not None:
         answer["levers"] = pulled_levers(schedule)
+    if html:
+        from ...cli.as_typed import as_typed
+        from ...show.pages import facts_of
+        from .page import search_page
+
+        times = {"forward": "1", "backward": "1", "weight": "1", "send": "0"}
+        given |= {} if profile else {name: given[name] or times[name] for name in times}
+        facts = facts_of(given, leave=["html", "as_json", "output", "torch_csv"])
+        write_text(html, search_page(found, costs, answer, facts=facts, command=as_typed()))
     if as_json:
         print(json.dumps(plain_numbers(answer), allow_nan=False))
         return
@@ -255,18 +266,12 @@ def _show_steadiness(known: dict[str, Any], clock: str) -> None:
     from rich.table import Table
 
     from ...show.table import print_table
+    from .page import steadiness_cells
 
-    share = known["quantile"]
+    heads, *rows = steadiness_cells(known)
     table = Table(title=f"{clock} when every pass varies by {known['jitter']:.1%}")
-    for heading in (
-        "schedule",
-        "as it is",
-        f"{share:.0%} of {known['draws']} draws within",
-        "more",
-    ):
-        table.add_column(heading, justify="left" if heading == "schedule" else "right")
-    families = sorted(known["families"], key=lambda family: family["quantile"])
-    for row in (known["found"], known["nominal_best"], *families):
-        more = row["quantile"] / row["nominal"] - 1 if row["nominal"] else 0.0
-        table.add_row(row["name"], f"{row['nominal']:g}", f"{row['quantile']:.4g}", f"{more:.1%}")
+    for head in heads:
+        table.add_column(head.text, justify="left" if head.text == "schedule" else "right")
+    for row in rows:
+        table.add_row(*(cell.text for cell in row))
     print_table(table)

@@ -9,11 +9,13 @@ from ...base.text import number_text
 from ...families import FAMILIES
 from ..scatter_svg import scatter_svg
 from ..templates import rendered, trusted
+from .here import here
 from .setting import Played, Setting, played
 
 
-def family_html(name: str) -> str:
-    """A paragraph, the formulas, the source, and the building block of those that repeat one."""
+def family_html(name: str, now: Played | None) -> str:
+    """A paragraph on the family and one on how fast it is here, if it can serve these numbers; the
+    formulas, the source, and the building block of those that repeat one."""
     family = FAMILIES[name]
     text = sys.modules[family.build.__module__].__doc__ or ""
     when = "" if family.exact_when == "True" else f"exact when {family.exact_when}"
@@ -28,6 +30,7 @@ def family_html(name: str) -> str:
     return rendered(
         "explorer/about.html",
         text=text.split("\n\n")[0].replace("\n", " "),
+        here=here(now) if now else "",
         facts={key: value for key, value in facts.items() if value},
         block=trusted(_block_svg(name)),
     )
@@ -40,9 +43,10 @@ def _block_svg(name: str) -> str:
     if block is None:
         return ""
     from ..as_drawn import as_drawn
-    from ..svg_timeline import gantt_svg
+    from ..svg_timeline import svg, svg_panels
 
-    return gantt_svg({"its building block on 4 devices": as_drawn(block(4))}, width=400)
+    panels, high = svg_panels({"its building block on 4 devices": as_drawn(block(4))}, 290)
+    return svg(panels, 290, round(high))
 
 
 def front_html(now: Played) -> str:

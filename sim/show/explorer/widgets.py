@@ -130,7 +130,6 @@ def update(explorer: Explorer) -> None:
     options = FAMILIES[explorer.controls["family"].value].options
     for name in ("v", "slices", "group_size"):
         explorer.controls[name].layout.display = "" if name in options else "none"
-    explorer.about.value = family_html(explorer.controls["family"].value)
     explorer.found.value = ""
     explorer.lines.pop("found", None)
     explorer.pictures.address = written({n: c.value for n, c in explorer.controls.items()})
@@ -140,6 +139,7 @@ def update(explorer: Explorer) -> None:
         explorer.now = None
         explorer.message.value = message_html(str(error))
     now = explorer.now
+    explorer.about.value = family_html(explorer.controls["family"].value, now)
     explorer.pictures.stale = now is None
     explorer.facts.layout.visibility = "visible" if now else "hidden"
     explorer.code.value = code(now.setting, _pinned_setting(explorer)) if now else ""

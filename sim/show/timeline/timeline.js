@@ -208,7 +208,7 @@ const Timeline = (() => {
     draw(pen, at) {
       const { curves, limits } = line.memory, { x, y, wide, height } = plot(pen, at, this);
       const up = value => y + height - value / top * (height - 6);
-      for (const tick of ticks(0, top, 4)) {
+      for (const tick of ticks(0, top, 5)) {
         pen.rect(LEFT, up(tick), wide, 0.6, GRID);
         pen.text(said(tick), LEFT - 6, up(tick), at.ink, "right");
       }
@@ -265,8 +265,8 @@ const Timeline = (() => {
     }), ` ${name}`)));
 
   function legends(line) {
-    const kinds = {};
-    for (const { name, fill } of line.shades) (kinds[name] ??= []).push(fill);
+    const kinds = {}, { bars } = line, seen = new Set(bars.shade.filter((_, i) => bars.length[i] > 0));
+    line.shades.forEach(({ name, fill }, i) => { if (seen.has(i)) (kinds[name] ??= []).push(fill); });
     const curves = line.memory.curves, every = Math.ceil(curves.length / 16);
     return {
       "Time line": legend(Object.entries(kinds)),

@@ -404,3 +404,21 @@ def test_a_search_tells_its_bound_and_draws_what_it_found() -> None:
     assert max(sim.peak_activations(trace.schedule)) <= now.facts.peak
     with pytest.raises(ValueError, match="put these knobs back first"):
         better(played(Setting("1f1b-v", 2, 4, conditions=Conditions(wire=1))))
+
+
+def test_the_first_screen_says_what_a_family_is_and_why_it_is_slower_here() -> None:
+    explorer = sim.explore("v-half", 8, 32, forward=10, backward=12, weight=8, send=1)
+    words = text_of(explorer.about)
+    assert words.startswith("V-Half: half the memory of 1F1B")
+    trace = direct(explorer)
+    account = sim.idle_account(trace)
+    assert f"of {sim.makespan(trace):,}, a device works {account['busy'].mean():g}" in words
+    assert f"{account['waiting_for_input'].mean():.4g} waiting for passes" in words
+    schedule = trace.schedule
+    equal = sim.Costs.uniform(schedule, forward=10, backward=10, weight=10, send=1)
+    even = sim.makespan(sim.simulate(schedule, equal))
+    assert f"the same work in equal passes would take {even:,}." in words
+    set_to(explorer, backward=10, weight=10)
+    assert "equal passes" not in text_of(explorer.about)
+    set_to(explorer, family="dualpipe", p=3)
+    assert "a device works" not in text_of(explorer.about)

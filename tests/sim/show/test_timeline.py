@@ -44,7 +44,9 @@ def test_the_stretches_of_idle_time_add_up_to_the_idle_account(
         p += p % 2  # two directions mirror each other on an even number of devices
     schedule = sim.FAMILIES[family](p, 2 * p)
     # Every stage and slice of them takes a whole number, of which sums are exact.
-    costs = sim.Costs.uniform(schedule, forward=120, backward=144, weight=96, send=12)
+    costs = sim.Costs.uniform(
+        schedule, forward=120, backward=144, weight=96, send=12, gradient_sum=36
+    )
     trace = sim.simulate(schedule, costs, iterations=iterations, jitter=0.1 * jitter)
     account = sim.idle_account(trace)
     gaps = list(idle_gaps(trace))

@@ -1,0 +1,57 @@
+"""The page of a search: the schedule that was found, its proof, its levers, how steady it is."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sim.cli.commands import main
+
+
+def searched(
+    capsys: pytest.CaptureFixture[str], path: Path, *options: str
+) -> tuple[dict[str, Any], str]:
+    """What the command prints as JSON, and the page that it writes."""
+    assert main(["search", *options, "--moves", "20000", "--html", str(path), "--json"]) == 0
+    return json.loads(capsys.readouterr().out), path.read_text(encoding="utf-8")
+
+
+def test_the_page_shows_what_was_found_in_the_order_in_which_microbatches_are_fed(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    options = ["-p", "2", "-m", "3", "--placement", "straight", "--microbatch-scale", "1,3,2"]
+    order = ["--microbatch-order", "longest-first", "--jitter", "0.1"]
+    found, page = searched(capsys, tmp_path / "page.html", *options, *order)
+    assert found["microbatch_order"] == [1, 2, 0]
+    data = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+    assert data
+    [shown] = json.loads(data[1])["schedules"]
+    line = json.loads(gzip.decompress(base64.b64decode(shown["packed"])))
+    assert line["whole"] == [0, found["makespan"]]
+    cards = {name: value for name, value, _ in shown["cards"]}
+    assert cards["makespan"] == f"{found['makespan']:g}"
+    assert cards["lower bound, makespan"] == f"{found['lower_bound']:g}"
+    assert f"Found by {found['method']}" in page
+    assert "<h2>When times vary</h2>" in page
+    for family in found["steadiness"]["families"]:
+        assert f"<td>{family['name']}</td>" in page
+    assert "<dt>forward</dt><dd>1</dd>" in page
+    assert "What is done to save memory" not in page
+
+
+def test_the_page_tells_which_activations_are_recomputed(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    options = ["-p", "2", "-m", "4", "--levers", "recompute", "--memory-limit", "0.75"]
+    found, page = searched(capsys, tmp_path / "page.html", *options)
+    table = page.split("<h2>What is done to save memory</h2>")[1].split("</table>")[0]
+    cells = [int(cell) for cell in re.findall(r"<td[^>]*>(\d+)</td>", table)]
+    assert cells == [row[name] for row in found["levers"] for name in row]
+    assert sum(row["recompute"] for row in found["levers"]) > 0
+    assert "<div><dt>memory limit</dt><dd>0.75</dd></div>" in page
