@@ -185,8 +185,11 @@ def costs_of(options: PipelineOptions, schedule: Schedule) -> Costs:
     """The costs asked for: of a profile, or equal on all devices."""
     costs = _equal_or_measured(options, schedule)
     scale = options.microbatch_scale
+    partners = {schedule.store(device) for device in _copying_devices(schedule)}
     if options.offload is not None or options.host_bandwidth is not None:
-        costs = _copying(costs, options, schedule)
+        costs = _copying(costs, options, schedule, options.host_bandwidth)
+    elif partners and None not in partners and options.bandwidth and options.activation_bytes:
+        costs = _copying(costs, options, schedule, options.bandwidth)  # no host is in the way
     elif schedule.copies and costs.offload is None:
         raise ValueError(f"{schedule.name} offloads: add --host-bandwidth, how fast its copies are")
     if options.recompute_keeps is not None:
@@ -201,14 +204,21 @@ def costs_of(options: PipelineOptions, schedule: Schedule) -> Costs:
     return replace(costs, microbatch_scale=tuple((factor,) for factor in scale))
 
 
-def _copying(costs: Costs, options: PipelineOptions, schedule: Schedule) -> Costs:
-    """The same costs with the time of copies to the host and back."""
-    if options.host_bandwidth is None:
+def _copying_devices(schedule: Schedule) -> list[int]:
+    """The devices that copy activations away."""
+    return [d for d, row in enumerate(schedule.orders) if any(op.kind == "O" for op in row)]
+
+
+def _copying(
+    costs: Costs, options: PipelineOptions, schedule: Schedule, bandwidth: Number | None
+) -> Costs:
+    """The same costs with the time of copies to the host, or a partner, and back."""
+    if bandwidth is None:
         raise typer.BadParameter("--offload needs --host-bandwidth, how fast the copies are")
     size = costs.activation_bytes
     if not any(cell for row in size for cell in row):  # in shares, of which a stage has its part
         size = Costs.uniform(schedule, activation_bytes=1).activation_bytes
-    per_unit = exact(options.host_bandwidth)
+    per_unit = exact(bandwidth)
     times = tuple(tuple(plain(exact(cell) / per_unit) for cell in row) for row in size)
     return replace(costs, offload=times, copy_latency=options.host_latency or 0)
 
@@ -251,6 +261,9 @@ def cluster_of(options: PipelineOptions, schedule: Schedule) -> Cluster:
             neighbours += [(one.source, one.destination) for one in gradient_sums(schedule)]
         if schedule.vocabulary:
             neighbours += combinations(range(n), 2)  # each part sends to every other one
+        for device in _copying_devices(schedule):
+            if (partner := schedule.store(device)) is not None:
+                neighbours.append((device, partner))
         pairs = {pair for a, b in neighbours if a != b for pair in ((a, b), (b, a))}
         links = {f"{a}->{b}": Link(0, options.bandwidth) for a, b in sorted(pairs)}
     modes: dict[str, Any] = {
@@ -313,6 +326,11 @@ def _as_run(schedule: Schedule, options: PipelineOptions, *, strict: bool) -> Sc
     for name in ("host_bandwidth", "host_latency", "host_memory") if strict else ():
         if getattr(options, name) is not None and not (options.offload or schedule.copies):
             raise typer.BadParameter(f"{flag_of(name)} needs --offload, which stages do so")
+    copying = {schedule.store(device) for device in _copying_devices(schedule)} if strict else set()
+    if options.host_memory is not None and copying and None not in copying:
+        raise typer.BadParameter(
+            f"{schedule.name} offloads to other devices, not to a host: leave --host-memory out"
+        )
     if options.recompute is not None:
         return schedule
     if options.recompute_place is not None or options.recompute_keeps is not None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any
 
 import typer
 
+from ..engine.costs import scaled
+from ..engine.trace import Trace
 from ..families import FAMILIES
 from ..schedule.clock import Clock
 from .options import PipelineOptions, with_pipeline_options
@@ -74,7 +76,8 @@ def simulate(
     else:
         from ..show.table import print_table, schedule_table
 
-        assumed = "" if options.profile else ", ".join(" ".join(pair) for pair in _times(options))
+        times = [] if options.profile else _times(options, [trace])
+        assumed = ", ".join(" ".join(pair) for pair in times)
         print_table(schedule_table(found, unit=options.unit or "", costs=assumed))
 
 
@@ -127,7 +130,9 @@ def played(name: str, options: PipelineOptions, *, strict: bool) -> tuple[dict[s
     )
     clock: Clock = "longest_stage" if options.clock == "longest-stage" else "makespan"
     known = None if options.jitter else costs
-    return summary(trace, clock=clock, costs=known, slowdown=cluster.slowdown), trace
+    faster = min(1, cluster.neighbour_slowdown)
+    slowdown = tuple(scaled(factor, faster) for factor in cluster.slowdown)
+    return summary(trace, clock=clock, costs=known, slowdown=slowdown), trace
 
 
 def _rows(names: Sequence[str], options: PipelineOptions) -> list[tuple[dict[str, Any], Any]]:
@@ -167,7 +172,7 @@ def _write_page(
 
     text = page(
         rows,
-        facts=_facts(options),
+        facts=_facts(options, [trace for _, trace in rows if trace is not None]),
         unit=options.unit or "",
         note=options.note or "",
         command=as_typed(),
@@ -175,21 +180,29 @@ def _write_page(
     write_text(path, text)
 
 
-def _facts(options: PipelineOptions) -> dict[str, str]:
+def _facts(options: PipelineOptions, traces: Sequence[Trace]) -> dict[str, str]:
     """The options that were given, in words; a number just as it is."""
     from ..show.pages import facts_of
 
     given = {name: _text(value) for name, value in vars(options).items()}
     if not options.profile:
-        given |= dict(_times(options))
+        given |= dict(_times(options, traces))
     return facts_of(given, leave=("note", "unit", "clock"))
 
 
-def _times(options: PipelineOptions) -> list[tuple[str, str]]:
+def _times(options: PipelineOptions, traces: Sequence[Trace]) -> list[tuple[str, str]]:
     """The times of equal costs by name, those that nobody gave too."""
     usual = {"forward": 1, "backward": 1, "weight": 1, "send": 0}
     given = {name: getattr(options, name) for name in usual}
-    return [(name, str(usual[name] if value is None else value)) for name, value in given.items()]
+    found = [(name, str(usual[name] if value is None else value)) for name, value in given.items()]
+    copies = [trace for trace in traces if trace.schedule.copies]
+    timed = any(row.end > row.start for trace in copies for row in _copies_of(trace))
+    return [*found, ("copies", "0")] if copies and not timed else found
+
+
+def _copies_of(trace: Trace) -> Iterable[Any]:
+    rows: Iterable[Any] = trace.ops[trace.ops["kind"].isin(["O", "L"])].itertuples()
+    return rows
 
 
 def _text(value: Any) -> Any:

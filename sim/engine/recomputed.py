@@ -14,7 +14,8 @@ from fractions import Fraction
 from typing import Literal, get_args
 
 from ..base.numbers import exact
-from ..schedule.ir import Op, Schedule, steps
+from ..schedule.ir import Op, Schedule
+from ..schedule.offload import computing
 from ..schedule.recompute import rebuilt, with_recompute
 from .costs import Costs
 from .device_steps import device_steps
@@ -60,7 +61,7 @@ def _roomy(schedule: Schedule, costs: Costs, before: Mapping[Op, Op]) -> dict[Op
     found: dict[Op, Op] = {}
     again = {op: r for r, op in before.items()}
     for device in range(schedule.n_devices):
-        order = list(steps(schedule, device))
+        order = computing(schedule, device)
         place = {op: number for number, step in enumerate(order) for op in step}
         line = lines[device]
         ends = [line.start[0], *line.end[:-1]] if order else []

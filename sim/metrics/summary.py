@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
 from ..base.numbers import Number
-from ..engine.costs import Costs, slower
+from ..engine.costs import PER_PART, Costs, scaled, slower
 from ..engine.trace import Trace
 from ..schedule.clock import Clock
 from .metrics import (
@@ -39,7 +40,7 @@ def summary(
     microbatch. `lower_bound` is what no order of these passes that holds no more activations can
     beat on `clock`, and `gap` how far above it this one is (0.02: 2 %). Both are None without
     `costs` (leave them out where times were measured or random) and for several iterations.
-    slowdown: of each device, as in `Cluster`.
+    slowdown: of each device, as in `Cluster`, and as much as its neighbours can speed it up.
     """
     schedule = trace.schedule
     keeps = costs.recompute_keeps if costs else 0
@@ -99,9 +100,22 @@ def _bound(
 ) -> Number | None:
     from ..bounds.lower_bound import lower_bound
 
+    schedule = trace.schedule
     if any(factor != 1 for factor in slowdown):
-        costs = slower(costs, [slowdown[device] for device in trace.schedule.placement])
+        # Of the devices that run a stage the fastest one: no microbatch takes less there.
+        homes = zip(schedule.placement, *schedule.routes, strict=True)
+        costs = slower(costs, [min(slowdown[device] for device in stage) for stage in homes])
+        costs = replace(costs, **{name: _of_parts(costs, name, slowdown) for name in PER_PART})
     limit = None
     if not trace.schedule.copies:
         limit = max(peak_activations(trace.schedule, keeps=costs.recompute_keeps), default=0)
     return lower_bound(trace.schedule, costs, clock=clock, memory_limit=limit)
+
+
+def _of_parts(costs: Costs, name: str, slowdown: tuple[Number, ...]) -> tuple[Number, ...]:
+    """Times of S or T, one number per device; one may serve all."""
+    times = getattr(costs, name)
+    each = times if len(times) > 1 else times * len(slowdown)
+    if not any(each):
+        return times  # type: ignore[no-any-return]
+    return tuple(scaled(time, factor) for time, factor in zip(each, slowdown, strict=True))

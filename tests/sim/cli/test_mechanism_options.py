@@ -66,3 +66,37 @@ def test_families_lists_those_that_cut_the_vocabulary(capsys: pytest.CaptureFixt
     assert main(["families", "--json"]) == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
     assert all(rows[name]["options"] == ["barriers"] for name in ("vocab-1f1b", "vocab-v-half"))
+
+
+def test_copies_to_a_partner_take_the_time_of_the_wire_between_them(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """10 bytes over 1 a unit: an eviction takes 10, as over a host's link of that bandwidth."""
+    size = ["-p", "8", "-m", "16", "--activation-bytes", "10", "--boundary-bytes", "1"]
+    spans = []
+    for link in (["--bandwidth", "1"], ["--bandwidth", "1", "--host-bandwidth", "1"]):
+        assert main(["simulate", "bpipe", *size, *link, "--json"]) == 0
+        spans.append(json.loads(capsys.readouterr().out)["makespan"])
+    assert spans == [149, 149]
+    assert main(["simulate", "bpipe", "-p", "4", "-m", "8", "--host-memory", "5",
+                 "--activation-bytes", "1"]) == 2  # fmt: skip
+    assert "bpipe offloads to other devices, not to a host" in capsys.readouterr().err
+
+
+def test_copies_that_take_no_time_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    ask = ["simulate", "po-h", "-p", "4", "-m", "4"]
+    assert main(ask) == 0
+    assert "send 0, copies 0" in capsys.readouterr().out
+    assert main([*ask, "--host-bandwidth", "2"]) == 0
+    assert "copies" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["po-h", "po-f", "bpipe"])
+def test_recompute_in_waits_counts_steps_that_compute(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ask = ["simulate", name, "-p", "4", "-m", "8", "--recompute", "0", "--json"]
+    assert main(ask) == 0
+    late = json.loads(capsys.readouterr().out)["makespan"]
+    assert main([*ask, "--recompute-place", "in-waits"]) == 0
+    assert json.loads(capsys.readouterr().out)["makespan"] <= late
