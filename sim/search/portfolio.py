@@ -2,7 +2,7 @@
 
 >>> from sim import FAMILIES, Costs
 >>> costs = Costs.uniform(FAMILIES["1f1b"](4, 8), forward=1, backward=1, weight=1)
->>> found = search(4, 8, costs, placement="straight", memory_limit=3, time_limit=20)
+>>> found = search(4, 8, costs, placement="straight", memory_limit=3, moves=5_000_000)
 >>> found.value, found.peak <= 3
 (31, True)
 """

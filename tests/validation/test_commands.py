@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from validation import published_throughput
 from validation.cli.commands import COMMANDS, main
 from validation.vtrain import COLUMNS
 
@@ -109,12 +110,19 @@ def test_llm_foundry_prints_a_row_per_group_and_kind(capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.slow
-def test_throughput_prints_both_replications(capsys: pytest.CaptureFixture[str]) -> None:
+def test_throughput_prints_both_replications(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = {**published_throughput.published_throughput(), "microbatches": [24]}
+    case = published_throughput.published_winners()["cases"][-1]
+    two = {**case, "mfu": {name: case["mfu"][name] for name in ("1f1b", "v-zb")}}
+    monkeypatch.setattr(published_throughput, "published_throughput", lambda: table)
+    monkeypatch.setattr(published_throughput, "published_winners", lambda: {"cases": [two]})
     text = said(capsys, "throughput", "--moves", "100000")
     assert "large multiplications reach 0.78 of peak" in text
     for words in ("one layer less at the ends: mean absolute error", "balanced stages: mean"):
         assert words in text
-    assert re.search(r"1024 +v-zb", text)
+    assert re.search(r"3072 +v-zb", text)
 
 
 @pytest.mark.parametrize(
