@@ -1,9 +1,10 @@
-"""Schedules of one device that measure single passes: one microbatch, or weights in groups."""
+"""Schedules that measure single passes: one microbatch, or weights in groups."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 
 from sim import Kind, Op, Schedule, Trained
 
@@ -12,29 +13,51 @@ GROUP = 4
 
 
 def one_microbatch(
-    n_stages: int, n_slices: int, kinds: str, trains: Sequence[Trained] = ()
+    n_stages: int,
+    n_slices: int,
+    kinds: str,
+    trains: Sequence[Trained] = (),
+    *,
+    vocabulary: int = 0,
+    placement: Sequence[int] = (),
 ) -> Schedule:
-    """One microbatch through all stages on one device.
+    """One microbatch through all stages on one device, or where the vocabulary is cut, on as many
+    as it has parts: by `placement`.
 
     kinds: of its backward: "BW", "B W", "R BW", which recomputes, or "O L BW", which offloads. A
     stage that trains less, by `trains`, has as much of it as it needs.
     """
     names: list[Kind] = [*kinds.split()]  # type: ignore[list-item]
+    placement = tuple(placement) if vocabulary else (0,) * n_stages
+    n_devices, name = 1 + max(placement), f"alone, {kinds}"
     schedule = Schedule(
-        (0,) * n_stages, ((),), 1, n_slices, trains=tuple(trains), name=f"alone, {kinds}"
-    )
-    order: list[Op] = []
+        placement, ((),) * n_devices, 1, n_slices, trains=tuple(trains), vocabulary=vocabulary,
+        name=name,
+    )  # fmt: skip
+    passes: list[Op] = []
     for part in range(n_slices):
         for stage in range(n_stages):
-            order.append(Op("F", stage, 0, part))
+            passes.append(Op("F", stage, 0, part))
             if "O" in names and schedule.backward[stage]:
-                order.append(Op("O", stage, 0, part))
+                passes.append(Op("O", stage, 0, part))
+    for kind in _of_parts(schedule):
+        passes += [Op(kind, *it) for it in product(range(n_devices), (0,), range(n_slices))]
     for part in reversed(range(n_slices)):
         for stage in reversed(range(n_stages)):
             for kind in names:
                 if kind != "O" and (found := _needed(kind, schedule.backward[stage])):
-                    order.append(Op(found, stage, 0, part))
-    return replace(schedule, orders=(tuple(order),))
+                    passes.append(Op(found, stage, 0, part))
+    orders: list[list[Op]] = [[] for _ in range(n_devices)]
+    for op in passes:
+        orders[schedule.device_of(op)].append(op)
+    return replace(schedule, orders=tuple(map(tuple, orders)))
+
+
+def _of_parts(schedule: Schedule) -> tuple[Kind, ...]:
+    """The passes of parts of the vocabulary that a schedule needs."""
+    if not schedule.vocabulary:
+        return ()
+    return ("S", "T") if schedule.backward[-1] else ("S",)
 
 
 def _needed(kind: Kind, backward: str) -> Kind | None:

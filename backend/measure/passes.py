@@ -37,10 +37,10 @@ Clock = Literal["wall", "cpu"]
 class Passes:
     """What every pass of every stage costs.
 
-    table: a row per `stage`, `slice` and `kind`: `seconds` (median), `spread` (half the range
-        between the quartiles), `mean` (seconds), `cpu` (median CPU seconds, NaN where not known),
-        `count` (passes measured), `bytes` (signed change) and `most` (most bytes inside the pass
-        above those before it). Estimates have `flops` too.
+    table: a row per `stage` (of S and T: part), `slice` and `kind`: `seconds` (median), `spread`
+        (half the range between the quartiles), `mean` (seconds), `cpu` (median CPU seconds, NaN
+        where not known), `count` (passes measured), `bytes` (signed change) and `most` (most bytes
+        inside the pass above those before it). Estimates have `flops` too.
     boundary_bytes: what crosses each boundary, shape `(n_stages - 1, n_slices)`.
     static_bytes: weights, gradients and buffers, shape `(n_stages,)`.
     group_scale: time of W over several microbatches in one kernel over the sum of single ones.
@@ -76,7 +76,15 @@ class Passes:
             boundary_bytes=self.boundary_bytes,
             group_scale=self.group_scale,
             recompute_bytes=self.kept_bytes,
+            vocabulary_scores=self._of_parts("S", column),
+            vocabulary_gradients=self._of_parts("T", column),
+            logits_bytes=round(max(self._of_parts("S", "bytes"))),
         )
+
+    def _of_parts(self, kind: str, column: str) -> tuple[float, ...]:
+        """Of S or T, a number per part of the vocabulary, the mean over slices; (0,) without."""
+        mine = self.table[self.table["kind"] == kind].groupby("stage")[column].mean()
+        return tuple(map(float, mine)) or (0.0,)
 
     def _cells_of(self, kind: str, column: str) -> pd.DataFrame:
         """Of a kind of pass, rows of stages and columns of slices; zeros where there is none."""
@@ -106,7 +114,8 @@ def measured_passes(
     """F, B, W and BW of every stage for **one microbatch**, `batch`, with nothing else running.
 
     like: a schedule that the passes are for: as many slices, stages that train as much as its do,
-        and R, or O and L, where it has them.
+        R, or O and L, where it has them, and S and T of as many parts of the vocabulary, which run
+        beside each other.
     stages, batch, targets, loss_fn, split, device: as in `backend.run`.
     steps, warmup: how often each pass is timed, and run before that. grouped: whether to measure
     `group_scale` too, which takes several times as long.
@@ -130,7 +139,14 @@ def measured_passes(
     }
     results = {
         name: run(
-            one_microbatch(len(stages), n_slices, name, trains),
+            one_microbatch(
+                len(stages),
+                n_slices,
+                name,
+                trains,
+                vocabulary=like.vocabulary if like else 0,
+                placement=like.placement if like else (),
+            ),
             stages,
             batch,
             targets=targets,
@@ -207,7 +223,7 @@ def _single(ops: pd.DataFrame) -> pd.DataFrame:
 def _sizes(trace: Trace) -> pd.DataFrame:
     """Per pass its signed bytes on its own device, and the most inside it above those before."""
     ops = [parse_op(reason) for reason in trace.memory["reason"]]
-    homes = [trace.schedule.home(op.stage, op.microbatch) for op in ops]
+    homes = [trace.schedule.device_of(op) for op in ops]
     here = trace.memory["device"].to_numpy() == homes
     memory: pd.DataFrame = trace.memory[here]
     ops = [op for op, mine in zip(ops, here, strict=True) if mine]

@@ -12,9 +12,11 @@ from sim import Kind, Schedule
 
 from ..stages.frozen import wholly_trained
 from ..stages.split_backward import SPLITS
+from ..stages.stage import Loss
+from ..stages.transformer import next_token_loss
 from ..torch_private import checked_torch
 
-PLAYED: frozenset[Kind] = frozenset(("F", "B", "W", "BW", "R", "O", "L"))
+PLAYED: frozenset[Kind] = frozenset(("F", "B", "W", "BW", "R", "O", "L", "S", "T"))
 """Kinds of passes that the local engine runs."""
 
 
@@ -73,6 +75,16 @@ def require_trained(schedule: Schedule, stages: Sequence[nn.Module]) -> None:
                 "B computes them all: freeze its weights, as backend.adapted(module) does",
                 stacklevel=3,
             )
+
+
+def require_cross_entropy(schedule: Schedule, targets: object, loss_fn: Loss) -> None:
+    """ValueError for another loss, or none, where all devices share the vocabulary."""
+    if schedule.vocabulary and (targets is None or loss_fn is not next_token_loss):
+        what = "has no targets" if targets is None else "has a loss_fn of its own"
+        raise ValueError(
+            f"in {schedule.name} all devices share the vocabulary, but the run {what}: the parts "
+            "compute the cross entropy at targets, so give targets and leave loss_fn out"
+        )
 
 
 def checked_host(bandwidth: float | None, latency: float, kind: str) -> Callable[[int], float]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sim import Op, Schedule
 
+from ..stages.vocabulary import PASSES
 from .records import HOST, IterationRecord
 
 Row = tuple[int, float, int, int, float, str, int]
@@ -70,6 +71,8 @@ def _in_time(
 
 def activations_made(schedule: Schedule, op: Op) -> int:
     """How many activations of its stage are alive more after `op`: -1 after its last pass."""
+    if op.kind in PASSES:  # scores are no activation of a stage
+        return 0
     passes, lever = schedule.backward[op.stage], schedule.levers.get(op[1:])
     if op.kind == "F":  # what is kept for an R is counted in bytes alone
         return 1 if passes and lever != "R" else 0

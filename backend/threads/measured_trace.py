@@ -60,7 +60,7 @@ def measured_trace(
 
     def came(record: PassRecord) -> Came:
         found = [
-            (when(t.source, t.written), arrival(t), _writer(t.value, backward))
+            (when(t.source, t.written), arrival(t), _writer(schedule, t.value, backward))
             for t in record.received
         ]
         found += _from_other_queues(schedule, record, spans)
@@ -106,7 +106,10 @@ def _from_other_queues(schedule: Schedule, record: PassRecord, spans: Spans) -> 
             yield spans[last][1], spans[last][1], str(last)
 
 
-def _writer(value: Value, backward: dict[tuple[int, int, int], Kind]) -> str:
+def _writer(schedule: Schedule, value: Value, backward: dict[tuple[int, int, int], Kind]) -> str:
     """The pass that wrote `value`, as text."""
-    kind = "F" if value.kind == "activation" else backward[value[1:]]
-    return str(Op(kind, *value[1:]))
+    of_gradient: Kind = "S" if schedule.vocabulary == 1 else "T"
+    known: dict[str, Kind] = {
+        "activation": "F", "part_of_scores": "S", "part_of_gradient": of_gradient,
+    }  # fmt: skip
+    return str(Op(known.get(value.kind) or backward[value[1:]], *value[1:]))

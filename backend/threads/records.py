@@ -10,6 +10,7 @@ import torch
 from sim import Op, Value
 
 from ..stages.stage import Unit
+from ..stages.vocabulary import Scores
 from .lanes import Timestamp
 
 Purpose = Literal["memory", "warm-up", "time"]
@@ -75,8 +76,9 @@ class StoreRecord(NamedTuple):
 class IterationRecord:
     """What one device has written down in one iteration.
 
-    losses: by unit, of the last stage. boundaries: bytes of the largest activation by (stage,
-    slice). most_waiting: the most bytes that waited for a pass at once. origin: when it began.
+    losses: by unit, of the last stage. scores: by unit, of this part of the vocabulary.
+    boundaries: bytes of the largest activation by (stage, slice). most_waiting: the most bytes that
+    waited for a pass at once. origin: when it began.
     """
 
     purpose: Purpose
@@ -85,6 +87,7 @@ class IterationRecord:
     memory: list[MemoryRecord] = field(default_factory=list)
     stored: list[StoreRecord] = field(default_factory=list)
     losses: dict[Unit, torch.Tensor] = field(default_factory=dict)
+    scores: dict[Unit, Scores] = field(default_factory=dict)
     boundaries: dict[tuple[int, int], int] = field(default_factory=dict)
     most_waiting: int = 0
     origin: Timestamp = None

@@ -6,9 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from torch import Tensor
+
 from sim import Trace, makespan
 
 from ..live_bytes import static_tensors, storage_bytes
+from ..stages.stage import Unit
+from ..stages.vocabulary import Part, loss_of
 from .job import Job
 from .measured_memory import peaks
 from .measured_trace import measured_trace
@@ -66,8 +70,7 @@ def run_result(workers: Sequence[Worker], job: Job, notes: dict[str, Any]) -> Ru
     )
     loss = sum(
         value.double().item() * job.pieces[unit].share
-        for worker in workers
-        for unit, value in sorted(worker.records[-1].losses.items())
+        for unit, value in sorted(_losses(workers, job).items())
     )
     trace = sorted(traces, key=makespan)[len(traces) // 2]
     peak_bytes = tuple(max((r.after for r in one.memory), default=0) for one in memory)
@@ -90,6 +93,7 @@ def run_result(workers: Sequence[Worker], job: Job, notes: dict[str, Any]) -> Ru
             storage_bytes(
                 held for stage in worker.stages.values() for held in static_tensors(stage.module)
             )
+            + _bytes_of_part(worker.part)
             for worker in workers
         ),
         boundary_bytes=tuple(
@@ -98,3 +102,19 @@ def run_result(workers: Sequence[Worker], job: Job, notes: dict[str, Any]) -> Ru
         ),
         host_peak_bytes=host,
     )
+
+
+def _losses(workers: Sequence[Worker], job: Job) -> dict[Unit, Tensor]:
+    """The loss of every unit in the last iteration."""
+    last = [worker.records[-1] for worker in workers]
+    if not job.schedule.vocabulary:
+        return {unit: loss for one in last for unit, loss in one.losses.items()}
+    return {
+        unit: loss_of([one.scores[unit] for one in last], job.pieces[unit])
+        for unit in last[0].scores
+    }
+
+
+def _bytes_of_part(part: Part | None) -> int:
+    """Of its own rows; the memory behind them is that of the whole layer."""
+    return sum(held.nbytes for held in static_tensors(part)) if part else 0

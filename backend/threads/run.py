@@ -15,13 +15,21 @@ from sim import Schedule, validate
 from sim.base.progress import bar
 
 from ..stages.batches import Batch, moved, pieces, tensors_of
+from ..stages.cut_head import cut
 from ..stages.frozen import untrained
 from ..stages.random_state import Replay
 from ..stages.split_backward import Deferral, Split, defer, restore, unsplit, warn_unsplit
 from ..stages.stage import Loss, Stage
 from ..stages.transformer import next_token_loss
+from ..stages.vocabulary import Part
 from .board import Board
-from .checks import checked_host, require_counts, require_runnable, require_trained
+from .checks import (
+    checked_host,
+    require_counts,
+    require_cross_entropy,
+    require_runnable,
+    require_trained,
+)
 from .interpreter import undisturbed_passes
 from .job import Job
 from .lanes import Timestamp, device_kind, make_lanes
@@ -65,7 +73,8 @@ def run(
         as its targets have entries.
     slices: tokens of every slice, shape `(n_slices,)`; as equal as they can be by default.
     loss_fn: `(output, target)` -> mean loss of these rows (and tokens); the result is the mean
-        over the whole batch.
+        over the whole batch. Where all devices share the vocabulary, the last linear layer of the
+        last stage is cut along its rows, and the loss is the cross entropy at `targets`.
     split: "deferred" puts weight gradients of linear and embedding layers aside (see
         `backend.stages.split_backward`); "native" is torch's own split: it keeps more after B,
         leaves the whole backward of the first stage to W, and recomputes a checkpointed block once
@@ -87,6 +96,7 @@ def run(
     validate(schedule)
     require_runnable(schedule, stages, split)
     require_trained(schedule, stages)
+    require_cross_entropy(schedule, targets, loss_fn)
     require_counts(steps=steps, warmup=warmup, memory=memory, timeout=timeout)
     lanes = make_lanes(device, schedule.n_devices, partitions)
     kind = device_kind(device)
@@ -134,6 +144,10 @@ def run(
 
     with ExitStack() as around:
         around.enter_context(untrained(frozen))
+        parts: list[Part] = []
+        if schedule.vocabulary:
+            barriers = schedule.vocabulary if schedule.backward[-1] else 0
+            stages, parts = around.enter_context(cut(stages, schedule.n_devices, barriers))
         modules, aliases = separated(stages, (schedule.placement, *schedule.routes))
         deferrals = around.enter_context(_deferrals(schedule, modules, split))
         workers = [
@@ -142,15 +156,16 @@ def run(
                 number,
                 stages=_stages(job, modules, deferrals[number], number, replay=replay),
                 lane=lane,
+                part=parts[number] if parts else None,
             )
             for number, lane in enumerate(lanes)
         ]
         _play(workers, job, timeout, progress=progress)
         sum_gradients(aliases)
-    notes: dict[str, Any] = {"engine": "local", "device": str(device), "split": split}
-    if kind == "cuda":  # of the whole GPU: all pipeline devices share one allocator
-        notes["allocator_peak_bytes"] = torch.cuda.max_memory_allocated(device)
-    return run_result(workers, job, notes)
+        notes: dict[str, Any] = {"engine": "local", "device": str(device), "split": split}
+        if kind == "cuda":  # of the whole GPU: all pipeline devices share one allocator
+            notes["allocator_peak_bytes"] = torch.cuda.max_memory_allocated(device)
+        return run_result(workers, job, notes)  # while the vocabulary is cut, if it is
 
 
 def _autocast(kind: str) -> Callable[[], AbstractContextManager[Any]]:

@@ -13,11 +13,13 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
+from torch import Tensor
 
 from sim import Op, Step, Value, steps
 
 from ..live_bytes import LiveBytes, static_tensors
 from ..stages.stage import LossTerm, Stage, Unit
+from ..stages.vocabulary import PASSES, Part, Scores, input_gradient
 from ..stages.weight_gradients import zero_gradients
 from .copies import Copies
 from .exchange import Exchange
@@ -30,11 +32,21 @@ from .records import IterationRecord, MemoryRecord, PassRecord, Purpose
 class Worker:
     """One pipeline device at work; `run` is the body of its thread.
 
-    stages: those placed on it, by number. records: one per iteration, in order.
+    stages: those placed on it, by number. part: its part of the vocabulary, if that is cut.
+    records: one per iteration, in order.
     """
 
-    def __init__(self, job: Job, device: int, *, stages: dict[int, Stage], lane: Lane) -> None:
+    def __init__(
+        self,
+        job: Job,
+        device: int,
+        *,
+        stages: dict[int, Stage],
+        lane: Lane,
+        part: Part | None = None,
+    ) -> None:
         self.job, self.device, self.stages, self.lane = job, device, stages, lane
+        self.part = part
         self.records: list[IterationRecord] = []
         self._record = IterationRecord("time")
         self._mailbox = job.mailboxes[device]
@@ -60,6 +72,7 @@ class Worker:
 
     def _iteration(self, purpose: Purpose) -> None:
         modules = [stage.module for stage in self.stages.values()]
+        modules += [self.part] if self.part else []
         zero_gradients(modules)
         if purpose == "memory":
             held = [tensor for module in modules for tensor in static_tensors(module)]
@@ -119,7 +132,7 @@ class Worker:
         self.job.board.runs(self.device, op)
 
     def _counted(
-        self, step: Step, run: Callable[[BoundaryTensors], BoundaryTensors]
+        self, step: Step, run: Callable[[tuple[BoundaryTensors, ...]], BoundaryTensors]
     ) -> BoundaryTensors:
         """What `run` makes of the inputs of `step`; in the memory iteration, its bytes are counted.
 
@@ -129,41 +142,66 @@ class Worker:
         """
         live, op = self._live, step[0]
         if live is None:
-            return self._without_loss(op, run(self._exchange.inputs(op)))
+            return self._recorded(op, run(self._exchange.inputs(op)))
         before = live.peak = live.now
         inputs = self._exchange.inputs(op)
-        live.add(inputs)
+        given = [tensor for tensors in inputs for tensor in tensors]
+        live.add(given)
         with live.counting():
             outputs = run(inputs)
         most = live.peak
-        del inputs
+        if self._reads_parts(op):  # of which the own one may still wait for another pass
+            live.remove(given)
+        del inputs, given
         outputs = tuple(tensor if tensor is None else tensor.clone() for tensor in outputs)
-        live.remove(self.stages[op.stage].in_transit(op.microbatch))
+        if op.kind not in PASSES:
+            live.remove(self.stages[op.stage].in_transit(op.microbatch))
         for one in step:  # of a group, the last pass frees everything
             after = live.now if one is step[-1] else before
             self._record.memory.append(MemoryRecord(self.device, one, before, after, most))
-        return self._without_loss(op, outputs)
+        return self._recorded(op, outputs)
 
-    def _without_loss(self, op: Op, outputs: BoundaryTensors) -> BoundaryTensors:
-        """`outputs`, unless they are the loss: that is recorded, and goes nowhere."""
-        if op.kind != "F" or op.stage < self.job.schedule.n_stages - 1:
+    def _recorded(self, op: Op, outputs: BoundaryTensors) -> BoundaryTensors:
+        """`outputs`, unless they are the loss: that is recorded, and goes nowhere. Scores, which
+        the loss is made of where the vocabulary is cut, are recorded and go on."""
+        if op.kind == "S":
+            kept = [tensor.clone() for tensor in outputs[:3] if tensor is not None]
+            self._record.scores[Unit(op.microbatch, op.slice)] = Scores(*kept)
+        if op.kind != "F" or not self._makes_loss(op.stage):
             return outputs
         (loss,) = outputs
         assert loss is not None
         self._record.losses[Unit(op.microbatch, op.slice)] = loss.clone()
         return ()
 
-    def _run(self, op: Op, inputs: BoundaryTensors) -> BoundaryTensors:
-        stage, unit = self.stages[op.stage], Unit(op.microbatch, op.slice)
+    def _reads_parts(self, op: Op) -> bool:
+        """Whether `op` reads what the passes of all parts of the vocabulary have left."""
+        last = op.stage == self.job.schedule.n_stages - 1
+        return op.kind == "T" or (bool(self.part) and last and op.kind in ("B", "BW"))
+
+    def _makes_loss(self, stage: int) -> bool:
+        return stage == self.job.schedule.n_stages - 1 and not self.part
+
+    def _run(self, op: Op, values: tuple[BoundaryTensors, ...]) -> BoundaryTensors:
+        unit = Unit(op.microbatch, op.slice)
+        if op.kind in PASSES:
+            return self._of_part(op, unit, values)
+        stage, inputs = self.stages[op.stage], values[0] if values else ()
         if op.kind == "W":
             return self._weights((op,))
-        if op.kind == "B":
-            return stage.backward(unit, inputs)
-        if op.kind == "BW":
-            return stage.full_backward(unit, inputs)
-        piece, given = self.job.pieces[unit], [tensor for tensor in inputs if tensor is not None]
-        last = op.stage == self.job.schedule.n_stages - 1
-        loss_term = LossTerm(self.job.loss, piece.target, piece.share) if last else None
+        piece = self.job.pieces[unit]
+        if op.kind in ("B", "BW"):
+            if self._reads_parts(op):
+                inputs = (input_gradient(_whole(values), piece),)
+            return (
+                stage.backward(unit, inputs)
+                if op.kind == "B"
+                else stage.full_backward(unit, inputs)
+            )
+        given = [tensor for tensor in inputs if tensor is not None]
+        loss_term = None
+        if self._makes_loss(op.stage):
+            loss_term = LossTerm(self.job.loss, piece.target, piece.share)
         with self.job.autocast():
             if op.kind == "R":
                 stage.rebuild(unit, start=piece.start, loss_term=loss_term)
@@ -171,8 +209,22 @@ class Worker:
             lever = self.job.schedule.levers.get(op[1:])
             return stage.forward(unit, given, start=piece.start, loss_term=loss_term, lever=lever)
 
+    def _of_part(self, op: Op, unit: Unit, values: tuple[BoundaryTensors, ...]) -> BoundaryTensors:
+        """S or T."""
+        assert self.part is not None
+        piece, given = self.job.pieces[unit], _whole(values)
+        if op.kind == "T":
+            return self.part.gradients(unit, [Scores(*one) for one in given], piece)
+        with self.job.autocast():
+            return self.part.scores(unit, given[0][0], piece)
+
     def _weights(self, step: Step) -> BoundaryTensors:
         for number, stage in self.stages.items():
             if units := [Unit(op.microbatch, op.slice) for op in step if op.stage == number]:
                 stage.weight(units)
         return ()
+
+
+def _whole(values: tuple[BoundaryTensors, ...]) -> list[list[Tensor]]:
+    """Values in which every tensor is there, as all are that parts of the vocabulary leave."""
+    return [[tensor for tensor in tensors if tensor is not None] for tensors in values]

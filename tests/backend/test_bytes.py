@@ -18,7 +18,7 @@ from backend.measure.passes import measured_passes
 from backend.stages.transformer import Model, tokens, transformer_stages
 from backend.threads.run import run
 
-SMALL: dict[str, Any] = {"width": 8, "heads": 2, "vocabulary": 11, "sequence": 6}
+SMALL: dict[str, Any] = {"width": 8, "heads": 2, "vocabulary": 12, "sequence": 6}
 Changes = dict[tuple[int, str], int]
 
 
@@ -32,11 +32,16 @@ def stages_for(trains: Sequence[str], n_stages: int) -> tuple[list[nn.Module], M
 
 
 @functools.cache
-def costs_for(n_stages: int, n_slices: int, trains: tuple[Any, ...], levers: str) -> sim.Costs:
+def costs_for(
+    n_stages: int, n_slices: int, trains: tuple[Any, ...], levers: str, vocabulary: int = 0
+) -> sim.Costs:
     stages, model = stages_for(trains, n_stages)
     like = sim.FAMILIES["gpipe"](n_stages, 1)
     if n_slices > 1:
         like = sim.FAMILIES["seq1f1b"](n_stages, 1, slices=n_slices)
+    if vocabulary:
+        name = "vocab-1f1b" if n_stages == 2 else "vocab-v-half"
+        like = sim.FAMILIES[name](2, 1, barriers=vocabulary)
     for stage, trained in enumerate(trains):
         transform = {"nothing": sim.frozen, "adapters": sim.frozen_weights}.get(trained)
         like = transform(like, [stage]) if transform else like
@@ -76,7 +81,9 @@ def both(schedule: sim.Schedule) -> tuple[sim.Trace, sim.Trace]:
     """The simulation from bytes that were measured on one device, and a run."""
     stages, model = stages_for(schedule.trains, schedule.n_stages)
     levers = "".join(sorted({*schedule.levers.values()} & {"R"}))
-    costs = costs_for(schedule.n_stages, schedule.n_slices, schedule.trains, levers)
+    costs = costs_for(
+        schedule.n_stages, schedule.n_slices, schedule.trains, levers, schedule.vocabulary
+    )
     if schedule.copies:
         costs = replace(costs, offload=((1,),) * schedule.n_stages)
     batch, targets = tokens(model, schedule.n_microbatches)

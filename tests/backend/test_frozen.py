@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -11,6 +11,7 @@ from torch import nn
 
 import backend
 import sim
+from backend.stages.frozen import Adapted
 from backend.stages.reference import gradient_error, gradients_of, plain_backward
 from backend.stages.transformer import Model, tokens, transformer_stages
 from backend.threads.run import run
@@ -25,6 +26,9 @@ def stages_for(schedule: sim.Schedule) -> tuple[list[nn.Module], torch.Tensor, t
     for stage, trained in zip(stages, schedule.trains, strict=False):
         if trained == "adapters":
             backend.adapted(stage)
+    head = cast(Any, stages[-1]).parts[-1]
+    if schedule.vocabulary and isinstance(head.out, Adapted):
+        head.out = head.out.layer  # an output layer that is cut has no adapter
     return stages, *tokens(model, schedule.n_microbatches)
 
 
