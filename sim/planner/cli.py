@@ -11,6 +11,7 @@ import typer
 
 from ..base.interrupts import deferred_sigint
 from ..cli.page_file import PlotlyOption, write_page
+from ..cli.renamed import renamed
 from ..cli.setting import check_writable
 from .cli_export import exports, write_exports
 from .configurations import Space
@@ -90,7 +91,8 @@ def plan_command(
         str, typer.Option(help="balanced, even, one-less, or a layout: Ett|ttL.")
     ] = "balanced",
     reserve: Annotated[float, typer.Option(help="GB per device kept free.")] = 4.0,
-    profile: Annotated[str | None, typer.Option(help="A measured calibration, JSON.")] = None,
+    efficiencies: Annotated[str | None, typer.Option(help="Measured efficiencies, JSON.")] = None,
+    profile: Annotated[str | None, typer.Option(hidden=True)] = None,
     pass_times: Annotated[str | None, typer.Option(help="Measured pass times, JSON.")] = None,
     top: Annotated[int, typer.Option(help="Certainly simulate so many of the fastest.")] = 50,
     rows: Annotated[int, typer.Option(help="Rows to show.")] = 10,
@@ -124,9 +126,10 @@ def plan_command(
         cluster, devices, per_node=per_node, inside=inside, between=between, per_rack=per_rack,
         across=across,
     )  # fmt: skip
+    measured = renamed("--profile", profile, "--efficiencies", efficiencies)
     efficiency = (
-        read_profile(profile, machine.device.name)
-        if profile
+        read_profile(measured, machine.device.name)
+        if measured
         else efficiency_of(machine.device.name)
     )
     shape = model_of(model)

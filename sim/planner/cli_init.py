@@ -24,7 +24,7 @@ Started from {cluster} and {model}. Change the numbers, leave the keys; every fi
 alone.
 
     python -m sim plan --model {folder}/model.json --cluster {folder}/machine.json \\\\
-      --profile {folder}/efficiency.json
+      --efficiencies {folder}/efficiency.json
     python -m sim simulate 1f1b -p 4 -m 8 --profile {folder}/costs.json
 
 ## machine.json

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..cli.renamed import renamed
 from ..cli.simulate import Json
 from .cost_model import efficiency_of
 from .hardware import NODES, Machine, machine_of, machine_template, read_machine
@@ -26,22 +27,25 @@ def machine_command(
     template: Annotated[
         bool, typer.Option("--template", help="The machine as a JSON file to fill in.")
     ] = False,
-    profile_template: Annotated[
-        bool, typer.Option("--profile-template", help="Its efficiencies as a JSON file.")
+    efficiencies_template: Annotated[
+        bool, typer.Option("--efficiencies-template", help="Its efficiencies as a JSON file.")
     ] = False,
+    profile_template: Annotated[bool, typer.Option("--profile-template", hidden=True)] = False,
     as_json: Json = False,
 ) -> None:
-    """Show what plans know of a machine; or print a file to fill in, for --cluster or --profile.
+    """Show what plans know of a machine; or print a file to fill in, for --cluster, --efficiencies.
 
     Example:  python -m sim machine 64xh100 --template > machine.json
     """
     node = NODES[name.lower()].devices if name.lower() in NODES else None
     machine = read_machine(name) if name.endswith(".json") else machine_of(name, node)
-    if template and profile_template:
-        raise ValueError("--template and --profile-template are two files: ask for one of them")
+    of_efficiencies = renamed("--profile-template", profile_template,
+                              "--efficiencies-template", efficiencies_template)  # fmt: skip
+    if template and of_efficiencies:
+        raise ValueError("--template and --efficiencies-template are two files: ask for one")
     if template:
         print(json.dumps(machine_template(machine), indent=1))
-    elif profile_template:
+    elif of_efficiencies:
         print(json.dumps(asdict(efficiency_of(machine.device.name)), indent=1))
     elif as_json:
         print(json.dumps(facts_of_machine(machine)))

@@ -45,3 +45,22 @@ def test_nothing_is_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert main(["init", str(tmp_path)]) == 1
     assert "is not empty: name a new folder" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["machine.json"]
+
+
+def test_efficiencies_have_one_name_and_the_former_one_still_works(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["init", str(tmp_path / "mine")]) == 0
+    path = str(tmp_path / "mine" / "efficiency.json")
+    asked = ["plan", "--model", "llama-3-8b", "--cluster", "8xh100", "--batch", "8", "--jobs", "1",
+             "--schedules", "1f1b", "--tensor", "8", "--json"]  # fmt: skip
+    capsys.readouterr()
+    answers = []
+    for flag in ("--efficiencies", "--profile"):
+        assert main([*asked, flag, path]) == 0
+        out, err = capsys.readouterr()
+        answers.append(json.loads(out)["rows"])
+        assert ("--profile is called --efficiencies now" in err) == (flag == "--profile")
+    assert answers[0] == answers[1] != []
+    assert main([*asked, "--efficiencies", path, "--profile", path]) == 1
+    assert "give --efficiencies alone" in capsys.readouterr().err

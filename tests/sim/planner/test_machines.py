@@ -168,11 +168,14 @@ def test_racks_survive_a_template(tmp_path: Path) -> None:
 def test_a_template_of_efficiencies_is_a_profile_that_gives_them_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["machine", "8xh100", "--profile-template"]) == 0
-    path = tmp_path / "mine.json"
-    path.write_text(capsys.readouterr().out)
+    assert main(["machine", "8xh100", "--efficiencies-template"]) == 0
+    path, written = tmp_path / "mine.json", capsys.readouterr().out
+    path.write_text(written)
+    assert main(["machine", "8xh100", "--profile-template"]) == 0  # the former name
+    out, err = capsys.readouterr()
+    assert (out, "is called --efficiencies-template now" in err) == (written, True)
     assert read_profile(path, "h100") == efficiency_of("h100")
-    assert main(["machine", "8xh100", "--profile-template", "--template"]) == 1
+    assert main(["machine", "8xh100", "--efficiencies-template", "--template"]) == 1
     assert "two files: ask for one" in capsys.readouterr().err
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from sim.cli.commands import main
+from sim.search.cli.page import steadiness_cells
 
 
 def searched(
@@ -26,7 +27,7 @@ def test_the_page_shows_what_was_found_in_the_order_in_which_microbatches_are_fe
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     options = ["-p", "2", "-m", "3", "--placement", "straight", "--microbatch-scale", "1,3,2"]
-    order = ["--microbatch-order", "longest-first", "--jitter", "0.1"]
+    order = ["--microbatch-order", "longest-first"]
     found, page = searched(capsys, tmp_path / "page.html", *options, *order)
     assert found["microbatch_order"] == [1, 2, 0]
     data = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
@@ -38,11 +39,25 @@ def test_the_page_shows_what_was_found_in_the_order_in_which_microbatches_are_fe
     assert cards["makespan"] == f"{found['makespan']:g}"
     assert cards["lower bound, makespan"] == f"{found['lower_bound']:g}"
     assert f"Found by {found['method']}" in page
-    assert "<h2>When times vary</h2>" in page
-    for family in found["steadiness"]["families"]:
-        assert f"<td>{family['name']}</td>" in page
     assert "<dt>forward</dt><dd>1</dd>" in page
     assert "What is done to save memory" not in page
+    assert "When times vary" not in page
+
+
+def test_what_varying_times_cost_stands_in_the_order_of_what_they_cost() -> None:
+    quantiles = {"found": 102, "best": 108, "zb-v": 130, "v-half": 112}
+    rows = {
+        name: {"name": name, "nominal": 100, "quantile": quantile}
+        for name, quantile in quantiles.items()
+    }
+    heads, *lines = steadiness_cells(
+        {"quantile": 0.9, "draws": 50, "found": rows["found"], "nominal_best": rows["best"],
+         "families": [rows["zb-v"], rows["v-half"]]}
+    )  # fmt: skip
+    assert [cell.text for cell in heads][2] == "90% of 50 draws within"
+    assert [(line[0].text, line[3].text) for line in lines] == [
+        ("found", "2.0%"), ("best", "8.0%"), ("v-half", "12.0%"), ("zb-v", "30.0%"),
+    ]  # fmt: skip
 
 
 def test_the_page_tells_which_activations_are_recomputed(
