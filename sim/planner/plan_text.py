@@ -34,7 +34,9 @@ WHERE_THEY_DIFFER = ("virtual", "data", "context", "expert", "zero", "recompute"
 """Columns that are told in a line of their own where all rows say the same."""
 USUAL = {"context": 1, "expert": 1, "precision": "bf16"}
 """What goes without saying if all rows have it."""
-DECIMALS = {"seconds": 3, "samples_per_second": 3, "mfu": 3, "bubble": 3, "memory_gib": 1}
+DECIMALS = {"seconds": 3, "samples_per_second": 3, "memory_gib": 1}
+SHARES = ("mfu", "bubble")
+"""Columns in percent."""
 
 
 def plan_text(
@@ -148,6 +150,8 @@ def _listed(facts: Mapping[str, str]) -> str:
 
 def written(name: str, value: Any) -> str:
     """A cell of a plan's table."""
+    if name in SHARES:
+        return f"{value:.1%}"
     return f"{value:.{DECIMALS[name]}f}" if name in DECIMALS else str(value)
 
 

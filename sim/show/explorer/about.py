@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from functools import cache
 
 from ...base.text import number_text
 from ...families import FAMILIES
@@ -36,6 +37,7 @@ def family_html(name: str, now: Played | None) -> str:
     )
 
 
+@cache
 def _block_svg(name: str) -> str:
     """One building block, in its cells; "" for a family that has none."""
     rule = FAMILIES[name].build

@@ -10,6 +10,8 @@ from ...metrics.metrics import Idle, idle_rows, makespan
 from .conditions import Conditions
 from .setting import Played
 
+MOST_PLAYED = 4000
+"""Passes of a schedule that is played once more, in equal passes: a knob has to turn at once."""
 WHY = {
     "warm_up": "before the first pass arrives",
     "waiting_for_input": "waiting for passes of other devices",
@@ -60,6 +62,8 @@ def _claimed(now: Played) -> str:
     times = [getattr(at, name) for name in ("forward", "backward", "weight")]
     made_for_equal = "F == B == W" in FAMILIES[at.family].exact_when
     if not made_for_equal or len({*times}) == 1 or at.conditions != Conditions():
+        return ""
+    if sum(map(len, now.schedule.orders)) > MOST_PLAYED:
         return ""
     mean = sum(map(float, times)) / 3
     costs = Costs.uniform(now.schedule, forward=mean, backward=mean, weight=mean, send=at.send)

@@ -17,6 +17,7 @@ from sim.planner.explanation import WORDS, taken_apart
 from sim.planner.hardware import machine_of
 from sim.planner.models import Model
 from sim.planner.page import plan_page
+from sim.planner.plan_text import ranking
 
 SMALL = Model("small", 14, 512, 8, 32000, kv_heads=4)
 EFFICIENCY = Efficiency(source="as in this test")
@@ -79,3 +80,10 @@ def test_a_page_defines_its_words_and_says_what_was_left_out(page: str) -> None:
     for word in WORDS:
         assert f"<dt>{word}</dt>" in page
     assert " bounded out, e.g. " in page
+
+
+def test_shares_are_told_in_percent(page: str, table: pd.DataFrame) -> None:
+    first = table[table["status"] == "simulated"].iloc[0]
+    for text in (page, ranking(table[table["status"] == "simulated"])):
+        assert f"{first['mfu']:.1%}" in text
+        assert f"{first['bubble']:.1%}" in text
