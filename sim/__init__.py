@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from .metrics.hta import write_hta
     from .metrics.perfetto import write_perfetto
     from .schedule.torch_csv import read_torch_csv, write_torch_csv
+    from .search.periodic.slot_grid_schedule import slot_grid
     from .show.comparison import comparison
     from .show.explorer import explore as explore
     from .show.plot import gantt, idle, memory_curve
@@ -76,6 +77,7 @@ if TYPE_CHECKING:
 
 _ON_FIRST_USE = {
     "search": "search:",
+    "slot_grid": "search.periodic.slot_grid_schedule:slot_grid",
     "testing": "testing:",
     "planner": "planner:",
     "models": "planner.models:",
@@ -159,6 +161,7 @@ __all__ = [
     "recomputed",
     "search",
     "simulate",
+    "slot_grid",
     "slower",
     "steps",
     "to_json",

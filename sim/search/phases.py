@@ -48,7 +48,8 @@ class Phases:
     one_by_one: the order to start from. bound: ticks that no order can take less than. until: the
     moment of the run's effort to end at. tell: is called after each step. pool: the best orders so
     far. block: the computed block, once there is one. tried: what the starts gave, and what became
-    of it. resequence: whether the sequence of the microbatches may be changed, too.
+    of it. resequence: whether the sequence of the microbatches may be changed, too. warm_start: an
+    earlier order to go on from.
     """
 
     problem: OrderProblem
@@ -61,6 +62,7 @@ class Phases:
     block: ComputedBlock | None = None
     tried: list[Candidate] = field(default_factory=list)
     resequence: bool = False
+    warm_start: Order | None = None
 
     def __post_init__(self) -> None:
         self.pool = Pool(self.problem, self.bound)
@@ -70,6 +72,9 @@ class Phases:
 
     def everything(self, placement: Placement) -> None:
         """Starts, then exact windows if it is small, then local search, from small to whole."""
+        if self.warm_start is not None:
+            self._add(self.warm_start, "start")
+            self.tell(self.pool)
         self._race_of_sequences(placement, budget.FIRST_SEQUENCE * self._left())
         for start in starts(
             self.problem, placement, seconds=budget.STARTS * self._left(), run=self.run

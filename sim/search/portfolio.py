@@ -22,6 +22,7 @@ from ..base.progress import bar
 from ..bounds.lower_bound import lower_bound, steady_interval
 from ..engine.costs import Costs
 from ..schedule.clock import Clock
+from ..schedule.ir import Schedule
 from .levers.answer import Asked, search_levers
 from .levers.host import Host, with_host
 from .levers.problem import checked_levers
@@ -37,6 +38,7 @@ from .settings.methods import left_out
 from .settings.run_options import RunOptions
 from .starts import computed_block
 from .steady import checked_wobble, steady_order
+from .warm_start import warm_start
 
 
 def search(
@@ -59,6 +61,7 @@ def search(
     quantile: float = 0.9,
     levers: Iterable[str] = (),
     host: Host | None = None,
+    start: Schedule | None = None,
 ) -> SearchResult:
     """The best order found for split passes (F, B, W) of this pipeline within `time_limit` seconds.
 
@@ -79,9 +82,11 @@ def search(
     levers: "recompute" and "offload", what may be done about the activations of any microbatch on
         any stage to save memory, where that pays. host: how fast copies are, for offload; without
         it, what the costs say.
+    start: an earlier schedule of F, B and W on this placement within the limits, to go on from; the
+        answer is never worse on the clock than it, however small the budget.
 
     Raises ValueError if the costs do not match the placement, or nothing can meet the limit; the
-    message then names the smallest limit that can be met.
+    message then names the smallest limit that can be met. Also for a start of something else.
     """
     began = time.monotonic()
     effort, seconds = _budget(time_limit, moves)
@@ -97,6 +102,8 @@ def search(
             raise ValueError("levers take all microbatches for alike: leave microbatch_scale out")
         if jitter:
             raise ValueError("levers are searched for times as they are: leave jitter out")
+        if start is not None:
+            raise ValueError("a search with levers takes no start: leave start or levers out")
         if host is not None:
             costs = with_host(costs, host, place)
         asked = Asked(place, n_microbatches, costs, placement, clock, chosen, run, progress)
@@ -129,6 +136,7 @@ def search(
 
         calm_until = until if wobble is None else until - budget.STEADY * seconds
         phases = Phases(problem, plain_order, _in_ticks(problem, known), calm_until, run, tell)
+        phases.warm_start = None if start is None else warm_start(problem, start)
         phases.resequence = microbatch_order == "free" and not problem.alike
         try:
             phases.everything(placement)

@@ -69,6 +69,14 @@ Moves = Annotated[
         "N",
     ),
 ]
+Start = Annotated[
+    Text,
+    option(
+        "--start",
+        "An earlier result on the same placement, JSON or torch CSV, to go on from.",
+        "FILE",
+    ),
+]
 Without = Annotated[Text, option("--without", "Methods not to use, such as ends,tips.", "LIST")]
 Levers = Annotated[
     Text,

@@ -11,7 +11,7 @@ import typer
 
 from ...base.numbers import Number
 from ...cli.read import read_number, read_positive, read_word
-from ...cli.setting import check_writable, write_text
+from ...cli.setting import check_writable, schedule_in, write_text
 from ...metrics.summary import plain_numbers
 from ...schedule.ir import Schedule
 from ...schedule.json_form import to_json
@@ -41,6 +41,7 @@ from .options import (
     RecomputeKeeps,
     Seed,
     Send,
+    Start,
     StaticBytes,
     Text,
     TimeLimit,
@@ -82,6 +83,7 @@ def search_command(
     quantile: Quantile = None,
     time_limit: TimeLimit = None,
     moves: Moves = None,
+    start: Start = None,
     without: Without = None,
     seed: Seed = "0",
     workers: Workers = "2",
@@ -118,12 +120,15 @@ def search_command(
     }
     limit = None if memory_limit is None else read_positive(memory_limit, "--memory-limit")
     size = None if memory_bytes is None else read_positive(memory_bytes, "--memory-bytes")
+    if start is not None and levers is not None:
+        raise typer.BadParameter("--start is for a search without --levers: leave one of them out")
+    earlier = None if start is None else schedule_in(start)
     for path in (output, torch_csv, html):
         if path:
             check_writable(path)
     found = search(
         asked.devices, asked.microbatches, asked.costs, memory_limit=limit, memory_bytes=size,
-        microbatch_order=sequence, **varying, **asked.options,
+        microbatch_order=sequence, start=earlier, **varying, **asked.options,
     )  # fmt: skip
     if found.interrupted:
         print("interrupted: this is the best so far", file=sys.stderr)

@@ -22,6 +22,7 @@ a period, started at uneven distances, there is a block for every memory in betw
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from itertools import combinations, pairwise
 from typing import NamedTuple
@@ -46,6 +47,10 @@ GAPS = (0, 2)
 """Slots that a microbatch waits at its turn from F to B."""
 ENOUGH = 4
 """Orders of one interval: their true intervals hardly differ."""
+LESS = 3
+"""How many limits are tried, each a smallest stage less than the one before."""
+NEARLY = Fraction(21, 20)
+"""How much longer in slots the intervals for less memory may be that are tried, too."""
 
 
 class Grid(NamedTuple):
@@ -82,12 +87,47 @@ def slot_grid_orders(
     """Grids, and what devices do in a period of them: some of the shortest interval in slots that
     the limit allows, with at most `most` microbatches per period.
 
-    None on placements other than straight and V, and without a limit.
+    Those for less memory follow, as long as their intervals in slots are not much longer: played as
+    early as can be, they may be shorter, and more memory must never be worse. None on placements
+    other than straight and V, and without a limit.
     """
     if not legs(problem, 0) or problem.limit is None:
         return
+    shortest, seen = Fraction(0), set[Grid]()
+    for limit in _less_and_less(problem):
+        interval = Fraction(0)
+        for grid, order in _within(replace(problem, limit=limit), min(most, MOST), effort):
+            interval = grid.interval
+            shortest = shortest or interval
+            if interval > NEARLY * shortest:
+                return
+            if grid not in seen:
+                seen.add(grid)
+                yield grid, order
+        if not interval:
+            return
+
+
+def _less_and_less(problem: BlockProblem) -> Iterator[tuple[int, ...]]:
+    """The limit, and the same with a smallest stage less on every device, again and again."""
+    limit = problem.limit or ()
+    steps = [
+        min((problem.kept[s] for s in stages if problem.kept[s] > 0), default=0)
+        for stages in problem.stages_of
+    ]
+    for _ in range(LESS if any(steps) else 1):
+        if min(limit) < 0:
+            return
+        yield limit
+        limit = tuple(units - step for units, step in zip(limit, steps, strict=True))
+
+
+def _within(
+    problem: BlockProblem, most: int, effort: Effort
+) -> Iterator[tuple[Grid, PeriodicOrder]]:
+    """Some of the shortest interval in slots that this limit allows."""
     tables, found = pass_tables(problem), list[Grid]()
-    for grid in grids(problem, min(most, MOST)):
+    for grid in grids(problem, most):
         if found and (grid.interval > found[0].interval or len(found) == ENOUGH):
             return
         order = order_on(problem, tables, grid)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import sim
 from sim import Costs, Schedule, makespan, peak_activations, simulate, validate
 from sim.search import ComputedBlock, evaluate, slot_grid, smallest_interval
 from sim.search.periodic.fastest import fastest_layout
@@ -98,8 +99,11 @@ def test_intervals_at_scarce_memory_that_a_minute_of_search_did_not_reach(
     assert block.method == "slot grid"
 
 
-def test_more_memory_never_makes_the_interval_longer() -> None:
-    intervals = [by_arithmetic(16, limit).interval for limit in range(2, 15)]
+@pytest.mark.parametrize(("p", "halves"), [(6, range(4, 12)), (12, range(6, 20, 2))])
+def test_more_memory_never_makes_the_interval_longer(p: int, halves: range) -> None:
+    """On 6 devices 3 shares allow grids of 40.5, and the shortest in slots of 3.5 repeats in 40.67:
+    it is no answer where what fits into less memory repeats faster."""
+    intervals = [by_arithmetic(p, half / 2).interval for half in halves]
     assert intervals == sorted(intervals, reverse=True)
     assert intervals[-1] < intervals[0]
 
@@ -118,6 +122,10 @@ def test_the_schedule_is_valid_keeps_its_limit_and_repeats_with_the_interval(
         times.append(evaluate(found, costs).makespan)
         assert makespan(simulate(found, costs)) == times[-1]
     assert times[1] - times[0] == 10 * block.period
+
+
+def test_it_is_at_the_front_door_too() -> None:
+    assert sim.slot_grid is slot_grid
 
 
 def test_without_a_limit_it_holds_what_1f1b_holds_and_a_loop_is_refused() -> None:
