@@ -47,6 +47,9 @@ class RunOptions:
         "For families that take it.", short="-v")
     group_size: int | None = option("N", read_count, "For interleaved families.")
     slices: int | None = option("K", read_count, "Slices of every sequence.")
+    barriers: int | None = option(
+        "B", read_count, "All-reduces between F and B where devices share the vocabulary: 1 or 2."
+    )
     engine: str = option("NAME", read_word("local", "torch"),
         "local: one process, a thread per device. torch: torch's own runtime, a process "
         "per device under torchrun. [default: local]", default="local")

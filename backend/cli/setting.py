@@ -43,6 +43,7 @@ def schedule_of(name: str, options: RunOptions) -> Schedule:
                 stages_per_device=options.stages_per_device,
                 group_size=options.group_size,
                 slices=options.slices,
+                barriers=options.barriers,
             ),
         )
         return as_run(made, options)
@@ -51,6 +52,7 @@ def schedule_of(name: str, options: RunOptions) -> Schedule:
         ("-p", options.devices, schedule.n_devices),
         ("-m", options.microbatches, schedule.n_microbatches),
         ("--slices", options.slices, schedule.n_slices),
+        ("--barriers", options.barriers, schedule.vocabulary),
     ):
         if wanted is not None and wanted != found:
             raise UsageError(
