@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 from ..base.numbers import Number
-from ..engine.costs import PER_PART, Costs, scaled, slower
+from ..engine.costs import Costs, scaled, slower
 from ..engine.trace import Trace
 from ..schedule.clock import Clock
 from .metrics import (
@@ -105,17 +105,20 @@ def _bound(
         # Of the devices that run a stage the fastest one: no microbatch takes less there.
         homes = zip(schedule.placement, *schedule.routes, strict=True)
         costs = slower(costs, [min(slowdown[device] for device in stage) for stage in homes])
-        costs = replace(costs, **{name: _of_parts(costs, name, slowdown) for name in PER_PART})
+        costs = replace(
+            costs,
+            vocabulary_scores=_of_parts(costs.vocabulary_scores, slowdown),
+            vocabulary_gradients=_of_parts(costs.vocabulary_gradients, slowdown),
+        )
     limit = None
     if not trace.schedule.copies:
         limit = max(peak_activations(trace.schedule, keeps=costs.recompute_keeps), default=0)
     return lower_bound(trace.schedule, costs, clock=clock, memory_limit=limit)
 
 
-def _of_parts(costs: Costs, name: str, slowdown: tuple[Number, ...]) -> tuple[Number, ...]:
+def _of_parts(times: tuple[Number, ...], slowdown: tuple[Number, ...]) -> tuple[Number, ...]:
     """Times of S or T, one number per device; one may serve all."""
-    times = getattr(costs, name)
     each = times if len(times) > 1 else times * len(slowdown)
     if not any(each):
-        return times  # type: ignore[no-any-return]
+        return times
     return tuple(scaled(time, factor) for time, factor in zip(each, slowdown, strict=True))

@@ -10,7 +10,7 @@ from ..base.numbers import checked
 from ..engine.simulate import MOST_JITTER
 from .orders.jitter import Draws, drawn, quantile_of, steadied, values
 from .orders.pool import Candidate
-from .orders.replay import within
+from .orders.replay import replayed, within
 from .phases import Phases
 from .placement import Placement
 from .result import Steadiness, Steady, Wobble
@@ -46,7 +46,6 @@ def steady_order(
             problem, jitter=wobble.jitter, quantile=wobble.quantile, how_many=how_many, seed=seed
         )
 
-    calm = phases.pool.best
     named = [
         Candidate(start.order, 0, start.method)
         for start in of_families(problem, placement)
@@ -62,7 +61,8 @@ def steady_order(
         order, _ = steadied(looking, entry.order, seconds=seconds, run=run)
         best.append(Candidate(order, 0, f"{entry.method} + jitter"))
     winner = min(best, key=lambda entry: quantile_of(choosing, entry.order))
-    phases.pool.entries = [Candidate(winner.order, calm.value, winner.method)]
+    calm = min([*known, winner], key=lambda entry: replayed(problem, entry.order).value)
+    phases.pool.entries = [winner._replace(value=replayed(problem, winner.order).value)]
     fresh = draws(CONFIRMED_BY, 2)
     return Steadiness(
         wobble,
