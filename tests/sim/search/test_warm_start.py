@@ -30,6 +30,7 @@ def test_even_without_moves_it_is_never_worse_than_its_start(clock: str) -> None
     assert found.peak <= 4
 
 
+@pytest.mark.slow
 def test_it_goes_on_from_its_start() -> None:
     start = earlier()
     without = ("families", "rules", "computed-block", "unit-blocks", "tips", "ends", "windows")
@@ -78,7 +79,7 @@ def test_the_command_goes_on_from_a_file(
         write_torch_csv(start, path)
     ask = (
         "search -p 8 -m 16 --forward 10 --backward 12 --weight 8 --send 1 --memory-limit 4 "
-        f"--moves 0 --json --start {path}"
+        f"--moves 0 --without families,rules,computed-block,unit-blocks --json --start {path}"
     ).split()
     assert main(ask) == 0
     assert json.loads(capsys.readouterr().out)["value"] <= evaluate(start, COSTS).makespan
