@@ -178,7 +178,14 @@ from test_search import uniform
 
 costs = uniform("v", 6, 10, 12, 8, 0)
 search(6, 30, costs, memory_limit=3, moves=2_000_000)
-signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
+
+def strike(*_):
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.setitimer(signal.ITIMER_REAL, 0.01)  # nothing is under way yet
+    else:
+        signal.raise_signal(signal.SIGINT)
+
+signal.signal(signal.SIGALRM, strike)
 for turn in range(10):
     signal.setitimer(signal.ITIMER_REAL, 0.02 + 0.06 * turn)
     assert search(6, 30, costs, memory_limit=3, time_limit=300, seed=turn).interrupted
