@@ -201,7 +201,7 @@ def test_a_placement_that_is_none_is_refused(placement: tuple[int, ...], message
 times = st.integers(0, 4)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.data(), st.integers(1, 3), st.sampled_from(["shares", "bytes"]))
 def test_the_table_and_the_solver_agree_on_every_period(
     data: st.DataObject, p: int, unit: str
