@@ -15,7 +15,7 @@ demo: .venv/core  ## what every schedule does with the measured pass times of a 
 test: .venv/all check  ## style, types, layers, every test, doctest and notebook: what CI runs
 	$(BIN)/python -m pytest -n 3 --dist worksteal --durations=15
 
-quick: .venv/all check  ## a first answer within a minute: the schedule language, families, metrics
+quick: .venv/all check  ## a first answer in a minute or two: the schedule language, families, metrics
 	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not slow" \
 	  tests/sim/base tests/sim/schedule tests/sim/families tests/sim/metrics
 
