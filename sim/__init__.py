@@ -64,13 +64,13 @@ from .schedule.validate import InvalidSchedule, validate
 if TYPE_CHECKING:
     from . import search
     from . import testing as testing
+    from .explorer import explore as explore
     from .metrics.compare import compare
     from .metrics.hta import write_hta
     from .metrics.perfetto import write_perfetto
     from .schedule.torch_csv import read_torch_csv, write_torch_csv
     from .search.periodic.slot_grid_schedule import slot_grid
     from .show.comparison import comparison
-    from .show.explorer import explore as explore
     from .show.plot import gantt, idle, memory_curve
     from .show.svg_chart import chart_svg
     from .show.svg_timeline import gantt_svg
@@ -85,7 +85,7 @@ _ON_FIRST_USE = {
     "plan": "planner:plan",
     "compare": "metrics.compare:compare",
     "chart_svg": "show.svg_chart:chart_svg",
-    "explore": "show.explorer:explore",
+    "explore": "explorer:explore",
     "gantt": "show.plot:gantt",
     "gantt_svg": "show.svg_timeline:gantt_svg",
     "memory_curve": "show.plot:memory_curve",

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...base.text import number_text
-from ...engine.costs import Costs
-from ...engine.simulate import simulate
-from ...engine.trace import Trace
-from ...families import FAMILIES
+from ..base.text import number_text
+from ..engine.costs import Costs
+from ..engine.simulate import simulate
+from ..engine.trace import Trace
+from ..families import FAMILIES
 from .conditions import Conditions
 from .setting import Played
 
 if TYPE_CHECKING:
-    from ...search.placement import Placement
+    from ..search.placement import Placement
 
 PLACEMENTS: dict[str, Placement] = {"straight": "straight", "V": "v", "loop": "loop"}
 
@@ -25,7 +25,7 @@ def better(
 
     ValueError where the setting has what a search does not know, or nothing fits.
     """
-    from ...search import search
+    from ..search import search
 
     at = now.setting
     if at.conditions != Conditions():

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ...base.numbers import Number
-from ...base.text import number_text
-from ..style import CLOCK_NAMES
-from ..templates import rendered
+from ..base.numbers import Number
+from ..base.text import number_text
+from ..show.style import CLOCK_NAMES
+from ..show.templates import rendered
 from .setting import Facts, Played, Setting
 
 WORDS = {

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
-from ...base.numbers import Number
-from ...engine.cluster import Cluster, Link, Receives
-from ...engine.costs import Costs, slower
-from ...engine.offloaded import offloaded
-from ...engine.recomputed import recomputed
-from ...schedule.ir import Schedule
-from ...schedule.training import frozen
+from ..base.numbers import Number
+from ..engine.cluster import Cluster, Link, Receives
+from ..engine.costs import Costs, slower
+from ..engine.offloaded import offloaded
+from ..engine.recomputed import recomputed
+from ..schedule.ir import Schedule
+from ..schedule.training import frozen
 
 GIB = 2**30
 Recompute = Literal["no", "late", "in waits"]

@@ -6,10 +6,10 @@ import sys
 from dataclasses import replace
 from functools import cache
 
-from ...base.text import number_text
-from ...families import FAMILIES
-from ..scatter_svg import scatter_svg
-from ..templates import rendered, trusted
+from ..base.text import number_text
+from ..families import FAMILIES
+from ..show.scatter_svg import scatter_svg
+from ..show.templates import rendered, trusted
 from .here import here
 from .setting import Played, Setting, played
 
@@ -44,8 +44,8 @@ def _block_svg(name: str) -> str:
     block = getattr(sys.modules[rule.__module__], f"{rule.__name__}_block", None)
     if block is None:
         return ""
-    from ..as_drawn import as_drawn
-    from ..svg_timeline import svg, svg_panels
+    from ..show.as_drawn import as_drawn
+    from ..show.svg_timeline import svg, svg_panels
 
     panels, high = svg_panels({"its building block on 4 devices": as_drawn(block(4))}, 290)
     return svg(panels, 290, round(high))

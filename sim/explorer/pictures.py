@@ -9,7 +9,7 @@ from typing import Any
 import anywidget
 import traitlets
 
-from ..templates import asset
+from ..show.templates import asset
 
 
 class Pictures(anywidget.AnyWidget):

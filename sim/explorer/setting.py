@@ -26,14 +26,14 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
-from ...base.numbers import Number, checked
-from ...base.text import meant, number_text
-from ...engine.costs import Costs
-from ...engine.simulate import simulate
-from ...engine.trace import Trace
-from ...families import FAMILIES
-from ...metrics.metrics import busy, longest_stage, makespan, peak_activations, peak_shares
-from ...schedule.ir import Schedule
+from ..base.numbers import Number, checked
+from ..base.text import meant, number_text
+from ..engine.costs import Costs
+from ..engine.simulate import simulate
+from ..engine.trace import Trace
+from ..families import FAMILIES
+from ..metrics.metrics import busy, longest_stage, makespan, peak_activations, peak_shares
+from ..schedule.ir import Schedule
 from .conditions import Conditions, lines, scene
 
 MOST_PASSES = 40_000
@@ -162,7 +162,7 @@ def _lines(setting: Setting, prefix: str) -> str:
 
 
 def _facts(trace: Trace, costs: Costs, setting: Setting) -> Facts:
-    from ...bounds.lower_bound import lower_bound
+    from ..bounds.lower_bound import lower_bound
 
     schedule, limit = trace.schedule, setting.memory_limit
     peak = max(_peaks(trace))

@@ -8,8 +8,8 @@ from urllib.parse import parse_qsl, urlencode
 
 import ipywidgets as widgets
 
-from ...base.numbers import Number
-from ...families import FAMILIES
+from ..base.numbers import Number
+from ..families import FAMILIES
 from .conditions import Conditions
 from .setting import Setting
 

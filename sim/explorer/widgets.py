@@ -15,11 +15,11 @@ except ImportError as error:
     raise ImportError(
         f"sim.explore needs {error.name}: pip install 'pipebubble[notebooks]'"
     ) from None
-from ...base.gc_pause import gc_pause
-from ...base.numbers import Number
-from ...families import FAMILIES
-from ..templates import rendered
-from ..timeline import packed
+from ..base.gc_pause import gc_pause
+from ..base.numbers import Number
+from ..families import FAMILIES
+from ..show.templates import rendered
+from ..show.timeline import packed
 from .about import family_html, front_html
 from .better import better
 from .facts import facts_html, message_html

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ...base.text import number_text
-from ...engine.costs import Costs
-from ...engine.simulate import simulate
-from ...families import FAMILIES
-from ...metrics.metrics import Idle, idle_rows, makespan
+from ..base.text import number_text
+from ..engine.costs import Costs
+from ..engine.simulate import simulate
+from ..families import FAMILIES
+from ..metrics.metrics import Idle, idle_rows, makespan
 from .conditions import Conditions
 from .setting import Played
 

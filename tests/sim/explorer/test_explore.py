@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 import sim
-from sim.show.explorer import Explorer, Setting, code, explore, played
-from sim.show.explorer.better import better
-from sim.show.explorer.conditions import Conditions
+from sim.explorer import Explorer, Setting, code, explore, played
+from sim.explorer.better import better
+from sim.explorer.conditions import Conditions
 from sim.show.timeline import packed
 
 EVERY = sorted(sim.FAMILIES)
