@@ -24,6 +24,7 @@ from .terapipe import TERAPIPE
 from .two_bp import TWO_BP
 from .v_half import V_HALF
 from .v_min import V_MIN
+from .v_min_eager import V_MIN_EAGER
 from .v_zb import V_ZB
 from .vocab_1f1b import VOCAB_1F1B
 from .vocab_v_half import VOCAB_V_HALF
@@ -44,6 +45,7 @@ FAMILIES: dict[str, Family] = Families(
         ZB_V,
         ONE_F_ONE_B_V,
         V_MIN,
+        V_MIN_EAGER,
         V_HALF,
         V_ZB,
         GIS,

@@ -87,12 +87,15 @@ def check(block: Block) -> None:
 
 
 @gc_pause()
-def schedule(block: Block, n_microbatches: int, *, limit: int | None = None) -> Schedule:
+def schedule(
+    block: Block, n_microbatches: int, *, limit: int | None = None, eager: bool = False
+) -> Schedule:
     """The block repeated for all microbatches, with warm-up and cool-down reordered.
 
     Repeat, squeeze, move the passes of warm-up and cool-down into idle cells while at most `limit`
     activations (chunks) are alive on every device, squeeze. If `limit` is not given, no device
     keeps more alive than the repeated block does. Only the order of the passes is kept.
+    eager: the passes between warm-up and cool-down move, too.
 
     ValueError with one sentence if the block is no schedule, or keeps more than `limit` alive.
     """
@@ -100,11 +103,11 @@ def schedule(block: Block, n_microbatches: int, *, limit: int | None = None) -> 
     m = checked_whole(n_microbatches, f"{block.name}: m")
     limit = None if limit is None else checked_whole(limit, f"{block.name}: limit")
     passes = block.passes(m)
-    orders = passes.ops(_orders(block, passes, limit))
+    orders = passes.ops(_orders(block, passes, limit, eager))
     return Schedule(block.placement, tuple(orders), m, name=block.name)
 
 
-def _orders(block: Block, passes: Passes, limit: int | None) -> list[list[int]]:
+def _orders(block: Block, passes: Passes, limit: int | None, eager: bool) -> list[list[int]]:
     """The order of every device: reordered for a few microbatches, then made longer.
 
     Between warm-up and cool-down every interval is like the one before, so a schedule for few
@@ -116,20 +119,20 @@ def _orders(block: Block, passes: Passes, limit: int | None) -> list[list[int]]:
     reach = (max(map(max, block.offsets.values())) - first) // block.interval + 1
     few = reach * 5 // 4 + 10
     while few < m:
-        short = _drawn(block, passes, few, limit)
+        short = _drawn(block, passes, few, limit, eager)
         cuts = [first + (few - n) * block.interval for n in (6, 5, 4)]
         long = [_longer(order, passes, cuts=cuts, more=m - few, block=block) for order in short]
         if all(long):
             return long
         few *= 2
-    return _drawn(block, passes, m, limit)
+    return _drawn(block, passes, m, limit, eager)
 
 
-def _drawn(block: Block, passes: Passes, m: int, limit: int | None) -> list[list[int]]:
+def _drawn(block: Block, passes: Passes, m: int, limit: int | None, eager: bool) -> list[list[int]]:
     """The order of every device for the first `m` microbatches."""
     orders = [with_weights(row, passes) for row in rows(block, passes, m)]
     try:
-        return reordered_numbers(orders, passes, limit=limit, floating=block.floats)
+        return reordered_numbers(orders, passes, limit=limit, floating=block.floats, eager=eager)
     except ValueError as error:
         raise ValueError(f"{block.name}: {error}") from None
 

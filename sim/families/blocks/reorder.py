@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from typing import Literal
 
 from ...schedule.ir import Kind, Op
 from .passes import Cells, Passes, Row
@@ -36,10 +37,22 @@ def reordered(
     return passes.ops(reordered_numbers(numbers, passes, limit=limit, floating=floating))
 
 
+Where = Literal["ends", "anywhere", "cool-down"]
+"""The passes that may move: of warm-up and cool-down, of every phase, of the cool-down alone."""
+
+
 def reordered_numbers(
-    orders: Sequence[Sequence[int]], passes: Passes, *, limit: int | None, floating: bool
+    orders: Sequence[Sequence[int]],
+    passes: Passes,
+    *,
+    limit: int | None,
+    floating: bool,
+    eager: bool = False,
 ) -> list[list[int]]:
-    """The same for orders of numbers."""
+    """The same for orders of numbers.
+
+    eager: first the passes of all phases move, the stable one's too, and then the cool-down alone.
+    """
     rows = squeezed(orders, passes)
     alive = [max(alive for alive, _ in _Lane(row, passes).before) for row in rows]
     if limit is not None and limit < max(alive):
@@ -50,10 +63,13 @@ def reordered_numbers(
     limits = alive if limit is None else [limit] * len(rows)
     weights = passes.of("W")
     split = any(number in weights for order in orders for number in order)
-    for floats in (False, True) if floating and split else (False,):
+    rounds: tuple[Where, ...] = ("anywhere", "cool-down") if eager else ("ends", "ends")
+    for where, floats in zip(
+        rounds, (False, True) if floating and split else (False,), strict=False
+    ):
         if floats:
             rows = [_without(row, weights) for row in rows]
-        rows = _reordered(rows, passes, limits)
+        rows = _reordered(rows, passes, limits, where)
         rows = squeezed([with_weights(row, passes) for row in rows], passes)
     return [row.passes for row in rows]
 
@@ -63,8 +79,10 @@ def _without(row: Row, numbers: range) -> Row:
     return Row([row.starts[i] for i in kept], [row.passes[i] for i in kept])
 
 
-def _reordered(rows: Sequence[Row], passes: Passes, limits: Sequence[int]) -> list[Row]:
-    """The rows with the passes of warm-up and cool-down moved into idle cells.
+def _reordered(
+    rows: Sequence[Row], passes: Passes, limits: Sequence[int], where: Where
+) -> list[Row]:
+    """The rows with the passes of some phases moved into idle cells.
 
     Warm-up lasts until the first backward of stage 0, cool-down from its last forward on. Passes
     are visited in the order of their time; each goes to the first idle room after its inputs and
@@ -79,13 +97,19 @@ def _reordered(rows: Sequence[Row], passes: Passes, limits: Sequence[int]) -> li
             starts[number] = start
     first = rows[passes.cells.placement[0]]
     backwards = {*passes.of("B")[:m], *passes.of("BW")[:m]}
-    warm_until = min(start for start, number in zip(*first, strict=True) if number in backwards)
     cool_from = max(start for start, number in zip(*first, strict=True) if number < m)
+    early_until = 0
+    if where == "ends":
+        early_until = min(
+            start for start, number in zip(*first, strict=True) if number in backwards
+        )
+    elif where == "anywhere":
+        early_until = cool_from + 1
     visits = sorted(
         (start, device, number)
         for device, row in enumerate(rows)
         for start, number in zip(*row, strict=True)
-        if start < warm_until or start > cool_from
+        if start < early_until or start > cool_from
     )
     for start, device, number in visits:
         shape, microbatch = divmod(number, m)
