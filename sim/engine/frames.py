@@ -11,20 +11,17 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from ..base.numbers import LARGEST, Number
-from ..schedule.ir import Op
 from ..schedule.lanes import lanes
+from .columns import HOST, MEMORY, OPS, TRANSFERS
 from .copies import pass_that_wrote
-from .numbering import NONE, Numbering
+from .numbering import NONE
+from .pass_table import Column, things, whole
 from .recorder import Record
-from .trace import HOST, MEMORY, OPS, TRANSFERS
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Column = npt.NDArray[Any]
 
 
 def made(record: Record, name: str) -> pd.DataFrame:
@@ -32,35 +29,6 @@ def made(record: Record, name: str) -> pd.DataFrame:
     import pandas as pd
 
     return pd.DataFrame({"ops": _ops, "transfers": _transfers, "memory": _memory}[name](record))
-
-
-class Passes(NamedTuple):
-    """A row for every pass number of the first iteration; `name` has one more, for no pass."""
-
-    device: Column
-    position: Column
-    kind: Column
-    stage: Column
-    microbatch: Column
-    slice: Column
-    name: Column
-
-
-def passes_of(numbering: Numbering) -> Passes:
-    """What the schedule knows about every pass; all frames of a play look it up here."""
-    static = Op("F", 0, 0)  # in a row that only `name` is asked for
-    device, position, ops = numbering.table()
-    kind, stage, microbatch, part = zip(*(op or static for op in ops), strict=True)
-    names = ["static" if op is None else str(op) for op in ops]
-    return Passes(
-        device=_whole(device),
-        position=_whole(position),
-        kind=_things(kind),
-        stage=_whole(stage),
-        microbatch=_whole(microbatch),
-        slice=_whole(part),
-        name=_things([*names, ""]),
-    )
 
 
 class _Steps(NamedTuple):
@@ -98,14 +66,14 @@ def _steps(record: Record) -> _Steps:
         iteration=np.concatenate(iterations)[place],
         start=_times([log.start for log in logs], record)[place],
         end=_times([log.end for log in logs], record)[place],
-        last=np.concatenate([_whole(log.last) for log in logs])[place],
+        last=np.concatenate([whole(log.last) for log in logs])[place],
     )
 
 
 def _places(order: Sequence[int]) -> Column:
     """Where in logs that lie device after device the entry is that came first, second, ..."""
     place = np.empty(len(order), dtype=np.int64)
-    place[np.argsort(_whole(order), kind="stable")] = np.arange(len(order))
+    place[np.argsort(whole(order), kind="stable")] = np.arange(len(order))
     return place
 
 
@@ -116,12 +84,12 @@ def _ops(record: Record) -> dict[str, Any]:
     within = np.arange(len(step)) - (np.cumsum(played.size) - played.size)[step]
     op = played.first[step] + within
     # Every message was sent once, so its place among them tells its row; one more is for `NONE`.
-    messages = _whole(sent.message)
+    messages = whole(sent.message)
     rows = np.append(np.argsort(messages), len(messages))
     row = rows[np.where(played.last < 0, -1, np.searchsorted(np.sort(messages), played.last))]
     written = np.append(_times([sent.ready], record).astype(float), np.nan)[row]
     arrived = np.append(_times([sent.end], record).astype(float), np.nan)[row]
-    writer = np.append(numbering.in_first(_whole(sent.writer)), -1)[row]
+    writer = np.append(numbering.in_first(whole(sent.writer)), -1)[row]
     if record.lanes:  # of what came from another queue of the device, the pass is known
         came = played.last < NONE
         ends = numbering.pass_shift(played.iteration) + played.first + played.size - 1
@@ -158,8 +126,8 @@ def _exposed(record: Record, played: _Steps) -> Column:
     times = int(played.iteration.max(initial=0)) + 1
     shares = [share for log in logs for share in log * times]
     place = _places(record.step_order)
-    above = _whole([share.numerator for share in shares])[place]
-    below = _whole([share.denominator for share in shares])[place]
+    above = whole([share.numerator for share in shares])[place]
+    below = whole([share.denominator for share in shares])[place]
     column: Column = (played.end - played.start) * above / below
     return column
 
@@ -170,16 +138,16 @@ def _transfers(record: Record) -> dict[str, Any]:
     if not sent.message:
         nothing: list[Any] = [()] * (len(TRANSFERS) - len(times))
         return dict(zip(TRANSFERS, [*nothing, *times], strict=True))
-    number, microbatch, iteration = record.numbering.origin(_whole(sent.message))
+    number, microbatch, iteration = record.numbering.origin(whole(sent.message))
     columns = (
-        _things([channel.value.kind for channel in channels])[number],
-        _whole([channel.value.stage for channel in channels])[number],
+        things([channel.value.kind for channel in channels])[number],
+        whole([channel.value.stage for channel in channels])[number],
         microbatch,
-        _whole([channel.value.slice for channel in channels])[number],
+        whole([channel.value.slice for channel in channels])[number],
         iteration,
-        _whole([channel.source for channel in channels])[number],
-        _whole([channel.destination for channel in channels])[number],
-        _things(["+".join(channel.route) for channel in channels])[number],
+        whole([channel.source for channel in channels])[number],
+        whole([channel.destination for channel in channels])[number],
+        things(["+".join(channel.route) for channel in channels])[number],
         _sizes([channel.size for channel in channels], number),
         *times,
     )
@@ -192,7 +160,7 @@ def _memory(record: Record) -> dict[str, Any]:
     share = [schedule.pieces(device) for device in range(schedule.n_devices)]
     share.append(max(share))  # the host: in the largest share there is
     place = _places(record.memory_order)
-    number = np.concatenate([_whole(log.number) for log in logs])[place]
+    number = np.concatenate([whole(log.number) for log in logs])[place]
     chunks = np.fromiter(chain.from_iterable(log.chunks for log in logs), dtype=float)[place]
     one = record.numbering.in_first(number)
     lengths = [len(log.number) for log in logs]
@@ -202,7 +170,7 @@ def _memory(record: Record) -> dict[str, Any]:
         _times([log.time for log in logs], record)[place],
         _sizes([*chain.from_iterable(log.change for log in logs)], place),
         _sizes([*chain.from_iterable(log.live for log in logs)], place),
-        chunks / _whole(share)[device],
+        chunks / whole(share)[device],
         passes.name[one],
     )
     return dict(zip(MEMORY, columns, strict=True))
@@ -211,7 +179,7 @@ def _memory(record: Record) -> dict[str, Any]:
 def _times(logs: Sequence[Sequence[Number]], record: Record) -> Column:
     """One column of several logs, one after the other, as times: whole numbers if all of it are."""
     if record.whole or {kind for log in logs for kind in map(type, log)} <= {int}:
-        times = np.concatenate([_whole(log) for log in logs])
+        times = np.concatenate([whole(log) for log in logs])
     else:
         times = np.concatenate([np.array(log, dtype=np.float64) for log in logs])
     if record.ticks.per_unit > 1:
@@ -225,15 +193,7 @@ def _sizes(column: Sequence[Number], rows: Column) -> Column | list[Any]:
     """Those rows of a column of bytes, as numbers that pandas has a type for."""
     kinds = {*map(type, column)}
     if kinds == {int} and min(column) >= -LARGEST and max(column) <= LARGEST:
-        return _whole(column)[rows]
+        return whole(column)[rows]
     if Fraction in kinds:
         column = [float(size) if isinstance(size, Fraction) else size for size in column]
-    return list(_things(column)[rows])
-
-
-def _whole(column: Sequence[Any]) -> Column:
-    return np.fromiter(column, dtype=np.int64, count=len(column))
-
-
-def _things(column: Sequence[Any]) -> Column:
-    return np.array(column, dtype=object)
+    return list(things(column)[rows])

@@ -16,7 +16,7 @@ from .numbering import Message
 from .tasks import Plan
 
 if TYPE_CHECKING:
-    from .frames import Passes
+    from .pass_table import Passes
 
 
 class StepLog:
@@ -122,6 +122,6 @@ class Record:
     @cached_property
     def passes(self) -> Passes:
         """What frames tell about every pass."""
-        from .frames import passes_of
+        from .pass_table import passes_of
 
         return passes_of(self.numbering)

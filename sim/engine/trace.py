@@ -12,18 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.numbers import Number, Ticks, checked_type
 from ..schedule.ir import Schedule
+from .columns import HOST as HOST
+from .columns import MEMORY as MEMORY
+from .columns import OPS as OPS
+from .columns import TRANSFERS as TRANSFERS
 from .recorder import Record
 
 if TYPE_CHECKING:
     import pandas as pd
-
-OPS = ("device", "position", "kind", "stage", "microbatch", "slice", "iteration", "step",
-       "start", "end", "written", "arrived", "source")  # fmt: skip
-TRANSFERS = ("value", "stage", "microbatch", "slice", "iteration", "source", "destination",
-             "link", "bytes", "ready", "start", "end")  # fmt: skip
-HOST = -1
-"""In place of a device: the memory of the host."""
-MEMORY = ("device", "time", "change", "live", "activations", "reason")
 
 
 class Frame:
