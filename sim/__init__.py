@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from .base.aliases import Aliases
 from .base.extras import imported, installed
 from .engine.cluster import Cluster, Link, nodes
-from .engine.costs import Costs, slower
+from .engine.costs import Costs
+from .engine.costs_changed import slower
 from .engine.costs_json import costs_from_json, costs_to_json
 from .engine.errors import Deadlock, OutOfMemory
 from .engine.offloaded import offloaded

@@ -22,7 +22,7 @@ from sim import (
     costs_to_json,
     simulate,
 )
-from sim.engine.costs import slower
+from sim.engine.costs_changed import slower
 
 
 @dataclass(frozen=True)

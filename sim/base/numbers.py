@@ -33,6 +33,11 @@ def plain(number: Fraction) -> Number:
     return near if exact(near) == number else number
 
 
+def scaled(number: Number, factor: Number) -> Number:
+    """The exact product: a third of 0.3 is 0.1."""
+    return number if factor == 1 else plain(exact(number) * exact(factor))
+
+
 def plus(one: Number, other: Number) -> Number:
     """The exact sum: 0.1 and 0.2 make 0.3."""
     if isinstance(one, int) and isinstance(other, int):

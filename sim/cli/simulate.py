@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..engine.costs import scaled
+from ..base.numbers import scaled
 from ..engine.trace import Trace
 from ..families import FAMILIES
 from ..schedule.clock import Clock

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from fractions import Fraction
 from functools import cached_property
 from typing import Any, cast
 
-from ..base.numbers import Number, checked, checked_type, checked_whole, exact, plain, plus
+from ..base.numbers import Number, checked, checked_type, checked_whole, exact, plain, plus, scaled
 from ..schedule.ir import PARTS, QUEUES, Op, Schedule, Step
 from .cost_tables import (
     Table,
@@ -326,69 +326,6 @@ class Costs:
             "L": self.load,
         }
         return cell_of(cast(Table, table[kind]), stage, part)
-
-
-def require_alike(costs: Costs) -> None:
-    """ValueError for what a search does not know: it takes microbatches for all alike, and passes
-    for as long alone as side by side."""
-    if costs.exchanges:
-        raise ValueError(
-            "a search knows no all-to-alls: leave all_to_all out, or add it to forward and backward"
-        )
-    if costs.microbatch_scale:
-        raise ValueError("a search takes all microbatches for alike: leave microbatch_scale out")
-
-
-def scaled(number: Number, factor: Number) -> Number:
-    """The exact product: a third of 0.3 is 0.1."""
-    return number if factor == 1 else plain(exact(number) * exact(factor))
-
-
-def typical(costs: Costs) -> Costs:
-    """Costs under which all microbatches are alike: times are the mean of these, bytes the most."""
-    scale = costs.microbatch_scale
-    if not scale:
-        return costs
-    factors = [[exact(costs.scale(i, s)) for i in range(len(scale))] for s in range(costs.n_stages)]
-    mean = slower(costs, [plain(sum(row, Fraction(0)) / len(row)) for row in factors])
-    most = [max(row) for row in factors]
-
-    def larger(table: Table) -> Table:
-        rows = zip(table, most, strict=False)  # a boundary has the factor of the stage before it
-        return tuple(tuple(scaled(size, plain(factor)) for size in row) for row, factor in rows)
-
-    return replace(
-        mean,
-        microbatch_scale=(),
-        activation_bytes=larger(costs.activation_bytes),
-        backward_bytes=larger(costs.backward_bytes),
-        boundary_bytes=larger(costs.boundary_bytes),
-    )
-
-
-def slower(costs: Costs, factors: Sequence[Number]) -> Costs:
-    """The same costs with the times of stage s multiplied by `factors[s]`, shape `(n_stages,)`."""
-    checked_type(costs, Costs, FIX)
-    if len(factors) != costs.n_stages:
-        raise ValueError(f"{len(factors)} factors for {costs.n_stages} stages: give one per stage")
-    factors = [checked(factor, f"factor of stage {s}") for s, factor in enumerate(factors)]
-
-    def stretched(table: Table | None) -> Table | None:
-        return table and tuple(
-            tuple(scaled(time, factor) for time in row)
-            for row, factor in zip(table, factors, strict=True)
-        )
-
-    return replace(
-        costs,
-        forward=stretched(costs.forward) or (),
-        backward=stretched(costs.backward) or (),
-        weight=stretched(costs.weight) or (),
-        fused_backward=stretched(costs.fused_backward),
-        recompute=stretched(costs.recompute),
-        all_to_all=stretched(costs.all_to_all) or (),
-        all_to_all_backward=stretched(costs.all_to_all_backward),
-    )
 
 
 FIX = "Costs.uniform(schedule, ...) makes them"

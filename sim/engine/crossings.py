@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from itertools import product
 from typing import NamedTuple
 
-from ..base.numbers import Number, exact, plain
+from ..base.numbers import Number, exact, plain, scaled
 from ..schedule.ir import Schedule, Value
 from ..schedule.replicas import GradientSum, gradient_sums
 from .cluster import Cluster
-from .costs import Costs, scaled
+from .costs import Costs
 from .costs_fit import first_alike
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import NamedTuple
 
-from ..base.numbers import Number, exact, plus
+from ..base.numbers import Number, exact, plus, scaled
 from ..schedule.ir import PARTS, Op, Schedule
-from .costs import Costs, scaled
+from .costs import Costs
 
 
 class Left(NamedTuple):

@@ -12,7 +12,8 @@ from typing import Any, Literal, NamedTuple
 
 from ..base.numbers import Number
 from ..engine.cluster import Cluster, Link, Receives
-from ..engine.costs import Costs, slower
+from ..engine.costs import Costs
+from ..engine.costs_changed import slower
 from ..engine.offloaded import offloaded
 from ..engine.recomputed import recomputed
 from ..schedule.ir import Schedule

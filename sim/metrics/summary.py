@@ -7,8 +7,9 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
-from ..base.numbers import Number
-from ..engine.costs import Costs, scaled, slower
+from ..base.numbers import Number, scaled
+from ..engine.costs import Costs
+from ..engine.costs_changed import slower
 from ..engine.trace import Trace
 from ..schedule.clock import Clock
 from .metrics import (

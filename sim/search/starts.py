@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..base.extras import imported
-from ..engine.costs import typical
+from ..engine.costs_changed import typical
 from ..families import FAMILIES
 from ..schedule.mechanisms import mechanisms
 from .orders.lengthen import longer

@@ -19,7 +19,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from ...base.numbers import Number, exact
-from ...engine.costs import Costs, require_alike
+from ...engine.costs import Costs
 from ...schedule.ir import Op, Schedule, Value, reads, writes
 from .limits import PerDevice, PerStage, units_of
 
@@ -181,3 +181,14 @@ def _check_placement(placement: PerStage, costs: Costs) -> None:
             raise ValueError(
                 "costs differ between slices: a computed block takes one slice per microbatch"
             )
+
+
+def require_alike(costs: Costs) -> None:
+    """ValueError for what a search does not know: it takes microbatches for all alike, and passes
+    for as long alone as side by side."""
+    if costs.exchanges:
+        raise ValueError(
+            "a search knows no all-to-alls: leave all_to_all out, or add it to forward and backward"
+        )
+    if costs.microbatch_scale:
+        raise ValueError("a search takes all microbatches for alike: leave microbatch_scale out")

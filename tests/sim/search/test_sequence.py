@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sim import Costs, Schedule, simulate
 from sim.cli.commands import main
-from sim.engine.costs import typical
+from sim.engine.costs_changed import typical
 from sim.metrics.metrics import longest_stage, makespan, peak_bytes
 from sim.search import evaluate, search
 from sim.search.orders.anneal import Cooling
