@@ -10,16 +10,18 @@ import anywidget
 import traitlets
 
 from ..show.templates import asset
+from ..show.timeline import SCRIPTS
 
 
 class Pictures(anywidget.AnyWidget):
-    """lines: JSON list of time lines, as `sim.show.timeline.packed` makes them. stale: they are not
-    what the numbers beside them say. address: the setting, kept behind the # of the page's address;
-    asked: what stood there when the page was opened."""
+    """lines: a JSON list of time lines, as `sim.show.timeline.packed` makes them, in bytes: text
+    would be quoted and read twice. stale: they are not what the numbers beside them say. address:
+    the setting, kept behind the # of the page's address; asked: what stood there when the page was
+    opened."""
 
-    _esm = str(asset("timeline/timeline.js") + asset("explorer/pictures.js"))
+    _esm = "".join(asset(name) for name in (*SCRIPTS, "explorer/pictures.js"))
     _css = str(asset("timeline/timeline.css"))
-    lines = traitlets.Unicode("[]").tag(sync=True)
+    lines = traitlets.Bytes(b"[]").tag(sync=True)
     stale = traitlets.Bool(False).tag(sync=True)
     address = traitlets.Unicode("").tag(sync=True)
     asked = traitlets.Unicode("").tag(sync=True)
@@ -27,4 +29,4 @@ class Pictures(anywidget.AnyWidget):
 
 def show(pictures: Pictures, lines: Sequence[Mapping[str, Any]]) -> None:
     """Makes the widget show these; a part that a reader looks at stays while it exists."""
-    pictures.lines = json.dumps(lines, separators=(",", ":"), allow_nan=False)
+    pictures.lines = json.dumps(lines, separators=(",", ":"), allow_nan=False).encode()

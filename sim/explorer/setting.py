@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from ..base.numbers import Number, checked
@@ -77,14 +77,28 @@ class Facts(NamedTuple):
 
 @dataclass(frozen=True)
 class Played:
-    """A setting and what came of it; complaint: one sentence if it breaks its memory limit."""
+    """A setting and what came of it."""
 
     setting: Setting
     schedule: Schedule
     costs: Costs
     trace: Trace
-    facts: Facts
-    complaint: str = ""
+
+    @cached_property
+    def facts(self) -> Facts:
+        """Not before they are asked for: the bounds take longer than a look at the time line."""
+        return _facts(self)
+
+    @cached_property
+    def complaint(self) -> str:
+        """One sentence if it breaks its memory limit; "" if not."""
+        return _complaint(self)
+
+    @cached_property
+    def peaks(self) -> tuple[Number, ...]:
+        """Shares of every device; what is offloaded is not there, which depends on times."""
+        copies = self.schedule.copies
+        return peak_shares(self.trace) if copies else peak_activations(self.schedule)
 
 
 def played(setting: Setting) -> Played:
@@ -98,9 +112,7 @@ def played(setting: Setting) -> Played:
     schedule = _schedule(*_key(setting))
     schedule, costs, cluster = scene(schedule, _times(setting), setting.conditions)
     trace = simulate(schedule, costs, cluster, jitter=setting.conditions.jitter)
-    return Played(
-        setting, schedule, costs, trace, _facts(trace, costs, setting), _complaint(trace, limit)
-    )
+    return Played(setting, schedule, costs, trace)
 
 
 def code(setting: Setting, pinned: Setting | None = None) -> str:
@@ -161,11 +173,11 @@ def _lines(setting: Setting, prefix: str) -> str:
     )
 
 
-def _facts(trace: Trace, costs: Costs, setting: Setting) -> Facts:
+def _facts(one: Played) -> Facts:
     from ..bounds.lower_bound import lower_bound
 
-    schedule, limit = trace.schedule, setting.memory_limit
-    peak = max(_peaks(trace))
+    setting, schedule, costs, trace = one.setting, one.schedule, one.costs, one.trace
+    limit, peak = setting.memory_limit, max(one.peaks)
     within = peak if limit is None and not schedule.copies else limit
     bounds: list[Number | None] = [None, None]
     if not setting.conditions.jitter and (within is None or within >= LEAST):
@@ -191,14 +203,8 @@ def _schedule(name: str, p: int, m: int, options: tuple[tuple[str, int], ...]) -
     return FAMILIES[name](p, m, **dict(options))
 
 
-def _peaks(trace: Trace) -> tuple[Number, ...]:
-    """Shares of every device; what is offloaded is not there, which depends on times."""
-    copies = trace.schedule.copies
-    return peak_shares(trace) if copies else peak_activations(trace.schedule)
-
-
-def _complaint(trace: Trace, limit: Number | None) -> str:
-    schedule, peaks = trace.schedule, _peaks(trace)
+def _complaint(one: Played) -> str:
+    schedule, peaks, limit = one.schedule, one.peaks, one.setting.memory_limit
     if limit is None or max(peaks) <= limit:
         return ""
     if limit < LEAST:

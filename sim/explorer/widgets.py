@@ -126,36 +126,38 @@ def explore(
 
 @gc_pause()
 def update(explorer: Explorer) -> None:
-    """Plays what the widgets say and shows it; one sentence instead of pictures where it cannot."""
+    """Plays what the widgets say and shows it; one sentence instead of pictures where it cannot.
+
+    Pictures go out first: a reader looks at them while numbers and bounds are still worked out.
+    """
+    try:
+        explorer.now = played(explorer.setting)
+        _draw(explorer, explorer.now)
+        said = explorer.now.complaint
+    except (ValueError, ArithmeticError) as error:
+        explorer.now, said = None, str(error)
+    now = explorer.now
+    explorer.pictures.stale = now is None
+    explorer.message.value = message_html(said)
+    explorer.found.value = ""
+    explorer.about.value = family_html(explorer.controls["family"].value, now)
+    explorer.facts.layout.visibility = "visible" if now else "hidden"
+    if now:
+        explorer.facts.value = facts_html(now, explorer.pinned)
+    explorer.code.value = code(now.setting, _pinned_setting(explorer)) if now else ""
+    _show_front(explorer)
     options = FAMILIES[explorer.controls["family"].value].options
     for name in ("v", "slices", "group_size"):
         explorer.controls[name].layout.display = "" if name in options else "none"
-    explorer.found.value = ""
-    explorer.lines.pop("found", None)
     explorer.pictures.address = written({n: c.value for n, c in explorer.controls.items()})
-    try:
-        explorer.now = played(explorer.setting)
-    except (ValueError, ArithmeticError) as error:
-        explorer.now = None
-        explorer.message.value = message_html(str(error))
-    now = explorer.now
-    explorer.about.value = family_html(explorer.controls["family"].value, now)
-    explorer.pictures.stale = now is None
-    explorer.facts.layout.visibility = "visible" if now else "hidden"
-    explorer.code.value = code(now.setting, _pinned_setting(explorer)) if now else ""
-    if now:
-        explorer.message.value = message_html(now.complaint)
-        _draw(explorer, now)
 
 
 def _draw(explorer: Explorer, now: Played) -> None:
     pinned = explorer.pinned
-    explorer.facts.value = facts_html(now, pinned)
     found = {"now": _line(now)}
     if pinned:
         found["pinned"] = explorer.lines.get("pinned") or _line(pinned)
     explorer.lines = found
-    _show_front(explorer)
     show(explorer.pictures, list(found.values()))
 
 

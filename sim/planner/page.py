@@ -10,7 +10,7 @@ from ..base.text import plural
 from ..show.pages import TableCell, page_text
 from ..show.plan_pictures import bytes_by_kind, seconds_by_part, speed_against_memory
 from ..show.plot import figure_json
-from ..show.timeline import packed, zipped
+from ..show.timeline import SCRIPTS, packed, zipped
 from .explanation import WORDS, Explained, assumptions, precisions_of, zero_bubble_or_not
 from .memory_table import GIB, KINDS
 from .plan_text import COLUMNS, USUAL, left_out, written
@@ -44,7 +44,7 @@ def plan_page(
     heads = [name for name in COLUMNS if name not in USUAL or (shown[name] != USUAL[name]).any()]
     return page_text(
         "page/plan.html",
-        scripts=["timeline/timeline.js", "page/unzipped.js", "page/plan.js"],
+        scripts=[*SCRIPTS, "page/unzipped.js", "page/plan.js"],
         data={
             "first": ranks.index(row),
             "rows": [

@@ -18,7 +18,7 @@ from plotly.offline import get_plotlyjs
 from ..base.numbers import Number, checked_type, checked_whole
 from ..engine.trace import HOST, Trace, checked_trace
 from ..schedule.ir import Schedule
-from .bars import LABEL_SIZE, bars, equal_labels, fitting_labels, last_end, picture_rows
+from .bars import LABEL_SIZE, bars, equal_labels, fitting_labels, hovers, last_end, picture_rows
 from .palette import ALL_ALIKE, GREY, IDLE_TONES, KIND_NAMES, device_tones, shade
 from .style import (
     ALARM,
@@ -61,6 +61,7 @@ def gantt(
     rows, schedule = bars(trace, window), trace.schedule
     low, high = window or (0, last_end(trace) or 1)
     per_unit = (width - 110) / max(float(high) - float(low), 1e-300) if width else math.inf
+    rows = rows.assign(hover=hovers(rows, several=trace.iterations > 1))
     rows = rows.assign(text=fitting_labels(rows, per_unit) if width else equal_labels(rows))
     n_chunks = max((len(stages) for stages in schedule.stages_of), default=1)
     many = n_chunks > 1

@@ -16,7 +16,7 @@ from .pages import TableCell, page_text
 from .scatter_svg import scatter_svg
 from .style import CLOCK_NAMES, byte_unit, with_unit
 from .templates import trusted
-from .timeline import packed, zipped
+from .timeline import SCRIPTS, packed, zipped
 
 Summary = Mapping[str, Any]
 """What `sim.metrics.summary.summary` gives of one play, or `schedule` and `error`."""
@@ -53,7 +53,7 @@ def page(
     where = ", ".join(sizes)
     return page_text(
         "page/report.html",
-        scripts=["timeline/timeline.js", "page/unzipped.js", "page/report.js"],
+        scripts=[*SCRIPTS, "page/unzipped.js", "page/report.js"],
         plotly=False,
         data={
             "first": 0,

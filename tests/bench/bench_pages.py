@@ -2,8 +2,9 @@
 
 On 16 devices with 64 microbatches. On the page of `compare`: median time from a click on a row to
 the frame that shows its time line (first: it has to be unzipped; again: it was open before). In the
-explorer: median time of Python for a turned knob at that size, of the browser for what it is then
-sent (parse, draw, next frame; what a kernel's connection adds is not in it), and their sum.
+explorer: processor time of Python for a turned knob at that size, until the time line is sent; time
+of the browser for what it is sent (parse, draw, next frame; what a kernel's connection adds is not
+in it); their sum, which is what a reader waits; and Python's time until all numbers are there, too.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import sim
 from sim.metrics.summary import summary
 from sim.show.report import page
 from sim.show.templates import asset
+from sim.show.timeline import SCRIPTS
 
 FAMILIES = ("1f1b", "zb-v", "v-half", "interleaved")
 REPEATS = 7
@@ -53,9 +55,9 @@ def main() -> None:
         print(f"{'page':14}{'first':>8}{'again':>8}   (ms, median of {REPEATS})")
         for name, first, again in clicks(browser):
             print(f"{name:14}{first:8.0f}{again:8.0f}")
-        print(f"{'explorer':14}{'Python':>8}{'browser':>8}{'sum':>8}")
-        for name, python, drawn in turns(browser):
-            print(f"{name:14}{python:8.0f}{drawn:8.0f}{python + drawn:8.0f}")
+        print(f"{'explorer':14}{'Python':>8}{'browser':>8}{'sum':>8}{'all':>8}")
+        for name, sent, drawn, whole in turns(browser):
+            print(f"{name:14}{sent:8.0f}{drawn:8.0f}{sent + drawn:8.0f}{whole:8.0f}")
     finally:
         browser.quit()
 
@@ -87,9 +89,10 @@ def clicks(browser: Any) -> list[tuple[str, float, float]]:
     ]
 
 
-def turns(browser: Any) -> list[tuple[str, float, float]]:
-    """Of every family: Python's part of an update, and the browser's."""
-    script = asset("timeline/timeline.js")
+def turns(browser: Any) -> list[tuple[str, float, float, float]]:
+    """Of every family: Python's time until the time line is sent, the browser's, and Python's until
+    everything is said."""
+    script = "".join(asset(name) for name in SCRIPTS)
     found = []
     for name in FAMILIES:
         explorer = sim.explore(name, 16, 64)
@@ -98,13 +101,16 @@ def turns(browser: Any) -> list[tuple[str, float, float]]:
             "document.body.innerHTML = '<div id=here></div>';"
             f"{script}; window.timeline = Timeline(document.getElementById('here'));"
         )
-        python, drawn = [], []
+        marks: list[float] = []
+        sent, drawn, whole = [], [], []
+        explorer.pictures.observe(lambda _, to=marks: to.append(time.process_time()), "lines")
         for turn in range(REPEATS):
-            begin = time.perf_counter()
+            begin = time.process_time()
             explorer.controls["forward"].value = 11 + turn
-            python.append(1000 * (time.perf_counter() - begin))
-            drawn.append(browser.execute_async_script(SENT, explorer.pictures.lines))
-        found.append((name, median(python), median(drawn)))
+            whole.append(1000 * (time.process_time() - begin))
+            sent.append(1000 * (marks[-1] - begin))
+            drawn.append(browser.execute_async_script(SENT, explorer.pictures.lines.decode()))
+        found.append((name, median(sent), median(drawn), median(whole)))
     return found
 
 

@@ -4,7 +4,7 @@ function render({ model, el }) {
   const host = document.createElement("div"), timeline = Timeline(host);
   el.append(host);
   const draw = () => {
-    const lines = JSON.parse(model.get("lines"));
+    const lines = JSON.parse(new TextDecoder().decode(model.get("lines")));
     if (lines.length) timeline.show(lines);
   };
   const fade = () => { host.style.opacity = model.get("stale") ? 0.35 : 1; };

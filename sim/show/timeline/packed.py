@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +23,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DIGITS = 12
-"""Significant digits of a time: a pixel of a picture needs six."""
+"""Significant digits of the longest time: a pixel of a picture needs six."""
+MOST_DECIMALS = 300
+"""Beyond it a power of ten is no number."""
+BARS = ("row", "start", "length", "offset", "height", "first", "last", "stage", "slice",
+        "iteration", "many", "before", "written", "arrived", "source")  # fmt: skip
 
 
 def packed(
@@ -43,15 +48,16 @@ def packed(
     end = last_end(trace) or 1.0
     whole = [float(edge) for edge in window] if window else [min(begin, 0.0), end]
     used, shades = _shades(rows, trace.schedule)
-    numbers = {name: _short(rows[name]) for name in ("start", "length", "offset", "height")}
-    names = ("row", "first", "last", "source", "label", "short", "hover")
     return {
         "title": title,
         "unit": unit,
         "whole": whole,
         "rows": _row_names(trace.schedule),
+        "devices": [device for device, _ in picture_rows(trace.schedule)],
         "shades": shades,
-        "bars": {"shade": used, **numbers, **{name: rows[name].tolist() for name in names}},
+        "sliced": trace.schedule.n_slices > 1,
+        "several": trace.iterations > 1,
+        "bars": {"shade": _column(used), **_bars(rows)},
         "phases": _phases(trace, whole),
         "links": _links(trace, whole),
         "memory": _memory(trace, whole, limit),
@@ -65,18 +71,39 @@ def zipped(what: Any) -> str:
     return base64.b64encode(gzip.compress(text.encode(), compresslevel=6, mtime=0)).decode()
 
 
-def _shades(rows: pd.DataFrame, schedule: Schedule) -> tuple[list[int], list[dict[str, Any]]]:
+def _bars(rows: pd.DataFrame) -> dict[str, Any]:
+    """What `words.js` needs to draw bars and to say what they are: a list per column, or the one
+    number that stands everywhere in it; `cause` only where no bar tells it, by the bar's number."""
+    found = {name: _column(rows[name].fillna(0)) for name in BARS}
+    source, many = rows["source"].to_numpy(), rows["many"].to_numpy()
+    told = (source >= 0) & (np.append(many, 0)[source] == 1)
+    unseen = np.flatnonzero(~told & (rows["cause"] != "").to_numpy())
+    return (
+        {"n": len(rows)}
+        | found
+        | {"cause": {i: str(rows["cause"].iat[i]) for i in unseen.tolist()}}
+    )
+
+
+def _column(column: Any) -> list[float] | float:
+    """`_short`, or the number that stands in all places; a list where there is none."""
+    values = _short(column)
+    return values[0] if values and (np.asarray(values) == values[0]).all() else values
+
+
+def _shades(rows: pd.DataFrame, schedule: Schedule) -> tuple[Any, list[dict[str, Any]]]:
     """The colour of every bar as a place in the list of those that are used."""
     n = max((len(stages) for stages in schedule.stages_of), default=1)
-    pairs = list(zip(rows["kind"], rows["chunk"].astype(int), strict=True))
     kinds = [*KIND_NAMES]
-    order = sorted(set(pairs), key=lambda pair: (kinds.index(pair[0]), pair[1]))
-    place = {pair: i for i, pair in enumerate(order)}
+    number = rows["kind"].map(kinds.index).to_numpy(dtype=int) * n + rows["chunk"].to_numpy(
+        dtype=int
+    )
+    numbers, used = np.unique(number, return_inverse=True)
     shades = []
-    for kind, chunk in order:
+    for kind, chunk in ((kinds[both // n], both % n) for both in numbers.tolist()):
         fill, ink = shade(kind, chunk, n)
         shades.append({"kind": kind, "name": KIND_NAMES[kind], "fill": fill, "ink": ink})
-    return [place[pair] for pair in pairs], shades
+    return used, shades
 
 
 def _row_names(schedule: Schedule) -> list[str]:
@@ -110,16 +137,18 @@ def _links(trace: Trace, whole: list[float]) -> dict[str, list[Any]]:
     ]
     rows = sorted(set(names), key=_numbers)
     place = {name: i for i, name in enumerate(rows)}
-    columns = (sent[name].tolist() for name in ("value", "stage", "microbatch"))
+    kinds = sent["value"].tolist()
+    values = sorted({*kinds})
     return {
         "names": rows,
         "row": [place[name] for name in names],
         "start": _short(sent["start"]),
         "length": _short(sent["end"] - sent["start"]),
+        "values": values,
+        "value": [values.index(kind) for kind in kinds],
+        "stage": sent["stage"].tolist(),
         "microbatch": sent["microbatch"].tolist(),
-        "what": [f"{value} of F{m}@{s}" if value == "activation" else f"{value} of stage {s}, "
-                 f"microbatch {m}" for value, s, m in zip(*columns, strict=True)],
-    }  # fmt: skip
+    }
 
 
 def _numbers(name: str) -> tuple[Any, ...]:
@@ -170,7 +199,8 @@ def _idle(trace: Trace, whole: list[float]) -> dict[str, Any]:
 def _short(column: Any) -> list[float]:
     """Numbers as JSON writes them in few characters: whole ones without a point."""
     values = np.asarray(column, dtype=float)
-    return [
-        int(value) if value.is_integer() else float(f"{value:.{DIGITS}g}")
-        for value in values.tolist()
-    ]
+    if not len(values) or (values == np.floor(values)).all():
+        return values.astype(np.int64).tolist()  # type: ignore[no-any-return]
+    digits = DIGITS - math.ceil(math.log10(np.abs(values).max()))
+    rounded = np.round(values, digits) if digits < MOST_DECIMALS else values
+    return [int(value) if value.is_integer() else value for value in rounded.tolist()]

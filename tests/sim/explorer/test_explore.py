@@ -34,8 +34,11 @@ def text_of(widget: Any) -> str:
 def bars_of(line: Any) -> list[tuple[Any, ...]]:
     """Name, start, length and row of every bar that is drawn."""
     bars = line["bars"]
-    names = [line["shades"][i]["name"] for i in bars["shade"]]
-    return sorted(zip(names, bars["start"], bars["length"], bars["row"], strict=True))
+    shade, *others = (  # a column of one number is that number
+        column if isinstance(column, list) else [column] * bars["n"]
+        for column in (bars[name] for name in ("shade", "start", "length", "row"))
+    )
+    return sorted(zip([line["shades"][i]["name"] for i in shade], *others, strict=True))
 
 
 def drawn(explorer: Explorer) -> list[Any]:

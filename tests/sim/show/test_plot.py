@@ -13,7 +13,7 @@ import pytest
 
 import sim
 import sim.search
-from sim.show.bars import DIGIT_WIDTH, bars, fitting_labels
+from sim.show.bars import DIGIT_WIDTH, bars, fitting_labels, hovers
 from sim.show.palette import DARK_PAPER, PAPER, TONES, contrast, shade
 from sim.show.svg_chart import APART
 
@@ -72,7 +72,7 @@ def test_passes_of_one_kind_in_one_kernel_are_a_single_bar() -> None:
     rows = bars(played("2bp-gpipe", 3, 4))
     weights = rows[rows["kind"] == "W"]
     assert weights["label"].tolist() == ["0-3"] * 3
-    assert "3 more in one kernel" in weights["hover"].iloc[0]
+    assert "3 more in one kernel" in hovers(weights, several=False)[0]
 
 
 def test_slices_are_part_of_the_label() -> None:
@@ -81,8 +81,8 @@ def test_slices_are_part_of_the_label() -> None:
 
 def test_hovering_tells_what_a_pass_waited_for() -> None:
     rows = bars(played("1f1b", 2, 2))
-    first_backward = rows[(rows["device"] == 0) & (rows["kind"] == "BW")].iloc[0]
-    assert first_backward["hover"] == (
+    first_backward = rows[(rows["device"] == 0) & (rows["kind"] == "BW")].iloc[:1]
+    assert hovers(first_backward, several=False)[0] == (
         "<b>BW0@0</b> full backward on device 0<br>42 to 62, takes 20"
         "<br>waited 22 for BW0@1 (written 41, here 42)"
     )

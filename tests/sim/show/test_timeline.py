@@ -15,6 +15,7 @@ import sim
 from sim.metrics.idle_gaps import idle_gaps
 from sim.metrics.metrics import Idle
 from sim.metrics.summary import summary
+from sim.show.bars import bars, hovers
 from sim.show.report import page
 from sim.show.timeline import packed
 
@@ -60,7 +61,10 @@ def test_the_stretches_of_idle_time_add_up_to_the_idle_account(
 def test_a_time_line_holds_every_pass_what_it_waited_for_and_the_phases() -> None:
     line = packed(played("1f1b", 2, 3), title="mine", unit="ms")
     json.dumps(line, allow_nan=False)
-    names = [text.partition("</b>")[0][3:] for text in line["bars"]["hover"]]
+    bars = line["bars"]
+    kinds = [line["shades"][i]["kind"] for i in bars["shade"]]
+    parts = zip(kinds, bars["first"], bars["stage"], strict=True)
+    names = [f"{kind}{m}@{s}" for kind, m, s in parts]
     waited = {names[i]: names[j] for i, j in enumerate(line["bars"]["source"]) if j >= 0}
     assert waited["F0@1"] == "F0@0"
     assert waited["BW2@0"] == "BW2@1"
@@ -71,6 +75,13 @@ def test_a_time_line_holds_every_pass_what_it_waited_for_and_the_phases() -> Non
     last = ops[ops["kind"] == "F"].groupby("device")["end"].max().min()
     assert line["phases"]["steady state"] == [first, last]
     assert line["phases"]["cool-down"] == [last, ops["end"].max()]
+
+
+def test_columns_of_one_number_are_that_number() -> None:
+    both = sim.forward_only(sim.FAMILIES["gpipe"](1, 1))
+    bars = packed(sim.simulate(both, sim.Costs.uniform(both, forward=2)))["bars"]
+    assert (bars["n"], bars["start"], bars["length"], bars["cause"]) == (1, 0, 2, {})
+    assert len(packed(played("1f1b", 2, 3))["bars"]["start"]) == 2 * 3 * 2
 
 
 def test_a_schedule_without_a_steady_state_says_so() -> None:
@@ -137,6 +148,35 @@ def test_zooming_in_numbers_the_bars_and_all_pictures_go_along(opened: Opened, w
              for part in re.split("Time line|live activations|Idle time", picture)[1:]]  # fmt: skip
     assert set(ticks[1]) <= set(ticks[0]), "memory has the axis of the time line"
     assert driver.get_log("browser") == []
+
+
+@needs_a_browser
+def test_the_browser_says_of_every_bar_what_hovering_in_a_notebook_does(opened: Opened) -> None:
+    costs = {"forward": 12, "backward": 16, "weight": 8, "send": 1, "gradient_sum": 36}
+    lines, words = [], []
+    plays: list[tuple[str, int, Any]] = [
+        ("2bp-gpipe", 1, None),
+        ("seq1f1b", 2, None),
+        ("dualpipe", 1, None),
+        ("vocab-1f1b", 1, None),
+        ("dualpipe-v", 1, (30, 80)),
+    ]
+    for family, iterations, window in plays:
+        schedule = sim.FAMILIES[family](2, 4)
+        trace = sim.simulate(schedule, sim.Costs.uniform(schedule, **costs), iterations=iterations)
+        lines.append(packed(trace, window=window))
+        several = trace.iterations > 1
+        for text in hovers(bars(trace, window), several=several):
+            words.append(text.replace("<b>", "").replace("</b>", "").split("<br>"))
+    driver = opened(report("1f1b", p=1, m=1))
+    found = driver.execute_script(
+        "return arguments[0].map(barWords.full)"
+        ".flatMap(line => line.bars.start.map((_, i) => barWords.told(line, i)))",
+        lines,
+    )
+    assert found == words
+    assert any("after its last pass" in line[1] for line in words)
+    assert any("more in one kernel" in line[0] for line in words)
 
 
 @needs_a_browser
@@ -214,13 +254,14 @@ def test_the_widget_draws_fades_and_draws_again(opened: Opened) -> None:
     first = explorer.pictures.lines
     explorer.pin.value = True
     explorer.controls["family"].value = "zb-h2"
-    states = json.dumps([first, explorer.pictures.lines]).replace("<", "\\u003c")
+    states = json.dumps([first.decode(), explorer.pictures.lines.decode()]).replace("<", "\\u003c")
     script = str(explorer.pictures._esm).replace("export default { render };", "")
     driver = opened(
         "<!doctype html><meta charset=utf-8><body><div id=here></div><script type=module>"
         + script.replace("</script", "<\\/script")
         + f"let now = 0, stale = false; const told = {{}}, states = {states};"
-        "const model = {get: name => name === 'stale' ? stale : states[now],"
+        "const bytes = text => new TextEncoder().encode(text);"
+        "const model = {get: name => name === 'stale' ? stale : bytes(states[now]),"
         " on: (name, f) => { told[name] = f }, off: () => {}};"
         "window.next = () => { now = 1; told['change:lines']() };"
         "window.fade = () => { stale = true; told['change:stale']() };"
