@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from backend import RunResult, run
 from sim import FAMILIES, Costs, Kind, Schedule, Trace, makespan, peak_bytes
+from sim.base.progress import bar
 
 from .calibrate import calibrate, passes_together, placed, with_overhead
 from .experiment_result import Case, Experiment, Key
@@ -33,7 +34,7 @@ def experiment(
     seconds: float | None = None,
     partitions: Sequence[Any] | None = None,
     command: str = "",
-    tell: Callable[[str], None] = lambda line: None,
+    progress: bool = False,
 ) -> Experiment:
     """Runs it. Every family runs `rounds` times and every cut of the model is calibrated twice as
     often, in an order drawn anew each round, so that whatever the machine does meanwhile happens to
@@ -42,19 +43,13 @@ def experiment(
     families: names; those that do not take these numbers, or have passes that no calibration
         measures (copies, parts of the vocabulary), are left out. seconds: after so many no further
         round begins. A family that fails is in `Experiment.failed`, and not run again.
-    tell: gets a line of progress now and then.
+    progress: a bar on stderr, which moves between two runs and never during one.
     """
     began = time.monotonic()
     schedules = _schedules(families, n_devices, n_microbatches)
     failed: dict[str, str] = {}
     keys = sorted({_key(schedule) for schedule in schedules.values()})
     profiles: dict[Key, Profile] = {}
-    for stages, slices in keys:
-        tell(f"calibrating {stages} stages, {slices} slices")
-        profiles[stages, slices] = calibrate(
-            workload, n_devices=n_devices, n_stages=stages, n_slices=slices,
-            partitions=partitions, command=command,
-        )  # fmt: skip
     costs: dict[Key, list[list[Costs]]] = {key: [] for key in keys}
     traces: dict[str, list[Trace]] = {name: [] for name in schedules}
     counted: dict[str, RunResult] = {}
@@ -63,40 +58,49 @@ def experiment(
         *((name, n_devices) for name in schedules),
         *((key, n) for key in keys for n in (n_devices, n_devices, 1)),
     ]
-    for number in range(rounds):
-        if number and seconds is not None and time.monotonic() - began > seconds:
-            rounds = number
-            break
-        for turn in np.random.default_rng(number).permutation(len(turns)):
-            what, n = turns[turn]
-            if isinstance(what, tuple):
-                tell(f"round {number + 1} of {rounds}: calibrating {what[0]} stages")
-                passes = passes_together(
-                    workload, n_devices=n, n_stages=what[0], n_slices=what[1], steps=6, warmup=2,
-                    partitions=partitions, grouped=False,
-                )  # fmt: skip
-                if n < n_devices:
-                    alone[what] += [one.costs() for one in passes]
-                else:
-                    costs[what].append([one.costs() for one in passes])
-                continue
-            if what in failed:
-                continue
-            tell(f"round {number + 1} of {rounds}: running {what}")
-            schedule = schedules[what]
-            batch, targets = workload.batch(n_microbatches, schedule.n_stages)
-            try:
-                found = run(
-                    schedule, workload.stages(schedule.n_stages), batch, targets=targets,
-                    device=workload.device, steps=1, warmup=1, memory=int(not number),
-                    partitions=partitions,
-                )  # fmt: skip
-            except RuntimeError as error:
-                failed[what] = " ".join(str(error).split())
-                tell(f"{what} failed: {failed[what]}")
-                continue
-            traces[what].append(found.trace)
-            counted.setdefault(what, found)
+    with bar("calibrating", len(keys) + rounds * len(turns), shown=progress, alone=True) as move:
+        for stages, slices in keys:
+            profiles[stages, slices] = calibrate(
+                workload, n_devices=n_devices, n_stages=stages, n_slices=slices,
+                partitions=partitions, command=command,
+            )  # fmt: skip
+            if move:
+                move(len(profiles))
+        for number in range(rounds):
+            if number and seconds is not None and time.monotonic() - began > seconds:
+                rounds = number
+                break
+            order = np.random.default_rng(number).permutation(len(turns))
+            for done, turn in enumerate(order, start=len(keys) + number * len(turns)):
+                what, n = turns[turn]
+                if move:
+                    doing = "calibrating" if isinstance(what, tuple) else what
+                    move(done, f"round {number + 1} of {rounds}: {doing}")
+                if isinstance(what, tuple):
+                    passes = passes_together(
+                        workload, n_devices=n, n_stages=what[0], n_slices=what[1], steps=6,
+                        warmup=2, partitions=partitions, grouped=False,
+                    )  # fmt: skip
+                    if n < n_devices:
+                        alone[what] += [one.costs() for one in passes]
+                    else:
+                        costs[what].append([one.costs() for one in passes])
+                    continue
+                if what in failed:
+                    continue
+                schedule = schedules[what]
+                batch, targets = workload.batch(n_microbatches, schedule.n_stages)
+                try:
+                    found = run(
+                        schedule, workload.stages(schedule.n_stages), batch, targets=targets,
+                        device=workload.device, steps=1, warmup=1, memory=int(not number),
+                        partitions=partitions,
+                    )  # fmt: skip
+                except RuntimeError as error:
+                    failed[what] = " ".join(str(error).split())
+                    continue
+                traces[what].append(found.trace)
+                counted.setdefault(what, found)
     if not any(name not in failed for name in schedules):
         name, why = next(iter(failed.items()))
         raise RuntimeError(f"no family ran; {name} failed: {why}")

@@ -117,7 +117,9 @@ class Reached(NamedTuple):
     moves: int
 
 
-def reached(instance: Instance, budget: Budget, without: Iterable[str] = ()) -> Reached:
+def reached(
+    instance: Instance, budget: Budget, without: Iterable[str] = (), *, progress: bool = False
+) -> Reached:
     """A search of the instance, without some of the methods in `sim.search.settings.methods`.
 
     KeyboardInterrupt if Ctrl-C ended the search.
@@ -126,7 +128,7 @@ def reached(instance: Instance, budget: Budget, without: Iterable[str] = ()) -> 
     found = search(
         instance.p, instance.m, instance.costs(), placement=instance.placement,
         **instance.limits(), clock=instance.clock, time_limit=budget.seconds, moves=budget.moves,
-        workers=budget.workers, seed=budget.seed, without=without, progress=False,
+        workers=budget.workers, seed=budget.seed, without=without, progress=progress,
     )  # fmt: skip
     if found.interrupted:
         raise KeyboardInterrupt

@@ -24,6 +24,7 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from sim import FAMILIES, Schedule
+from sim.base.progress import bar
 from sim.planner import Problem, Space, plan, prepare, rates
 from sim.planner.cost_model import Configuration, Efficiency, costs_of, efficiency_of
 from sim.planner.estimate import TICKS, Cut
@@ -81,23 +82,30 @@ def calibration(matmul: float = MATMUL) -> Efficiency:
 
 def throughput(
     matmul: float = MATMUL, *, cut: Cut = "one-less", microbatches: Sequence[int] = (),
-    moves: int = MOVES,
+    moves: int = MOVES, progress: bool = False,
 ) -> list[Throughput]:  # fmt: skip
     """The table, and two schedules of which the paper ranks the throughput.
 
     cut: "one-less" as in the paper (schedules whose stages cannot be cut so are balanced), or
-    "balanced" for all. moves: counted work of each search of an order.
+    "balanced" for all. moves: counted work of each search of an order. progress: a bar on
+    stderr.
     """
     published = published_throughput()
-    found = []
-    for name, rows in published["models"].items():
-        for i, m in enumerate(published["microbatches"]):
-            if microbatches and m not in microbatches:
-                continue
-            for schedule in ("1f1b", "zb-1p", "zb-2p", "interleaved", "zb-v"):
-                predicted = _samples(_Cell(name, schedule, m, cut), matmul, moves)
-                cells = rows.get(schedule)
-                found.append(Throughput(name, schedule, m, predicted, cells and cells[i]))
+    asked = [
+        (_Cell(name, schedule, m, cut), cells and cells[i])
+        for name, rows in published["models"].items()
+        for i, m in enumerate(published["microbatches"])
+        for schedule in ("1f1b", "zb-1p", "zb-2p", "interleaved", "zb-v")
+        for cells in (rows.get(schedule),)
+        if not microbatches or m in microbatches
+    ]
+    found: list[Throughput] = []
+    with bar("predicting", len(asked), shown=progress) as move:
+        for cell, printed in asked:
+            if move:
+                move(len(found), f"{cut} stages, {cell.model}, {cell.schedule}")
+            predicted = _samples(cell, matmul, moves)
+            found.append(Throughput(*cell[:3], predicted, printed))
     return found
 
 
@@ -140,10 +148,10 @@ def published_winners() -> dict[str, Any]:
     return found
 
 
-def report(matmul: float, *, moves: int = MOVES) -> dict[str, Any]:
-    """Both replications as plain objects."""
-    cells = throughput(matmul, moves=moves)
-    balanced = throughput(matmul, cut="balanced", moves=moves)
+def report(matmul: float, *, moves: int = MOVES, progress: bool = False) -> dict[str, Any]:
+    """Both replications as plain objects; progress: bars on stderr."""
+    cells = throughput(matmul, moves=moves, progress=progress)
+    balanced = throughput(matmul, cut="balanced", moves=moves, progress=progress)
     return {
         "matmul": matmul,
         "one_layer_less_at_the_ends": _summary(cells),

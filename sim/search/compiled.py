@@ -11,14 +11,28 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from .settings.compile_time import COMPILE_TIME
+
 Ints = NDArray[np.int64]
 Times = NDArray[Any]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 try:
     import numba
+    from numba.core import event
 
     COMPILED = True
+
+    class _Watch(event.Listener):
+        """Tells the clock of searches when machine code is made; none is where it is on disk."""
+
+        def on_start(self, event: Any) -> None:
+            COMPILE_TIME.begin()
+
+        def on_end(self, event: Any) -> None:
+            COMPILE_TIME.end()
+
+    event.register("numba:compile", _Watch())  # type: ignore[no-untyped-call]
 except ImportError:
     COMPILED = False
 

@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -31,8 +30,9 @@ from .orders.problem import OrderProblem, one_by_one, order_problem
 from .orders.sequence import MicrobatchOrder, by_size
 from .phases import Phases
 from .placement import Placement, stages_on
-from .result import SearchResult, judged
+from .result import SearchResult, gap_text, judged
 from .settings import budget
+from .settings.compile_time import COMPILE_TIME, told_of_compiling
 from .settings.effort import PASSES_PER_SECOND, Effort
 from .settings.methods import left_out
 from .settings.run_options import RunOptions
@@ -88,7 +88,7 @@ def search(
     Raises ValueError if the costs do not match the placement, or nothing can meet the limit; the
     message then names the smallest limit that can be met. Also for a start of something else.
     """
-    began = time.monotonic()
+    began = COMPILE_TIME.clock()
     effort, seconds = _budget(time_limit, moves)
     until = effort.now() + seconds
     run = RunOptions(effort, seed, checked_whole(workers, "workers"), left_out(without))
@@ -116,19 +116,23 @@ def search(
             )  # fmt: skip
 
         return search_levers(asked, alone, seconds=seconds, **limits)
-    problem = order_problem(place, n_microbatches, costs, clock=clock, **limits)
     if microbatch_order not in get_args(MicrobatchOrder):
         raise ValueError(
             f"microbatch_order is {microbatch_order!r}: use one of "
             + ", ".join(get_args(MicrobatchOrder))
         )
     wobble = checked_wobble(jitter, quantile)
-    if microbatch_order == "longest-first":
-        problem = problem.in_sequence(by_size(problem)["longest-first"])
-    plain_order = one_by_one(place, n_microbatches)
-    known = lower_bound(plain_order, costs, clock=clock, **limits)
     interrupted, steadiness = False, None
-    with polled_sigint() as ctrl_c, bar("search", seconds, shown=progress, alone=True) as move:
+    with (
+        polled_sigint() as ctrl_c,
+        bar("search", seconds, shown=progress, alone=True) as move,
+        told_of_compiling(move),
+    ):
+        problem = order_problem(place, n_microbatches, costs, clock=clock, **limits)
+        if microbatch_order == "longest-first":
+            problem = problem.in_sequence(by_size(problem)["longest-first"])
+        plain_order = one_by_one(place, n_microbatches)
+        known = lower_bound(plain_order, costs, clock=clock, **limits)
 
         def tell(pool: Pool) -> None:
             if move is not None and pool.entries:
@@ -153,8 +157,7 @@ def search(
 
 def _how_far(pool: Pool) -> str:
     best, bound = (float(pool.problem.in_units(x)) for x in (pool.best.value, pool.bound))
-    gap = 100 * (best / bound - 1) if bound else 0.0
-    return f"search: best {best:g}, bound {bound:g}, gap {gap:.1f} %"
+    return f"best {best:g}, bound {bound:g}, {gap_text(best, bound)}"
 
 
 def _budget(time_limit: float, moves: int | None) -> tuple[Effort, float]:
@@ -191,7 +194,7 @@ def _result(phases: Phases, known: Number, limits: _Limits, began: float) -> Sea
         proven_optimal=bound >= value,
         interval=interval,
         interval_bound=floor,
-        seconds=time.monotonic() - began,
+        seconds=COMPILE_TIME.clock() - began,
         moves=round(phases.run.effort.spent * PASSES_PER_SECOND),
         sequence=q.sequence,
     )

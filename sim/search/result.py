@@ -55,7 +55,8 @@ class SearchResult:
     order of these passes on this placement within the limit takes less. gap: value /
     lower_bound - 1 (0.02: 2 % above it). method: what found it, and what improved it. interval: the
     smallest steady-state time per microbatch found under the limit; interval_bound: no repeating
-    block of that kind can do with less. seconds: wall time spent. interrupted: Ctrl-C ended it.
+    block of that kind can do with less. seconds: wall time spent, without that for which numba
+    compiled the search, as it does once on a machine. interrupted: Ctrl-C ended it.
     moves: counted work, in passes played. sequence: the microbatches in the order in which they are
     to be fed: microbatch i of `schedule` is the one that the costs call `sequence[i]`. steadiness:
     what it takes under times that vary, where that was asked.
@@ -78,6 +79,11 @@ class SearchResult:
     moves: int = 0
     sequence: tuple[int, ...] = ()
     steadiness: Steadiness | None = None
+
+
+def gap_text(value: float, bound: float) -> str:
+    """How far a value is above its bound, as progress tells it."""
+    return f"gap {value / bound - 1 if bound else 0.0:.1%}"
 
 
 def judged(schedule: Schedule, costs: Costs) -> Evaluation:

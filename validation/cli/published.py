@@ -38,7 +38,7 @@ def published_command(
     from ..published import group_table, judged, questions, read_rows
     from ..published.groups import missing_counts
 
-    verdicts = judged(read_rows(path))
+    verdicts = judged(read_rows(path), progress=True)
     groups = group_table(verdicts)
     if as_json:
         rows = [verdict.as_json() for verdict in verdicts]

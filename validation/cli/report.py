@@ -64,8 +64,10 @@ def report_command(
     found = experiment(
         Workload(layers, width, sequence=sequence, rows=rows, device=device),
         n_devices=devices, n_microbatches=microbatches, families=names, rounds=rounds,
-        partitions=streams, tell=lambda line: print(line, file=sys.stderr),
+        partitions=streams, progress=True,
     )  # fmt: skip
+    for name, why in found.failed.items():
+        print(f"{name} failed: {why}", file=sys.stderr)
     if parts:
         found = replace(found, provenance={**found.provenance, **_sm_group_facts(parts)})
     text = json.dumps(facts(found), indent=1)

@@ -109,11 +109,11 @@ def _compare(rows: Sequence[Instance], budget: Budget, total: float, *, as_json:
         print("| source | p | m | F B W send | limit | reference | ours | bound | seconds | by |")
         print("|---|---|---|---|---|---|---|---|---|---|")
     done: list[tuple[Instance, Reached]] = []
-    with bar("searching", len(rows), shown=as_json) as tell:
+    with bar("searching", len(rows), shown=True) as tell:
         for instance in in_time(rows, total):
-            done.append((instance, reached(instance, budget)))
+            done.append((instance, reached(instance, budget, progress=True)))
             if tell:
-                tell(len(done))
+                tell(len(done), f"{len(done)} of {len(rows)}")
             if not as_json:
                 print(_line(*done[-1]), flush=True)
     found = _summary(done)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from sim.base.progress import bar
 from sim.planner.cost_model import model_flops
 from sim.planner.hardware import DEVICES
 
@@ -43,9 +44,15 @@ class Verdict(NamedTuple):
         }
 
 
-def judged(rows: Iterable[Row]) -> list[Verdict]:
-    """Every row with its prediction and its errors, in the same order."""
-    return [_verdict(row, predict(row)) for row in rows]
+def judged(rows: Sequence[Row], *, progress: bool = False) -> list[Verdict]:
+    """Every row with its prediction and its errors, in the same order; progress: a bar."""
+    found = []
+    with bar("predicting", len(rows), shown=progress) as move:
+        for row in rows:
+            found.append(_verdict(row, predict(row)))
+            if move:
+                move(len(found))
+    return found
 
 
 def measured_seconds(row: Row) -> float | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,8 +19,9 @@ from ..orders.problem import one_by_one
 from ..orders.replay import within
 from ..phases import Phases
 from ..placement import Placement
-from ..result import SearchResult, judged
+from ..result import SearchResult, gap_text, judged
 from ..settings import budget
+from ..settings.compile_time import COMPILE_TIME, told_of_compiling
 from ..settings.effort import PASSES_PER_SECOND
 from ..settings.run_options import RunOptions
 from .pool import LeverPool, let_go
@@ -64,7 +64,7 @@ def search_levers(
 
     Raises ValueError if nothing can meet the limit, with the smallest that can be met.
     """
-    began, run = time.monotonic(), asked.run
+    began, run = COMPILE_TIME.clock(), asked.run
     limits: dict[str, Any] = {"memory_limit": memory_limit, "memory_bytes": memory_bytes}
     if memory_limit is None and memory_bytes is None:
         return alone(seconds)
@@ -85,6 +85,7 @@ def search_levers(
     with (
         polled_sigint() as ctrl_c,
         bar("search", seconds, shown=asked.progress, alone=True) as move,
+        told_of_compiling(move),
     ):
 
         def tell(pool: LeverPool) -> None:
@@ -92,7 +93,7 @@ def search_levers(
                 best = float(q.orders.in_units(pool.best.value))
                 move(
                     seconds - until + run.effort.now(),
-                    f"search: best {best:g}, bound {float(bound):g}",
+                    f"best {best:g}, bound {float(bound):g}, {gap_text(best, float(bound))}",
                 )
 
         race = LeverRace(q, plain, ticks, until, run, tell)
@@ -127,7 +128,7 @@ def _better(found: SearchResult, other: SearchResult, began: float) -> SearchRes
         gap=float(other.value / bound - 1) if bound else 0.0,
         proven_optimal=bound >= other.value,
         interval_bound=min(found.interval_bound, other.interval),
-        seconds=time.monotonic() - began,
+        seconds=COMPILE_TIME.clock() - began,
         moves=found.moves + other.moves,
     )
 
@@ -172,7 +173,7 @@ def _answer(
         proven_optimal=known >= value,
         interval=interval,
         interval_bound=min(floor, interval),
-        seconds=time.monotonic() - began,
+        seconds=COMPILE_TIME.clock() - began,
         moves=round(asked.run.effort.spent * PASSES_PER_SECOND),
     )
 

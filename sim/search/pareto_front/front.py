@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from fractions import Fraction
@@ -23,6 +22,7 @@ from ..levers.problem import checked_levers
 from ..placement import Placement, stages_on
 from ..portfolio import search
 from ..result import SearchResult
+from ..settings.compile_time import COMPILE_TIME
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,7 +78,7 @@ def pareto(
     if not chosen:
         raise ValueError("limits is empty: name at least one memory limit")
     rows: list[dict[str, Any]] = []
-    until = time.monotonic() + time_limit
+    until = COMPILE_TIME.clock() + time_limit
     best: SearchResult | None = None
     interrupted = False
     each = None if moves is None else moves // len(chosen)
@@ -88,12 +88,12 @@ def pareto(
     ):
         for done, limit in enumerate(sorted(chosen)):
             if move is not None:
-                move(done, f"memory limit {float(limit):g} ({done + 1} of {len(chosen)})")
-            share = max(until - time.monotonic(), 0.0) / (len(chosen) - done)
+                move(done, f"limit {float(limit):g} ({done + 1} of {len(chosen)})")
+            share = max(until - COMPILE_TIME.clock(), 0.0) / (len(chosen) - done)
             found = search(
                 n_devices, n_microbatches, costs, placement=placement, memory_limit=limit,
                 clock=clock, time_limit=share, moves=each, without=without, seed=seed,
-                workers=workers, progress=False,
+                workers=workers, progress=progress,
             )  # fmt: skip
             rows.append(_row(limit, found, best, costs))
             if len(rows) > 1:  # a block that needs less memory serves here as well
@@ -121,6 +121,7 @@ def with_levers(
     time_limit: float,
     moves: int | None,
     placement: Placement,
+    progress: bool,
     **options: Any,
 ) -> pd.DataFrame:
     """The front without levers and the one with them, in one frame."""
@@ -130,27 +131,30 @@ def with_levers(
     chosen = list(limits) if limits is not None else usual_limits(n_devices, n_microbatches, place)
     half: dict[str, Any] = {
         "time_limit": time_limit / 2, "moves": moves and moves // 2, "clock": clock,
-        "placement": placement, **options,
+        "placement": placement, "progress": progress, **options,
     }  # fmt: skip
     alone = [limit for limit in chosen if limit >= 1]
     frame = pareto(n_devices, n_microbatches, costs, limits=alone or [1], **half)
     interrupted = frame.attrs["interrupted"]
     rows = [{**row, "levers": "", "recomputed": 0.0, "offloaded": 0.0} for row in _records(frame)]
-    until, best = time.monotonic() + time_limit / 2, None
-    for done, limit in enumerate(sorted(chosen) if not interrupted else ()):
-        half["time_limit"] = max(until - time.monotonic(), 0.0) / (len(chosen) - done)
-        half["moves"] = moves and moves // (2 * len(chosen))
-        with suppress(ValueError):  # a limit below one share may be too small even so
-            found = search(
-                n_devices, n_microbatches, costs, memory_limit=limit, levers=levers, host=host,
-                **half,
-            )  # fmt: skip
-            row = _row(limit, found, best, costs)
-            best = found if best is None or found.value <= best.value else best
-            rows.append({**row, "levers": ", ".join(levers), **_pulled(best.schedule)})
-            interrupted = interrupted or found.interrupted
-        if interrupted:
-            break
+    with bar("with levers", len(chosen), shown=progress, alone=True) as move:
+        until, best = COMPILE_TIME.clock() + time_limit / 2, None
+        for done, limit in enumerate(sorted(chosen) if not interrupted else ()):
+            if move is not None:
+                move(done, f"levers, limit {float(limit):g} ({done + 1} of {len(chosen)})")
+            half["time_limit"] = max(until - COMPILE_TIME.clock(), 0.0) / (len(chosen) - done)
+            half["moves"] = moves and moves // (2 * len(chosen))
+            with suppress(ValueError):  # a limit below one share may be too small even so
+                found = search(
+                    n_devices, n_microbatches, costs, memory_limit=limit, levers=levers, host=host,
+                    **half,
+                )  # fmt: skip
+                row = _row(limit, found, best, costs)
+                best = found if best is None or found.value <= best.value else best
+                rows.append({**row, "levers": ", ".join(levers), **_pulled(best.schedule)})
+                interrupted = interrupted or found.interrupted
+            if interrupted:
+                break
     if "recompute" in levers:
         for row in _families(n_devices, n_microbatches, costs, placement, again=True):
             rows.append({**row, "levers": "recompute", "recomputed": 1.0, "offloaded": 0.0})

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 from ...base.interrupts import poll
+from .compile_time import COMPILE_TIME
 
 PASSES_PER_SECOND = 25_000_000
 """How many played passes count as a second of work: about what one core does."""
@@ -15,6 +15,7 @@ PASSES_PER_SECOND = 25_000_000
 class Effort:
     """How far a search has got, in seconds. Whoever asks or reports meets Ctrl-C there (`poll`).
 
+    Wall time is that of `compile_time`, which leaves out what numba compiles.
     counted: the clock stands still but for the work that is reported to it, so that equal searches
         do the same on every machine, however busy it is. spent: seconds' worth of reported work.
     """
@@ -25,7 +26,7 @@ class Effort:
     def now(self) -> float:
         """The moment, to compare with others of the same clock."""
         poll()
-        return self.spent if self.counted else time.monotonic()
+        return self.spent if self.counted else COMPILE_TIME.clock()
 
     def played(self, passes: int) -> None:
         """Report so many passes played, or an equal amount of other work."""

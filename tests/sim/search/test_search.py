@@ -320,7 +320,7 @@ def test_a_search_without_its_libraries_says_what_to_install(missing: str) -> No
     code = (
         f"import sys; sys.modules[{missing!r}] = None; from sim.cli import main; "
         "main(['search', '-p', '4', '-m', '8', '--forward', '5', '--backward', '7', '--send', '1', "
-        "'--memory-limit', '2', '--time-limit', '5'])"
+        "'--memory-limit', '2', '--moves', '20000000'])"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert "pip install 'pipebubble[search]'" in run.stderr
