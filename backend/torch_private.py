@@ -346,8 +346,8 @@ def fake_mode() -> Any:
 
 
 def is_compiled(module: nn.Module) -> bool:
-    """Whether `module` is what `torch.compile` made of another."""
-    return hasattr(module, "_orig_mod")
+    """Whether `module` is what `torch.compile` made of another, or was compiled in place."""
+    return hasattr(module, "_orig_mod") or module._compiled_call_impl is not None
 
 
 def own_weight(module: nn.Module) -> nn.Parameter | None:

@@ -46,7 +46,7 @@ def claim(schedule: Schedule, objection: str, *, split: str, device: str, batch:
         split,
         device,
         torch.__version__,
-        f"pipebubble/{uuid.uuid4().hex}",
+        uuid.uuid4().hex,
         batch,
     )
 
@@ -157,9 +157,10 @@ def _complain(words: Words, group: dist.ProcessGroup | None, ranks: Sequence[int
         ]
         for rank, text in told:
             if text != told[0][1]:
-                what = "called" if name == "mode" else f"was given {name} of"
-                raise Mismatch(
-                    f"rank {rank} {what} {text}, rank {told[0][0]} {told[0][1]}: give every rank "
-                    "the same batch, or None where it is not needed"
-                )
+                if name == "mode":
+                    what, rule = "called", "call the same on every rank"
+                else:
+                    what = f"was given {name} of"
+                    rule = "give every rank the same batch, or None where it is not needed"
+                raise Mismatch(f"rank {rank} {what} {text}, rank {told[0][0]} {told[0][1]}: {rule}")
     raise Mismatch("ranks were given batches that do not fit together")

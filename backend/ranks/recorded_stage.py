@@ -17,7 +17,7 @@ from sim import Op
 from ..live_bytes import LiveBytes
 from ..stages.split_backward import Deferral
 from ..stages.weight_gradients import accumulate
-from .faults import Watch
+from .watch import Watch
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 

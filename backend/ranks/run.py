@@ -26,8 +26,9 @@ from ..stages.weight_gradients import zero_gradients
 from ..torch_private import checked_torch, pipeline_runtime, quiet_runtime, trust_shapes
 from .agreement import agreed, claim, host_group
 from .checks import boundary_shapes, require_runnable
-from .faults import Watch, cause, report_briefly
+from .faults import cause, report_briefly
 from .recorded_stage import Loss, RankPass, RecordedStage, finish, seconds_now, timed_loss
+from .watch import Watch
 
 
 class RankResult(NamedTuple):

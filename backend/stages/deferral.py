@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from torch import nn
 
@@ -11,14 +12,16 @@ from .weight_gradients import Contribution, accumulate
 
 
 class Deferral:
-    """The swapped modules of one device and what their backward passes have put aside.
+    """The modules of one device that are split, and what their backward passes have put aside.
 
     at_once: compute weight gradients inside the backward pass instead: a fused BW.
-    modules: those swapped by their class. watched: those split by what they compute. done: (id of a
-    watched module, name of its parameter) of all parameters that were split so far.
+    swaps: (module, the forward it gets instead of its own). modules: those known by their class.
+    watched: those split by what they compute. done: (id of a watched module, name of its parameter)
+    of all parameters that were split so far.
     """
 
     def __init__(self) -> None:
+        self.swaps: list[tuple[nn.Module, Callable[..., Any]]] = []
         self.modules: list[nn.Module] = []
         self.watched: list[nn.Module] = []
         self.done: set[tuple[int, str]] = set()

@@ -4,13 +4,13 @@
     B         gx ◄─ gy @ weight ◄── gy         and (x, gy) is put aside
     W         weight.grad += gy^T @ x          whenever the schedule says so
 
-`defer` swaps the forward of every `nn.Linear` and `nn.Embedding` inside any module for one whose
-backward puts (input, output gradient) aside; `weight_gradients.accumulate` does the rest. In other
-modules that own matrices, what they compute with them is split (`computed_split`): the experts of a
-mixture, GPT-2's Conv1D, convolutions, low-rank pairs. Gradients are exactly those of autograd. All
-other parameters get their gradient in B, as usual: cheap for norms and other vectors; matrices of
-which nothing was put aside (nn.MultiheadAttention's own, parametrized ones, ...) `unsplit` names
-after a pass, and their W has nothing left to do.
+`deferring` swaps the forward of every `nn.Linear` and `nn.Embedding` inside any module for one
+whose backward puts (input, output gradient) aside; `weight_gradients.accumulate` does the rest. In
+other modules that own matrices, what they compute with them is split (`computed_split`): the
+experts of a mixture, GPT-2's Conv1D, convolutions, low-rank pairs. Gradients are exactly those of
+autograd. All other parameters get their gradient in B, as usual: cheap for norms and other vectors;
+matrices of which nothing was put aside (nn.MultiheadAttention's own, parametrized ones, ...)
+`unsplit` names after a pass, and their W has nothing left to do.
 
 Left alone, because deferring would change what they compute: modules whose weight is frozen,
 parametrized, or has hooks; embeddings that are sparse, renormalised or scaled by frequency;
@@ -40,8 +40,8 @@ Split = Literal["deferred", "native"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 
-def defer(*modules: nn.Module) -> Deferral:
-    """Swaps what can be split inside `modules`, in place; `restore` undoes it.
+def deferral_of(*modules: nn.Module) -> Deferral:
+    """What can be split inside `modules`; nothing is, outside of `deferring`.
 
     One deferral serves all stages of a device, which run one after the other.
     """
@@ -52,20 +52,43 @@ def defer(*modules: nn.Module) -> Deferral:
                 continue
             forward = _FORWARDS.get(type(layer))
             if forward and _deferrable(layer):
-                vars(layer)["forward"] = functools.partial(forward, layer, deferral)
+                deferral.swaps.append((layer, functools.partial(forward, layer, deferral)))
                 deferral.modules.append(layer)
             elif any(_is_matrix(parameter) for parameter in layer._parameters.values()):
-                vars(layer)["forward"] = functools.partial(_watched, layer.forward, layer, deferral)
+                watched = functools.partial(_watched, layer.forward, layer, deferral)
+                deferral.swaps.append((layer, watched))
                 deferral.watched.append(layer)
+    return deferral
+
+
+@contextmanager
+def deferring(deferral: Deferral) -> Iterator[None]:
+    """Passes inside put weight gradients aside; before and after, the modules are as they were, for
+    whoever else uses them, another schedule too."""
+    swapped = [swap for swap in deferral.swaps if "forward" not in vars(swap[0])]
+    for layer, forward in swapped:
+        vars(layer)["forward"] = forward
+    try:
+        yield
+    finally:
+        for layer, _ in swapped:
+            vars(layer).pop("forward", None)
+
+
+def defer(*modules: nn.Module) -> Deferral:
+    """Swaps what can be split inside `modules`, in place; `restore` undoes it."""
+    deferral = deferral_of(*modules)
+    for layer, forward in deferral.swaps:
+        vars(layer)["forward"] = forward
     return deferral
 
 
 def restore(deferral: Deferral) -> None:
     """Gives the swapped modules their own forward back."""
-    for layer in (*deferral.modules, *deferral.watched):
+    for layer, _ in deferral.swaps:
         vars(layer).pop("forward", None)
-    deferral.modules.clear()
-    deferral.watched.clear()
+    for known in (deferral.swaps, deferral.modules, deferral.watched):
+        known.clear()
 
 
 @contextmanager

@@ -55,6 +55,8 @@ def objection(
 def _modules_objection(
     schedule: Schedule, modules: Mapping[int, nn.Module], *, rank: int, split: str
 ) -> str:
+    if not isinstance(modules, Mapping):
+        return f"modules is a {type(modules).__name__}: it must map stages to modules"
     mine = schedule.stages_of[rank]
     if sorted(modules) != sorted(mine):
         return (

@@ -61,6 +61,8 @@ def batch_of(
         if target is not None:
             aims = goals(target, m)
         named = cut(keywords, m, "keywords")
+        if isinstance(x, Tensor):
+            _require_rows_of_keywords(keywords, len(x), m)
         if x is not None and isinstance(target, Tensor):
             _require_rows(inputs, aims)
     except ValueError as error:
@@ -107,7 +109,7 @@ def cut(given: Any, n_microbatches: int, name: str) -> list[Any]:
     if not len(given) or len(given) % n_microbatches:
         raise ValueError(
             f"{name} has {len(given)} rows for {n_microbatches} microbatches: give a multiple of "
-            f"{n_microbatches}, or a list of microbatches of any lengths"
+            f"{n_microbatches}, or a list of one entry per microbatch, of any lengths"
         )
     return list(given.tensor_split(n_microbatches))
 
@@ -157,6 +159,17 @@ def _require_rows(inputs: list[tuple[Tensor, ...]], aims: list[Goal]) -> None:
         if have and want % have:
             raise ValueError(
                 f"microbatch {i} has {have} rows of x and {want} of target: they must be as many"
+            )
+
+
+def _require_rows_of_keywords(keywords: dict[str, Any], n_rows: int, n_microbatches: int) -> None:
+    """ValueError where a tensor would be cut that has other rows than x."""
+    for name, value in keywords.items():
+        if isinstance(value, Tensor) and value.ndim and len(value) != n_rows:
+            raise ValueError(
+                f"keywords[{name!r}] has {len(value)} rows and x {n_rows}: a tensor by keyword is "
+                f"cut like x; for one that goes to every microbatch give [{name}] * "
+                f"{n_microbatches}"
             )
 
 

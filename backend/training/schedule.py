@@ -36,8 +36,9 @@ from torch.distributed.fsdp import FSDPModule
 from sim import Schedule
 
 from ..ranks.agreement import agreed, agreed_step, claim, fingerprint, host_group
-from ..ranks.faults import Mismatch, Watch, ranks_of, report_briefly
-from ..stages.split_backward import Split, defer, unsplit, warn_unsplit
+from ..ranks.faults import Mismatch, report_briefly
+from ..ranks.watch import Watch, ranks_of
+from ..stages.split_backward import Split, deferral_of, deferring, unsplit, warn_unsplit
 from ..stages.unsplit_share import unsplit_share
 from ..torch_private import (
     BOUNDARIES,
@@ -47,6 +48,7 @@ from ..torch_private import (
     prepare_boundaries,
     quiet_runtime,
     stages_with,
+    tree_leaves,
 )
 from .checks import objection
 from .clipping import clipped
@@ -115,7 +117,7 @@ class TorchSchedule:
         self._modules = [modules[stage] for stage in sorted(modules)]
         apart, fused = (stages_with(schedule.orders, kind) for kind in ("W", "BW"))
         later = [modules[stage] for stage in sorted(modules) if stage in apart]
-        self._deferral = defer(*later) if later and split == "deferred" else None
+        self._deferral = deferral_of(*later) if later and split == "deferred" else None
         self._unasked = later if self._deferral is not None else []
         self._stages = [
             TrainedStage(
@@ -150,13 +152,12 @@ class TorchSchedule:
         much as their targets have elements. Call it again before the optimizer's step to
         accumulate; divide the loss in `loss_fn` if the sum is to be a mean.
         """
-        if not torch.is_grad_enabled():
-            raise ValueError("step() under no_grad adds no gradient: call eval(), or leave no_grad")
-        return self._played(x, target, keywords, training=True)
+        with self._watch.call("step"):
+            return self._played(x, target, keywords, training=True)
 
     def eval(self, x: Any = None, *, target: Any = None, **keywords: Any) -> Tensor:
         """The mean loss of forwards alone, without gradients; otherwise as `step`."""
-        with torch.no_grad():
+        with self._watch.call("eval"), torch.no_grad():
             return self._played(x, target, keywords, training=False)
 
     def clip_grad_norm_(self, limit: float) -> Tensor:
@@ -164,7 +165,8 @@ class TorchSchedule:
 
         Over all stages of all ranks, sharded or not; every rank has to call it.
         """
-        return clipped(self._modules, limit, group=self.group, device=self.device)
+        with self._watch.call("clip_grad_norm_"):
+            return clipped(self._modules, limit, group=self.group, device=self.device)
 
     def state(self) -> dict[str, Any]:
         """What to keep beside a checkpoint: which schedule wrote it.
@@ -189,17 +191,21 @@ class TorchSchedule:
             x, target, keywords, self.schedule.n_microbatches,
             first=self._has(0), last=self._has(self.schedule.n_stages - 1),
         )  # fmt: skip
+        if training and not torch.is_grad_enabled():
+            why = "step() under no_grad adds no gradient: call eval(), or leave no_grad"
+            batch = batch._replace(problem=why)
         keys = self._keys(batch, training=training)
         losses: list[Tensor] = []
+        split = nullcontext() if self._deferral is None else deferring(self._deferral)
         try:
-            with self._watch.step(), quiet_runtime():
+            with self._watch.step(), quiet_runtime(), split:
                 self._lay_out(keys, batch, training=training)
                 losses = play(self._runtime, self._stages, batch.parts, training=training)
+                if training and self._unasked:
+                    self._warn_once(batch)
         except Exception as error:
             self._broken = str(error)
             raise
-        if training and self._unasked and self._deferral is not None:
-            self._warn_once(batch)
         mean = torch.zeros((), dtype=torch.float64, device=self.device)
         if losses:
             mean += torch.stack([loss.detach().double() for loss in losses]).sum()
@@ -243,6 +249,11 @@ class TorchSchedule:
             if not isinstance(found, Tensor) or found.numel() != 1:
                 shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
                 raise ValueError(f"loss_fn returned {shape}: it must return one number, a tensor")
+            if torch.is_grad_enabled() and not found.requires_grad and _wants_gradient(output):
+                raise ValueError(
+                    "loss_fn returned a number without its graph: nothing would be trained; do not "
+                    "detach it"
+                )
             return found.reshape(()) * goal.share
 
     def _keys(self, batch: Batch, *, training: bool) -> list[Hashable]:
@@ -250,9 +261,9 @@ class TorchSchedule:
         kind = self.device.type
         cast = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
         frozen = [not any(p.requires_grad for p in module.parameters()) for module in self._modules]
-        given, words = announced(
-            batch, mode=("eval()", "step()")[training], rest=f"{cast} {frozen}"
-        )
+        autocast = f" under autocast to {str(cast)[6:]}" if cast else ""
+        mode = ("eval()", "step()")[training] + autocast
+        given, words = announced(batch, mode=mode, rest=f"{cast} {frozen}")
         keys = agreed_step(given, words, self._host, self._watch.ranks)
         return [(training, *key) for key in keys]
 
@@ -263,9 +274,14 @@ class TorchSchedule:
 def _device(modules: Mapping[int, nn.Module], device: torch.device | str | None) -> torch.device:
     if device is not None:
         return torch.device(device)
-    found = [module for module in modules.values() if isinstance(module, nn.Module)]
+    given = modules.values() if isinstance(modules, Mapping) else ()
+    found = [module for module in given if isinstance(module, nn.Module)]
     parameters = (p for module in found for p in module.parameters())
     return next((p.device for p in parameters), torch.device("cpu"))
+
+
+def _wants_gradient(output: Any) -> bool:
+    return any(isinstance(leaf, Tensor) and leaf.requires_grad for leaf in tree_leaves(output))
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from torch.utils.checkpoint import checkpoint
 
 from sim import Kind, Op
 
-from ..ranks.faults import Watch
+from ..ranks.watch import Watch
 from ..stages.split_backward import Deferral
 from ..stages.weight_gradients import accumulate
 from .microbatches import Batch, Goal
@@ -100,8 +100,19 @@ class TrainedStage(PipelineStage):
         ]
 
     def _compute_outputs(self, *args: Any, **kwargs: Any) -> Any:
-        with self.watch.trying(self.stage_index):
-            return super()._compute_outputs(*args, **kwargs)
+        with self.watch.trying(Op("F", self.stage_index, 0)):
+            found = super()._compute_outputs(*args, **kwargs)
+            for out in found if isinstance(found, tuple | list) else (found,):
+                if not isinstance(out, Tensor):
+                    raise TypeError(
+                        f"stage {self.stage_index} returned {type(found).__name__}: it must return "
+                        "a tensor or a tuple of them"
+                    )
+            return found
+
+    def _compute_input_grads(self, *args: Any, **kwargs: Any) -> Any:
+        with self.watch.trying(Op(self.whole, self.stage_index, 0)):
+            return super()._compute_input_grads(*args, **kwargs)
 
     def _to_tensor(self, arg: Any) -> Any:
         return arg if isinstance(arg, Goal) else super()._to_tensor(arg)

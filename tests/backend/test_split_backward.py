@@ -284,7 +284,9 @@ def test_frozen_hooked_and_compiled_layers_are_left_alone() -> None:
     seen: list[torch.Tensor] = []
     hooked.weight.register_hook(lambda gradient: seen.append(gradient) or gradient * 2)  # type: ignore[func-returns-value]
     compiled = torch.compile(nn.Linear(6, 6))
-    module = nn.Sequential(frozen, hooked, compiled)  # type: ignore[call-overload]
+    in_place = nn.Linear(6, 6)
+    in_place.compile()
+    module = nn.Sequential(frozen, hooked, compiled, in_place)  # type: ignore[call-overload]
     deferral = defer(module)
     assert deferral.modules == []
     assert "Linear" in unsplit(module, deferral)

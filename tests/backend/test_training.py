@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 import sim
@@ -55,7 +57,8 @@ def test_a_step_takes_microbatches_of_any_lengths_frozen_stages_and_tied_weights
     assert last.startswith("Squared: weights here cannot be split off (10% of the FLOPs")
     assert (state["schedule"], state["placement"]) == ("v-half", [0, 1, 1, 0])
     assert found.keys() >= {
-        "uneven", "eval", "frozen 0", "tied", "frozen in the schedule, behind", "recomputed v-half"
+        "uneven", "eval", "frozen 0", "tied", "several schedules", "plain backward between steps",
+        "frozen in the schedule, behind", "recomputed v-half",
     }  # fmt: skip
     for name, error in found.items():
         assert error < 1e-12, name
@@ -78,6 +81,10 @@ def test_every_rank_says_the_same_sentence_when_they_do_not_fit() -> None:
         "methods": "rank 1 called eval(), rank 0 step()",
         "list": "x is a list of 1, and the schedule has 4 microbatches",
         "targets": "microbatch 0 has 2 rows of x and 1 of target",
+        "not a mapping": "rank 0: modules is a list: it must map stages to modules",
+        "no_grad": "rank 1: step() under no_grad adds no gradient: call eval(), or leave no_grad",
+        "autocast": "rank 1 called step() under autocast to bfloat16, rank 0 step(): call the same",
+        "keyword rows": "rank 0: keywords['mask'] has 4 rows and x 8: a tensor by keyword is cut",
     }
     assert expected.keys() == here.keys()
     for name, start in expected.items():
@@ -101,6 +108,38 @@ def test_a_rank_that_fails_is_named_with_its_pass_on_all_others(how: str, senten
         assert sentence in last
     if how == "raise":
         assert failed.traceback.splitlines()[-1] == others[0].traceback.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("how", "sentence"),
+    [
+        ("dict", "in a trial of F0@1: TypeError: stage 1 returned dict: it must return a tensor"),
+        ("nothing", "in a trial of F0@1: TypeError: stage 1 returned NoneType: it must return"),
+        ("no graph", "in the loss of F0@1: ValueError: loss_fn returned a number without its"),
+        ("vector", "in the loss of F0@1: ValueError: loss_fn returned (2, 6): it must return one"),
+    ],
+)
+def test_a_stage_or_a_loss_that_returns_something_else_is_named_on_all_ranks(
+    how: str, sentence: str
+) -> None:
+    for rank in tried(2, "train_ranks", "misbehaving", how, timeout=5):
+        last = rank.traceback.splitlines()[-1]
+        assert last.startswith(f"backend.ranks.faults.PipelineFault: rank 1 failed {sentence}")
+
+
+@pytest.mark.parametrize(
+    ("how", "sentence"),
+    [
+        ("kill", "rank 2 is gone before step 2: it was killed, ran out of memory, or left"),
+        ("raise", "rank 2 is gone before step 2: KeyError: 'no such file'"),
+        ("sleep", "rank 2 had not come to step 2 when the timeout of the process group was over"),
+        ("forgets", "rank [01] called clip_grad_norm_ 1 while rank 2 called step 2: all ranks"),
+    ],
+)
+def test_a_rank_that_is_missing_between_passes_is_named(how: str, sentence: str) -> None:
+    for other in tried(3, "train_ranks", "leaving", how, timeout=2)[:2]:
+        last = other.traceback.splitlines()[-1]
+        assert re.match(f"backend.ranks.faults.PipelineFault: {sentence}", last)
 
 
 ONE_F_ONE_B = sim.FAMILIES["1f1b"](2, 4)

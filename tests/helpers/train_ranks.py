@@ -31,6 +31,7 @@ from torch.utils.checkpoint import checkpoint
 
 import backend
 import sim
+from backend.ranks import notes
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 WIDTH, WORDS, TOKENS, STEPS = 16, 11, 6, 5
@@ -314,6 +315,15 @@ def details() -> dict[str, Any]:
         found[f"recomputed {family}"] = error(modules, loss, due)
         found[f"forwards {family}"] = {s: calls[s] - before[s] for s in modules}
     modules = mine_of(schedule, rank)
+    for family in ("v-half", "zb-v", "v-half"):  # the same modules under several schedules in turn
+        pipe = backend.torch_schedule(sim.FAMILIES[family](2, 4), modules, loss_fn)
+        loss = pipe.step(first[0], target=first[1])
+    found["several schedules"] = error(modules, loss, reference(*first, times=3))
+    alone = modules[schedule.stages_of[rank][-1]]
+    alone.zero_grad()
+    torch.autograd.backward(alone(torch.ones(1, TOKENS, WIDTH)).square().sum())
+    found["plain backward between steps"] = float(any(p.grad is None for p in alone.parameters()))
+    modules = mine_of(schedule, rank)
     scaled = {stage: Scaled(module) for stage, module in modules.items()}
     factor = torch.linspace(1, 2, 8)
     pipe = backend.torch_schedule(schedule, scaled, loss_fn)
@@ -393,6 +403,15 @@ def sentences() -> dict[str, str]:
     refused("methods", lambda: (pipe.eval if rank else pipe.step)(x, target=y))
     refused("list", lambda: pipe.step([x], target=y))
     refused("targets", lambda: pipe.step(x, target=y[:4]))
+    refused("not a mapping", lambda: backend.torch_schedule(half, [nn.Identity()] * 2, loss_fn))  # type: ignore[arg-type]
+
+    def under(context: Any) -> None:
+        with context:
+            pipe.step(x, target=y)
+
+    refused("no_grad", lambda: under(torch.set_grad_enabled(rank == 0)))
+    refused("autocast", lambda: under(torch.autocast("cpu", torch.bfloat16, enabled=rank == 1)))
+    refused("keyword rows", lambda: pipe.step(x, target=y, mask=torch.ones(4, 4)))
     pipe.step(x, target=y)  # nothing of all this has broken it
     return found
 
@@ -421,10 +440,69 @@ def _raise() -> None:
     raise KeyError("no such row")
 
 
+def misbehaving(how: str) -> None:
+    """Two ranks, of which the second has a stage or a loss that is wrong: raises PipelineFault."""
+    torch.set_default_dtype(torch.float64)
+    notes.PATIENCE = 0.2
+    rank = dist.get_rank()
+    schedule = sim.FAMILIES["1f1b"](2, 4)
+    changes: dict[str, Callable[[Any], Any]] = {
+        "dict": lambda out: {"logits": out}, "nothing": lambda out: None
+    }  # fmt: skip
+    losses: dict[str, Callable[[Any, Any], Any]] = {
+        "no graph": lambda out, target: loss_fn(out, target).detach(),
+        "vector": lambda out, target: out.sum(-1),
+    }
+    modules = mine_of(schedule, rank)
+    if rank and how in changes:
+        modules[1] = Changed(modules[1], changes[how])
+    pipe = backend.torch_schedule(schedule, modules, losses.get(how, loss_fn))
+    x, y = batch(8)
+    pipe.step(x, target=y)
+
+
+class Changed(nn.Module):
+    """A stage that makes something else of what it returns."""
+
+    def __init__(self, inner: nn.Module, change: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self.inner, self.change = inner, change
+
+    def forward(self, x: Tensor) -> Any:
+        return self.change(self.inner(x))
+
+
+def leaving(how: str) -> None:
+    """Trains until the last rank does something else between two steps: raises PipelineFault."""
+    notes.PATIENCE = 0.3
+    torch.set_default_dtype(torch.float64)
+    rank, p = dist.get_rank(), dist.get_world_size()
+    schedule = sim.FAMILIES["1f1b"](p, 4)
+    pipe = backend.torch_schedule(schedule, mine_of(schedule, rank), loss_fn)
+    x, y = batch(8)
+    for step in range(3):
+        if rank == p - 1 and step == 1:
+            if how == "kill":
+                _kill()
+            if how == "raise":  # as it ends the process of a user
+                error = KeyError("no such file")
+                sys.excepthook(KeyError, error, None)
+                os._exit(1)
+            if how == "sleep":
+                time.sleep(4.5)
+        pipe.step(x, target=y)
+        if how != "forgets" or rank < p - 1:
+            pipe.clip_grad_norm_(1.0)
+
+
+def _kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 WAYS: dict[str, Callable[[], Any]] = {
     "raise": _raise,
     "exit": lambda: os._exit(3),
-    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "kill": _kill,
     "hang": lambda: time.sleep(4.5),
 }
 

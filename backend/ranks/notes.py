@@ -1,0 +1,69 @@
+"""What the processes of a pipeline leave for each other in the store through which they met.
+
+fault       the first sentence that any of them had for a fault
+at/RANK     the pass a rank is in, or waits for, should that take long
+left/RANK   why a process ended that was in no pass
+
+Whoever reads or writes here does so while something breaks: a store that is gone is no error.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+
+import torch.distributed as dist
+
+from ..torch_private import default_store
+
+PATIENCE = 1.0
+"""Seconds in one pass, or before it, after which a rank tells the others where it is."""
+
+
+def write(name: str, text: str) -> None:
+    """Leaves a note."""
+    with suppress(Exception):
+        default_store().set(f"pipebubble/{name}", text)
+
+
+def read(name: str) -> str:
+    """A note; "" if there is none, or nobody to ask."""
+    with suppress(Exception):
+        store = default_store()
+        if store.check([f"pipebubble/{name}"]):
+            return str(store.get(f"pipebubble/{name}").decode())
+    return ""
+
+
+def first(name: str, text: str) -> str:
+    """The first text that anybody left under this name: `text`, if there was none yet."""
+    with suppress(Exception):
+        return default_store().compare_set(f"pipebubble/{name}", "", text).decode() or text
+    return text
+
+
+def reachable() -> bool:
+    """Whether the store is still there."""
+    with suppress(Exception):
+        return default_store() is not None
+    return False
+
+
+def kept_by(rank: int) -> bool:
+    """Whether the store ends with this rank of the job: torchrun keeps one itself, else rank 0
+    does."""
+    return rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
+
+
+def let_others_read(rank: int) -> None:
+    """Waits a while before this rank ends, if the notes end with it."""
+    if kept_by(rank):
+        time.sleep(2 * PATIENCE)
+
+
+def farewell(reason: str) -> None:
+    """Why this process ends, for those who will miss it."""
+    if dist.is_initialized() and dist.get_world_size() > 1:
+        write(f"left/{dist.get_rank()}", reason)
+        let_others_read(dist.get_rank())
