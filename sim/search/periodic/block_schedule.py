@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import cycle, islice
 
 import numpy as np
 
@@ -11,11 +12,17 @@ from ...engine.costs import Costs
 from ...schedule.clock import Clock
 from ...schedule.ir import Schedule
 from .layout import order_of
+from .mirror import squeezed_from_behind
 from .problem import problem_of
 from .smallest_interval import ComputedBlock, layout_of
-from .squeeze import Moves, as_they_are, squeezed
-from .tables import pass_tables, peaks
+from .squeeze import Moves, Played, as_they_are, squeezed
+from .tables import PassTables, pass_tables, peaks
 from .unroll import DeviceOrders, unrolled
+
+TURNS = 4
+"""How often at most an order is played from the start and from the end in turn."""
+FEW = 32
+"""Devices up to which late and eager moves are tried: on more they cost seconds, and never won."""
 
 
 def block_schedule(
@@ -31,9 +38,10 @@ def block_schedule(
     """The block repeated for all microbatches, with warm-up and cool-down moved into idle time.
 
     Only the order is kept. Of the plainly repeated order and a few ways to move passes into the
-    idle time of warm-up and cool-down the fastest on `clock` is taken. None holds more than the
-    limit; without one, no more than the repeated order itself. Time grows linearly with
-    `n_microbatches`, which may be any number >= 1.
+    idle time of warm-up and cool-down the fastest on `clock` is taken: from the start, from the end
+    (`mirror`), and in turn as long as that helps. None holds more than the limit; without one, no
+    more than the repeated order itself. Time grows linearly with `n_microbatches`, which may be any
+    number >= 1.
     """
     m = checked_whole(n_microbatches, "n_microbatches")
     problem, _ = problem_of(
@@ -43,14 +51,7 @@ def block_schedule(
     best = unrolled_block(block, costs, m)
     if problem.limit is None:
         tables = tables._replace(limit=peaks(best, tables))
-    played = [squeezed(best, tables, moves) for moves in _ways(block, m)]
-    times = [
-        (result.makespan if clock == "makespan" else result.longest_stage, n)
-        for n, result in enumerate(played)
-        if result.makespan >= 0
-    ]
-    if times:
-        best = played[min(times)[1]].orders
+    best = _with_short_ends(best, tables, m, clock)
     return _in_order(best, problem.n_stages).schedule(problem.placement, m, name)
 
 
@@ -62,13 +63,36 @@ def unrolled_block(block: ComputedBlock, costs: Costs, n_microbatches: int) -> D
     return unrolled(order_of(problem, layout, scale), n_microbatches)
 
 
-def _ways(block: ComputedBlock, m: int) -> Iterator[Moves]:
-    """Ways to play: nothing moves; warm-up and cool-down of several lengths; everything."""
-    yield as_they_are(m)
-    window, p = 12 * block.n_devices + 24, block.n_devices
-    for length in (p, 2 * p, m):
-        for patience, eager in ((0, 0), (50, 0), (0, 1)):
-            yield Moves(window, min(length, m), max(m - length, 0), patience, eager)
+def _with_short_ends(
+    orders: DeviceOrders, tables: PassTables, m: int, clock: Clock
+) -> DeviceOrders:
+    """The fastest of the order as it is and of some ways to play it."""
+
+    def time(played: Played) -> int:
+        return played.makespan if clock == "makespan" else played.longest_stage
+
+    plain = squeezed(orders, tables, as_they_are(m))
+    tried = [plain, *(squeezed(orders, tables, moves) for moves in _ways(len(tables.limit), m))]
+    tried = [played for played in tried if played.makespan >= 0]
+    if not tried:
+        return orders
+    everything = next(_ways(len(tables.limit), m))
+    for start in (plain, min(tried, key=time)):
+        now = start
+        for turn, play in enumerate(islice(cycle((squeezed_from_behind, squeezed)), TURNS)):
+            before, now = now, play(now.orders, tables, everything)
+            if now.makespan < 0 or (turn and time(now) >= time(before)):
+                break
+            tried.append(now)
+    return min(tried, key=time).orders
+
+
+def _ways(p: int, m: int) -> Iterator[Moves]:
+    """Ways to play: warm-up and cool-down of several lengths, the longest first."""
+    window, half = 12 * p + 24, (m + 1) // 2
+    for length in sorted({min(p, half), min(2 * p, half), half}, reverse=True):
+        for patience, eager in ((0, 0), (50, 0), (0, 1))[: 3 if p <= FEW else 1]:
+            yield Moves(window, length, m - length, patience, eager)
 
 
 def _in_order(orders: DeviceOrders, n_stages: int) -> DeviceOrders:

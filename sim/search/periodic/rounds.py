@@ -32,12 +32,17 @@ class Rounds(NamedTuple):
 
 def rounds_of(order: PeriodicOrder, n_stages: int) -> Rounds:
     """A periodic order in nodes."""
-    passes, first = DeviceOrders.of([op for (op,) in steps] for steps in order.rounds)
-    kind, stage, microbatch = passes.T
-    nodes = 3 * (microbatch % order.n * n_stages + stage) + kind
+    orders = DeviceOrders.of([op for (op,) in steps] for steps in order.rounds)
+    return rounds_of_passes(orders, order.n, n_stages)
+
+
+def rounds_of_passes(orders: DeviceOrders, n: int, n_stages: int) -> Rounds:
+    """The same of what devices do in one period of n microbatches."""
+    kind, stage, microbatch = orders.passes.T
+    nodes = 3 * (microbatch % n * n_stages + stage) + kind
     lag, place = np.empty_like(nodes), np.empty_like(nodes)
-    lag[nodes], place[nodes] = microbatch // order.n, np.arange(nodes.size)
-    return Rounds(nodes, lag, place, first)
+    lag[nodes], place[nodes] = microbatch // n, np.arange(nodes.size)
+    return Rounds(nodes, lag, place, orders.first)
 
 
 def order_of_rounds(rounds: Rounds, n: int) -> PeriodicOrder:
@@ -93,6 +98,31 @@ def critical(rounds: Rounds, tables: PassTables, floor: int, starts: Ints) -> tu
     floor: ticks that no period is below; if it is `floor`, no cycle is given. starts: becomes the
     earliest starts, in ticks x denominator. Newton's method, as in `cycle_ratio`.
     """
+    n = rounds.order.size
+    edges = edges_of(rounds, tables)
+    source, _, length, height = edges
+    num, den = floor, 1
+    nodes = np.zeros(0, np.int64)
+    while True:
+        cycle = too_long(edges, num, den, starts)
+        if cycle.size == 0:
+            return num, den, nodes
+        num, den = length[cycle].sum(), height[cycle].sum()
+        if den <= 0:
+            return -1, 0, nodes
+        nodes = source[cycle[cycle < n]]
+
+
+@compiled
+def runs_with(rounds: Rounds, tables: PassTables, num: int, den: int, starts: Ints) -> bool:
+    """Whether an order can repeat with the period num / den; then `starts` become the earliest, in
+    ticks x den."""
+    return bool(too_long(edges_of(rounds, tables), num, den, starts).size == 0)
+
+
+@compiled
+def edges_of(rounds: Rounds, tables: PassTables) -> Ints:
+    """Who follows whom, as in `cycle_ratio`; edge i goes from the pass at i to the next."""
     order, lag, _, first = rounds
     n = order.size
     edges = np.empty((4, 2 * n), np.int64)
@@ -111,17 +141,7 @@ def critical(rounds: Rounds, tables: PassTables, floor: int, starts: Ints) -> tu
             length[e] = tables.duration[writer] + tables.delay[node]
             height[e] = lag[writer] - lag[node]
             e += 1
-    edges = edges[:, :e]
-    num, den = floor, 1
-    nodes = np.zeros(0, np.int64)
-    while True:
-        cycle = too_long(edges, num, den, starts)
-        if cycle.size == 0:
-            return num, den, nodes
-        num, den = length[cycle].sum(), height[cycle].sum()
-        if den <= 0:
-            return -1, 0, nodes
-        nodes = source[cycle[cycle < n]]
+    return edges[:, :e]
 
 
 @compiled

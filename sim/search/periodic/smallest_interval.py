@@ -35,7 +35,7 @@ from .floors import chain_length, memory_bound, work_bound
 from .layout import Layout, check_layout, device_by_device, order_of
 from .longer_periods import try_longer_periods
 from .problem import BlockProblem, problem_of
-from .slot_grid import slot_grid_orders
+from .slot_grid_orders import slot_grid_orders
 
 Times = tuple[tuple[Number, ...], ...]
 
@@ -194,8 +194,9 @@ def _instant(problem: BlockProblem) -> ComputedBlock:
 def _within_limit(bracket: Bracket, most: int) -> None:
     """What arithmetic gives, then one microbatch per period, then up to `most`."""
     if bracket.run.use("slot-grid"):
-        for _, order in slot_grid_orders(bracket.problem, most, bracket.run.effort):
-            bracket.offer_order(order, "slot grid")
+        for found in slot_grid_orders(bracket.problem, most, bracket.run.effort):
+            if found.interval < bracket.best:
+                bracket.offer_order(found.order, "slot grid")
     name, decide = decider_name(bracket.problem), decider(bracket)
     end = bracket.deadline
     if most > 1:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..compiled import compiled
+from ..compiled import Ints, compiled
 from .budget import LOOKS_PER_PLAY
 from .tables import PassTables
 from .unroll import DeviceOrders
@@ -51,9 +51,20 @@ class Played(NamedTuple):
         return len(self.orders.passes) + self.looks // LOOKS_PER_PLAY
 
 
+def squeezed(
+    orders: DeviceOrders, tables: PassTables, moves: Moves, after: Ints | None = None
+) -> Played:
+    """The order played as early as it can be, with moves.
+
+    after: a pass of the same microbatch and device that each pass waits for, too, -1 for none.
+    """
+    return _squeezed(
+        orders, tables, moves, np.full_like(tables.writer, -1) if after is None else after
+    )
+
+
 @compiled
-def squeezed(orders: DeviceOrders, tables: PassTables, moves: Moves) -> Played:
-    """The order played as early as it can be, with moves."""
+def _squeezed(orders: DeviceOrders, tables: PassTables, moves: Moves, after: Ints) -> Played:
     # local names throughout: a tuple of arrays costs a call more than it takes to run a pass
     passes, first = orders
     device, duration, writer, delay, readers, rise, net, limit = tables
@@ -62,6 +73,11 @@ def squeezed(orders: DeviceOrders, tables: PassTables, moves: Moves) -> Played:
     n_micro = passes[:, 2].max() + 1 if n else 0
     end_of = np.full((duration.size, n_micro), NEVER, np.int64)  # by pass and microbatch
     taken = np.zeros(n, np.bool_)
+    next_movable = np.empty(n + 1, np.int64)  # the first row from here on that may move
+    next_movable[n] = NEVER
+    for row in range(n - 1, -1, -1):
+        moves_here = passes[row, 2] < warm or passes[row, 2] >= cool
+        next_movable[row] = row if moves_here else next_movable[row + 1]
     found, n_found = np.zeros_like(passes), first[:-1].copy()
     # by device: the first row that has not run; when to look again; start of the first and end of
     # the last pass; units alive
@@ -88,9 +104,15 @@ def squeezed(orders: DeviceOrders, tables: PassTables, moves: Moves) -> Played:
             if taken[row]:
                 row += 1
                 continue
+            if seen > 0:  # of rows that cannot move, none from here on has been taken
+                ahead = next_movable[row]
+                if ahead >= first[d + 1] or ahead - row >= window - seen:
+                    break
             kind, m = passes[row, 0], passes[row, 2]
             x = 3 * passes[row, 1] + kind
             ready = end_of[writer[x], m] + delay[x] if writer[x] >= 0 else 0
+            if after[x] >= 0:
+                ready = max(ready, end_of[after[x], m])
             movable = m < warm or m >= cool
             if seen == 0:
                 awaited = until = ready

@@ -24,6 +24,7 @@ from sim.search.periodic.decide_straight import straight_layout
 from sim.search.periodic.decide_v import v_layout
 from sim.search.periodic.fastest import fastest_layout
 from sim.search.periodic.layout import Answer, Layout, NoLayout, check_layout
+from sim.search.periodic.mirror import mirrored, squeezed_from_behind
 from sim.search.periodic.problem import BlockProblem, dependencies, problem_of
 from sim.search.periodic.rounds import order_of_rounds, rounds_of
 from sim.search.periodic.squeeze import Moves, as_they_are, squeezed
@@ -197,6 +198,29 @@ def test_a_played_order_waits_for_what_its_passes_read(
     )  # fmt: skip
     moved = squeezed(unrolled(case.order, m), tables, moves)
     if moved.makespan >= 0:  # who takes what comes may leave no way to go on
+        schedule = moved.orders.schedule(case.placement, m, "moved")
+        assert times(schedule, case.costs).makespan <= moved.makespan * tick
+        assert all(a <= b for a, b in zip(peak(schedule), case.shares, strict=True))
+
+
+@settings(deadline=None, max_examples=50)
+@given(cases(), st.integers(1, 9), st.data())
+def test_an_order_played_from_its_end_is_as_good_from_its_start(
+    case: Case, m: int, data: st.DataObject
+) -> None:
+    problem, tick = case.problem()
+    tables, orders = pass_tables(problem), unrolled(case.order, m)
+    assert all((a == b).all() for a, b in zip(mirrored(mirrored(orders)), orders, strict=True))
+    ahead = squeezed(orders, tables, as_they_are(m))
+    behind = squeezed_from_behind(orders, tables, as_they_are(m))
+    assert behind.makespan == ahead.makespan  # of one order, both are its longest path
+    assert (behind.orders.passes == orders.passes).all()
+    moves = Moves(
+        data.draw(st.integers(1, 30)), data.draw(st.integers(0, m)), data.draw(st.integers(0, m)),
+        data.draw(st.sampled_from((0, 50))), data.draw(st.integers(0, 1)),
+    )  # fmt: skip
+    moved = squeezed_from_behind(orders, tables, moves)
+    if moved.makespan >= 0:
         schedule = moved.orders.schedule(case.placement, m, "moved")
         assert times(schedule, case.costs).makespan <= moved.makespan * tick
         assert all(a <= b for a, b in zip(peak(schedule), case.shares, strict=True))
