@@ -10,6 +10,7 @@ import typer
 
 from ..cli.renamed import renamed
 from ..cli.simulate import Json
+from ..show.table import facts_table, print_table
 from .cost_model import efficiency_of
 from .hardware import NODES, Machine, machine_of, machine_template, read_machine
 
@@ -50,7 +51,10 @@ def machine_command(
     elif as_json:
         print(json.dumps(facts_of_machine(machine)))
     else:
-        print("\n".join(_lines(machine)))
+        title = f"{machine.name}: {machine.n_nodes} x {machine.per_node} devices"
+        print_table(facts_table(title, _facts(machine).items()))
+        for note in machine.notes:
+            print_table(f"note: {note}")
 
 
 def facts_of_machine(machine: Machine) -> dict[str, Any]:
@@ -63,7 +67,8 @@ def facts_of_machine(machine: Machine) -> dict[str, Any]:
     }
 
 
-def _lines(machine: Machine) -> list[str]:
+def _facts(machine: Machine) -> dict[str, str]:
+    """What there is to say of a machine, by name."""
     device, efficiency = machine.device, efficiency_of(machine.device.name)
     rates = ", ".join(
         f"{rate / 1e12:,.0f} in {bits} bits"
@@ -75,16 +80,14 @@ def _lines(machine: Machine) -> list[str]:
         if rate > wider
     )
     wires = {"inside": machine.inside, "between": machine.between, "across": machine.across}
-    lines = [
-        f"{machine.name}: {machine.n_nodes} x {machine.per_node} devices",
-        f"TFLOP/s       {rates} (dense)",
-        f"memory        {device.memory / GIB:.1f} GiB at {device.bandwidth / 1e9:,.0f} GB/s",
-        f"source        {device.source}",
-    ]
-    lines += [
-        f"{key:<14}{wire.name}: {wire.bandwidth / 1e9:g} GB/s, {wire.latency * 1e6:g} us"
-        for key, wire in wires.items()
-        if wire
-    ]
-    lines.append(f"efficiencies  {efficiency.source}")
-    return lines + [f"note: {note}" for note in machine.notes]
+    return {
+        "TFLOP/s": f"{rates} (dense)",
+        "memory": f"{device.memory / GIB:.1f} GiB at {device.bandwidth / 1e9:,.0f} GB/s",
+        "source": device.source,
+        **{
+            key: f"{wire.name}: {wire.bandwidth / 1e9:g} GB/s, {wire.latency * 1e6:g} us"
+            for key, wire in wires.items()
+            if wire
+        },
+        "efficiencies": efficiency.source,
+    }

@@ -20,6 +20,7 @@ from .options import (
     Sequence_,
     Width,
     known_families,
+    print_rows,
 )
 
 
@@ -85,4 +86,4 @@ def compare_command(
         }))  # fmt: skip
         return
     for frame in (comparison.clocks, comparison.devices, comparison.passes):
-        print(frame.to_string(index=False, float_format=lambda x: f"{x:,.4g}"), end="\n\n")
+        print_rows(frame.to_dict("records"), ",.4g", shares=("error", "busy_error", "bytes_error"))

@@ -13,7 +13,7 @@ import typer
 from sim.base.files import write_text_atomically
 from sim.cli.as_typed import as_typed
 
-from .options import Json
+from .options import Json, print_rows
 
 if TYPE_CHECKING:
     from ..gpu import Outcome
@@ -91,4 +91,4 @@ def _show(found: list[Outcome]) -> None:
             columns = ["family", "simulated_makespan", "measured_makespan",
                        "error_makespan", "error_replay", "error_peak_bytes"]  # fmt: skip
             table = outcome.found.table()[columns]
-            print(table.to_string(index=False, float_format=lambda x: f"{x:.4g}"))
+            print_rows(table.to_dict("records"), shares=columns[3:])

@@ -28,4 +28,5 @@ def llm_foundry_command(refit: Refit = False, as_json: Json = False) -> None:
         return
     print_rows({"device": kind} | one["efficiency"] for kind, one in found.items())
     print()
-    print_rows({"device": kind} | row for kind, one in found.items() for row in one["errors"])
+    rows = ({"device": kind} | row for kind, one in found.items() for row in one["errors"])
+    print_rows(rows, shares=("mean_absolute", "mean", "largest"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -42,9 +42,35 @@ def in_time(things: Iterable[Thing], seconds: float) -> Iterator[Thing]:
         yield thing
 
 
-def print_rows(rows: Iterable[Mapping[str, Any]], digits: str = ".4g") -> None:
-    """A plain table of rows that have the same columns."""
-    import pandas as pd
+def print_rows(
+    rows: Iterable[Mapping[Any, Any]], digits: str = ".4g", shares: Collection[str] = ()
+) -> None:
+    """A table of rows that have the same columns; digits: of what is no whole number. shares: the
+    columns that are told in percent."""
+    from sim.show.table import print_table, table_of
 
-    frame = pd.DataFrame(list(rows))
-    print(frame.to_string(index=False, float_format=lambda x: format(x, digits)))
+    rows = [*rows]
+    numbers = {
+        name: all(
+            isinstance(row[name], int | float | None) or row[name][:1] in "+-" for row in rows
+        )
+        for name in (rows[0] if rows else ())
+    }
+    table = table_of(*(">" * right + name.replace("_", " ") for name, right in numbers.items()))
+    for row in rows:
+        cells = ((value, "+.2%" if name in shares else digits) for name, value in row.items())
+        table.add_row(*(_cell(*cell) for cell in cells))
+    print_table(table)
+
+
+def print_words(text: str) -> None:
+    """A sentence, broken at the end of a terminal's line."""
+    from sim.show.table import print_table
+
+    print_table(text)
+
+
+def _cell(value: Any, digits: str) -> str:
+    if value is None or value != value:
+        return "-"
+    return format(value, digits) if isinstance(value, float) else str(value)

@@ -8,9 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import Json
+from .options import Json, print_words
 
-NUMBERS = ("mean_absolute_error", "bias", "median", "worst", "memory_error", "regret")
+NUMBERS = {"mean_absolute_error": "error", "bias": "bias", "median": "median", "worst": "worst",
+           "memory_error": "memory", "regret": "regret"}  # fmt: skip
+"""Of a group, with the head of its column."""
 
 
 def published_command(
@@ -49,7 +51,7 @@ def published_command(
     if asked:
         print("\nwhere the first choice is not the best one measured")
         for q in sorted(asked, key=lambda q: -q.regret):
-            print(f"  {q.regret:6.1%}  {q.source}, {q.model}: {q.chosen}, not {q.best}")
+            print_words(f"{q.regret:.1%}  {q.source}, {q.model}: {q.chosen}, not {q.best}")
     if lacking := missing_counts(verdicts):
         print("\nwhat rows lack")
         for name, count in lacking.items():
@@ -78,23 +80,23 @@ def _fit(path: str, which: str, vtrain: str | None) -> None:
 
 
 def _show(groups: Iterable[Mapping[str, Any]]) -> None:
-    head = ("rows", "judged", "error", "bias", "median", "worst", "memory", "regret",
-            "refused: OOM", "ran")  # fmt: skip
-    width = 48
-    print(" " * width + "".join(f"{name:>9}" for name in head[:8]) + "  " + ", ".join(head[8:]))
-    last = ""
+    from sim.show.table import print_table, table_of
+
+    table = table_of("group", ">judged", *(f">{head}" for head in NUMBERS.values()),
+                     ">OOM refused", ">ran refused")  # fmt: skip
+    last = "all"
     for group in groups:
         if group["by"] != last:
             last = group["by"]
-            print(f"by {last}" if last != "all" else "")
-        numbers = [_percent(group[name]) for name in NUMBERS]
-        cells = [str(group["rows"]), str(group["judged"]), *numbers]
-        refused = (
-            f"{group['out_of_memory_refused']} of {group['out_of_memory']}, "
-            f"{group['ran_but_refused']} of {group['ran']}"
-        )
-        name = f"  {group['group']}"
-        print(f"{name:{width}}" + "".join(f"{cell:>9}" for cell in cells) + "  " + refused)
+            table.add_section()
+            table.add_row(f"by {last}")
+        table.add_row(
+            group["group"], f"{group['judged']}/{group['rows']}",
+            *(_percent(group[name]) for name in NUMBERS),
+            f"{group['out_of_memory_refused']}/{group['out_of_memory']}",
+            f"{group['ran_but_refused']}/{group['ran']}",
+        )  # fmt: skip
+    print_table(table)
 
 
 def _percent(value: float | None) -> str:

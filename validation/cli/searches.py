@@ -13,7 +13,7 @@ from sim.base.progress import bar
 from sim.cli.command_line import UsageError
 from sim.cli.setting import check_writable
 
-from .options import Json, in_time
+from .options import Json, in_time, print_rows, print_words
 
 if TYPE_CHECKING:
     from ..published_searches import Budget, Instance, Reached
@@ -102,25 +102,24 @@ def searches_command(
 
 
 def _compare(rows: Sequence[Instance], budget: Budget, total: float, *, as_json: bool) -> None:
-    """A row per instance as it is done, and a summary."""
+    """A row per instance, and a summary."""
     from ..published_searches import reached
 
-    if not as_json:
-        print("| source | p | m | F B W send | limit | reference | ours | bound | seconds | by |")
-        print("|---|---|---|---|---|---|---|---|---|---|")
     done: list[tuple[Instance, Reached]] = []
-    with bar("searching", len(rows), shown=True) as tell:
-        for instance in in_time(rows, total):
-            done.append((instance, reached(instance, budget, progress=True)))
-            if tell:
-                tell(len(done), f"{len(done)} of {len(rows)}")
-            if not as_json:
-                print(_line(*done[-1]), flush=True)
+    try:
+        with bar("searching", len(rows), shown=True) as tell:
+            for instance in in_time(rows, total):
+                done.append((instance, reached(instance, budget, progress=True)))
+                if tell:
+                    tell(len(done), f"{len(done)} of {len(rows)}")
+    finally:  # Ctrl-C takes nothing away that was found
+        if not as_json:
+            print_rows(_cells(*one) for one in done)
     found = _summary(done)
     if as_json:
         print(json.dumps({"rows": [_row(*one) for one in done], **found}))
         return
-    print(
+    print_words(
         f"\nworse: {found['worse']} of {found['searched']}; "
         f"proven optimal: {found['proven_optimal']}"
         + ("" if found["mean_ratio"] is None else
@@ -129,16 +128,18 @@ def _compare(rows: Sequence[Instance], budget: Budget, total: float, *, as_json:
     )  # fmt: skip
 
 
-def _line(instance: Instance, found: Reached) -> str:
+def _cells(instance: Instance, found: Reached) -> dict[str, Any]:
+    """A row for a reader: bubbles in percent."""
     known, ours, bound = (
         instance.bubble(value) for value in (instance.reference, found.value, found.bound)
     )
-    mark = " **worse**" if instance.is_worse(found.value) else ""
-    times = " ".join(f"{time:g}" for time in instance.times)
-    return (
-        f"| {instance.source} | {instance.p} | {instance.m} | {times} | {instance.limit:g} | "
-        f"{known:.4f} | {ours:.4f}{mark} | {bound:.4f} | {found.seconds:.1f} | {found.method} |"
-    )
+    return {
+        "source": instance.source, "p": instance.p, "m": instance.m,
+        "F B W send": " ".join(f"{time:g}" for time in instance.times), "limit": instance.limit,
+        "published": f"{known:.2%}",
+        "ours": f"{ours:.2%}" + (" worse" if instance.is_worse(found.value) else ""),
+        "bound": f"{bound:.2%}", "seconds": found.seconds, "by": found.method,
+    }  # fmt: skip
 
 
 def _row(instance: Instance, found: Reached) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import Json, known_families, print_rows
+from .options import Json, known_families, print_rows, print_words
 
 if TYPE_CHECKING:
     from sim import Schedule
@@ -183,21 +183,21 @@ def _difference(run: Run, meant: str) -> str:
 
 def _show(found: dict[str, Any], run: Run) -> None:
     ms = 1e3
-    print(
+    print_words(
         f"{found['schedule']}: {found['devices']} ranks, {found['stages']} stages, "
         f"{found['microbatches']} microbatches, {found['iterations']} iterations"
         + (f" ({found['iterations_skipped']} cut off)" if found["iterations_skipped"] else "")
         + (f"; the first of {found['replicas']} replicas" if found["replicas"] > 1 else "")
     )
     if found["meant"]:
-        print(
+        print_words(
             f"as {found['meant']} says"
             if found["as_meant"]
             else f"not as {found['meant']} says: {found['difference']}"
         )
     if found["clock_doubt"]:
         print(f"clocks of hosts agree to {found['clock_doubt'] * ms:.3g} ms")
-    print(
+    print_words(
         f"makespan {found['makespan'] * ms:.4g} ms, bubble {found['bubble_makespan']:.1%}; "
         f"longest stage {found['longest_stage'] * ms:.4g} ms, "
         f"bubble {found['bubble_longest_stage']:.1%}"
@@ -206,7 +206,7 @@ def _show(found: dict[str, Any], run: Run) -> None:
     print_rows([_scaled(row, ms, leave=("device",)) for row in found["idle"]])
     print("\npasses, ms")
     print_rows([_scaled(row, ms, leave=("stage", "count")) for row in found["passes"]])
-    print(
+    print_words(
         f"\nsimulated from these: {found['simulated_makespan'] * ms:.4g} ms, "
         f"{found['makespan_error']:+.1%} of what was measured (neighbours slow a pass down "
         f"{found['neighbour_slowdown']:.3g} times, spread {found['spread']:.0%}, "

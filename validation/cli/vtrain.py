@@ -31,7 +31,7 @@ def vtrain_command(
         return
     print_rows([found["efficiency"]])
     print()
-    print_rows(found["errors"])
+    print_rows(found["errors"], shares=("mean_absolute", "mean", "largest"))
     for kind in ("single", "multi"):
         mean = found[f"all_{kind}_node_pipelines"]
         error = "none" if mean is None else f"mean absolute error {mean:.2%}"

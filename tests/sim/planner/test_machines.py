@@ -206,7 +206,7 @@ def test_a_machine_is_described(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
     assert "256xgb200: 4 x 64 devices\n" in said
     assert "2,500 in 16 bits, 5,000 in 8 bits, 10,000 in 4 bits (dense)" in said
-    assert "inside        nvlink5: 900 GB/s, 5 us\n" in said
+    assert "inside        nvlink5: 900 GB/s, 5 us" in said
     assert "note: 64 devices of each NVLink domain of 72 are taken, in 4\n" in said
 
 
