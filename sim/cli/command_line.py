@@ -1,4 +1,4 @@
-"""A command line of several commands: one sentence for every error, and never a traceback.
+"""A command line of several commands: one sentence for every error of whoever typed it.
 
 Commands are imported when they are asked for, so that a listing does not wait for a solver.
 """
@@ -17,6 +17,7 @@ import typer
 from ..base.extras import EXTRAS
 from ..base.text import meant
 from .option_errors import option_error
+from .own_errors import FAULT, raised_by_us
 
 INTERRUPTED = 130
 Home = tuple[str, str]
@@ -70,6 +71,9 @@ class CommandLine:
         except MemoryError as error:
             return _failed(str(error) or "out of memory", 1)
         except (ValueError, RuntimeError) as error:
+            if isinstance(error, ValueError) and not raised_by_us(error):
+                error.add_note(FAULT)
+                raise
             return _failed(str(error) or type(error).__name__, 1)
         except Exception as error:
             if not hasattr(error, "format_message"):

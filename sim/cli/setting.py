@@ -245,6 +245,8 @@ def cluster_of(options: PipelineOptions, schedule: Schedule) -> Cluster:
         if getattr(options, name) is not None and all(value is None for value in given):
             flags = " or ".join(map(flag_of, sources))
             raise typer.BadParameter(f"{flag_of(name)} needs the bytes {what}: add {flags}")
+    if options.gradient_bytes is not None and options.bandwidth is None:
+        raise typer.BadParameter("--gradient-bytes take no time without --bandwidth: add it")
     n = schedule.n_devices
     slowdown: list[Number] = [1] * n
     for device, factor in (options.straggler or {}).items():
@@ -310,6 +312,7 @@ def _built(family: Family, options: PipelineOptions, *, strict: bool) -> Schedul
 
 def _as_run(schedule: Schedule, options: PipelineOptions, *, strict: bool) -> Schedule:
     """The schedule with what the options say about its passes."""
+    _check_training(options)
     if options.frozen is not None:
         schedule = frozen(schedule, options.frozen)
     if options.frozen_weights is not None:
@@ -338,6 +341,22 @@ def _as_run(schedule: Schedule, options: PipelineOptions, *, strict: bool) -> Sc
         if not schedule.levers:
             raise typer.BadParameter(f"--recompute-{flag} needs --recompute, which stages do so")
     return schedule
+
+
+def _check_training(options: PipelineOptions) -> None:
+    """Refuses what would take back, without a word, what another option says."""
+    if both := sorted({*(options.frozen or ())} & {*(options.frozen_weights or ())}):
+        raise typer.BadParameter(
+            f"--frozen and --frozen-weights both name stage {both[0]}: a stage trains nothing, or "
+            "adapters alone"
+        )
+    if not options.forward_only:
+        return
+    for name in ("frozen", "frozen_weights", "recompute", "offload"):
+        if getattr(options, name) is not None:
+            raise typer.BadParameter(
+                f"--forward-only leaves no backward pass: leave {flag_of(name)} out"
+            )
 
 
 def _fits_in_memory(n_passes: int, what: str, options: PipelineOptions) -> None:

@@ -15,6 +15,7 @@ from ..engine.trace import Trace
 from ..families import FAMILIES
 from ..schedule.clock import Clock
 from .options import PipelineOptions, with_pipeline_options
+from .own_errors import raised_by_us
 from .setting import (
     UnknownFamily,
     check_writable,
@@ -148,6 +149,8 @@ def _rows(names: Sequence[str], options: PipelineOptions) -> list[tuple[dict[str
             except UnknownFamily:
                 raise
             except ValueError as error:
+                if not raised_by_us(error):
+                    raise
                 reason = str(error).partition("\n")[0]
                 asked = {"devices": options.devices, "microbatches": options.microbatches}
                 rows.append(({"schedule": name, **asked, "error": reason}, None))

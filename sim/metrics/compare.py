@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from ..base.numbers import Number
@@ -45,6 +46,12 @@ def compare(
     """
     import pandas as pd
 
+    known = signature(Costs.uniform).parameters
+    if unknown := next((name for name in costs if name not in known), None):
+        raise TypeError(
+            f"compare takes no {unknown!r}: it takes what Costs.uniform does, such as forward or "
+            "send; what changes a schedule is done before, as in [sim.recomputed(schedule)]"
+        )
     rows: list[dict[str, Any]] = []
     for each in list(schedules) or list(FAMILIES):
         name = each.name if isinstance(each, Schedule) else each

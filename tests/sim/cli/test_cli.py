@@ -346,7 +346,7 @@ BAD_OPTIONS = {
     "--recompute-place late": "--recompute-place needs --recompute",
     "--recompute full --recompute-keeps 1.5": "it must be at most 1",
     "--microbatch-scale 1,2": "has 2 numbers for 8 microbatches: give one for each",
-    "--microbatch-scale 1,,2": "must be a finite number",
+    "--microbatch-scale 1,,2": "write numbers with one comma between each two",
     "-m 0": "must be at least 1",
     "-p 0": "must be at least 1",
     "-p -3": "must be at least 1",

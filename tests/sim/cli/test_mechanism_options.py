@@ -51,6 +51,11 @@ def test_exposed_all_to_alls_are_added_up(capsys: pytest.CaptureFixture[str]) ->
         ("1f1b -p 4 -m 8 --barriers 2", "1f1b does not take --barriers"),
         ("vocab-1f1b -p 4 -m 8 --barriers 3", "barriers is 3: it must be 1 or 2"),
         ("chimera -p 4 -m 4 --bandwidth 1", "add --boundary-bytes or --gradient-bytes"),
+        ("chimera -p 4 -m 4 --gradient-bytes 1", "take no time without --bandwidth: add it"),
+        ("1f1b -p 4 -m 4 --frozen 0-1 --frozen-weights 1", "-weights both name stage 1: a stage"),
+        ("gpipe -p 4 -m 4 --forward-only --frozen 0", "no backward pass: leave --frozen out"),
+        ("gpipe -p 4 -m 4 --forward-only --recompute full", "leave --recompute out"),
+        ("1f1b -p 4 -m 3 --microbatch-scale 1,,1", "is '1,,1': write numbers with one comma"),
     ],
 )
 def test_what_does_not_fit_is_told_in_a_sentence(

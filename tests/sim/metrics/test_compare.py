@@ -40,3 +40,9 @@ def test_a_schedule_of_ones_own_stands_beside_families_and_a_cluster_counts() ->
 def test_a_misspelt_family_is_asked_back() -> None:
     with pytest.raises(ValueError, match="no family 'vhalf': did you mean v-half"):
         sim.compare(2, 4, ["vhalf"])
+
+
+def test_what_is_no_cost_is_named() -> None:
+    wrong: dict[str, Any] = {"recompute": "full"}
+    with pytest.raises(TypeError, match=r"takes no 'recompute': .* as in \[sim.recomputed"):
+        sim.compare(2, 4, ["1f1b"], **wrong)
