@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -41,6 +42,7 @@ __all__ = [
     "play",
     "prepare_boundaries",
     "quiet_runtime",
+    "reshards",
     "stages_with",
     "tree_leaves",
     "trust_shapes",
@@ -348,6 +350,21 @@ def fake_mode() -> Any:
 def is_compiled(module: nn.Module) -> bool:
     """Whether `module` is what `torch.compile` made of another, or was compiled in place."""
     return hasattr(module, "_orig_mod") or module._compiled_call_impl is not None
+
+
+def reshards(stage: FSDPModule) -> bool:
+    """Whether weights inside are sharded again when their forward is over, and so are elsewhere
+    than in its graph."""
+    for module in stage.modules():
+        if isinstance(module, FSDPModule):
+            state: Any = module._get_fsdp_state()
+            groups = getattr(state, "_fsdp_param_groups", None)
+            if groups is None:
+                groups = [one for one in [state._fsdp_param_group] if one is not None]
+            kept = module is stage and getattr(state, "_auto_reshard_after_forward", False)
+            if not kept and any(one.post_forward_mesh_info is not None for one in groups):
+                return True
+    return False
 
 
 def own_weight(module: nn.Module) -> nn.Parameter | None:

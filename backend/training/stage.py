@@ -15,6 +15,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.pipelining import PipelineStage
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
 from sim import Kind, Op
@@ -100,7 +101,10 @@ class TrainedStage(PipelineStage):
         ]
 
     def _compute_outputs(self, *args: Any, **kwargs: Any) -> Any:
-        with self.watch.trying(Op("F", self.stage_index, 0)):
+        module = self.submod
+        # DDP would wait for a backward of the trial, and take the first real one for it.
+        alone = module.no_sync() if isinstance(module, DistributedDataParallel) else nullcontext()
+        with self.watch.trying(Op("F", self.stage_index, 0)), alone:
             found = super()._compute_outputs(*args, **kwargs)
             for out in found if isinstance(found, tuple | list) else (found,):
                 if not isinstance(out, Tensor):

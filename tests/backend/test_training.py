@@ -31,10 +31,13 @@ def test_five_steps_with_clipping_are_those_of_one_process(p: int, names: tuple[
 def test_data_parallel_pipelines_train_like_one_process_on_all_data() -> None:
     exact = (
         "v-half+reshard", "zb-v+fsdp+checkpoint+accumulate", "1f1b+ddp+accumulate",
-        "v-half+accumulate", "v-half+tensor",
+        "v-half+accumulate", "v-half+tensor", "gpipe+ddp", "zb-h1+fsdp+native",
     )  # fmt: skip
-    found = ranks_of(4, "train_ranks", "beside_data_parallel", *exact, "v-half+ddp")[0]
+    refused = "v-half+ddp", "v-half+reshard+native"
+    found = ranks_of(4, "train_ranks", "beside_data_parallel", *exact, *refused)[0]
     assert "DDP, and v-half gives it W passes, which DDP never sees" in found.pop("v-half+ddp")
+    assert "is sharded again after its forward" in found.pop("v-half+reshard+native")
+    assert found.keys() == {*exact}
     for name, error in found.items():
         assert error < 1e-12, name
 
