@@ -14,8 +14,9 @@ from ..cli.page_file import PlotlyOption, write_page
 from ..cli.renamed import renamed
 from ..cli.setting import check_writable
 from .cli_export import exports, write_exports
+from .cli_names import by_option
 from .configurations import Space
-from .cost_model import efficiency_of, read_profile
+from .cost_model import PROGRAMS, efficiency_of, read_profile
 from .explanation import taken_apart
 from .hardware import Machine, machine_of, read_machine
 from .models import images_told, with_images
@@ -38,6 +39,7 @@ MORE = {
 }
 
 
+@by_option
 def plan_command(
     model: Annotated[str, typer.Option(help="A preset, or the path of a config.json.")],
     cluster: Annotated[str, typer.Option(help="Devices, e.g. 64xh100, or a machine's JSON file.")],
@@ -65,7 +67,7 @@ def plan_command(
         str, typer.Option(help="Embedding and head: ends, vocab-1, vocab-2 or interlaced.")
     ] = "ends",
     recompute: Annotated[
-        str, typer.Option(help="none, elementwise, selective, full.")
+        str, typer.Option(help="none, elementwise, selective, experts, full.")
     ] = "none,selective,full",
     frozen: Annotated[
         int,
@@ -78,6 +80,9 @@ def plan_command(
     capacity: Annotated[
         float, typer.Option(help="Experts drop tokens beyond so many even shares; 0: none.")
     ] = 0.0,
+    program: Annotated[
+        str, typer.Option(help=f"Whose habits: {', '.join(PROGRAMS)}.")
+    ] = "megatron",
     recompute_layers: Annotated[
         int, typer.Option(help="Compute again only so many layers of each stage; 0: all.", min=0)
     ] = 0,
@@ -151,7 +156,7 @@ def plan_command(
         context=_sizes(context, "context"), context_by=cast(Any, context_by),
         precision=cast(Any, tuple(_words(precision))), vocabulary=cast(Any, vocabulary),
         recompute_layers=recompute_layers, frozen=frozen, lora=lora,
-        optimizer=cast(Any, optimizer), capacity=capacity,
+        optimizer=cast(Any, optimizer), capacity=capacity, program=program,
     )  # fmt: skip
     with deferred_sigint() as ctrl_c:  # what the search has found is shown, whenever Ctrl-C comes
         table = plan(

@@ -35,7 +35,7 @@ class Space:
     none are given, those that leave each device as much of a sequence as `LEAST_OF_A_SEQUENCE`.
     Fewer bits change what is learned, so they are only looked at if asked for. attention,
     sequence_parallel (only where there is tensor parallelism), context_by, vocabulary,
-    recompute_layers, frozen, lora, optimizer, capacity: taken for all.
+    recompute_layers, frozen, lora, optimizer, capacity, program: taken for all.
     """
 
     tensor: Sequence[int] = ()
@@ -58,6 +58,7 @@ class Space:
     lora: int = 0
     optimizer: Optimizer = "adam"
     capacity: float = 0.0
+    program: str = "megatron"
 
     def __post_init__(self) -> None:
         for name in ("tensor", "pipeline", "data", "microbatch", "virtual", "expert", "context"):
@@ -158,6 +159,7 @@ def _choices(
                 context=context, context_by=space.context_by, precision=precision,
                 vocabulary=space.vocabulary, frozen=space.frozen,
                 lora=space.lora, optimizer=space.optimizer, capacity=space.capacity,
+                program=space.program,
                 recompute_layers=space.recompute_layers if recompute != "none" else 0,
             )  # fmt: skip
 

@@ -154,6 +154,8 @@ def _bits(c: Configuration, precisions: Sequence[str]) -> str:
         told += f"; {c.optimizer} for matrices of layers, AdamW for the rest"
     if c.capacity:
         told += f"; experts take {c.capacity:g} of their even share of tokens and drop what is more"
+    if c.program != "megatron":
+        told += f"; kernels, sends and sums of gradients as {c.program} runs them"
     if c.frozen:
         told += f"; the first {c.frozen} layers and the embedding frozen"
     return told

@@ -59,6 +59,8 @@ def megatron(problem: Problem, configuration: Configuration) -> list[str]:
                   f"--recompute-num-layers {c.recompute_layers or 1}"]  # fmt: skip
     elif c.recompute == "selective":
         flags.append("--recompute-granularity selective")
+    elif c.recompute == "experts":
+        flags.append("--recompute-granularity selective --recompute-modules moe")
     if c.attention == "flash":
         flags.append("--attention-backend flash")
     return flags + (_pipeline_flags(problem, c) if c.pipeline > 1 else [])
@@ -78,7 +80,9 @@ def _check(c: Configuration) -> None:
         "frozen": (0,),
         "lora": (0,),
         "optimizer": ("adam",),
-        "recompute": ("none", "selective", "full"),
+        "program": ("megatron",),
+        "recompute": ("none", "selective", "experts", "full"),
+        "offloaded": (0,),
     }.items():
         if getattr(c, name) not in known:
             raise ValueError(

@@ -25,7 +25,8 @@ _CONFIGS = {
 """Its own configurations of models that have a preset here: --module and --config."""
 
 _ONLY = {"frozen": 0, "lora": 0, "optimizer": "adam", "capacity": 0.0, "precision": "bf16",
-         "vocabulary": "ends", "expert_tensor": 0, "recompute_layers": 0}  # fmt: skip
+         "vocabulary": "ends", "expert_tensor": 0, "recompute_layers": 0,
+         "program": "megatron", "offloaded": 0}  # fmt: skip
 """What is not said in its settings."""
 
 
@@ -57,9 +58,10 @@ def torchtitan(
     """
     c = configuration
     _check(problem, c)
-    if c.recompute == "elementwise":
+    if c.recompute in ("elementwise", "experts"):
+        what = "norms" if c.recompute == "elementwise" else "experts"
         raise ValueError(
-            "torchtitan does not compute norms alone again: plan with --recompute full"
+            f"torchtitan does not compute {what} alone again: plan with --recompute full"
         )
     for name, known in _ONLY.items():
         if getattr(c, name) != known:

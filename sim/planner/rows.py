@@ -36,7 +36,8 @@ def row_of(c: Configuration, status: str, reason: str, at_least: float | None = 
         "vocabulary": c.vocabulary, "expert_tensor": c.expert_tensor,
         "recompute_layers": c.recompute_layers, "tensor_overlap": c.tensor_overlap,
         "data_overlap": c.data_overlap, "frozen": c.frozen, "lora": c.lora,
-        "optimizer": c.optimizer, "capacity": c.capacity, "at_least_seconds": at_least,
+        "optimizer": c.optimizer, "capacity": c.capacity, "program": c.program,
+        "offloaded": c.offloaded,         "at_least_seconds": at_least,
     }  # fmt: skip
 
 

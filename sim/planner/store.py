@@ -108,6 +108,10 @@ def _unusual(c: Configuration) -> list[str]:
         found.append(c.optimizer)
     if c.capacity:
         found.append(f"capacity{c.capacity:g}")
+    if c.offloaded:
+        found.append(f"offloaded{c.offloaded}")
+    if c.program != "megatron":
+        found.append(c.program)
     if not c.data_overlap:
         found.append("no-data-overlap")
     return found

@@ -13,6 +13,7 @@ from sim.planner.models import active_parameters, parameters
 from validation.cli.commands import main
 from validation.published import Row, group_table, judged, predict, questions, read_rows
 from validation.published.predict import question
+from validation.published.recipes import recipe
 from validation.published.row import DATA
 from validation.published.shapes import NAMED, model_of
 from validation.published.split import is_fitted
@@ -253,3 +254,94 @@ def test_the_page_of_figures_says_what_the_command_finds(source: str) -> None:
     numbers = [found[name] for name in ("mean_absolute_error", "bias", "median", "worst")]
     told = " | ".join(f"{100 * number:.1f} %" for number in numbers)
     assert f"| {source} | {len(some)} | {found['expressed']} | {told} |" in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("changed", "word"),
+    [
+        (
+            {"measured": "1,234.5", "measured_s": ""},
+            "measured 1,234.5: it must be a number greater",
+        ),
+        ({"measured": "-3", "measured_s": ""}, "measured -3: it must be a number greater than 0"),
+        ({"unit": "furlongs", "measured_s": ""}, "unit furlongs"),
+        ({"gbs": "2,048"}, "gbs 2,048"),
+        ({"precision": "int8"}, "precision int8"),
+    ],
+)
+def test_what_was_measured_in_no_known_way_is_counted_by_name(
+    changed: dict[str, str], word: str
+) -> None:
+    (found,) = judged([_row(**changed)])
+    assert found.prediction.missing.startswith(word)
+    assert found.error is None
+
+
+def test_tables_by_other_hands(tmp_path: Path) -> None:
+    """Columns in another order, in capitals or with blanks; empty lines; a comma too many or too
+    few; what is no such table is told in one sentence."""
+    path = tmp_path / "runs.csv"
+    names = list(CELLS)[::-1]
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([f" {name.upper()} " for name in names])
+        writer.writerow([CELLS[name] for name in names])
+        writer.writerow(["" for _ in names])
+        writer.writerow([CELLS[name] for name in names] + ["more"])
+        writer.writerow([CELLS[name] for name in names][:-3])
+    rows = read_rows(path)
+    n = len(names)
+    assert [predict(row).missing for row in rows] == [
+        "", f"{n + 1} cells in {n} columns", f"{n - 3} cells in {n} columns",
+    ]  # fmt: skip
+    assert predict(rows[0]) == predict(_row())
+    path.write_bytes("source,caf\xe9".encode("latin-1"))
+    with pytest.raises(ValueError, match="is no text in UTF-8: save the table as CSV in UTF-8"):
+        read_rows(path)
+    path.write_text(",".join([*names, "gpu"]) + "\n")
+    with pytest.raises(ValueError, match="has the column 'gpu' twice: leave one out"):
+        read_rows(path)
+    path.write_text(";".join(names) + "\n")
+    with pytest.raises(ValueError, match=r"published_runs\.csv, separated by commas$"):
+        read_rows(path)
+
+
+def test_sources_say_what_a_row_leaves_out() -> None:
+    """Megatron-DeepSpeed in both precisions, Nanotron with 32-bit gradients there and 16-bit
+    weights back, Llama 3 with gradients shared out; and ZeRO 1, a plan's default, where nothing is
+    said of it."""
+    for precision, program in (("fp16", "fp16"), ("bf16", "bf16")):
+        row = _row(source="BigScience 176B", precision=precision, between="opa")
+        assert question(row)[1].program == f"megatron-deepspeed-{program}"
+    for zero, size in (("1", 3), ("0", 4)):
+        problem, c = question(_row(source="Nanotron / Ultra-Scale Playbook", zero=zero))
+        assert (problem.gradient_bytes, c.program) == (size, "nanotron")
+    assert question(_row(source="Llama 3 (2407.21783) table 4"))[1].zero == 2
+    assert question(_row(zero=""))[1].zero == 1
+    assert question(_row(zero="0"))[1].zero == 0
+    opa = question(_row(source="BigScience 176B", between="opa"))[0].machine.between.bandwidth
+    assert opa * 0.85 == pytest.approx(40.5e9 / 8 / 2)  # two devices share a card
+
+
+@pytest.mark.parametrize(
+    ("changed", "options"),
+    [
+        ({"model": "DeepSeekV3", "gpu": "b200", "ep": "32"},
+         {"program": "megatron-graphs-overlap"}),
+        ({"model": "DeepSeekV3", "gpu": "b200", "ep": "8"}, {"program": "megatron-flex"}),
+        ({"model": "qwen3-235b-a22b", "gpu": "gb300"}, {"program": "megatron-graphs"}),
+        ({"model": "Qwen3_235B_a22B", "gpu": "h100"}, {"program": "megatron-overlap"}),
+        ({"model": "gpt-oss-120b", "gpu": "b200"}, {"recompute": "elementwise"}),
+        ({"model": "Nemotron_3_Nano", "gpu": "h100"},
+         {"program": "megatron-flex", "recompute": "experts"}),
+        ({"model": "LLAMA3_70B", "gpu": "gb200", "tp": "1", "pp": "1", "mbs": "2"},
+         {"zero": 3, "offloaded": 40}),
+        ({"model": "LLAMA3_70B", "gpu": "gb200", "tp": "2", "pp": "4"}, {}),
+        ({"model": "DeepSeekV3", "gpu": "b200", "missing": "token dropping"}, {}),
+        ({"model": "DeepSeekV3", "gpu": "b200", "source": "mine"}, {}),
+    ],
+)  # fmt: skip
+def test_recipes_say_what_tables_leave_out(
+    changed: dict[str, str], options: dict[str, object]
+) -> None:
+    assert recipe(_row(**{"source": "Megatron-Bridge 26.04", **changed})) == options

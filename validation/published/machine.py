@@ -9,8 +9,15 @@ from sim.planner.hardware import DEVICES, WIRES, Machine, Wire, machine_of
 
 from .shapes import Missing
 
-OPA = Wire("opa", 6.25e9, 10e-6, "Omni-Path, four cards of 100 Gb/s for a node of eight devices")
-"""Of the BigScience rows; not a wire that people still buy."""
+OPA = Wire(
+    "opa", 40.5e9 / 8 / 2 / 0.85, 10e-6,
+    "Omni-Path, four cards for a node of eight devices: 40.5 Gb/s a card in an all-reduce",
+)  # fmt: skip
+"""Of the BigScience rows; not a wire that people still buy. Printed are 100 Gb/s a card, but NCCL
+reached 40.5 on the machine itself, in a ring over four nodes that enters each by one card and
+leaves by another (bigscience-workshop/bigscience, experiments/bandwidth,
+all_reduce_bench-a100-n4.txt). Collectives reach 0.85 of a wire at best (`fit.CEILINGS`): so this is
+one of 40.5 / 0.85."""
 
 NAMES = {"a100": "a100-80g", "a100-80g-pcie": "a100-pcie"}
 """Devices by names that tables use."""

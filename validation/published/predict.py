@@ -15,8 +15,9 @@ from sim.planner.models import Model
 from sim.schedule.clock import Clock
 
 from .machine import machine
-from .programs import gradients_kept, overlaps
-from .row import Row
+from .programs import gradients_kept, gradients_reduced, overlaps, program, shared_out
+from .recipes import recipe
+from .row import UNEVEN, UNITS, Row
 from .shapes import Missing, model_of
 
 GIB = 2**30
@@ -101,19 +102,22 @@ def _told(row: Row) -> tuple[Problem, Configuration]:
     problem = Problem(
         model(row), machine(row.text("gpu"), count, row.text("between")),
         per=_per_parameter(row),
-        gradient_bytes=row.number("gradient_bytes") or 2,
+        gradient_bytes=gradients_reduced(row),
         clock=_clock(row),
         cut=_cut(row, sizes["pp"] * _virtual(row, sizes["vp"])),
     )  # fmt: skip
+    options = {
+        "recompute": row.text("recompute", "none").lower(), "zero": shared_out(row),
+        "program": program(row), **overlaps(row), **_hinted(row), **recipe(row),
+    }  # fmt: skip
     configuration = Configuration(
         _needed(row, "seq"), _needed(row, "gbs"), microbatch=_needed(row, "mbs"),
         tensor=sizes["tp"], pipeline=sizes["pp"], data=data, virtual=_virtual(row, sizes["vp"]),
         expert=sizes["ep"], sequence_parallel=row.flag("sp") and sizes["tp"] > 1,
-        attention=cast(Any, row.text("attention", "flash")),
-        recompute=cast(Any, row.text("recompute", "none")),
-        zero=int(row.number("zero") or 0), schedule=_family(row), context=sizes["cp"],
+        attention=cast(Any, row.text("attention", "flash").lower()),
+        schedule=_family(row), context=sizes["cp"],
         precision=cast(Any, _precision(row)), vocabulary=_vocabulary(row),
-        expert_tensor=_expert_tensor(row, sizes), **overlaps(row), **_hinted(row),
+        expert_tensor=_expert_tensor(row, sizes), **options,
     )  # fmt: skip
     return problem, configuration
 
@@ -133,6 +137,9 @@ def _hinted(row: Row) -> dict[str, Any]:
 
 def missing_features(row: Row) -> Iterator[str]:
     """What the row needs and cannot be said, as far as single columns tell."""
+    if row.text(UNEVEN):
+        yield row.text(UNEVEN)
+    yield from _unread_rate(row)
     if not _precision(row):
         yield f"precision {row.text('precision')}"
     for name in ("tp", "pp", "vp", "cp", "ep", "dp"):
@@ -149,6 +156,16 @@ def missing_features(row: Row) -> Iterator[str]:
             yield f"{name} is not given, though detail is complete"
     if row.text("sp").lower() not in ("", "true", "1", "yes", "false", "0", "no"):
         yield f"sp {row.text('sp')}"
+
+
+def _unread_rate(row: Row) -> Iterator[str]:
+    """What keeps seconds from following from what was measured."""
+    if row.text("measured_s") or not row.text("measured") or row.ran_out_of_memory:
+        return
+    if not (row.number("measured") or 0) > 0:
+        yield f"measured {row.text('measured')}: it must be a number greater than 0"
+    elif row.text("unit").lower() not in UNITS:
+        yield f"unit {row.text('unit') or '(empty)'}"
 
 
 def _precision(row: Row) -> str:

@@ -19,6 +19,11 @@ from pathlib import Path
 COLUMNS = ("source", "model", "gpu", "n_gpus", "tp", "pp", "mbs", "gbs", "seq", "schedule",
            "measured", "unit", "shape")  # fmt: skip
 DATA = Path(__file__).parents[1] / "data" / "published_runs.csv"
+UNEVEN = "cells"
+"""A column of our own: what is odd about a row that has not one cell for each column."""
+UNITS = ("s/iter", "s", "ms/iter", "ms", "tokens/s/gpu", "samples/s/gpu", "mfu %",
+         "model tflops/gpu")  # fmt: skip
+"""Of rates from which seconds follow without a model of FLOPs, or with ours."""
 _FAILED = ("out of memory", "out-of-memory", "oom")
 
 
@@ -58,16 +63,34 @@ class Row:
 
 
 def read_rows(path: str | Path) -> list[Row]:
-    """The rows of a table; ValueError names a column that is missing."""
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        there = reader.fieldnames or []
-        if missing := [name for name in COLUMNS if name not in there]:
-            raise ValueError(
-                f"{path} has no column {missing[0]!r}: a table of published runs has the columns "
-                f"of validation/data/published_runs.csv"
-            )
-        return [
-            Row({name: cell for name, cell in row.items() if name and isinstance(cell, str)})
-            for row in reader
-        ]
+    """The rows of a table, but for empty ones; names of columns may be in capitals and have blanks
+    around them. ValueError says what keeps a file from being such a table."""
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file)
+            names = [name.strip().lower() for name in next(reader, [])]
+            _check(path, names)
+            return [_row(names, cells) for cells in reader if any(cell.strip() for cell in cells)]
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is no text in UTF-8: save the table as CSV in UTF-8") from None
+    except csv.Error as error:
+        raise ValueError(f"{path} is no table of comma-separated values: {error}") from None
+
+
+def _row(names: list[str], cells: list[str]) -> Row:
+    """Its cells by name; more or fewer of them than columns are told instead of taken."""
+    found = dict(zip(names, cells, strict=False))
+    if len(cells) != len(names):
+        found[UNEVEN] = f"{len(cells)} cells in {len(names)} columns"
+    return Row(found)
+
+
+def _check(path: str | Path, names: list[str]) -> None:
+    if missing := [name for name in COLUMNS if name not in names]:
+        commas = ", separated by commas" if len(names) == 1 else ""
+        raise ValueError(
+            f"{path} has no column {missing[0]!r}: a table of published runs has the columns "
+            f"of validation/data/published_runs.csv{commas}"
+        )
+    if twice := [name for name in names if name and names.count(name) > 1]:
+        raise ValueError(f"{path} has the column {twice[0]!r} twice: leave one out")

@@ -32,6 +32,7 @@ from .memory import (
     static,
 )
 from .passes import embedding_seconds, head_seconds, layer_seconds, optimizer_seconds
+from .programs import PROGRAMS, Program
 from .spent import Spent
 from .split import (
     Part,
@@ -52,6 +53,7 @@ EFFICIENCIES: Mapping[str, Efficiency]
 
 __all__ = [
     "EFFICIENCIES",
+    "PROGRAMS",
     "Bench",
     "Configuration",
     "Efficiency",
@@ -61,6 +63,7 @@ __all__ = [
     "Parts",
     "Passes",
     "PerParameter",
+    "Program",
     "Spent",
     "Split",
     "Stage",

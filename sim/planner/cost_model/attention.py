@@ -58,7 +58,8 @@ def _softmax_work(bench: Bench, kind: Layer, flops: Passes, heads: int) -> tuple
     if c.attention == "flash":
         width = model.query_width / model.heads
         padded = -(-width // PADDED) * PADDED / width
-        once = padded * flops.forward / 2 / cut / (bench.device.flops * e.fused_attention)
+        rate = bench.device.flops * min(e.fused_attention, c.habits.attention)
+        once = padded * flops.forward / 2 / cut / rate
         steps = c.context if c.context_by == "ring" else 1
         merged = moved(bench, merged_bytes(model, c), steps - 1)
         return Work(once, steps) + merged, Work(2.5 * once, 2 * steps)

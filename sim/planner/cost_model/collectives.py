@@ -45,7 +45,7 @@ def all_to_all(size: float, group: Group, *, machine: Machine, efficiency: Effic
     """
     if group.size == 1:
         return 0.0
-    here = _in_a_node(group, machine)
+    here = in_a_node(group, machine)
     inside = size * (here - 1) / group.size / machine.inside.bandwidth
     away = size * (group.size - here) / group.size / machine.between.bandwidth
     latency = (machine.between if group.size > here else machine.inside).latency
@@ -53,7 +53,8 @@ def all_to_all(size: float, group: Group, *, machine: Machine, efficiency: Effic
     return start + max(inside, away) / efficiency.wire
 
 
-def _in_a_node(group: Group, machine: Machine) -> int:
+def in_a_node(group: Group, machine: Machine) -> int:
+    """How many members share a node."""
     return min(max(machine.per_node // group.stride, 1), group.size)
 
 
@@ -65,7 +66,7 @@ def _bytes(size: float, group: Group, machine: Machine, efficiency: Efficiency) 
 def _start(group: Group, machine: Machine, efficiency: Efficiency, share: float) -> float:
     """Seconds before the first byte is everywhere: members wait for each other, the longer the more
     they are, and messages hop; `share` of a whole ring's hops."""
-    crossings = math.ceil(group.size / _in_a_node(group, machine)) - 1
+    crossings = math.ceil(group.size / in_a_node(group, machine)) - 1
     inside = group.size - 1 - crossings
     hops = crossings * ring(machine, group).latency + inside * machine.inside.latency
     return efficiency.collective * math.log2(group.size) + share * hops

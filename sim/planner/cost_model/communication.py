@@ -78,7 +78,8 @@ def reduce_seconds(
     gradient_bytes: of each gradient, as the mean of both directions: 2 means 16 bits there and
     back, 3 means gradients of 32 bits and weights of 16. beside: seconds of the last backward and
     of the first forward of one microbatch on this device. With `data_overlap` reducing runs beside
-    the former and gathering beside the latter, but for one message.
+    the former and gathering beside the latter, but for one message; not the latter where the
+    program gathers late.
     """
     c = configuration
     reduced = 0.0 if c.zero >= 2 else 2 * gradient_bytes - 2
@@ -86,7 +87,8 @@ def reduce_seconds(
     if c.zero == 0:
         reduced, gathered = 2 * gradient_bytes, 0.0
     found = 0.0
-    for size, work in ((reduced, beside[0]), (gathered, beside[1])):
+    first = 0.0 if c.habits.gathers_late else beside[1]
+    for size, work in ((reduced, beside[0]), (gathered, first)):
         whole, one = _over_copies(size, held, c, machine, efficiency)
         found += max(whole - work, one) if c.data_overlap else whole
     return found
@@ -119,7 +121,8 @@ def _over_copies(
     ):  # fmt: skip
         if not size or not parameters or group.size == 1:
             continue
-        messages = max(math.ceil(parameters / max(BUCKET, 1e6 * group.size)), 1)
+        buckets = max(math.ceil(parameters / max(BUCKET, 1e6 * group.size)), 1)
+        messages = max(buckets, round(held.tensors) if c.habits.by_tensor else 1)
         seconds = all_gather(
             size * parameters, group, machine=machine, efficiency=efficiency, messages=messages
         )

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from ...base.numbers import checked
+from .programs import PROGRAMS, Program
 
-Recompute = Literal["none", "elementwise", "selective", "full"]
+Recompute = Literal["none", "elementwise", "selective", "experts", "full"]
 Attention = Literal["flash", "plain"]
 ContextBy = Literal["ring", "all-to-all", "all-gather"]
 Precision = Literal["bf16", "fp8", "mxfp8", "nvfp4"]
@@ -40,9 +41,9 @@ class Configuration:
     that share one expert; 0 stands for as many as `tensor`. sequence_parallel: norms, dropout and
     residuals are cut along the sequence too. attention: "plain" keeps the scores, "flash" does not.
     recompute: "elementwise" computes norms and activation functions again, "selective" the scores,
-    "full" the whole layer; recompute_layers: in so many layers of each stage, 0 for all. zero: what
-    data parallelism shares out: 0 nothing, 1 optimizer state, 2 gradients too, 3 weights too.
-    schedule: the name of a family.
+    "experts" whole blocks of experts, "full" the whole layer; recompute_layers: in so many layers
+    of each stage, 0 for all. zero: what data parallelism shares out: 0 nothing, 1 optimizer state,
+    2 gradients too, 3 weights too. schedule: the name of a family.
 
     context_by: how a sequence that several devices share attends to all of itself (see
     `context.py`). precision: of the multiplications by weights in layers. vocabulary: where
@@ -55,7 +56,10 @@ class Configuration:
     trained: they run F alone, keep nothing for a backward and have weights only. lora: the rank of
     adapters that are trained in place of all weights, 0 for none (see `adapters.py`). optimizer: of
     weight matrices (see `muon.py`). capacity: experts take so many times their even share of
-    tokens, filled up to it, and drop what is beyond; 0: all that are sent to them.
+    tokens, filled up to it, and drop what is beyond; 0: all that are sent to them. offloaded: what
+    so many layers of each stage keep for the backward waits in the host's memory; copies are taken
+    to run beside passes and to take no longer. program: whose
+    habits kernels, sends and gradients follow, a name of `programs.PROGRAMS`.
     """
 
     sequence: int
@@ -83,13 +87,15 @@ class Configuration:
     lora: int = 0
     optimizer: Optimizer = "adam"
     capacity: float = 0.0
+    offloaded: int = 0
+    program: str = "megatron"
 
     def __post_init__(self) -> None:
         for name in _SIZES:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"{name} is {value!r}: it must be a whole number >= 1")
-        for name in ("expert_tensor", "recompute_layers", "frozen", "lora"):
+        for name in ("expert_tensor", "recompute_layers", "frozen", "lora", "offloaded"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 0:
                 raise ValueError(f"{name} is {value!r}: it must be a whole number >= 0")
@@ -100,8 +106,14 @@ class Configuration:
                 )
         if checked(self.capacity, "capacity") > 100:
             raise ValueError(f"capacity is {self.capacity}: use 0, or about 1 to 2 even shares")
+        if self.program not in PROGRAMS:
+            raise ValueError(f"program is {self.program!r}: use one of {', '.join(PROGRAMS)}")
         if self.zero not in (0, 1, 2, 3):
             raise ValueError(f"zero is {self.zero!r}: use stage 0, 1, 2 or 3")
+
+    @property
+    def habits(self) -> Program:
+        return PROGRAMS[self.program]
 
     @property
     def n_devices(self) -> int:

@@ -44,11 +44,12 @@ class Bench:
 
 
 def product(bench: Bench, products: Iterable[Matmul]) -> Work:
-    """Multiplications by weights: arithmetic or memory, whichever is slower."""
+    """Multiplications by weights: arithmetic or memory, whichever is slower; one kernel for each
+    weight, those of experts too (Transformer Engine's GroupedLinear calls cuBLAS once for each)."""
     seconds, kernels = 0.0, 0
     for each in products:
         seconds += _seconds(bench, each)
-        kernels += 1
+        kernels += _here(bench, each)
     return Work(seconds, kernels)
 
 
@@ -74,15 +75,47 @@ def moved(bench: Bench, size: float, kernels: float) -> Work:
 
 
 def elapsed(work: Work, bench: Bench) -> float:
-    """Seconds until the work is done: by the device, or by the host that starts its kernels."""
+    """Seconds until the work is done: by the device, or by the host that starts its kernels; by one
+    after the other where the host waits for each kernel."""
+    host, device = _shares(work, bench)
+    return host + device if bench.configuration.habits.waits else max(host, device)
+
+
+def exposed(work: Work, bench: Bench, seconds: float, messages: int) -> float:
+    """What so many collectives of `seconds` together add to the work among which they stand. They
+    are started by the host as kernels are: while it lags behind, the device has time for them."""
+    if not messages:
+        return 0.0
+    host, device = _shares(work, bench)
+    started = messages * bench.efficiency.launch
+    if bench.configuration.habits.waits:
+        return started + seconds
+    done = max(host, device)
+    return max(host - done + started, device - done + seconds)
+
+
+def _shares(work: Work, bench: Bench) -> tuple[float, float]:
+    """Seconds of the host and of the device."""
     e = bench.efficiency
-    return max(work.kernels * e.launch, work.seconds + work.kernels * e.ramp)
+    return work.kernels * e.launch, work.seconds + work.kernels * e.ramp
+
+
+def summing(bench: Bench, products: Iterable[Matmul]) -> Work:
+    """Adding gradients of weights up, where that is not done by the multiplications for them."""
+    c = bench.configuration
+    if not c.habits.summed:
+        return Work()
+    weights, kernels = 0.0, 0
+    for each in products:
+        weights += each.wide * each.out * _here(bench, each) / _cut(bench, each)
+        kernels += 1
+    return moved(bench, c.habits.summed * weights, kernels)
 
 
 def _seconds(bench: Bench, each: Matmul) -> float:
     c, device, e = bench.configuration, bench.device, bench.efficiency
     cut = _cut(bench, each)
-    copies = max(each.copies // c.expert, 1)
+    copies = _here(bench, each)
     out = each.out / (cut if each.split == "out" else 1)
     wide = each.wide / (cut if each.split == "wide" else 1)
     aligned = out % MISALIGNED == 0 and wide % MISALIGNED == 0
@@ -94,6 +127,11 @@ def _seconds(bench: Bench, each: Matmul) -> float:
     size = SIZES[precision]
     traffic = size * (each.rows * wide + wide * out * copies) + 2.0 * each.rows * out
     return max(each.flops / cut / rate, traffic / (device.bandwidth * e.memory))
+
+
+def _here(bench: Bench, each: Matmul) -> int:
+    """How many of its weights a device has: of the experts its own."""
+    return max(each.copies // bench.configuration.expert, 1)
 
 
 def _cut(bench: Bench, each: Matmul) -> int:

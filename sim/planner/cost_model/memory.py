@@ -91,6 +91,9 @@ def activation(model: Model, configuration: Configuration, kind: Layer = DENSE) 
     if c.recompute == "full":
         cut = c.token_cut
         return Kept(2.0 * c.tokens * model.hidden / cut, pending, full)
+    if c.recompute == "experts" and kind.feed_forward == "experts":
+        again = full_activation(model, c, kind.block)
+        return Kept(full - again + 2.0 * c.tokens * model.hidden / c.token_cut, pending, again)
     if c.recompute == "elementwise":
         again = _made_by_elements(model, c, kind)
         return Kept(full - again, pending, again)
@@ -130,7 +133,8 @@ def boundary_bytes(model: Model, configuration: Configuration) -> float:
 class Held(NamedTuple):
     """Parameters on one device of a stage that are trained: those every data-parallel copy has, and
     of experts; and those that are not trained, the same two. vectors: how many of the common ones
-    are in no weight matrix of a layer. orthogonal: operations of Muon's step."""
+    are in no weight matrix of a layer. orthogonal: operations of Muon's step. tensors: how many
+    weights there are, matrices and vectors."""
 
     common: float
     experts: float
@@ -138,6 +142,7 @@ class Held(NamedTuple):
     frozen_experts: float = 0.0
     vectors: float = 0.0
     orthogonal: float = 0.0
+    tensors: float = 0.0
 
     @property
     def total(self) -> float:
@@ -159,8 +164,10 @@ def held_parameters(model: Model, configuration: Configuration, kind: Layer = DE
         return held.still._replace(
             common=adapter_parameters(products, c),
             orthogonal=orthogonal_flops(adapters(products, c), c),
+            tensors=len(adapters(products, c)),
         )
-    return held._replace(vectors=vectors, orthogonal=orthogonal_flops(products, c))
+    tensors = (len(products) + model.norms(kind)) * (2 if model.biases else 1)
+    return held._replace(vectors=vectors, orthogonal=orthogonal_flops(products, c), tensors=tensors)
 
 
 def _of_layer(model: Model, c: Configuration, kind: Layer) -> Held:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..models import Model, mixing
@@ -16,7 +16,7 @@ from .context import context_seconds
 from .experts import dispatch_seconds, sorting
 from .flops import Matmul, Passes, matmuls
 from .groups import tensor_group
-from .kernels import Bench, Work, casts, elapsed, moved, product
+from .kernels import Bench, Work, casts, elapsed, exposed, moved, product, summing
 from .spent import NONE, Spent, added
 from .vocabulary import barrier_seconds
 
@@ -33,34 +33,73 @@ def layer_spent(bench: Bench, kind: Layer = DENSE) -> Spent:
     works = _layer_work(bench, kind)
     work = Passes(*(elapsed(each, bench) for each in works))
     attention = attention_work(bench, kind)
-    there = tensor_exposed(bench, kind)
     waits = context_seconds(
         bench.model, c, bench.machine, efficiency=bench.efficiency,
         attention=(elapsed(attention[0], bench), elapsed(attention[1], bench)),
     )  # fmt: skip
-    sent = 0.0
-    if kind.feed_forward == "experts":
-        sent = dispatch_seconds(bench.model, c, bench.machine, efficiency=bench.efficiency)
-    again, again_there = 0.0, (0.0, 0.0, 0.0)
-    if c.recompute == "full":
-        again = elapsed(works[1] + works[0], bench) - work.backward
-        again_there = there.forward, waits.forward, sent
-    elif c.recompute == "elementwise":
-        again = elapsed(works[1] + _elements_again(bench, kind), bench) - work.backward
-    elif c.recompute == "selective":
-        again = elapsed(works[1] + attention[0], bench) - work.backward
-        again_there = 0.0, waits.forward, 0.0
+    there, n = tensor_seconds(bench, kind), _messages(bench, kind)
+    more = _again(bench, kind, works[0], attention[0])
+    again = elapsed(works[1] + more.work, bench) - work.backward
+    sent = _sent(bench, kind, work.total + again, 2 + more.experts)
     return Spent(
         work,
         Passes(0.0, again, 0.0),
-        Passes(there.forward, there.backward + again_there[0], there.weight),
-        Passes(waits.forward, waits.backward + again_there[1], 0.0),
-        Passes(sent, sent + again_there[2], 0.0),
+        Passes(
+            exposed(works[0], bench, there.forward, n),
+            exposed(works[1] + more.work, bench, there.backward + more.tensor, n + more.messages),
+            there.weight,
+        ),
+        Passes(waits.forward, waits.backward + more.context * waits.forward, 0.0),
+        Passes(sent, sent * (1 + more.experts), 0.0),
     )
 
 
-def tensor_exposed(bench: Bench, kind: Layer) -> Passes:
-    """Collectives of tensor parallelism that the passes of one layer wait for.
+class _Again(NamedTuple):
+    """What B does once more of F: work; seconds and number of tensor parallelism's collectives; how
+    often parts of the sequence are exchanged and tokens sent to experts."""
+
+    work: Work = Work()
+    tensor: float = 0.0
+    messages: int = 0
+    context: int = 0
+    experts: int = 0
+
+
+def _again(bench: Bench, kind: Layer, forward: Work, attention: Work) -> _Again:
+    how = bench.configuration.recompute
+    if how == "full":
+        there = tensor_seconds(bench, kind).forward
+        return _Again(forward, there, _messages(bench, kind), 1, 1)
+    if how == "experts" and kind.feed_forward == "experts":
+        there = tensor_seconds(bench, kind.block).forward
+        work = _layer_work(bench, kind.block)[0]
+        return _Again(work, there, _messages(bench, kind.block), 0, 1)
+    if how == "elementwise":
+        return _Again(_elements_again(bench, kind))
+    return _Again(attention, context=1) if how == "selective" else _Again()
+
+
+def _sent(bench: Bench, kind: Layer, beside: float, times: int) -> float:
+    """What one pass waits for tokens to reach their experts, which they do so many times in all
+    passes of a microbatch: work of as many seconds is there to hide it, if the program does."""
+    if kind.feed_forward != "experts":
+        return 0.0
+    c = bench.configuration
+    moved, waited = dispatch_seconds(bench.model, c, bench.machine, efficiency=bench.efficiency)
+    return waited + (max(moved - beside / times, 0.0) if c.habits.hides_experts else moved)
+
+
+def _messages(bench: Bench, kind: Layer) -> int:
+    """Collectives of one pass that nothing hides."""
+    c, model = bench.configuration, bench.model
+    if c.tensor == 1:
+        return 0
+    blocks = 1 if model.beside(kind) else kind.blocks
+    return blocks * (2 if c.sequence_parallel else 1)
+
+
+def tensor_seconds(bench: Bench, kind: Layer) -> Passes:
+    """Collectives of tensor parallelism of one layer that multiplications do not hide.
 
     Where "all" are overlapped each runs in as many pieces as there are devices beside the
     multiplication that needs or makes its data: the first piece has nothing to run beside, and the
@@ -87,8 +126,10 @@ def fused_saving(bench: Bench, kind: Layer = DENSE) -> float:
     B run while the weight gradients are computed."""
     if bench.configuration.tensor_overlap == "none":
         return 0.0
-    weight = elapsed(_layer_work(bench, kind)[2], bench)
-    return bench.efficiency.overlap * min(tensor_exposed(bench, kind).backward, weight)
+    _, backward, weight = _layer_work(bench, kind)
+    there = tensor_seconds(bench, kind).backward
+    waits = exposed(backward, bench, there, _messages(bench, kind))
+    return bench.efficiency.overlap * min(waits, elapsed(weight, bench))
 
 
 def embedding_spent(bench: Bench) -> Spent:
@@ -99,10 +140,11 @@ def embedding_spent(bench: Bench) -> Spent:
         2.0 * each, tensor_group(c), machine=bench.machine, efficiency=bench.efficiency
     )
     masks = 5 * each if bench.model.dropout else 0
+    table = summing(bench, (Matmul(c.tokens, h, bench.model.vocabulary, "out"),))
     work = Passes(
         elapsed(moved(bench, 4 * each + masks, 3), bench),
         0.0,
-        0.0 if c.lora else elapsed(moved(bench, 8 * each + masks, 3), bench),
+        0.0 if c.lora else elapsed(moved(bench, 8 * each + masks, 3) + table, bench),
     )
     return Spent(work=work, tensor=Passes(there, 0.0, 0.0))
 
@@ -121,7 +163,7 @@ def head_spent(bench: Bench) -> Spent:
     work = Passes(
         elapsed(once + moved(bench, 4 * wide + 28 * logits, 8), bench),
         elapsed(once + moved(bench, 10 * wide + 16 * logits, 6), bench),
-        0.0 if c.lora else elapsed(once, bench),
+        0.0 if c.lora else elapsed(once + summing(bench, (out,)), bench),
     )
     return Spent(
         work=work,
@@ -136,7 +178,8 @@ def prediction_spent(bench: Bench) -> Spent:
     input's gradient summed in B."""
     c, model = bench.configuration, bench.model
     wide = c.tokens * model.hidden
-    once = product(bench, (Matmul(c.tokens, 2 * model.hidden, model.hidden, "out"),))
+    joining = (Matmul(c.tokens, 2 * model.hidden, model.hidden, "out"),)
+    once = product(bench, joining)
     there = all_reduce(
         2.0 * wide, tensor_group(c), machine=bench.machine, efficiency=bench.efficiency
     )
@@ -145,16 +188,17 @@ def prediction_spent(bench: Bench) -> Spent:
         work=Passes(
             elapsed(once + norms, bench),
             elapsed(once + norms + norms, bench),
-            elapsed(once, bench),
+            elapsed(once + summing(bench, joining), bench),
         ),
         tensor=Passes(there, 2 * there, 0.0),
     )
     return added((layer_spent(bench, model.kind(model.layers - 1)), head_spent(bench), joined))
 
 
-def product_seconds(bench: Bench, products: Iterable[Matmul]) -> float:
-    """Multiplications by weights, one after the other."""
-    return elapsed(product(bench, products), bench)
+def product_seconds(bench: Bench, products: Sequence[Matmul]) -> tuple[float, float]:
+    """Multiplications by weights, one after the other: F, which B equals, and W."""
+    once = product(bench, products)
+    return elapsed(once, bench), elapsed(once + summing(bench, products), bench)
 
 
 def embedding_seconds(bench: Bench) -> Passes:
@@ -183,6 +227,7 @@ def _layer_work(bench: Bench, kind: Layer) -> tuple[Work, Work, Work]:
     pairs = adapters(products, c)
     once = product(bench, products + pairs)
     weights = product(bench, pairs) if c.lora else once
+    weights += summing(bench, pairs if c.lora else products)
     cast = casts(bench, products)
     forward, backward = attention_work(bench, kind)
     n = c.tokens

@@ -174,6 +174,8 @@ def stages_of(
                 )[kind]
                 for i, kind in enumerate(kinds)
             ]  # fmt: skip
+            away = bench.configuration.offloaded
+            layers[:away] = map(_offloaded, layers[:away])
             seen[part, kinds, still] = _stage(part, layers, pieces, bench)
         found.append(seen[part, kinds, still])
     for stage, more in (_copies(bench, split, placement) if not pieces.share else {}).items():
@@ -193,7 +195,8 @@ def costs_of(
     """The `Costs` a simulation needs, in seconds; `placement` is the schedule's.
 
     ticks: count time in whole numbers of so many per second instead, which is faster to evaluate.
-    sends: with the time of sends; without, where a cluster's links already have it.
+    sends: with the time of sends; without, where a cluster's links already have it. Where the
+    program blocks, a stage sends and receives in its own passes' time, each once in F and in B.
     """
     c, last = bench.configuration, len(stages) - 1
     times: dict[tuple[int, int], float] = {}
@@ -207,15 +210,21 @@ def costs_of(
     def counted(seconds: float) -> float:
         return round(seconds * ticks) if ticks else seconds
 
+    hops = [times.get(pair, 0.0) for pair in pairwise(placement)]
+    busy = [0.0] * len(stages)
+    if c.habits.blocks:
+        busy = [sum(pair) for pair in pairwise((0.0, *hops, 0.0))]
+        hops = [0.0] * last
     edge = (boundary_bytes(bench.model, c),)
+    own = [(stage.seconds, wait, stage.saving) for stage, wait in zip(stages, busy, strict=True)]
     return Costs(
-        forward=tuple((counted(stage.seconds.forward),) for stage in stages),
-        backward=tuple((counted(stage.seconds.backward),) for stage in stages),
-        weight=tuple((counted(stage.seconds.weight),) for stage in stages),
+        forward=tuple((counted(s.forward + wait),) for s, wait, _ in own),
+        backward=tuple((counted(s.backward + wait),) for s, wait, _ in own),
+        weight=tuple((counted(s.weight),) for s, _, _ in own),
         fused_backward=tuple(
-            (counted(s.seconds.backward + s.seconds.weight - s.saving),) for s in stages
+            (counted(s.backward + s.weight - saved + wait),) for s, wait, saved in own
         ),
-        send=tuple(counted(times.get(pair, 0.0)) for pair in pairwise(placement)),
+        send=tuple(counted(hop) for hop in hops),
         activation_bytes=tuple((round(stage.kept.after_forward),) for stage in stages),
         backward_bytes=tuple(
             (round(stage.kept.after_backward) - round(stage.kept.after_forward),)
@@ -281,7 +290,7 @@ def _head(bench: Bench) -> Stage:
 def _edge(bench: Bench, *, last: bool) -> Held:
     """Embedding or head: in no matrix of a layer, and not trained where adapters are."""
     count = edge_parameters(bench.model, bench.configuration, last=last)
-    held = Held(count, 0.0, vectors=count)
+    held = Held(count, 0.0, vectors=count, tensors=1)
     return held.still if bench.configuration.lora else held
 
 
@@ -306,6 +315,13 @@ def _frozen(piece: Stage) -> Stage:
     """The piece without a backward: it runs F, keeps nothing and has weights alone."""
     spent = Spent(*(Passes(passes.forward, 0.0, 0.0) for passes in piece.spent))
     return Stage(spent.passes, Kept(0.0, 0.0), piece.held.still, spent=spent)
+
+
+def _offloaded(piece: Stage) -> Stage:
+    """The piece with what it keeps from F on in the host's memory, but while one of its passes
+    runs."""
+    kept = piece.kept
+    return piece._replace(kept=Kept(0.0, 0.0, kept.scratch + kept.after_forward))
 
 
 def _sharded(bench: Bench, spent: Spent, kept: Kept, held: Held, *, saving: float = 0.0) -> Stage:

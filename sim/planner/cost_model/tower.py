@@ -70,10 +70,10 @@ def _cut(tower: Tower, c: Configuration) -> int:
 def _projected(inner: Bench, tower: Tower) -> Spent:
     """The projections, the wide ones cut as a pair: one all-reduce in F and in B."""
     c = inner.configuration
-    once = product_seconds(inner, _matmuls(tower, c))
+    once, weights = product_seconds(inner, tuple(_matmuls(tower, c)))
     words = 2.0 * c.tokens / tower.projections[-1].patches * tower.projections[-1].out
     there = all_reduce(words, tensor_group(c), machine=inner.machine, efficiency=inner.efficiency)
-    return Spent(work=Passes(once, once, once), tensor=Passes(there, there, 0.0))
+    return Spent(work=Passes(once, once, weights), tensor=Passes(there, there, 0.0))
 
 
 def _matmuls(tower: Tower, c: Configuration) -> Iterator[Matmul]:

@@ -33,6 +33,11 @@ class Layer(NamedTuple):
         """How many of the two blocks it has."""
         return (self.feed_forward != "none") + (not isinstance(self.mixer, Nothing))
 
+    @property
+    def block(self) -> Layer:
+        """Its feed-forward block alone."""
+        return Layer(self.feed_forward, mixer=Nothing())
+
     def __str__(self) -> str:
         window = f"window {self.window}" if self.window else ""
         if self.feed_forward == "none":

@@ -183,8 +183,9 @@ def test_kernels_of_a_layer() -> None:
 
 def test_kernels_and_bytes_of_a_layer_with_experts() -> None:
     """A router of 64 x 8, eight experts of two matrices over 64 rows (two per token), a shared one;
-    20 kernels pick and 4 sort. Inner width of three experts: 96. Sorting reads each token, 64 wide,
-    once and writes it twice, and back: 2 x 2 x 64 x (1 + 2) bytes."""
+    each weight a kernel, 5 and 2 x 8 of them, 20 more pick and 4 sort. Inner width of three experts:
+    96. Sorting reads each token, 64 wide, once and writes it twice, and back: 2 x 2 x 64 x (1 + 2)
+    bytes."""
     products = (
         _product(N, 64, 128) + _product(N, 64, 64) + _product(N, 64, 8)
         + _product(2 * N, 64, 64, 8) + _product(2 * N, 32, 64, 8)
@@ -196,7 +197,7 @@ def test_kernels_and_bytes_of_a_layer_with_experts() -> None:
     moving = layer_seconds(_moving(SPARSE, CUT), EXPERTS)
     assert moving == (products + sorting + forward, products + sorting + backward, products)
     starting = layer_seconds(_starting(SPARSE, CUT), EXPERTS)
-    assert starting == (7 + 24 + 1 + 9, 7 + 24 + 2 + 12, 7)
+    assert starting == (21 + 24 + 1 + 9, 21 + 24 + 2 + 12, 21)
 
 
 def test_a_width_off_the_grid_of_tensor_cores_slows_products_down() -> None:
@@ -488,11 +489,12 @@ def test_bytes_that_the_ends_keep() -> None:
 
 def test_parameters_that_a_device_holds() -> None:
     """A layer of GPT: 12 x 64 x 64 weights, biases of 192, 64, 256 and 64, two norms of 128. Of
-    experts, cut over two devices and shared by four, and whole ones shared by eight."""
+    experts, cut over two devices and shared by four, and whole ones shared by eight. Last how many
+    weights there are: of GPT four matrices, two norms and a bias of each."""
     assert layer_parameters(GPT) == 12 * 64 * 64 + 192 + 64 + 256 + 64 + 2 * 128
     vectors = (layer_parameters(GPT) - 12 * 64 * 64) / 2
     assert held_parameters(GPT, replace(CUT, tensor=2)) == (
-        layer_parameters(GPT) / 2, 0, 0, 0, vectors, 0,
+        layer_parameters(GPT) / 2, 0, 0, 0, vectors, 0, 12,
     )  # fmt: skip
     routed = 8 * 3 * 64 * 32
     common = layer_parameters(SPARSE, EXPERTS) - routed
