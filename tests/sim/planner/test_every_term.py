@@ -183,9 +183,9 @@ def test_kernels_of_a_layer() -> None:
 
 def test_kernels_and_bytes_of_a_layer_with_experts() -> None:
     """A router of 64 x 8, eight experts of two matrices over 64 rows (two per token), a shared one;
-    each weight a kernel, 5 and 2 x 8 of them, 20 more pick and 4 sort. Inner width of three experts:
-    96. Sorting reads each token, 64 wide, once and writes it twice, and back: 2 x 2 x 64 x (1 + 2)
-    bytes."""
+    each weight a kernel, 5 and 2 x 8 of them, 20 more pick and 4 sort. Inner width of three
+    experts: 96. Sorting reads each token, 64 wide, once and writes it twice, and back:
+    2 x 2 x 64 x (1 + 2) bytes."""
     products = (
         _product(N, 64, 128) + _product(N, 64, 64) + _product(N, 64, 8)
         + _product(2 * N, 64, 64, 8) + _product(2 * N, 32, 64, 8)
