@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, UntypedStorage, nn
 
-from .torch_private import TorchDispatchMode, tree_leaves
+from .torch_private.graph import TorchDispatchMode, tree_leaves
 
 
 class LiveBytes:

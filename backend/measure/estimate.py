@@ -35,7 +35,7 @@ from ..threads.mail import Mailbox, checked_delay
 from ..threads.measured_trace import measured_trace
 from ..threads.records import IterationRecord, Purpose
 from ..threads.worker import Worker
-from ..torch_private import CPU_ATTENTION, CPU_ATTENTION_BACKWARD, fake_mode
+from ..torch_private.kernels import CPU_ATTENTION, CPU_ATTENTION_BACKWARD, fake_mode
 from .alone import one_microbatch
 from .passes import Passes, pass_table
 

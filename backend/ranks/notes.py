@@ -15,7 +15,7 @@ from contextlib import suppress
 
 import torch.distributed as dist
 
-from ..torch_private import default_store
+from ..torch_private.process_group import default_store
 
 PATIENCE = 1.0
 """Seconds in one pass, or before it, after which a rank tells the others where it is."""

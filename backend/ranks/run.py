@@ -23,11 +23,13 @@ from sim import Schedule
 from ..live_bytes import LiveBytes, static_tensors, storage_bytes
 from ..stages.split_backward import Split, deferred
 from ..stages.weight_gradients import zero_gradients
-from ..torch_private import checked_torch, pipeline_runtime, quiet_runtime, trust_shapes
+from ..torch_private.runtime import pipeline_runtime, quiet_runtime, trust_shapes
+from ..torch_private.versions import checked_torch
 from .agreement import agreed, claim, host_group
 from .checks import boundary_shapes, require_runnable
 from .faults import cause, report_briefly
-from .recorded_stage import Loss, RankPass, RecordedStage, finish, seconds_now, timed_loss
+from .observed_stage import ObservedStage
+from .recorder import Loss, RankPass, Recorder, finish, seconds_now
 from .watch import Watch
 
 
@@ -79,22 +81,23 @@ def run_rank(
     watch, shapes = _agreed(schedule, stages, batch, targets, split)
     numbers = schedule.stages_of[rank]
     modules = [stages[number] for number in numbers]
-    log: list[RankPass] = []
+    recorder = Recorder(watch, device)
     losses: list[Tensor] = []
     apart = any(op.kind == "W" for order in schedule.orders for op in order)
     with deferred(*modules) if apart and split == "deferred" else nullcontext() as deferral:
-        recorded = [
-            RecordedStage(
-                stages[number], number, schedule.n_stages, device, log, watch=watch,
-                deferral=deferral, shapes=(shapes[number], shapes[number + 1]),
+        observed = [
+            ObservedStage(
+                stages[number], number, schedule.n_stages, device, during=recorder.during,
+                deferral=deferral, input_args=_example(shapes[number], device, wanted=number > 0),
+                output_args=_example(shapes[number + 1], device),
             )
             for number in numbers
         ]  # fmt: skip
         runtime = pipeline_runtime(
-            recorded,
+            observed,
             schedule.orders,
             n_microbatches=schedule.n_microbatches,
-            loss=timed_loss(loss_fn, log, watch, device),
+            loss=recorder.timed(loss_fn),
         )
         if dist.get_backend() == "fake":  # this rank is alone, and nobody can be asked
             trust_shapes(runtime)
@@ -102,7 +105,7 @@ def run_rank(
         def step() -> tuple[float, tuple[RankPass, ...]]:
             """Runs one step from gradients of zero: when it began, and its passes."""
             zero_gradients(modules)
-            log.clear()
+            recorder.log.clear()
             losses.clear()
             dist.barrier()
             began = seconds_now(device)
@@ -110,16 +113,14 @@ def run_rank(
             with watch.step(), quiet_runtime():
                 runtime.step(*inputs, target=targets, losses=losses, return_outputs=False)
                 finish(device)
-            return began, tuple(log)
+            return began, tuple(recorder.log)
 
         for _ in range(warm_up):
             step()
         timed = [step() for _ in range(steps)]
         zero_gradients(modules)  # so that they are there, and static
         held = [tensor for module in modules for tensor in static_tensors(module)]
-        live = LiveBytes([*held, batch, targets])
-        for stage in recorded:
-            stage.live = live
+        recorder.live = LiveBytes([*held, batch, targets])
         _, counted = step()
     return RankResult(
         rank,
@@ -151,6 +152,14 @@ def _agreed(
     ranks = tuple(range(dist.get_world_size()))
     key = agreed(mine, host_group(None), ranks).key
     return Watch(schedule, dist.get_rank(), ranks, key), shapes
+
+
+def _example(
+    shape: Tensor, device: torch.device, *, wanted: bool = True
+) -> tuple[torch.Tensor, ...]:
+    """What torch's stage is to know of a boundary. wanted: whether its gradient is."""
+    grad = wanted and shape.is_floating_point()
+    return (torch.empty_like(shape, device=device, requires_grad=grad),)
 
 
 def _mean_everywhere(losses: Sequence[Tensor], device: torch.device, *, source: int) -> float:

@@ -23,7 +23,8 @@ from torch.autograd.function import once_differentiable
 from torch.autograd.graph import get_gradient_edge
 from torch.overrides import TorchFunctionMode
 
-from ..torch_private import accumulated_by, has_hooks
+from ..torch_private.graph import accumulated_by, has_hooks
+from ..torch_private.kernels import grouped_mm
 from .deferral import Deferral
 from .split_rules import (
     BATCHED,
@@ -139,8 +140,8 @@ def watching(to: Deferral, layer: nn.Module) -> Iterator[None]:
     """Calls inside are split where they take a weight that `layer` itself owns."""
     owned = {
         id(parameter): name
-        for name, parameter in layer._parameters.items()
-        if parameter is not None and parameter.requires_grad and not has_hooks(parameter)
+        for name, parameter in layer.named_parameters(recurse=False)
+        if parameter.requires_grad and not has_hooks(parameter)
     }
     with _Watching(to, layer, owned):
         yield
@@ -238,7 +239,7 @@ READERS: dict[Any, Callable[..., list[Found] | None]] = {
     torch.baddbmm: _sum,
     Tensor.addmm: _sum,
     Tensor.baddbmm: _sum,
-    torch._grouped_mm: _grouped,
+    grouped_mm: _grouped,
     functional.embedding: _embedding,
     torch.einsum: _einsum,
     functional.conv1d: _convolution(1),

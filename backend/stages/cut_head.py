@@ -54,7 +54,7 @@ def cut(
     ValueError where it has none, or fewer rows than there are parts, or an adapter beside it.
     """
     parent, name = _place(stages[-1])
-    head: Any = parent._modules[name] if parent else stages[-1]
+    head: Any = parent.get_submodule(name) if parent else stages[-1]
     if len(head.weight) < n_parts:
         raise ValueError(
             f"the output layer has {len(head.weight)} rows for {n_parts} devices that share the "
@@ -63,7 +63,7 @@ def cut(
     ending, parts = Ending(), _parts(head, n_parts, barriers)
     try:
         if parent:
-            parent._modules[name] = ending
+            setattr(parent, name, ending)
         body = Body(stages[-1] if parent else ending, ending)
         held = {
             id(parameter) for module in (*stages[:-1], body) for parameter in module.parameters()
@@ -75,7 +75,7 @@ def cut(
         _put_together(head, parts)
     finally:
         if parent:
-            parent._modules[name] = head
+            setattr(parent, name, head)
 
 
 def _place(module: nn.Module) -> tuple[nn.Module | None, str]:

@@ -28,15 +28,17 @@ from typing import Any, Literal, get_args
 import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
-from ..torch_private import has_hooks, is_compiled, own_weight
+from ..torch_private.graph import has_hooks
+from ..torch_private.modules import is_compiled
 from .computed_split import DeferredCall, as_autocast, watching
 from .deferral import Deferral as Deferral
 from .split_rules import EMBEDDING, LINEAR
 from .weight_gradients import Weight
 
 Split = Literal["deferred", "native"]
-"""How the backward is split: as above, or by torch's own means (see `torch_private.input_pass`)."""
+"""How the backward is split: as above, or by torch's own means (`torch_private.native_split`)."""
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 
@@ -54,7 +56,7 @@ def deferral_of(*modules: nn.Module) -> Deferral:
             if forward and _deferrable(layer):
                 deferral.swaps.append((layer, functools.partial(forward, layer, deferral)))
                 deferral.modules.append(layer)
-            elif any(_is_matrix(parameter) for parameter in layer._parameters.values()):
+            elif any(_is_matrix(parameter) for parameter in layer.parameters(recurse=False)):
                 watched = functools.partial(_watched, layer.forward, layer, deferral)
                 deferral.swaps.append((layer, watched))
                 deferral.watched.append(layer)
@@ -191,7 +193,7 @@ def _deferrable(layer: nn.Module) -> bool:
         layer.max_norm is not None or layer.sparse or layer.scale_grad_by_freq
     ):
         return False
-    weight = own_weight(layer)
-    if weight is None or not weight.requires_grad:
+    weight = None if is_parametrized(layer, "weight") else layer.weight
+    if not (isinstance(weight, nn.Parameter) and weight.requires_grad):
         return False
     return not any(map(has_hooks, layer.parameters()))

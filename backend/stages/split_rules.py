@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
+from ..torch_private.kernels import grouped_mm
+
 
 class Rule(NamedTuple):
     """forward(x, w, *rest), input_gradient(gy, x, w, *rest), weight_gradient(gy, x, shape, *rest).
@@ -70,9 +72,9 @@ LEFT = Rule(
 )
 GROUPED = Rule(
     "grouped",  # rows of x in groups that end at offs, each times its own matrix
-    lambda x, w, offs: torch._grouped_mm(x, w, offs=offs),
-    lambda gy, x, w, offs: torch._grouped_mm(gy, w.mT, offs=offs),
-    lambda gy, x, shape, offs: torch._grouped_mm(x.mT, gy, offs=offs),
+    lambda x, w, offs: grouped_mm(x, w, offs=offs),
+    lambda gy, x, w, offs: grouped_mm(gy, w.mT, offs=offs),
+    lambda gy, x, shape, offs: grouped_mm(x.mT, gy, offs=offs),
 )
 
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 
-from ..torch_private import input_pass, outputs_for_input_pass, weight_pass
+from ..torch_private.native_split import input_pass, outputs_for_input_pass, weight_pass
 from .elsewhere import Copy, Parcel
 from .kv_cache import KVCache, Root
 from .left_behind import Kept, Pending, Saved, propagate, tensors

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..torch_private import tree_leaves
+from ..torch_private.graph import tree_leaves
 from .split_backward import Deferral, unsplit_matrices
 from .weight_gradients import trainable
 

@@ -14,7 +14,7 @@ from ..stages.frozen import wholly_trained
 from ..stages.split_backward import SPLITS
 from ..stages.stage import Loss
 from ..stages.transformer import next_token_loss
-from ..torch_private import checked_torch
+from ..torch_private.versions import checked_torch
 
 PLAYED: frozenset[Kind] = frozenset(("F", "B", "W", "BW", "R", "O", "L", "S", "T"))
 """Kinds of passes that the local engine runs."""

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ..torch_private import cuda_kernel
+from ..torch_private.kernels import cuda_kernel
 from .lanes import device_kind, new_stream
 
 SM_MULTIPLE = 8

@@ -13,7 +13,9 @@ from torch.nn.parallel import DistributedDataParallel
 from sim import InvalidSchedule, Schedule, mechanisms, validate
 
 from ..stages.split_backward import SPLITS
-from ..torch_private import is_compiled, reshards, stages_with
+from ..torch_private.modules import is_compiled
+from ..torch_private.runtime import stages_with
+from ..torch_private.sharding import reshards
 from .recompute import apart_from_backward, rebuilt_units, without_rebuilding
 
 
@@ -95,13 +97,12 @@ def _modules_objection(
                 "DDP never sees: its gradients would be wrong; use fully_shard, or a family "
                 "without W such as 1f1b"
             )
-        if stage in apart and split == "native" and isinstance(module, FSDPModule):
-            if reshards(module):
-                return (
-                    f"stage {stage} is sharded again after its forward, and torch's own split "
-                    "finds no weights then: their gradients would be missing; use "
-                    "split='deferred', or fully_shard(..., reshard_after_forward=False)"
-                )
+        if stage in apart and split == "native" and reshards(module):
+            return (
+                f"stage {stage} is sharded again after its forward, and torch's own split finds no "
+                "weights then: their gradients would be missing; use split='deferred', or "
+                "fully_shard(..., reshard_after_forward=False)"
+            )
         if stage in apart and split == "native" and _compiled(module):
             return (
                 f"stage {stage} is compiled, and torch's own split would run its whole backward in "

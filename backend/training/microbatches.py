@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from ..ranks.agreement import Given, Words
-from ..torch_private import tree_leaves
+from ..torch_private.graph import tree_leaves
 
 
 class Goal(NamedTuple):

@@ -40,16 +40,10 @@ from ..ranks.faults import Mismatch, report_briefly
 from ..ranks.watch import Watch, ranks_of
 from ..stages.split_backward import Split, deferral_of, deferring, unsplit, warn_unsplit
 from ..stages.unsplit_share import unsplit_share
-from ..torch_private import (
-    BOUNDARIES,
-    checked_torch,
-    pipeline_runtime,
-    play,
-    prepare_boundaries,
-    quiet_runtime,
-    stages_with,
-    tree_leaves,
-)
+from ..torch_private.boundaries import prepare_boundaries
+from ..torch_private.graph import tree_leaves
+from ..torch_private.runtime import pipeline_runtime, play, quiet_runtime, stages_with
+from ..torch_private.versions import BOUNDARIES, checked_torch
 from .checks import objection
 from .clipping import clipped
 from .microbatches import Batch, Goal, announced, batch_of

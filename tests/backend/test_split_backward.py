@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from backend.stages.split_backward import defer, deferred, restore, unsplit, warn_unsplit
 from backend.stages.unsplit_share import unsplit_share
 from backend.stages.weight_gradients import accumulate
-from backend.torch_private import (
+from backend.torch_private.versions import (
     BOUNDARIES,
     NAMES,
     NAMES_OF_BOUNDARIES,

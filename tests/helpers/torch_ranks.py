@@ -24,7 +24,7 @@ from backend.ranks.checks import boundary_shapes
 from backend.ranks.gather import gathered
 from backend.ranks.process_group import process_group
 from backend.ranks.run import run_rank
-from backend.torch_private import checked_torch
+from backend.torch_private.versions import checked_torch
 
 ROWS = 2
 

@@ -14,7 +14,8 @@ import torch
 
 import backend
 from backend.ranks.run import run_rank
-from backend.torch_private import fake_group, trust_shapes
+from backend.torch_private.process_group import fake_group
+from backend.torch_private.runtime import trust_shapes
 
 from .processes import reason
 from .setting import Place, Setting
