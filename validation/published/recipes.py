@@ -41,6 +41,7 @@ RECIPES = (
     Recipe(("deepseekv3", "kimik2"), ("h100", "b200"), _FLEX),
     Recipe(("qwen330b",), ("h100",), _FLEX),
     Recipe(("deepseekv3", "kimik2", "qwen330b"), ("gb", "b300"), _GRAPHS),
+    Recipe(("deepseekv3",), ("b300",), _FLEX, {"pp": 16}),
     Recipe(("qwen330b",), ("b200",), _GRAPHS, {"mbs": 4}),
     Recipe(("nemotron3",), _ANY, _GRAPHS),
     Recipe(("nemotron3nano",), ("h100",), _FLEX),
