@@ -125,6 +125,9 @@ def of_computed_block(problem: OrderProblem, *, seconds: float, run: RunOptions)
     if block is not None:
         order = from_block(problem, block)
         yield Start(order, "computed block", block if problem.alike else None)
+        if problem.alike:
+            share = budget.BLOCK_WITH_ENDS * seconds
+            yield Start(with_ends(problem, block, seconds=share, run=run), "computed block + ends")
 
 
 def computed_block(
@@ -140,6 +143,21 @@ def computed_block(
             seed=run.seed, workers=run.workers, effort=run.effort, without=run.without,
         )  # fmt: skip
     return None
+
+
+def with_ends(
+    problem: OrderProblem, block: ComputedBlock, *, seconds: float, run: RunOptions
+) -> Order | None:
+    """The block repeated, with the idle time of warm-up and cool-down filled."""
+    from .periodic.block_schedule import block_schedule
+
+    schedule = block_schedule(
+        block, problem.n_microbatches, problem.costs, memory_limit=problem.shares,
+        memory_bytes=problem.memory_bytes, clock=problem.clock, effort=run.effort,
+        time_limit=seconds,
+    )  # fmt: skip
+    order = problem.order(schedule)
+    return order if order is not None and within(problem, order) else None
 
 
 def from_block(problem: OrderProblem, block: ComputedBlock) -> Order | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import cycle, islice
 
@@ -11,6 +12,7 @@ from ...base.numbers import Number, checked_whole
 from ...engine.costs import Costs
 from ...schedule.clock import Clock
 from ...schedule.ir import Schedule
+from ..settings.effort import Effort
 from .layout import order_of
 from .mirror import squeezed_from_behind
 from .problem import problem_of
@@ -34,6 +36,8 @@ def block_schedule(
     memory_bytes: Number | Sequence[Number] | None = None,
     clock: Clock = "makespan",
     name: str = "computed",
+    effort: Effort | None = None,
+    time_limit: float = math.inf,
 ) -> Schedule:
     """The block repeated for all microbatches, with warm-up and cool-down moved into idle time.
 
@@ -41,7 +45,7 @@ def block_schedule(
     idle time of warm-up and cool-down the fastest on `clock` is taken: from the start, from the end
     (`mirror`), and in turn as long as that helps. None holds more than the limit; without one, no
     more than the repeated order itself. Time grows linearly with `n_microbatches`, which may be any
-    number >= 1.
+    number >= 1. time_limit: seconds of `effort` after which no other way is tried.
     """
     m = checked_whole(n_microbatches, "n_microbatches")
     problem, _ = problem_of(
@@ -51,7 +55,10 @@ def block_schedule(
     best = unrolled_block(block, costs, m)
     if problem.limit is None:
         tables = tables._replace(limit=peaks(best, tables))
-    best = _with_short_ends(best, tables, m, clock)
+    effort = effort or Effort()
+    until = effort.now() + time_limit
+    tried = list(_played(best, tables, m, clock, effort, until))
+    best = min(tried, key=lambda played: _time(played, clock)).orders if tried else best
     return _in_order(best, problem.n_stages).schedule(problem.placement, m, name)
 
 
@@ -63,28 +70,41 @@ def unrolled_block(block: ComputedBlock, costs: Costs, n_microbatches: int) -> D
     return unrolled(order_of(problem, layout, scale), n_microbatches)
 
 
-def _with_short_ends(
-    orders: DeviceOrders, tables: PassTables, m: int, clock: Clock
-) -> DeviceOrders:
-    """The fastest of the order as it is and of some ways to play it."""
+def _played(
+    orders: DeviceOrders, tables: PassTables, m: int, clock: Clock, effort: Effort, until: float
+) -> Iterator[Played]:
+    """The order played as it is, then in some ways that do not deadlock, as long as there is time.
 
-    def time(played: Played) -> int:
-        return played.makespan if clock == "makespan" else played.longest_stage
-
-    plain = squeezed(orders, tables, as_they_are(m))
-    tried = [plain, *(squeezed(orders, tables, moves) for moves in _ways(len(tables.limit), m))]
-    tried = [played for played in tried if played.makespan >= 0]
-    if not tried:
-        return orders
+    Every way from the start first; then everything from the end and from the start in turn.
+    """
+    plain = best = squeezed(orders, tables, as_they_are(m))
+    effort.played(plain.work)
+    if plain.makespan < 0:
+        return
+    yield plain
+    for moves in _ways(len(tables.limit), m):
+        if effort.now() > until:
+            return
+        played = squeezed(orders, tables, moves)
+        effort.played(played.work)
+        if played.makespan >= 0:
+            yield played
+            best = min(best, played, key=lambda one: _time(one, clock))
     everything = next(_ways(len(tables.limit), m))
-    for start in (plain, min(tried, key=time)):
+    for start in (plain, best):
         now = start
         for turn, play in enumerate(islice(cycle((squeezed_from_behind, squeezed)), TURNS)):
+            if effort.now() > until:
+                return
             before, now = now, play(now.orders, tables, everything)
-            if now.makespan < 0 or (turn and time(now) >= time(before)):
+            effort.played(now.work)
+            if now.makespan < 0 or (turn and _time(now, clock) >= _time(before, clock)):
                 break
-            tried.append(now)
-    return min(tried, key=time).orders
+            yield now
+
+
+def _time(played: Played, clock: Clock) -> int:
+    return played.makespan if clock == "makespan" else played.longest_stage
 
 
 def _ways(p: int, m: int) -> Iterator[Moves]:

@@ -26,6 +26,7 @@ from ..compiled import Ints, compiled
 from ..settings.effort import Effort
 from .budget import PLAYS_PER_PASS
 from .climb import busiest
+from .floors import work_bound
 from .problem import BlockProblem
 from .rounds import critical, rounds_of_passes, runs_with
 from .slot_grid import MOST, Grid, grids, legs, slot_of
@@ -70,7 +71,7 @@ def slot_grid_orders(problem: BlockProblem, most: int, effort: Effort) -> list[F
         scarcer = replace(problem, limit=limit)
         limited = tables._replace(limit=np.array(limit, np.int64))
         for grid in grids(scarcer, max(race.copies)):
-            if race.best and grid.interval * slot_of(problem) * NEARLY >= race.best[0].interval:
+            if race.over(grid.interval * slot_of(problem) * NEARLY):
                 break
             for passes in _orders_on(scarcer, limited, grid, effort):
                 race.enter(passes, grid, len(grid.starts))
@@ -86,6 +87,12 @@ class _Race:
     effort: Effort
     best: list[Found] = field(default_factory=list)
     seen: set[bytes] = field(default_factory=set)
+
+    def over(self, least: Fraction) -> bool:
+        """Whether nothing of at least so many ticks per microbatch, or more than the work, wins."""
+        return bool(self.best) and self.best[0].interval <= max(
+            least, Fraction(work_bound(self.problem))
+        )
 
     def enter(self, passes: DeviceOrders, grid: Grid | None, n: int) -> None:
         """Take an order of n microbatches per period if it is faster than all before."""
@@ -136,7 +143,7 @@ def _orders_on(
     """What the devices do in a period of a grid, in some ways; none that do not keep the limit."""
     found, n = legs(problem, grid.gap), len(grid.starts)
     shortest = slot_of(problem) * grid.slots
-    work = n * max(problem.work(d) for d in range(problem.n_devices))
+    work = n * work_bound(problem)
     unit = len(LATE) - 1  # of a tick and of a slot
     longest = max(*problem.forward, *problem.backward)
     periods = sorted({max(shortest, math.ceil(work * longer)) for longer in LONGER})

@@ -8,6 +8,7 @@ STARTS = 0.4  # orders to start from
 RULES = 0.4  # list scheduling
 SWEEP = 0.5  # of list scheduling: simple rules, before a hill climb on the best of them
 COMPUTED_BLOCK = 0.3  # the block with the smallest interval
+BLOCK_WITH_ENDS = 0.3  # of that, after it: warm-up and cool-down of the block
 UNIT_BLOCKS = 0.3  # the blocks of the paper's shape
 
 # Microbatches of unequal cost: a share of all time, before the starts.
