@@ -9,6 +9,7 @@ from ..base.text import plural
 from ..families import FAMILIES
 from .breakdown import Breakdown, breakdown
 from .cost_model import Configuration
+from .cost_model.muon import SAVED
 from .cost_model.precision import weight_copies
 from .estimate import Prepared, prepare
 from .memory_table import GIB, DeviceBytes, StageBytes, device_bytes, stage_bytes
@@ -105,6 +106,9 @@ def assumptions(
         wires.append(("across racks", machine.across))
     weights = per.weights + weight_copies(c.precision)
     whole = weights + per.gradients + per.optimizer
+    trained = "trained parameter" if c.lora or c.frozen else "parameter"
+    momentum = max(per.optimizer - SAVED, 0)
+    less = f" ({momentum:g} of those that muon steps)" if c.optimizer == "muon" else ""
     return {
         "machine": f"{plural(machine.n_nodes, 'node')} of "
         f"{min(machine.per_node, machine.n_devices)} {machine.device.name}, "
@@ -116,8 +120,8 @@ def assumptions(
         ),
         "question": f"sequence {c.sequence}, batch {c.batch} "
         f"({c.sequence * c.batch / 1e6:.3g} million tokens), {c.attention} attention",
-        "precision": f"{_bits(c, precisions)}; {whole:g} bytes a parameter: {weights:g} weights, "
-        f"{per.gradients:g} gradients, {per.optimizer:g} optimizer",
+        "precision": f"{_bits(c, precisions)}; {whole:g} bytes a {trained}: {weights:g} weights, "
+        f"{per.gradients:g} gradients, {per.optimizer:g} optimizer{less}",
         "memory": f"{machine.device.memory / GIB:.1f} GiB a device, "
         f"{problem.reserve / GIB:.1f} of it in reserve (--reserve)",
         "stages": {

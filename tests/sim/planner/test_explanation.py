@@ -212,6 +212,9 @@ def test_the_header_says_in_how_many_bits_passes_multiply_and_what_is_frozen() -
     c = Configuration(1024, 16, pipeline=2, precision="fp8", frozen=3)
     told = assumptions(PROBLEM, c)["precision"]
     assert told.startswith("fp8 products of weights in layers, 16 bits elsewhere; the first 3 ")
-    assert "; 20 bytes a parameter: 4 weights, 4 gradients" in told  # cast twice, 1 byte each
+    assert "; 20 bytes a trained parameter: 4 weights, 4 gradients" in told  # cast twice
     plain = assumptions(PROBLEM, replace(c, precision="bf16", frozen=0))["precision"]
     assert plain.startswith("16-bit passes; 18 bytes")
+    assert plain.endswith("12 optimizer")
+    muon = assumptions(PROBLEM, replace(c, precision="bf16", frozen=0, optimizer="muon"))
+    assert muon["precision"].endswith("12 optimizer (8 of those that muon steps)")
