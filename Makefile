@@ -67,7 +67,7 @@ docs: site  ## the documentation in a browser: its search needs a server
 	@echo "http://127.0.0.1:8000  (Ctrl-C ends it; the pages are files in site/)"
 	@$(BIN)/python -m http.server 8000 --bind 127.0.0.1 --directory site 2>/dev/null
 
-site: .venv/docs  ## site/: README, gallery, a page per module
+site: .venv/docs  ## site/: README, gallery, a page per public name
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 lock: .venv/core  ## constraints.txt: the newest versions within the ranges of pyproject.toml

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
 from griffe import Extension
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from reference import fields, told_apart
 
 
 class Doctests(Extension):
@@ -12,7 +18,8 @@ class Doctests(Extension):
 
     def on_object(self, *, obj: Any, **more: Any) -> None:
         if obj.docstring:
-            obj.docstring.value = fenced(obj.docstring.value)
+            text, _ = told_apart(obj.docstring.value, fields(obj))  # which stand in a table
+            obj.docstring.value = fenced(text)
 
 
 def fenced(text: str) -> str:

@@ -1,17 +1,20 @@
-"""Pages that mkdocs makes from what is there: texts, notebooks, and a page per public module."""
+"""Pages that mkdocs makes from what is there: texts, notebooks, and a page per public name."""
 
 from __future__ import annotations
 
-import ast
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("sim", "backend", "validation")
+sys.path.insert(0, str(ROOT / "docs"))  # mkdocs loads a hook by its path
+
+from reference import reference_pages  # noqa: E402
+
 TEXTS = {"README.md": "index.md", "DESIGN.md": "design.md", "CONTRIBUTING.md": "contributing.md",
          "CHANGELOG.md": "changelog.md"}  # fmt: skip
 
@@ -26,50 +29,14 @@ def on_files(files: Files, config: Any) -> Files:
     for path in sorted((ROOT / "validation" / "data").glob("*.[jc]s*")):
         name = path.relative_to(ROOT).as_posix()
         files.append(File.generated(config, name, content=path.read_text(encoding="utf-8")))
-    for package in PACKAGES:
-        files.append(
-            File.generated(config, f"api/{package}/index.md", content=package_page(package))
-        )
-        for name, path in modules(package).items():
-            target = f"api/{package}/{name}.md"
-            files.append(File.generated(config, target, content=module_page(name, path)))
+    for name, content in reference_pages():
+        files.append(File.generated(config, name, content=content))
     return files
 
 
 def on_page_markdown(markdown: str, **more: Any) -> str:
     """Links to data as they are on the site; mkdocs calls this by its name."""
     return markdown.replace("](../validation/data/", "](validation/data/")
-
-
-def modules(package: str) -> dict[str, Path]:
-    """Name -> file of every public module under the package, itself included."""
-    found = {}
-    for path in sorted((ROOT / package).rglob("*.py")):
-        parts = path.relative_to(ROOT).with_suffix("").parts
-        parts = parts[:-1] if parts[-1] == "__init__" else parts
-        if not any(part.startswith("_") for part in parts):
-            found[".".join(parts)] = path
-    return found
-
-
-def package_page(package: str) -> str:
-    """What the package is, and a line per module: the first one of its docstring."""
-    lines = [f"# {package}", "", first_line(ROOT / package / "__init__.py"), ""]
-    lines += ["| module | what it is |", "|---|---|"]
-    for name, path in modules(package).items():
-        lines.append(f"| [`{name}`]({name}.md) | {first_line(path).replace('|', chr(92) + '|')} |")
-    return "\n".join(lines) + "\n"
-
-
-def module_page(name: str, path: Path) -> str:
-    where = path.relative_to(ROOT)
-    return f"---\ntitle: {name}\n---\n\n# {name}\n\n`{where}`\n\n::: {name}\n"
-
-
-def first_line(path: Path) -> str:
-    """Of a module's docstring; "" if it has none."""
-    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-    return text.split("\n\n")[0].replace("\n", " ")
 
 
 def notebooks() -> dict[str, Path]:

@@ -233,6 +233,7 @@ def test_the_documentation_builds_without_a_warning(tmp_path: Path) -> None:
         "questions",
         "planning",
         "relatives",
-        "api/sim/sim.engine.simulate",
+        "api/sim/simulate",
+        "api/sim/Costs",
     ):
         assert (tmp_path / f"{page}.html").stat().st_size > 10_000

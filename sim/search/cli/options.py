@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
@@ -228,3 +229,15 @@ def _read_methods(text: str) -> tuple[str, ...]:
     except ValueError as error:
         raise typer.BadParameter(f"--without is {text!r}: {error}") from None
     return names
+
+
+def times_told(given: Mapping[str, Any]) -> dict[str, str]:
+    """The times of passes that a page tells, those that nobody gave too; {} where a file has them.
+
+    >>> times_told({"forward": "10", "backward": None, "weight": None, "send": None})
+    {'forward': '10', 'backward': '1', 'weight': '1', 'send': '0'}
+    """
+    if given.get("profile"):
+        return {}
+    usual = {"forward": "1", "backward": "1", "weight": "1", "send": "0"}
+    return {name: given[name] or time for name, time in usual.items()}

@@ -50,6 +50,7 @@ from .options import (
     Workers,
     option,
     read_asked,
+    times_told,
 )
 
 
@@ -177,9 +178,9 @@ def search_command(
         from ...show.pages import facts_of
         from .page import search_page
 
-        times = {"forward": "1", "backward": "1", "weight": "1", "send": "0"}
-        given |= {} if profile else {name: given[name] or times[name] for name in times}
-        facts = facts_of(given, leave=["html", "as_json", "output", "torch_csv"])
+        facts = facts_of(
+            given | times_told(given), leave=["html", "as_json", "output", "torch_csv"]
+        )
         write_text(html, search_page(found, costs, answer, facts=facts, command=as_typed()))
     if as_json:
         print(json.dumps(plain_numbers(answer), allow_nan=False))

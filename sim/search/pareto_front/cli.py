@@ -36,6 +36,7 @@ from ..cli.options import (
     Workers,
     option,
     read_asked,
+    times_told,
 )
 
 
@@ -89,7 +90,7 @@ def pareto_command(
         from ...show.pages import facts_of
         from .page import pareto_page
 
-        facts = facts_of(given, leave=["html", "as_json", "plotly"])
+        facts = facts_of(given | times_told(given), leave=["html", "as_json", "plotly"])
         sizes = asked.devices, asked.microbatches
         page = pareto_page(frame, sizes, clock=asked.clock, facts=facts, command=as_typed())
         write_page(html, page, plotly)
