@@ -93,8 +93,9 @@ def test_order_passes_and_idle_time_are_those_drawn(tmp_path: Path) -> None:
     }
 
 
-def test_the_clocks_of_two_hosts_are_joined_by_their_messages(tmp_path: Path) -> None:
-    straight(tmp_path, shift=5000, host="b")
+@pytest.mark.parametrize("host", ["b", "a"])  # containers may all have one name
+def test_the_clocks_of_two_hosts_are_joined_by_their_messages(tmp_path: Path, host: str) -> None:
+    straight(tmp_path, shift=5000, host=host)
     run = measured_run(trace_files([str(tmp_path)]))
     # Forth: sent at 100 arrives at 5115 by the other clock, so it is at most 5015 ahead.
     # Back: sent at 5415 arrives at 460, so it is at least 4955 ahead: 4985 in the middle.
@@ -167,6 +168,12 @@ def test_a_real_run_is_read_back_and_simulated_from_its_own_passes(capsys: Captu
         ("{}", "no list 'traceEvents'"),
         ('{"traceEvents": []}', "nor its name has a rank: profile after init_process"),
         ('{"traceEvents": [], "distributedInfo": {"rank": 0}}', "no ranges of a pipeline"),
+        (
+            '{"traceEvents": [{"ph": "X", "name": "PP:0F0", "ts": 1, "dur": "no"}]}',
+            "event 'PP:0F0' has ts 1 and dur 'no': both must be numbers, dur not below 0",
+        ),
+        ('{"traceEvents": [{"ph": "X", "name": "F", "ts": 1, "dur": -2}]}', "has ts 1 and dur -2"),
+        ('{"traceEvents": [7]}', "event 0 is 7: it must be an object"),
     ],
 )
 def test_a_file_that_is_no_such_trace_is_told_in_one_sentence(

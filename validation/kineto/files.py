@@ -7,7 +7,9 @@ import json
 import re
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import pairwise
+from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -65,6 +67,7 @@ def _read(path: Path) -> RankFile:
         raise ValueError(f"{path}: not JSON: {error}") from None
     if not isinstance(found, dict) or not isinstance(found.get("traceEvents"), list):
         raise ValueError(f"{path}: not a profiler trace: no list 'traceEvents'")
+    events = _complete(found["traceEvents"], path)
     rank = (found.get("distributedInfo") or {}).get("rank")
     if not isinstance(rank, int):
         named = re.search(r"rank[-_]?(\d+)", path.name)
@@ -74,7 +77,29 @@ def _read(path: Path) -> RankFile:
                 "init_process_group, or call it rank0.json"
             )
         rank = int(named[1])
-    events = [event for event in found["traceEvents"] if event.get("ph") == "X"]
-    events.sort(key=lambda event: float(event["ts"]))
     base = float(found.get("baseTimeNanoseconds") or 0) / 1e9
     return RankFile(str(path), rank, str(found.get("host_name", "")), base, events)
+
+
+def _complete(events: list[Any], path: Path) -> list[dict[str, Any]]:
+    """The complete events by time; ValueError for one whose times are none."""
+    found = []
+    for number, event in enumerate(events):
+        if not isinstance(event, dict):
+            raise ValueError(f"{path}: event {number} is {event!r}: it must be an object")
+        if event.get("ph") == "X":
+            ts, dur = event.get("ts"), event.get("dur", 0)
+            if not (_is_number(ts) and _is_number(dur) and float(dur) >= 0):
+                raise ValueError(
+                    f"{path}: event {event.get('name')!r} has ts {ts!r} and dur {dur!r}: both must "
+                    "be numbers, dur not below 0"
+                )
+            found.append(event)
+    return sorted(found, key=lambda event: float(event["ts"]))
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is one, or a text of one, and finite."""
+    with suppress(TypeError, ValueError):
+        return isfinite(float(value))
+    return False

@@ -170,8 +170,6 @@ def _one_clock(
     schedule: Schedule, ranks: Sequence[Sequence[Sequence[Pass]]], files: Sequence[RankFile]
 ) -> tuple[list[float], float]:
     hosts = [file.host for file in files]
-    if len({*hosts}) == 1:
-        return [0.0] * len(hosts), 0.0
     messages = []
     for number in range(len(ranks[0])):
         ends = {op: each.end for rank in ranks for each in rank[number] for op in each.step}
