@@ -26,9 +26,9 @@ class Message(NamedTuple):
 def corrections(hosts: Sequence[str], messages: Iterable[Message]) -> tuple[list[float], float]:
     """Seconds to add to the clock of each rank, and by how much they may be off.
 
-    Ranks of one host share a clock, unless most messages from one to another arrive before they were
-    sent (a few seem to, where a pass began before its wait was over): then they are containers or
-    machines of one name. Others are put in the middle of what messages allow.
+    Ranks of one host share a clock, unless most messages from one to another arrive before they
+    were sent (a few seem to, where a pass began before its wait was over): then they are containers
+    or machines of one name. Others are put in the middle of what messages allow.
     Raises ValueError where no message joins them.
     """
     messages = list(messages)
