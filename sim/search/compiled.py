@@ -41,13 +41,56 @@ def compiled(function: Function) -> Function:
     """`function` as machine code cached on disk; the function itself where numba is missing."""
     if not COMPILED:
         return function
-    return cast(Function, numba.njit(cache=True, nogil=True)(function))
+    dispatcher: Any = numba.njit(cache=True, nogil=True)(function)
+    resolve, unliteral = dispatcher.get_call_template, cast(Any, numba.types.unliteral)
+
+    def resolved(args: tuple[Any, ...], kws: dict[str, Any]) -> Any:
+        """Called from compiled code: a constant is a number like any other there, else every
+        constant that a function is ever called with would have it compiled once more."""
+        kinds = {name: unliteral(kind) for name, kind in kws.items()}
+        return resolve(tuple(map(unliteral, args)), kinds)
+
+    dispatcher.get_call_template = resolved
+    return cast(Function, dispatcher)
 
 
 @compiled
 def below(rng: np.random.Generator, n: Any) -> int:
     """One of the numbers 0 to n - 1, all equally likely (faster here than `rng.integers`)."""
     return int(rng.random() * n)
+
+
+@compiled
+def overwrite(target: Any, source: Any) -> None:
+    """`target[...] = source`, of equal shapes: to say that they differ, numba compiles the text of
+    an error for seconds."""
+    for i in range(source.size):
+        target.flat[i] = source.flat[i]
+
+
+@compiled
+def ranked(values: Ints, rank: Any) -> Any:
+    """`np.sort(values)[rank]` by Hoare's selection, which is found and compiled faster."""
+    rest = values.copy()
+    low, high = 0, rest.size - 1
+    while low < high:
+        pivot = rest[(low + high) // 2]
+        i, j = low, high
+        while i <= j:
+            while rest[i] < pivot:
+                i += 1
+            while rest[j] > pivot:
+                j -= 1
+            if i <= j:
+                rest[i], rest[j] = rest[j], rest[i]
+                i, j = i + 1, j - 1
+        if rank <= j:
+            high = j
+        elif rank >= i:
+            low = i
+        else:
+            break
+    return rest[rank]
 
 
 @compiled

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..compiled import Ints, below, compiled
+from ..compiled import Ints, below, compiled, overwrite
 from ..orders.anneal import SUM_WEIGHT, Cooling, moved_row, random_step
 from ..orders.problem import Order, OrderTables
 from ..orders.replay import BROKEN
@@ -118,9 +118,9 @@ def anneal_levers(
                 if new > worst:
                     new = BROKEN
         if new == BROKEN:
-            order[d] = saved
-            mode[:] = saved_mode
-            lead[:] = saved_lead
+            overwrite(order[d], saved)
+            overwrite(mode, saved_mode)
+            overwrite(lead, saved_lead)
             place_levers(order[d], d, mode, lead, first_of, next_of)
             by_order[d] = was_by_order
             continue
@@ -131,9 +131,9 @@ def anneal_levers(
         )[2]  # fmt: skip
         if value < best_value or (value == best_value and new < best_cost):
             best_value, best_cost = value, new
-            best_order[:] = order
-            best_mode[:] = mode
-            best_lead[:] = lead
+            overwrite(best_order, order)
+            overwrite(best_mode, mode)
+            overwrite(best_lead, lead)
     return Annealed(best_order, best_mode, best_lead, work)
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..compiled import Ints, below, compiled
+from ..compiled import Ints, below, compiled, overwrite
 from .problem import Order, OrderTables
 from .replay import BROKEN, first_moments, fits_memory, last_before, play_on, work_of
 
@@ -79,26 +79,26 @@ def anneal(
         if not moved_row(order[d], saved, x, to, period, times, low[d], high[d]):
             continue
         if not fits_memory(order[d], tables, d):
-            order[d] = saved
+            overwrite(order[d], saved)
             continue
 
         # play it from where it differs, no longer than it may still be taken
         worst = cost - np.int64(heat * np.log(1.0 - rng.random()))
         k = last_before(moments, n_devices, d, min(x, to))
-        trial[:] = end
+        overwrite(trial, end)
         value, total, n = play_on(
             order, longest, tables, trial, place, moments, k, False, (worst - least) // 1000
         )
         work += n
         new = value * 1000 + total * SUM_WEIGHT // n_devices if value < BROKEN else BROKEN
         if new > worst:
-            order[d] = saved
+            overwrite(order[d], saved)
             continue
         cost, n_spots = new, 0
         work += play_on(order, longest, tables, end, place, moments, k, True, BROKEN)[2]
         if value < best_value or (value == best_value and new < best_cost):
             best_value, best_cost = value, new
-            best[:] = order
+            overwrite(best, order)
     return best, work
 
 

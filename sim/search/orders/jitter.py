@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..compiled import Ints, below, compiled
+from ..compiled import Ints, below, compiled, overwrite, ranked
 from ..settings import budget
 from ..settings.effort import PASSES_PER_SECOND
 from ..settings.run_options import RunOptions
@@ -157,7 +157,7 @@ def _anneal(
     total, work = _played(order, longest, tables, durations, n_draws, BROKEN, found)
     if found.max() >= BROKEN:
         return best, work
-    value = np.sort(found)[rank]
+    value = ranked(found, rank)
     cost = value * 1000 + total * SUM_WEIGHT // (n_devices * n_draws)
     best_cost = cost
     hot = float(cooling.hot)
@@ -181,7 +181,7 @@ def _anneal(
         if not moved_row(order[d], saved, x, to, row_step, times, length, length):
             continue
         if not fits_memory(order[d], tables, d):
-            order[d] = saved
+            overwrite(order[d], saved)
             continue
         worst = cost - np.int64(heat * np.log(1.0 - rng.random()))
         allowed = n_draws - 1 - rank
@@ -190,12 +190,12 @@ def _anneal(
         new = np.int64(BROKEN)
         if total < BROKEN:
             # what is above `worst` was not played to its end, and is above the quantile too
-            new = np.sort(found)[rank] * 1000 + total * SUM_WEIGHT // (n_devices * n_draws)
+            new = ranked(found, rank) * 1000 + total * SUM_WEIGHT // (n_devices * n_draws)
         if new > worst:
-            order[d] = saved
+            overwrite(order[d], saved)
             continue
         cost, n_spots = new, 0
         if cost < best_cost:
             best_cost = cost
-            best[:] = order
+            overwrite(best, order)
     return best, work

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..compiled import Ints, compiled
+from ..compiled import Ints, compiled, overwrite
 from .problem import Order, OrderProblem, OrderTables
 
 BROKEN = 2**62
@@ -138,10 +138,10 @@ def play_on(
         if record and done >= (k + 1) * every:
             k += 1
             while k + 1 < len(moments) and done >= (k + 1) * every:
-                moments[k] = moments[k - 1]
+                overwrite(moments[k], moments[k - 1])
                 k += 1
             row[0], row[1] = done, n_todo
-            moments[k] = row
+            overwrite(moments[k], row)
         # one device runs until it is done or waits for a pass that has not run yet
         n_todo -= 1
         d = todo[n_todo]
@@ -179,7 +179,7 @@ def play_on(
         return BROKEN, BROKEN, done - before
     if record:
         for later in range(k + 1, len(moments)):
-            moments[later] = moments[k]
+            overwrite(moments[later], moments[k])
     value, total = np.int64(0), np.int64(0)
     for d in range(n_devices):
         value = max(value, free[d] - (first[d] if longest else 0))

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from ..compiled import Ints, below, compiled
+from ..compiled import Ints, below, compiled, overwrite
 from ..settings import budget
 from ..settings.effort import PASSES_PER_SECOND
 from ..settings.run_options import RunOptions
@@ -142,7 +142,7 @@ def swaps(
         cost = new
         if value < best_value or (value == best_value and new < best_cost):
             best_value, best_cost = value, new
-            best[:] = which
+            overwrite(best, which)
     return best, best_value, work
 
 

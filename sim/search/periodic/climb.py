@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..compiled import below, compiled
+from ..compiled import below, compiled, overwrite
 from .problem import BlockProblem
 from .rounds import Rounds, critical, keeps_limit, settles, swap
 from .tables import PassTables, in_copies, pass_tables
@@ -88,7 +88,7 @@ def climbed(
         # find its period: at most the old one if starts settle, and that if the cycle is untouched
         allowed = heat * rng.random() if heat > 0.0 and below(rng, 2) == 0 else 0.0
         if fits and allowed == 0.0:
-            new_starts[:] = starts
+            overwrite(new_starts, starts)
             fits = settles(rounds, tables, changed[: 2 * n_swaps], (num, den), new_starts)
         new_num, new_den, new_cycle = num, den, cycle
         if fits and (at_cycle or allowed > 0.0):
@@ -100,7 +100,7 @@ def climbed(
                 d = tables.device[rounds.order[swapped[k]]]
                 swap(rounds, rounds.first[d], rounds.first[d + 1], swapped[k])
             continue
-        starts[:] = new_starts
+        overwrite(starts, new_starts)
         on_cycle[cycle] = False
         num, den, cycle = new_num, new_den, new_cycle
         on_cycle[cycle] = True

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..compiled import compiled
+from ..compiled import compiled, overwrite
 from .decide_v_weights import DeviceMemory, DeviceTimes, weights
 
 NEVER = 255
@@ -75,7 +75,7 @@ def move_b(table: Any, T: int, y: int) -> None:
                 for u in range(T - 1):
                     new[o, u] = min(new[o, u], new[o - 1, u + 1])
                 new[o, T - 1] = min(new[o, T - 1], new[o - 1, 0])
-        table[i] = new
+        overwrite(table[i], new)
 
 
 @compiled
@@ -95,7 +95,7 @@ def move_c(table: Any, T: int, y: int) -> None:
             for o in range(1, T):
                 for u in range(T):
                     new[o, u] = min(new[o, u], new[o - 1, u])
-        table[i] = new
+        overwrite(table[i], new)
 
 
 @compiled

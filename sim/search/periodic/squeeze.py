@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..compiled import Ints, compiled
+from ..compiled import Ints, compiled, overwrite
 from .budget import LOOKS_PER_PLAY
 from .tables import PassTables
 from .unroll import DeviceOrders
@@ -152,7 +152,7 @@ def _squeezed(orders: DeviceOrders, tables: PassTables, moves: Moves, after: Int
         taken[chosen] = True
         while head[d] < first[d + 1] and taken[head[d]]:
             head[d] += 1
-        found[n_found[d]] = passes[chosen]
+        overwrite(found[n_found[d]], passes[chosen])
         n_found[d] += 1
         placed += 1
 

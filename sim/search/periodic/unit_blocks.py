@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from ..compiled import Ints, compiled
+from ..compiled import Ints, compiled, overwrite
 from .unroll import DeviceOrders
 
 F, B, W = range(3)
@@ -200,7 +200,7 @@ def with_more_forwards(orders: DeviceOrders, room: Ints, m: int, turns: int) -> 
             while j < high and not lacks(passes[j], d, early, late):
                 j += 1
             if j < high:
-                found[at] = passes[j]
+                overwrite(found[at], passes[j])
                 at, j = at + 1, j + 1
         for i in range(first[d], high):
             if passes[i, 0] == F:
@@ -208,7 +208,7 @@ def with_more_forwards(orders: DeviceOrders, room: Ints, m: int, turns: int) -> 
             else:
                 there = passes[i, 1] == chunk1 and passes[i, 2] < triples
             if not there:
-                found[at] = passes[i]
+                overwrite(found[at], passes[i])
                 at += 1
     return DeviceOrders(found, first)
 
