@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ALL := search,torch,plan,validation,notebooks,docs,dev
 
-.PHONY: demo test quick check fix hunt mutants bench bench-record gpu gallery api explore lab notebooks docs site lock clean
+.PHONY: demo test quick check kernels fix hunt mutants bench bench-record gpu gallery api explore lab notebooks docs site lock clean
 
 # Profiled pass times of a 1.5B GPT on 8 A100s, in milliseconds: arXiv 2401.10241, behind its Table 5.
 demo: .venv/core  ## what every schedule does with the measured pass times of a published run
@@ -12,7 +12,8 @@ demo: .venv/core  ## what every schedule does with the measured pass times of a 
 	  --send 0.601 --unit ms --html out/demo.html --note "Profiled pass times of a 1.5B GPT \
 	on 8 A100s: Qi et al. 2024, arXiv 2401.10241, behind its Table 5."
 
-test: .venv/all check  ## style, types, layers, every test, doctest and notebook: what CI runs
+test: .venv/all  ## style, types, layers, every test, doctest and notebook: what CI runs
+	@$(MAKE) --no-print-directory --jobs=2 check kernels
 	$(BIN)/python -m pytest -n 3 --dist worksteal --durations=15
 
 quick: .venv/all check  ## a first answer in a minute or two: the schedule language, families, metrics
@@ -24,6 +25,9 @@ check: .venv/all  ## style, types and layers
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+kernels: .venv/all  ## the machine code of the searches, which the first process would compile else
+	$(BIN)/python tests/kernels.py
 
 fix: .venv/all  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
@@ -76,20 +80,15 @@ lock: .venv/core  ## constraints.txt: the newest versions within the ranges of p
 clean:
 	rm -rf .venv out site
 
-.venv/core: pyproject.toml constraints.txt
+# What is imported is compiled to bytecode then; to compile all that is installed takes a minute.
+.venv/core .venv/all .venv/lab .venv/docs: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e ".$(EXTRAS)"
+	@touch $@
+
+.venv/all: EXTRAS = [$(ALL)]
+.venv/lab: EXTRAS = [notebooks,lab]
+.venv/docs: EXTRAS = [docs]
+
+$(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit("pipebubble needs Python >= 3.11, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
-	[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
-	@touch $@
-
-.venv/all: .venv/core
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[$(ALL)]"
-	@touch $@
-
-.venv/lab: .venv/core
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[notebooks,lab]"
-	@touch $@
-
-.venv/docs: .venv/core
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[docs]"
-	@touch $@
+	$(PYTHON) -m venv .venv

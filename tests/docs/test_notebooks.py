@@ -17,10 +17,13 @@ QUESTIONS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
 NAMES = [path.stem for path in QUESTIONS]
 SHORTER = {
     "03_which_schedule_for_mine": {
-        "time_limit=8": "moves=5_000_000",
-        "time_limit=9": "moves=10_000_000",
+        "time_limit=8": "moves=1_000_000",
+        "limits=[2, 2.5, 3, 4, 5], time_limit=9": "limits=[2, 4], moves=2_000_000",
     },
-    "05_run_it_for_real": {"rounds=8": "rounds=2"},
+    "05_run_it_for_real": {
+        "rounds=8": "rounds=2",
+        "width=192, sequence=96": "width=64, sequence=32",
+    },
     "07_plan_a_training_run": {
         '("8xa100-40g", "16xa100-40g", "16xa100-80g")': '("8xa100-40g",)',
         "draws=60": "draws=6",

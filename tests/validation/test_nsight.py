@@ -123,7 +123,7 @@ def test_kernels_that_a_range_launched_are_the_pass(tmp_path: Path) -> None:
 def test_the_command_reads_an_export_and_simulates_it(tmp_path: Path, capsys: Capture) -> None:
     path = tmp_path / "run.sqlite"
     export(path, played("1f1b"))
-    asked = ["trace", str(path), "--schedule", "1f1b", "-m", "4", "--json"]
+    asked = ["trace", str(path), "--schedule", "1f1b", "-m", "4", "--what-if", "gpipe", "--json"]
     assert main(asked) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["schedule"], told["as_meant"], told["iterations"]) == ("1f1b", True, 2)

@@ -43,7 +43,7 @@ from sim.testing import check_family, clusters, costs, family_schedules, wild_sc
 EVERY = [*FAMILIES, "wild"]
 """All families, and schedules that no family makes."""
 TIMES = ("forward", "backward", "weight", "fused_backward", "send")
-few = settings(max_examples=6, deadline=None)
+few = settings(max_examples=4, deadline=None)
 
 
 def drawn(data: st.DataObject, name: str) -> Schedule:
@@ -77,7 +77,7 @@ def home(schedule: Schedule, op: Op) -> int:
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_family_keeps_what_it_claims(name: str) -> None:
-    check_family(FAMILIES[name], max_examples=15)
+    check_family(FAMILIES[name], max_examples=10)
 
 
 @pytest.mark.parametrize("name", EVERY)

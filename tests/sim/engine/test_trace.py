@@ -65,7 +65,7 @@ def test_a_frame_is_made_once(name: str) -> None:
     assert getattr(trace, name) is getattr(trace, name)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_numbers_read_off_the_record_equal_those_read_off_the_frames(data: st.DataObject) -> None:
     schedule = data.draw(st.one_of(family_schedules(), wild_schedules()))

@@ -25,7 +25,7 @@ def more_than_the_paper_says(p: int, m: int, k: int, time_limit: float) -> Numbe
 
 @pytest.mark.parametrize(
     ("p", "m", "k"),
-    [(2, 4, 4), (3, 6, 4), (4, 8, 4), (4, 8, 6), (4, 16, 8), (5, 12, 6), (6, 14, 10), (8, 32, 12)],
+    [(2, 4, 4), (4, 8, 6), (4, 16, 8), (8, 32, 12)],
 )
 def test_unit_passes_idle_as_little_as_the_paper_says(p: int, m: int, k: int) -> None:
     assert more_than_the_paper_says(p, m, k, time_limit=2) == 0
@@ -44,9 +44,7 @@ def test_the_figure_of_the_paper_begins_at_the_memory_of_v_min(p: int) -> None:
     assert with_less.interval > 6 or p == 2
 
 
-@pytest.mark.parametrize(
-    ("limit", "reference"), [(2, 689), (2.5, 651), (3, 536), (3.5, 525), (4, 508)]
-)
+@pytest.mark.parametrize(("limit", "reference"), [(2, 689), (3, 536), (4, 508)])
 def test_real_times_beat_the_reference_generator(limit: float, reference: int) -> None:
     """Longest stage the released search reaches at p=4, m=16, (F, B, W, send) = (10, 12, 8, 1)."""
     costs = Costs.of(8, forward=5, backward=6, weight=4, send=1)
@@ -54,7 +52,7 @@ def test_real_times_beat_the_reference_generator(limit: float, reference: int) -
     assert evaluate(schedule, costs).longest_stage <= reference
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     p=st.integers(1, 4),
     m=st.integers(1, 10),

@@ -249,13 +249,13 @@ def assert_decides(case: Case, decide: Decide, look_below: int) -> None:
         check_layout(problem, answer.layout)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(cases(("straight",), most=1))
 def test_a_straight_pipeline_is_decided_by_what_passes_read(case: Case) -> None:
     assert_decides(case, lambda *asked: Answer(straight_layout(*asked), True), look_below=9)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(cases(("v",), most=1))
 def test_a_v_is_decided_by_what_passes_read(case: Case) -> None:
     def decide(problem: BlockProblem, period: int) -> Answer:

@@ -21,7 +21,7 @@ from sim.testing import costs, schedules
 cases = schedules().flatmap(lambda schedule: st.tuples(st.just(schedule), costs(schedule)))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(cases)
 def test_times_and_peaks_equal_those_of_the_engine(case: tuple[Schedule, Costs]) -> None:
     schedule, prices = case
@@ -35,7 +35,7 @@ def test_times_and_peaks_equal_those_of_the_engine(case: tuple[Schedule, Costs])
     assert found.peak_bytes == pytest.approx(peak_bytes(trace), rel=1e-12)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(cases)
 def test_exact_costs_give_the_exact_longest_path(case: tuple[Schedule, Costs]) -> None:
     schedule, prices = case

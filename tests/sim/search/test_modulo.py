@@ -85,7 +85,6 @@ def assert_sound(block: ComputedBlock, costs: Costs, limits: Sequence[float] | N
         ((3, 4, 2, 0), 4, 2, 10.5),
         ((3, 4, 2, 0), 8, 4, 10.5),
         ((10, 12, 8, 0), 4, 2, 34),
-        ((10, 12, 8, 1), 8, 4, 37),
         ((5, 7, 3, 1), 4, 2, 22),
         ((5, 7, 3, 1), 4, 3, 16),
         ((1, 1, 1, 0), 4, 2, 3),
@@ -201,7 +200,7 @@ def test_a_placement_that_is_none_is_refused(placement: tuple[int, ...], message
 times = st.integers(0, 4)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.data(), st.integers(1, 3), st.sampled_from(["shares", "bytes"]))
 def test_the_table_and_the_solver_agree_on_every_period(
     data: st.DataObject, p: int, unit: str
@@ -341,7 +340,7 @@ def _found(placement: Sequence[int], costs: Costs, limit: int, period: int) -> t
     return table.layout is not None, solver.layout is not None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.data(), st.integers(1, 4))
 def test_the_recursion_and_the_solver_agree_on_every_period(data: st.DataObject, p: int) -> None:
     rows = st.lists(times, min_size=p, max_size=p)

@@ -10,6 +10,7 @@ import pytest
 from sim import FAMILIES, Costs, Schedule, recomputed, to_json, write_torch_csv
 from sim.cli.commands import main
 from sim.search import evaluate, search, slot_grid
+from sim.search.settings.methods import METHODS
 
 COSTS = Costs.of(8, forward=5, backward=6, weight=4, send=1)
 
@@ -21,8 +22,7 @@ def earlier() -> Schedule:
 @pytest.mark.parametrize("clock", ["makespan", "longest_stage"])
 def test_even_without_moves_it_is_never_worse_than_its_start(clock: str) -> None:
     start = earlier()
-    left_out = ("families", "rules", "computed-block", "unit-blocks")
-    ask = {"memory_limit": 2, "clock": clock, "moves": 0, "without": left_out}
+    ask = {"memory_limit": 2, "clock": clock, "moves": 0, "without": METHODS}
     alone = search(4, 8, COSTS, **ask)  # type: ignore[arg-type]
     found = search(4, 8, COSTS, start=start, **ask)  # type: ignore[arg-type]
     assert found.value <= getattr(evaluate(start, COSTS), clock) < alone.value
@@ -33,7 +33,7 @@ def test_even_without_moves_it_is_never_worse_than_its_start(clock: str) -> None
 @pytest.mark.slow
 def test_it_goes_on_from_its_start() -> None:
     start = earlier()
-    without = ("families", "rules", "computed-block", "unit-blocks", "tips", "ends", "windows")
+    without = METHODS.keys() - {"annealing"}
     found = search(
         4, 8, COSTS, memory_limit=2, moves=2_000_000, without=without, start=start, workers=1
     )
@@ -79,7 +79,7 @@ def test_the_command_goes_on_from_a_file(
         write_torch_csv(start, path)
     ask = (
         "search -p 4 -m 8 --forward 10 --backward 12 --weight 8 --send 1 --memory-limit 2 "
-        f"--moves 0 --without families,rules,computed-block,unit-blocks --json --start {path}"
+        f"--moves 0 --without {','.join(METHODS)} --json --start {path}"
     ).split()
     assert main(ask) == 0
     assert json.loads(capsys.readouterr().out)["value"] <= evaluate(start, COSTS).makespan

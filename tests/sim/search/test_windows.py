@@ -98,7 +98,7 @@ def test_a_window_over_everything_proves_the_optimum(m: int, limit: int, optimum
 def test_a_repeatable_window_gives_the_same_answer_twice() -> None:
     given_problem = order_problem(stages_on(4, "v"), 6, uniform("v", 4, 6, 8, 4, 1), memory_limit=2)
     start = list_scheduled(given_problem, seconds=0.1)[-1].order
-    found = [window(given_problem, start, seconds=0.5) for _ in range(2)]
+    found = [window(given_problem, start, seconds=0.2) for _ in range(2)]
     assert np.array_equal(found[0].order, found[1].order)
 
 
@@ -114,7 +114,7 @@ def test_bytes_that_rise_and_fall_at_b_are_kept_within_the_limit() -> None:
         start = list_scheduled(given_problem, seconds=0.2, run=run)[0]
         pool = Pool(given_problem)
         pool.add(start.order, "greedy")
-        improve(pool, until=run.effort.now() + 1.5, run=run)
+        improve(pool, until=run.effort.now() + 0.4, run=run)
         schedule = checked(given_problem, pool.best.order)
         assert max(evaluate(schedule, costs).peak_bytes) <= 64
         assert lower_bound(schedule, costs, memory_bytes=64) <= given_problem.in_units(

@@ -304,7 +304,7 @@ def measured() -> str:
     workload = validation.Workload(layers=2, width=32, sequence=16)
     return report_page(
         validation.experiment(
-            workload, n_devices=2, n_microbatches=2, families=["1f1b", "v-half"], rounds=2
+            workload, n_devices=2, n_microbatches=2, families=["1f1b", "zb-h1"], rounds=2
         )
     )
 
@@ -316,7 +316,7 @@ def test_the_page_of_measurements_works_from_a_file_too(
 ) -> None:
     bars = "document.querySelectorAll('#figure .barlayer .point').length"
     driver = opened(measured, width=width, dark=dark, ready=bars)
-    for name in ("1f1b", "v-half"):
+    for name in ("1f1b", "zb-h1"):
         pick(driver, name)
         n_ops = sim.FAMILIES[name](2, 2).n_ops
         assert wait(driver, f"{bars} === {2 * n_ops}"), name
