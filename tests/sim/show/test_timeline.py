@@ -260,7 +260,7 @@ def test_the_widget_draws_fades_and_draws_again(opened: Opened) -> None:
         "<!doctype html><meta charset=utf-8><body><div id=here></div><script type=module>"
         + script.replace("</script", "<\\/script")
         + f"let now = 0, stale = false; const told = {{}}, states = {states};"
-        "const bytes = text => new TextEncoder().encode(text);"
+        "const bytes = text => new DataView(new TextEncoder().encode(text).buffer);"
         "const model = {get: name => name === 'stale' ? stale : bytes(states[now]),"
         " on: (name, f) => { told[name] = f }, off: () => {}};"
         "window.next = () => { now = 1; told['change:lines']() };"
