@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from weakref import ref
 
 import torch.distributed as dist
 
@@ -34,6 +35,7 @@ class Watch:
         self._calls: Counter[str] = Counter()
         self._call = ""
         self._told = False
+        self._busy = False
         self._teller: threading.Thread | None = None
         self._finished = 0
         self._playing = False
@@ -208,42 +210,49 @@ class Watch:
     @contextmanager
     def _telling(self) -> Iterator[None]:
         """A thread says which pass or call this rank is in, or waits for, should it take long."""
-        if self._teller is not None:
+        if self._busy:
             yield
             return
-        over = threading.Event()
-        self._since = time.monotonic()
-        self._teller = threading.Thread(target=self._tell_when_long, args=(over,), daemon=True)
-        self._teller.start()
+        self._busy, self._since = True, time.monotonic()
+        if self._teller is None:  # one for all calls: starting a thread takes longer than a look
+            self._teller = threading.Thread(target=_look_in, args=(ref(self),), daemon=True)
+            self._teller.start()
         try:
             yield
-        except BaseException:
-            raise
-        else:
-            over.set()
-            if self._told:
-                self._tell("")
         finally:
-            over.set()
-            self._teller = None
+            self._busy = False
+        if self._told:
+            self._tell("")
 
-    def _tell_when_long(self, over: threading.Event) -> None:
-        told = 0.0
-        while not over.wait(notes.PATIENCE / 2):
-            now, since = self._now, self._since
-            if time.monotonic() - since < notes.PATIENCE:
-                continue
-            self._heard = self._heard or self._fault()
-            if since == told:
-                continue
-            told = since
-            awaited = self._awaited() if self._playing and now is None else None
-            if now is not None:
-                self._tell(f"in {now}")
-            elif awaited is not None:
-                self._tell(f"wait {awaited[0]} {awaited[1]}")
-            else:
-                self._tell(f"call {self._call}" if self._call and not self._playing else "here")
+    def look(self, told: float) -> float:
+        """Says where this rank is, if it has been there for long and has not said so since `told`;
+        returns since when it is there."""
+        now, since = self._now, self._since
+        if not self._busy or time.monotonic() - since < notes.PATIENCE:
+            return told
+        self._heard = self._heard or self._fault()
+        if since == told:
+            return told
+        awaited = self._awaited() if self._playing and now is None else None
+        if now is not None:
+            self._tell(f"in {now}")
+        elif awaited is not None:
+            self._tell(f"wait {awaited[0]} {awaited[1]}")
+        else:
+            self._tell(f"call {self._call}" if self._call and not self._playing else "here")
+        return since
+
+
+def _look_in(watch: ref[Watch]) -> None:
+    """What the thread does, as long as there is a watch."""
+    told = 0.0
+    while True:
+        time.sleep(notes.PATIENCE / 2)
+        there = watch()
+        if there is None:
+            return
+        told = there.look(told)
+        del there
 
 
 def ranks_of(group: dist.ProcessGroup | None) -> tuple[int, ...]:
