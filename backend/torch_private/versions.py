@@ -34,12 +34,14 @@ NAMES = {
 NAMES_OF_BOUNDARIES = {
     "torch.distributed.pipelining.schedules._PipelineScheduleRuntime": "_initialize_stages "
     "_prepare_schedule_with_comms _step_microbatches _warmup_p2p",
-    "torch.distributed.pipelining.stage.PipelineStage": "_compute_input_grads _compute_outputs "
-    "_create_grad_recv_info _setup_forward_recv_info _to_tensor get_bwd_send_ops "
-    "clear_runtime_states forward_maybe_with_nosync",
+    "torch.distributed.pipelining.stage.PipelineStage": "_compute_outputs _create_grad_recv_info "
+    "_setup_forward_recv_info _to_tensor get_bwd_send_ops clear_runtime_states "
+    "forward_maybe_with_nosync",
     "torch.distributed.pipelining._utils": "InferenceMode",
 }
 """What training needs beyond these."""
+MAY_LACK = "_compute_input_grads"
+"""What is only overridden: without it, the pass in which a trial failed is told less exactly."""
 
 
 def checked_torch(version: str | None = None, *, oldest: tuple[int, int] = OLDEST) -> str:
