@@ -6,6 +6,8 @@ from __future__ import annotations
 
 ONE_PER_PERIOD = 0.15
 """For one microbatch per period, where more are allowed: its last digit is not worth it all."""
+WEIGHTS = 0.25
+"""For moving W's on slot grids, before that, where several are allowed."""
 DISPATCH = 0.4
 """For dispatching into idle time; what it finds is where the hill climb starts."""
 UNIT_BLOCKS = 0.4

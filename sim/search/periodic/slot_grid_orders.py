@@ -73,7 +73,7 @@ def slot_grid_orders(problem: BlockProblem, most: int, effort: Effort) -> list[F
         for grid in grids(scarcer, max(race.copies)):
             if race.over(grid.interval * slot_of(problem) * NEARLY):
                 break
-            for passes in _orders_on(scarcer, limited, grid, effort):
+            for passes in orders_on(scarcer, limited, grid, effort):
                 race.enter(passes, grid, len(grid.starts))
     return race.best
 
@@ -109,8 +109,12 @@ class _Race:
         ticks, periods, _ = critical(rounds, copies, busiest(rounds, copies), starts)
         interval = Fraction(ticks, periods * n) if periods > 0 else None
         if interval and (not self.best or interval < self.best[0].interval):
-            order = PeriodicOrder(tuple(tuple((op,) for op in line) for line in passes.ops()), n)
-            self.best = [Found(interval, grid, order), *self.best][:OFFERED]
+            self.best = [Found(interval, grid, periodic(passes, n)), *self.best][:OFFERED]
+
+
+def periodic(passes: DeviceOrders, n: int) -> PeriodicOrder:
+    """The order of a period of n microbatches."""
+    return PeriodicOrder(tuple(tuple((op,) for op in line) for line in passes.ops()), n)
 
 
 def _published(problem: BlockProblem) -> Iterator[DeviceOrders]:
@@ -137,7 +141,7 @@ def _less_and_less(problem: BlockProblem) -> Iterator[tuple[int, ...]]:
         limit = tuple(units - step for units, step in zip(limit, steps, strict=True))
 
 
-def _orders_on(
+def orders_on(
     problem: BlockProblem, tables: PassTables, grid: Grid, effort: Effort
 ) -> Iterator[DeviceOrders]:
     """What the devices do in a period of a grid, in some ways; none that do not keep the limit."""
@@ -186,23 +190,16 @@ def played_on(
         per_period += n * (1 + kinds[leg, 0])  # a B brings its W
     nothing = np.empty((0, 3), np.int64), np.empty(0, np.int64)
     found = np.empty((n_devices * per_period, 3), np.int64)
-    rows = np.empty((n_legs * n, 4), np.int64)  # slot within the period, kind, stage, microbatch
     waiting = np.empty((n_legs * n * periods, 3), np.int64)  # end of B, stage, microbatch
     before = np.empty((per_period, 3), np.int64)
     now = np.empty((per_period, 3), np.int64)
     for d in range(n_devices):
-        for leg in range(n_legs):
-            for j in range(n):
-                at = kinds[leg, 2] + starts[j] - (0 if kinds[leg, 1] else 2 * d)
-                row = leg * n + j
-                rows[row, 0], rows[row, 1] = at % slots, kinds[leg, 0]
-                rows[row, 2], rows[row, 3] = stages[leg, d], j - n * (at // slots)
-        order = np.argsort(rows[:, 0])
+        rows = rows_on(kinds, stages, starts, slots, d)
         head = tail = end = alive = 0
         repeats = False
         for period in range(periods):
             k = 0  # passes of this period so far
-            for row in order:
+            for row in range(rows.shape[0]):
                 kind, stage = rows[row, 1], rows[row, 2]
                 microbatch = rows[row, 3] + n * period
                 if microbatch < 0:
@@ -237,3 +234,17 @@ def played_on(
             return nothing
         found[d * per_period : (d + 1) * per_period] = now
     return found, np.arange(n_devices + 1) * per_period
+
+
+@compiled
+def rows_on(kinds: Ints, stages: Ints, starts: Ints, slots: int, d: int) -> Ints:
+    """Compiled: the F and B of a period on device d: slot, kind, stage, microbatch, by slot."""
+    n_legs, n = kinds.shape[0], starts.size
+    rows = np.empty((n_legs * n, 4), np.int64)
+    for leg in range(n_legs):
+        for j in range(n):
+            at = kinds[leg, 2] + starts[j] - (0 if kinds[leg, 1] else 2 * d)
+            row = leg * n + j
+            rows[row, 0], rows[row, 1] = at % slots, kinds[leg, 0]
+            rows[row, 2], rows[row, 3] = stages[leg, d], j - n * (at // slots)
+    return rows[np.argsort(rows[:, 0])]

@@ -35,7 +35,8 @@ from .floors import chain_length, memory_bound, work_bound
 from .layout import Layout, check_layout, device_by_device, order_of
 from .longer_periods import try_longer_periods
 from .problem import BlockProblem, problem_of
-from .slot_grid_orders import slot_grid_orders
+from .slot_grid_climb import moved_weights
+from .slot_grid_orders import periodic, slot_grid_orders
 
 Times = tuple[tuple[Number, ...], ...]
 
@@ -197,6 +198,8 @@ def _within_limit(bracket: Bracket, most: int) -> None:
         for found in slot_grid_orders(bracket.problem, most, bracket.run.effort):
             if found.interval < bracket.best:
                 bracket.offer_order(found.order, "slot grid")
+        if bracket.run.use("climb") and most > 1 and bracket.open:
+            _move_weights(bracket, most)
     name, decide = decider_name(bracket.problem), decider(bracket)
     end = bracket.deadline
     if most > 1:
@@ -207,6 +210,13 @@ def _within_limit(bracket: Bracket, most: int) -> None:
         last_digit(bracket, by_solver(bracket, 1), 1, METHOD["any"])
     if most > 1 and bracket.best > bracket.floor:
         try_longer_periods(bracket, decide, most)
+
+
+def _move_weights(bracket: Bracket, most: int) -> None:
+    run, until = bracket.run, bracket.after(budget.WEIGHTS)
+    found = list(moved_weights(bracket.problem, most, until, run.effort, run.seed))
+    if found:
+        bracket.offer_order(periodic(*found[-1]), "slot grid with moved W's")
 
 
 def _without_limit(bracket: Bracket) -> None:

@@ -17,7 +17,8 @@ from sim.search.periodic.fastest import fastest_layout
 from sim.search.periodic.layout import check_layout
 from sim.search.periodic.problem import BlockProblem, problem_of
 from sim.search.periodic.slot_grid import ALIKE, even_starts, grids, legs
-from sim.search.periodic.slot_grid_orders import slot_grid_orders
+from sim.search.periodic.slot_grid_climb import moved_weights
+from sim.search.periodic.slot_grid_orders import periodic, slot_grid_orders
 from sim.search.placement import Placement, stages_on
 from sim.search.settings.effort import Effort
 from sim.search.settings.methods import METHODS
@@ -158,3 +159,27 @@ def test_without_a_limit_it_holds_what_1f1b_holds_and_a_loop_is_refused() -> Non
         slot_grid(4, 16, costs, placement="loop")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="clock is 'bogus': it must be 'makespan' or"):
         slot_grid(4, 16, costs, clock="bogus")  # type: ignore[arg-type]
+
+
+@settings(max_examples=15, deadline=None)
+@given(problems(), st.integers(0, 3))
+def test_moving_weights_keeps_the_limit_and_makes_orders_faster(
+    problem: BlockProblem, seed: int
+) -> None:
+    effort = Effort(counted=True)
+    intervals = []
+    for passes, n in moved_weights(problem, 3, 0.02, effort, seed):
+        layout, scale = fastest_layout(problem, periodic(passes, n))
+        check_layout(problem, layout, scale)
+        intervals.append(Fraction(layout.period, scale * n))
+    assert intervals == sorted(intervals, reverse=True)
+
+
+def test_moving_weights_finds_what_no_rule_gives() -> None:
+    costs = whole(16, 10, 12, 8, 1)
+    problem, _ = problem_of(stages_on(16, "v"), costs, memory_limit=8)
+    by_rule = slot_grid_orders(problem, 3, Effort())[0]
+    found = list(moved_weights(problem, 3, 1.5, Effort(counted=True), 0))
+    assert found
+    layout, scale = fastest_layout(problem, periodic(*found[-1]))
+    assert Fraction(layout.period, scale * layout.n) < by_rule.interval
