@@ -22,7 +22,7 @@ import numpy as np
 from ...families.blocks.block import settled_weights
 from ...families.v_half import v_half_block
 from ...families.v_min import v_min_block
-from ..compiled import Ints, compiled
+from ..compiled import Ints, compiled, overwrite
 from ..settings.effort import Effort
 from .budget import PLAYS_PER_PASS
 from .climb import busiest
@@ -215,24 +215,25 @@ def played_on(
                         break
                     if k == per_period:
                         return nothing
-                    now[k] = 2, waiting[head, 1], waiting[head, 2] - n * period
+                    now[k, 0], now[k, 1] = 2, waiting[head, 1]
+                    now[k, 2] = waiting[head, 2] - n * period
                     end = w_end
                     alive += net[x]
                     head, k = head + 1, k + 1
                 if k == per_period or alive + rise[here] > limit[d]:
                     return nothing
-                now[k] = kind, stage, microbatch - n * period
+                now[k, 0], now[k, 1], now[k, 2] = kind, stage, microbatch - n * period
                 k += 1
                 alive += net[here]
                 end = max(start, end) + duration[here]
                 if kind == 1:
-                    waiting[tail] = end, stage, microbatch
+                    waiting[tail, 0], waiting[tail, 1], waiting[tail, 2] = end, stage, microbatch
                     tail += 1
             repeats = k == per_period and (now == before).all()
-            before[:] = now
+            overwrite(before, now)
         if not repeats:
             return nothing
-        found[d * per_period : (d + 1) * per_period] = now
+        overwrite(found[d * per_period : (d + 1) * per_period], now)
     return found, np.arange(n_devices + 1) * per_period
 
 
@@ -240,11 +241,18 @@ def played_on(
 def rows_on(kinds: Ints, stages: Ints, starts: Ints, slots: int, d: int) -> Ints:
     """Compiled: the F and B of a period on device d: slot, kind, stage, microbatch, by slot."""
     n_legs, n = kinds.shape[0], starts.size
-    rows = np.empty((n_legs * n, 4), np.int64)
+    rows, taken = np.empty((slots, 4), np.int64), np.zeros(slots, np.bool_)
     for leg in range(n_legs):
         for j in range(n):
             at = kinds[leg, 2] + starts[j] - (0 if kinds[leg, 1] else 2 * d)
-            row = leg * n + j
-            rows[row, 0], rows[row, 1] = at % slots, kinds[leg, 0]
-            rows[row, 2], rows[row, 3] = stages[leg, d], j - n * (at // slots)
-    return rows[np.argsort(rows[:, 0])]
+            here = at % slots  # a slot holds one pass at most
+            taken[here] = True
+            rows[here, 0], rows[here, 1] = here, kinds[leg, 0]
+            rows[here, 2], rows[here, 3] = stages[leg, d], j - n * (at // slots)
+    n_rows = 0
+    for here in range(slots):
+        if taken[here]:
+            for column in range(4):
+                rows[n_rows, column] = rows[here, column]
+            n_rows += 1
+    return rows[:n_rows]
