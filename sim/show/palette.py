@@ -15,7 +15,7 @@ INK, PAPER = "#000000", "#ffffff"
 SUM = "sum"
 """In place of a kind of pass: a device that waits for the sum of its gradients at the end."""
 
-SUM_TONE = "#b3bdc7"
+SUM_TONE = "#b3b1eb"
 """Of such a wait, in which nothing runs."""
 TONES: dict[str, tuple[str, str]] = {
     "F": ("#5aa0f2", "#0d3c8c"),
@@ -24,7 +24,7 @@ TONES: dict[str, tuple[str, str]] = {
     "BW": ("#e27fab", "#701343"),
     "R": ("#fd686e", "#7c0412"),
     "O": ("#7961ad", "#230b4a"),
-    "L": ("#f2fba8", "#77874c"),
+    "L": ("#b6fb84", "#77874c"),
     "S": ("#fad0f8", "#713d77"),
     "T": ("#594759", "#2d0324"),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,19 @@ import pytest
 
 import sim
 import sim.search
+from sim.metrics.metrics import Idle
 from sim.show.bars import DIGIT_WIDTH, bars, fitting_labels, hovers
-from sim.show.palette import DARK_PAPER, PAPER, TONES, contrast, shade
+from sim.show.palette import (
+    ALL_ALIKE,
+    DARK_PAPER,
+    IDLE_TONES,
+    PAPER,
+    SUM_TONE,
+    TONES,
+    contrast,
+    mixed,
+    shade,
+)
 from sim.show.svg_chart import APART
 
 
@@ -268,6 +279,20 @@ def test_kinds_of_passes_differ_for_the_colour_blind(sight: str, chunk: int, n_c
             shade(other, chunk, n_chunks).fill, SEEN[sight]
         )
         assert np.linalg.norm(apart) > 14, (one, other)
+
+
+@pytest.mark.parametrize("sight", [*SEEN, "usual"])
+def test_bars_differ_from_idle_time_behind_them_and_from_each_other(sight: str) -> None:
+    seen = {**SEEN, "usual": np.eye(3).tolist()}[sight]
+    behind = [mixed(paper, "#808a96", 0.12) for paper in ("#ffffff", "#14171c")]
+    lightest = [shade(kind, 0, 2).fill for kind in TONES]
+    deepest = [shade(kind, 1, 2).fill for kind in TONES if kind not in ALL_ALIKE]
+    reasons = IDLE_TONES[: len(Idle._fields)]
+    for bars_, least in ((lightest, 13), ([SUM_TONE, *deepest], 10), (reasons, 14)):
+        for one, other in product(bars_, behind):
+            assert np.linalg.norm(lab(one, seen) - lab(other, seen)) > least, (one, other)
+    for one, other in [*product([SUM_TONE], lightest), *combinations(reasons, 2)]:
+        assert np.linalg.norm(lab(one, seen) - lab(other, seen)) > 14, (one, other)
 
 
 @pytest.mark.parametrize("sight", SEEN)
