@@ -167,7 +167,7 @@ def test_several_tensors_cross_a_boundary(split: Any) -> None:
 
 
 def test_any_list_of_modules_runs_without_targets_too() -> None:
-    layers = [nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 8), nn.Tanh(), nn.LayerNorm(8)]
+    layers = [nn.Linear(6, 8), nn.ReLU(), nn.LayerNorm(8), nn.Linear(8, 8), nn.Tanh()]
     stages = grouped([layer.double() for layer in layers], (2, 1, 1, 1))
     schedule, batch = sim.FAMILIES["v-min"](2, 5), torch.randn(10, 6).double()
     result = run(schedule, stages, batch, loss_fn=mean_square)
