@@ -590,6 +590,8 @@ def test_ctrl_c_is_one_word() -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "sim", "simulate", "1f1b", "-p", "64", "-m", "4096"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # Which tests in the background of a shell ignore, and what they start, too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     # Well past its imports, however busy the machine is: counted in processor time.
     spent = Path(f"/proc/{process.pid}/stat")

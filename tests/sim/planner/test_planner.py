@@ -293,6 +293,8 @@ def test_ctrl_c_in_a_terminal_keeps_what_is_done(tmp_path: Path, jobs: str) -> N
     process = subprocess.Popen(
         [sys.executable, "-m", "sim", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True, cwd=Path(__file__).parents[3], start_new_session=True,
+        # Which tests in the background of a shell ignore, and what they start, too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     try:
         for _ in range(600):
