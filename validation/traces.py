@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from sim import Trace, from_json, to_json
-from sim.engine.trace import MEMORY, OPS, TRANSFERS
+from sim.engine.columns import MEMORY, OPS, TRANSFERS
 
 FORMAT = "pipebubble.trace/1"
 FRAMES = {"ops": OPS, "transfers": TRANSFERS, "memory": MEMORY}

@@ -16,7 +16,7 @@ import typer
 
 from ..base.extras import EXTRAS
 from ..base.text import meant
-from .option_errors import option_error
+from .option_errors import by_option, option_error
 from .own_errors import FAULT, raised_by_us
 
 INTERRUPTED = 130
@@ -74,7 +74,7 @@ class CommandLine:
             if isinstance(error, ValueError) and not raised_by_us(error):
                 error.add_note(FAULT)
                 raise
-            return _failed(str(error) or type(error).__name__, 1)
+            return _failed(by_option(str(error), given) or type(error).__name__, 1)
         except Exception as error:
             if not hasattr(error, "format_message"):
                 raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, get_args, get_origin
 
@@ -31,6 +32,25 @@ def option_error(error: Any, command: Callable[..., object] | None, given: Seque
     if wrong:
         text = text.removeprefix("Invalid value: ")
     return text[:1].lower() + text[1:].rstrip(".")
+
+
+_FIELD = re.compile(r"(\w+)( is | has | parallel size )")
+
+
+def by_option(sentence: str, given: Sequence[str]) -> str:
+    """A sentence about a field, as it is called in Python, about the option that was typed for it.
+
+    >>> by_option("context_by is 'star': use one of ring", ["--context-by", "star"])
+    "--context-by is 'star': use one of ring"
+    >>> by_option("tensor parallel size 3 does not divide 8 devices", ["--tensor=3"])
+    '--tensor 3 does not divide 8 devices'
+    """
+    found = _FIELD.match(sentence)
+    flag = "--" + found[1].replace("_", "-") if found else ""
+    if not found or flag not in {word.partition("=")[0] for word in given}:
+        return sentence
+    told = " " if found[2] == " parallel size " else found[2]
+    return f"{flag}{told}{sentence[found.end() :]}"
 
 
 def _rule(command: Callable[..., object] | None, name: str) -> str:

@@ -12,10 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.numbers import Number, Ticks, checked_type
 from ..schedule.ir import Schedule
-from .columns import HOST as HOST
-from .columns import MEMORY as MEMORY
-from .columns import OPS as OPS
-from .columns import TRANSFERS as TRANSFERS
 from .recorder import Record
 
 if TYPE_CHECKING:

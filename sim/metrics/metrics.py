@@ -19,9 +19,10 @@ from operator import sub
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from ..base.numbers import Number, checked_type, exact, plain
+from ..engine.columns import HOST
 from ..engine.device_steps import Inputs, Steps, Sums, device_inputs, device_steps, device_sums
 from ..engine.held import activations, in_shares
-from ..engine.trace import HOST, Trace, checked_trace, in_time, record_of
+from ..engine.trace import Trace, checked_trace, in_time, record_of
 from ..schedule.clock import Clock
 from ..schedule.ir import Kind, Lever, Schedule, steps
 

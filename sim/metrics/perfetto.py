@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..base.files import write_text_atomically
 from ..base.numbers import Number, checked
-from ..engine.trace import HOST, Trace, checked_trace
+from ..engine.columns import HOST
+from ..engine.trace import Trace, checked_trace
 from ..schedule.ir import Op, Queue, Schedule, Value, queue_of
 from ..schedule.lanes import lanes as queues_of
 

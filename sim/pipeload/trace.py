@@ -7,7 +7,8 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from ..base.numbers import Number, exact, plain
-from ..engine.trace import MEMORY, OPS, TRANSFERS, Trace
+from ..engine.columns import MEMORY, OPS, TRANSFERS
+from ..engine.trace import Trace
 from ..schedule.ir import Op, Schedule
 from .layers import StreamedModel
 

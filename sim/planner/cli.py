@@ -14,7 +14,6 @@ from ..cli.page_file import PlotlyOption, write_page
 from ..cli.renamed import renamed
 from ..cli.setting import check_writable
 from .cli_export import exports, write_exports
-from .cli_names import by_option
 from .configurations import Space
 from .cost_model import PROGRAMS, efficiency_of, read_profile
 from .explanation import taken_apart
@@ -39,7 +38,6 @@ MORE = {
 }
 
 
-@by_option
 def plan_command(
     model: Annotated[str, typer.Option(help="A preset, or the path of a config.json.")],
     cluster: Annotated[str, typer.Option(help="Devices, e.g. 64xh100, or a machine's JSON file.")],

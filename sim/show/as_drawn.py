@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..engine.trace import MEMORY, OPS, TRANSFERS, Trace
+from ..engine.columns import MEMORY, OPS, TRANSFERS
+from ..engine.trace import Trace
 from ..families.blocks.block import Block, repeated, settled_weights
 from ..families.blocks.build import check
 from ..schedule.ir import Schedule

@@ -9,8 +9,9 @@ import numpy as np
 
 from ..base.numbers import Number
 from ..base.text import number_text
+from ..engine.columns import OPS
 from ..engine.device_steps import device_steps, device_sums
-from ..engine.trace import OPS, Trace, checked_trace, in_time
+from ..engine.trace import Trace, checked_trace, in_time
 from ..schedule.ir import PARTS, Op, Queue, Schedule, queue_of
 from ..schedule.lanes import lanes
 from .palette import KIND_NAMES, SUM

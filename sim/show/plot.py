@@ -16,7 +16,8 @@ import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from ..base.numbers import Number, checked_type, checked_whole
-from ..engine.trace import HOST, Trace, checked_trace
+from ..engine.columns import HOST
+from ..engine.trace import Trace, checked_trace
 from ..schedule.ir import Schedule
 from .bars import LABEL_SIZE, bars, equal_labels, fitting_labels, hovers, last_end, picture_rows
 from .palette import ALL_ALIKE, GREY, IDLE_TONES, KIND_NAMES, device_tones, shade

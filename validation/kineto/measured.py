@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from sim import FAMILIES, InvalidSchedule, Op, Schedule, Trace, reads, validate
-from sim.engine.trace import MEMORY, OPS, TRANSFERS
+from sim.engine.columns import MEMORY, OPS, TRANSFERS
 
 from .clocks import Message, corrections
 from .files import RankFile

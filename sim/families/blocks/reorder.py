@@ -64,10 +64,8 @@ def reordered_numbers(
     weights = passes.of("W")
     split = any(number in weights for order in orders for number in order)
     rounds: tuple[Where, ...] = ("anywhere", "cool-down") if eager else ("ends", "ends")
-    for where, floats in zip(
-        rounds, (False, True) if floating and split else (False,), strict=False
-    ):
-        if floats:
+    for turn, where in enumerate(rounds if floating and split else rounds[:1]):
+        if turn:  # now the W's float
             rows = [_without(row, weights) for row in rows]
         rows = _reordered(rows, passes, limits, where)
         rows = squeezed([with_weights(row, passes) for row in rows], passes)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...base.numbers import Number
-from ...engine.trace import HOST, Trace
+from ...engine.columns import HOST
+from ...engine.trace import Trace
 from ...metrics.idle_gaps import idle_gaps
 from ...metrics.metrics import Idle
 from ...schedule.ir import Schedule

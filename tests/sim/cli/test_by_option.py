@@ -1,11 +1,11 @@
-"""Errors of a plan name the option that was typed."""
+"""Errors about a field name the option that was typed."""
 
 from __future__ import annotations
 
 import pytest
 
 from sim.cli.commands import main
-from sim.planner.cli_names import option_named
+from sim.cli.option_errors import by_option
 
 ASKED = ["plan", "--model", "llama-3-8b", "--cluster", "8xh100", "--batch", "16"]
 
@@ -31,6 +31,19 @@ def test_a_wrong_value_is_told_by_its_option(
     assert capsys.readouterr().err.startswith(f"error: {told}")
 
 
-def test_sentences_that_begin_otherwise_stay_as_they_are() -> None:
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("search -p 2 -m 2 --memory-limit 2 --jitter 0.1 --quantile 2", "--quantile is 2.0"),
+        ("search -p 2 -m 2 --memory-limit 2 --levers recompute --recompute-keeps 2",
+         "--recompute-keeps is 2"),
+    ],
+)  # fmt: skip
+def test_so_do_those_of_a_search(given: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(given.split()) == 1
+    assert capsys.readouterr().err.startswith(f"error: {told}")
+
+
+def test_sentences_about_anything_else_stay_as_they_are() -> None:
     for text in ("no family 'x'", "batch 16 is not divisible by 7", "data is there"):
-        assert option_named(text, {"batch", "tensor"}) == text
+        assert by_option(text, ["--batch", "16", "--tensor", "2"]) == text
