@@ -80,12 +80,14 @@ def read_word(*words: str) -> Callable[[str, str], str]:
     return read
 
 
-def read_numbers(text: str, flag: str) -> tuple[Number, ...]:
+def read_numbers(
+    text: str, flag: str, read: Callable[[str, str], Number] = read_number
+) -> tuple[Number, ...]:
     """Numbers with commas between them, as in 1,2,0.5."""
     entries = [entry.strip() for entry in text.split(",")]
     if not all(entries):
         raise wrong(text, flag, "write numbers with one comma between each two, as in 1,2,0.5")
-    return tuple(read_number(entry, flag) for entry in entries)
+    return tuple(read(entry, flag) for entry in entries)
 
 
 def read_stages(text: str, flag: str) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from itertools import combinations, pairwise
@@ -41,10 +42,12 @@ COST_OPTIONS = ("forward", "backward", "weight", "send", "activation_bytes", "bo
                 "all_to_all_backward")  # fmt: skip
 
 
-BYTES_FOR = {
+BytesFor = tuple[str, tuple[str, ...]]
+BYTES_FOR: dict[str, BytesFor] = {
     "memory": ("that fill it", ("activation_bytes", "static_bytes", "logits_bytes")),
     "host_memory": ("that fill it", ("activation_bytes",)),
     "bandwidth": ("that cross it", ("boundary_bytes", "gradient_bytes")),
+    "memory_bytes": ("that fill it", ("activation_bytes", "static_bytes")),
 }
 """Limits that do nothing until somebody says how many bytes there are."""
 
@@ -238,13 +241,26 @@ def _equal_or_measured(options: PipelineOptions, schedule: Schedule) -> Costs:
         raise ValueError(f"{options.profile}: {error}") from None
 
 
-def cluster_of(options: PipelineOptions, schedule: Schedule) -> Cluster:
-    """The devices and links asked for."""
-    for name, (what, sources) in BYTES_FOR.items():
-        given = (options.profile, *(getattr(options, source) for source in sources))
-        if getattr(options, name) is not None and all(value is None for value in given):
+def check_bytes(
+    given: Mapping[str, Any], costs: Costs, needs: Mapping[str, BytesFor] = BYTES_FOR
+) -> None:
+    """Refuses a limit on bytes where neither an option nor the file of the costs has any."""
+    for name, (what, sources) in needs.items():
+        if given.get(name) is None or any(given.get(source) is not None for source in sources):
+            continue
+        if not (profile := given.get("profile")):
             flags = " or ".join(map(flag_of, sources))
             raise typer.BadParameter(f"{flag_of(name)} needs the bytes {what}: add {flags}")
+        if not any(_any(getattr(costs, source)) for source in sources):
+            raise typer.BadParameter(f"{flag_of(name)} needs the bytes {what}: {profile} has none")
+
+
+def _any(table: Any) -> bool:
+    return any(map(_any, table)) if isinstance(table, tuple) else bool(table)
+
+
+def cluster_of(options: PipelineOptions, schedule: Schedule) -> Cluster:
+    """The devices and links asked for."""
     if options.gradient_bytes is not None and options.bandwidth is None:
         raise typer.BadParameter("--gradient-bytes take no time without --bandwidth: add it")
     n = schedule.n_devices

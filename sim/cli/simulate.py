@@ -18,6 +18,7 @@ from .options import PipelineOptions, with_pipeline_options
 from .own_errors import raised_by_us
 from .setting import (
     UnknownFamily,
+    check_bytes,
     check_writable,
     cluster_of,
     costs_of,
@@ -117,7 +118,9 @@ def played(name: str, options: PipelineOptions, *, strict: bool) -> tuple[dict[s
     from ..metrics.summary import summary
 
     schedule = schedule_of(name, options, strict=strict)
-    costs, cluster = costs_of(options, schedule), cluster_of(options, schedule)
+    costs = costs_of(options, schedule)
+    check_bytes(vars(options), costs)
+    cluster = cluster_of(options, schedule)
     trace = play(
         schedule,
         costs,

@@ -219,7 +219,7 @@ def _text(table: pd.DataFrame) -> str:
 
 
 def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
+    return [word.strip() for word in text.split(",")] if text.strip() else []
 
 
 def _sizes(text: str, name: str) -> tuple[int, ...]:

@@ -58,7 +58,7 @@ def _examined_one(problem: Problem, c: Configuration, slowest: float) -> Row:
     if found.memory > problem.capacity:
         return refused_row(problem, c, found.memory, at_least)
     return {
-        **row_of(c, "simulated", "", at_least),
+        **row_of(c, "simulated", "", min(at_least, found.seconds)),  # but for rounding it is less
         "seconds": found.seconds,
         "bubble": max(1 - found.busy, 0.0),
         "memory": found.memory,

@@ -10,7 +10,7 @@ import typer
 
 from ...cli.options import PipelineOptions
 from ...cli.read import read_count, read_natural, read_number, read_numbers, read_word
-from ...cli.setting import costs_of
+from ...cli.setting import check_bytes, costs_of
 from ...engine.costs import Costs
 from ...schedule.clock import Clock
 from ...schedule.ir import Schedule
@@ -176,6 +176,8 @@ def read_asked(given: dict[str, Any], *, default_time: str) -> Asked:
     if seconds is not None and moves is not None:
         raise typer.BadParameter("--moves and --time-limit are two budgets: give one of them")
     costs = costs_of(options, Schedule(place, ((),) * p, m, name=f"{placement} placement"))
+    check_bytes(given, costs)
+    check_bytes(given, costs, {"host_bandwidth": ("that cross it", ("activation_bytes",))})
     costs, levers = _read_levers(given, costs)
     chosen = {
         **levers,

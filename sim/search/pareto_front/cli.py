@@ -7,7 +7,7 @@ import sys
 from typing import Annotated, Any
 
 from ...cli.page_file import PlotlyOption, write_page
-from ...cli.read import read_positive
+from ...cli.read import read_numbers, read_positive
 from ...cli.setting import check_writable
 from ...metrics.summary import plain_numbers
 from ..cli.options import (
@@ -79,7 +79,7 @@ def pareto_command(
     asked = read_asked(given, default_time="60")
     chosen = None
     if limits is not None:
-        chosen = [read_positive(entry, "--limits") for entry in limits.split(",")]
+        chosen = list(read_numbers(limits, "--limits", read_positive))
     if html is not None:
         check_writable(html)
     frame = pareto(asked.devices, asked.microbatches, asked.costs, limits=chosen, **asked.options)

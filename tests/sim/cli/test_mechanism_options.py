@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import sim
 from sim.cli.commands import main
 
 
@@ -105,3 +107,30 @@ def test_recompute_in_waits_counts_steps_that_compute(
     late = json.loads(capsys.readouterr().out)["makespan"]
     assert main([*ask, "--recompute-place", "in-waits"]) == 0
     assert json.loads(capsys.readouterr().out)["makespan"] <= late
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("search -p 4 -m 8 --memory-bytes 1.5",
+         "--memory-bytes needs the bytes that fill it: add --activation-bytes or --static-bytes"),
+        ("search -p 2 -m 4 --memory-limit 1 --levers offload --host-bandwidth 1",
+         "--host-bandwidth needs the bytes that cross it: add --activation-bytes"),
+        ("search -p 2 -m 4 --memory-bytes 3 --profile times.json",
+         "--memory-bytes needs the bytes that fill it: times.json has none"),
+        ("simulate gpipe -p 2 -m 4 --memory 3 --profile times.json",
+         "--memory needs the bytes that fill it: times.json has none"),
+        ("simulate gpipe -p 2 -m 4 --bandwidth 3 --profile times.json",
+         "--bandwidth needs the bytes that cross it: times.json has none"),
+    ],
+)  # fmt: skip
+def test_a_limit_on_bytes_that_nobody_has_is_refused(
+    asked: str, told: str, capsys: pytest.CaptureFixture[str], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    stages = 4 if "search" in asked else 2
+    costs = sim.Costs.of(stages, forward=1, backward=1, weight=1)
+    Path("times.json").write_text(sim.costs_to_json(costs))
+    assert main(asked.split()) == 2
+    assert capsys.readouterr().err == f"error: {told}\n"
