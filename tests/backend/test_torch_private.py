@@ -51,16 +51,20 @@ def trees(*, inside: bool) -> dict[Path, ast.AST]:
     }
 
 
+def others(trees: dict[Path, ast.AST], known: set[str]) -> list[str]:
+    """Where private names are used that are not among the known ones."""
+    return [
+        f"{path.relative_to(BACKEND)}:{line} {name}"
+        for path, tree in trees.items()
+        for name, line in used(tree)
+        if name not in known
+    ]
+
+
 def test_no_other_module_of_backend_uses_a_private_name_of_torch() -> None:
     found = trees(inside=False)
     ours = NAMED_TUPLES | {name for tree in found.values() for name in defined(tree)}
-    foreign = [
-        f"{path.relative_to(BACKEND)}:{line} {name}"
-        for path, tree in found.items()
-        for name, line in used(tree)
-        if name not in ours
-    ]
-    assert foreign == []
+    assert others(found, ours) == []
     code = "from torch._C import x\nimport torch.a._b\ny = torch._z + super()._w + module._v"
     assert {name for name, _ in used(ast.parse(code))} == {"_C", "_b", "_z", "_w", "_v"}
 
@@ -71,13 +75,7 @@ def test_every_private_name_is_in_a_table_that_is_checked() -> None:
     nodes = (node for tree in inside.values() for node in ast.walk(tree))
     texts = [str(node.value) for node in nodes if isinstance(node, ast.Constant)]
     known = {word for text in texts for word in text.replace(".", " ").split()}
-    unchecked = [
-        f"{path.name}:{line} {name}"
-        for path, tree in inside.items()
-        for name, line in used(tree)
-        if name not in known
-    ]
-    assert unchecked == []
+    assert others(inside, known) == []
 
 
 def test_a_torch_without_a_name_is_told_in_a_sentence() -> None:

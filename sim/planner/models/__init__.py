@@ -22,6 +22,8 @@ from .shape import (
     Experts,
     Layer,
     Model,
+    Projection,
+    Tower,
     nearest_divisor,
 )
 from .sizes import (
@@ -34,7 +36,7 @@ from .sizes import (
     tower_parameters,
 )
 from .templates import model_template
-from .towers import Projection, Tower, images_told, with_images
+from .towers import images_told, with_images
 
 __all__ = [
     "ARCHITECTURES",

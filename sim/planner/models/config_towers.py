@@ -10,8 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .config_keys import number
-from .shape import Model
-from .towers import Projection, Tower
+from .shape import Model, Projection, Tower
 
 Keys = dict[str, Any]
 ADAPTIVE = 1024

@@ -15,8 +15,8 @@ from .config_layers import EXPERT_KEYS, WINDOW_KEYS, experts_of, windows_of
 from .config_mixers import reader_of
 from .config_towers import tower_of
 from .mixers import RECURRENT, LatentAttention
-from .shape import Model
-from .towers import Tower, pictures_note
+from .shape import Model, Tower
+from .towers import pictures_note
 
 _NAMES = {
     "layers": ("num_hidden_layers", "n_layer", "n_layers", "num_layers"),

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from .mixers import Nothing
 from .mixing import mixing
-from .shape import DENSE, Layer, Model
-from .towers import Tower
+from .shape import DENSE, Layer, Model, Tower
 
 
 def attention_parameters(model: Model, kind: Layer = DENSE) -> int:

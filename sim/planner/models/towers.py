@@ -2,43 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import replace
 
-from .shape import Model
-
-
-class Projection(NamedTuple):
-    """A multiplication by weights outside the layers: from width `wide` to `out`, once for so many
-    `patches`."""
-
-    wide: int
-    out: int
-    patches: int = 1
-
-
-@dataclass(frozen=True)
-class Tower:
-    """What makes words of pictures, on the first stage.
-
-    encoder: its layers, as a model of its own, of which nothing but the layers counts.
-    projections: what stands before and behind them. other: weights that multiply nothing beside
-    those of the encoder's layers: positions, biases, norms. patches: of one picture. images:
-    pictures of a sequence, on average; 0 where only text is trained.
-    """
-
-    encoder: Model
-    projections: tuple[Projection, ...]
-    other: int = 0
-    patches: int = 1024
-    images: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.patches, int) or self.patches < 1:
-            raise ValueError(f"a picture of {self.patches!r} patches: use a whole number >= 1")
-        if not (math.isfinite(self.images) and self.images >= 0):
-            raise ValueError(f"{self.images!r} pictures per sequence: use a number >= 0")
+from .shape import Model, Tower
 
 
 def with_images(model: Model, images: float, patches: int = 0) -> Model:

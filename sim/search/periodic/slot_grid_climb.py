@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..compiled import Ints, compiled
+from ..compiled import Ints, compiled, overwrite
 from ..settings.effort import Effort
 from .budget import PLAYS_PER_PASS
 from .climb import busiest
@@ -24,7 +24,7 @@ from .floors import work_bound
 from .problem import BlockProblem
 from .rounds import Rounds, critical, rounds_of_passes, runs_with
 from .slot_grid import MOST, Grid, grids, legs, slot_of
-from .slot_grid_orders import NEARLY, orders_on, rows_on
+from .slot_grid_orders import NEARLY, in_arrays, orders_on, rows_on
 from .tables import PassTables, in_copies, pass_tables
 from .unroll import DeviceOrders
 
@@ -114,27 +114,20 @@ def _climb(
     effort: Effort, rng: np.random.Generator,
 ) -> Iterator[Spot]:  # fmt: skip
     """Orders that are no slower than those before, each with one or two W's elsewhere."""
-    found, n, kinds = legs(problem, grid.gap), len(grid.starts), grid.slots // 2
-    on_legs = (
-        np.array([leg[:3] for leg in found], np.int64),
-        np.array([leg.stages for leg in found], np.int64),
-        np.array(grid.starts, np.int64),
-        grid.slots,
-    )
-    periods = found[-1].slot // grid.slots + 8
+    n, kinds = len(grid.starts), min(grid.slots // 2, problem.n_devices)
+    on_legs, periods = in_arrays(problem, grid)
     tables = copies.rise, copies.net, copies.limit
     now: Spot | None = None
     layout = np.empty((0, 0), np.int64)
 
     def tried(new: Ints) -> Spot | None:
-        rounds, first = with_layout(*on_legs, periods, new, tables)
+        rounds, first = with_layout(*on_legs, grid.slots, periods, new, tables)
         effort.played(len(rounds) * periods)
         most = now and Fraction(now.ticks, now.periods * n)
         if not first.size:
             return None
         return _spot(problem, copies, DeviceOrders(rounds, first), n, most, effort)
 
-    kinds = min(kinds, problem.n_devices)
     for device in range(0, problem.n_devices - kinds + 1, kinds):
         layout = layout_of_orders(passes, device, kinds)
         if now := tried(layout):
@@ -203,7 +196,8 @@ def with_layout(
                 microbatch = rows[row, 3] + n * period
                 for _ in range(weights[row]):
                     if head < tail and k < per_period:
-                        now[k] = 2, waiting[head, 0], waiting[head, 1] - n * period
+                        now[k, 0], now[k, 1] = 2, waiting[head, 0]
+                        now[k, 2] = waiting[head, 1] - n * period
                         alive += net[3 * waiting[head, 0] + 2]
                         head, k = head + 1, k + 1
                 if microbatch < 0:
@@ -211,15 +205,15 @@ def with_layout(
                 x = 3 * stage + kind
                 if k == per_period or alive + rise[x] > limit[d]:
                     return nothing
-                now[k] = kind, stage, microbatch - n * period
+                now[k, 0], now[k, 1], now[k, 2] = kind, stage, microbatch - n * period
                 k += 1
                 alive += net[x]
                 if kind == 1:
-                    waiting[tail] = stage, microbatch
+                    waiting[tail, 0], waiting[tail, 1] = stage, microbatch
                     tail += 1
             repeats = k == per_period and (now == before).all()
-            before[:] = now
+            overwrite(before, now)
         if not repeats:
             return nothing
-        found[d * per_period : (d + 1) * per_period] = now
+        overwrite(found[d * per_period : (d + 1) * per_period], now)
     return found, np.arange(n_devices + 1) * per_period

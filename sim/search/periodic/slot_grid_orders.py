@@ -141,27 +141,34 @@ def _less_and_less(problem: BlockProblem) -> Iterator[tuple[int, ...]]:
         limit = tuple(units - step for units, step in zip(limit, steps, strict=True))
 
 
+def in_arrays(problem: BlockProblem, grid: Grid) -> tuple[tuple[Ints, Ints, Ints], int]:
+    """Legs (kind, up, slot), their stages, and the starts, as compiled code takes them; and how
+    many periods it has to play until everything repeats."""
+    found = legs(problem, grid.gap)
+    arrays = [leg[:3] for leg in found], [leg.stages for leg in found], grid.starts
+    kinds, stages, starts = (np.array(array, np.int64) for array in arrays)
+    return (kinds, stages, starts), found[-1].slot // grid.slots + 8
+
+
 def orders_on(
     problem: BlockProblem, tables: PassTables, grid: Grid, effort: Effort
 ) -> Iterator[DeviceOrders]:
     """What the devices do in a period of a grid, in some ways; none that do not keep the limit."""
-    found, n = legs(problem, grid.gap), len(grid.starts)
+    on_legs, plays = in_arrays(problem, grid)
     shortest = slot_of(problem) * grid.slots
-    work = n * work_bound(problem)
+    work = len(grid.starts) * work_bound(problem)
     unit = len(LATE) - 1  # of a tick and of a slot
     longest = max(*problem.forward, *problem.backward)
     periods = sorted({max(shortest, math.ceil(work * longer)) for longer in LONGER})
     for period in periods:
         for half, late in product((unit * period, unit * grid.slots * longest), LATE):
             rounds, first = played_on(
-                np.array([leg[:3] for leg in found], np.int64),
-                np.array([leg.stages for leg in found], np.int64),
-                np.array(grid.starts, np.int64),
-                (grid.slots, 2 * unit * period, half, found[-1].slot // grid.slots + 8),
+                *on_legs,
+                (grid.slots, 2 * unit * period, half, plays),
                 grid.slots * max(problem.weight) * late,
                 (unit * grid.slots * tables.duration, tables.rise, tables.net, tables.limit),
             )
-            effort.played(len(rounds) * (found[-1].slot // grid.slots + 8))
+            effort.played(len(rounds) * plays)
             if first.size:
                 yield DeviceOrders(rounds, first)
             if not max(problem.weight):

@@ -30,8 +30,10 @@ def slot_grid(
 
     The block is that of `sim.search.periodic.slot_grid` with the shortest interval that the limit
     allows, one microbatch after the other where it allows none; warm-up and cool-down are played
-    into idle time. memory_limit: shares of a device's whole activation; or memory_bytes, static
-    bytes included. Without a limit: as much as 1F1B holds, p shares.
+    into idle time. With more memory it may even be a little longer: blocks for a little less are
+    tried, too, but ends are then filled otherwise. memory_limit: shares of a device's whole
+    activation; or memory_bytes, static bytes included. Without a limit: as much as 1F1B holds, p
+    shares.
 
     Raises ValueError for a limit that not even one microbatch meets.
 
