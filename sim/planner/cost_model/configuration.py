@@ -58,8 +58,8 @@ class Configuration:
     weight matrices (see `muon.py`). capacity: experts take so many times their even share of
     tokens, filled up to it, and drop what is beyond; 0: all that are sent to them. offloaded: what
     so many layers of each stage keep for the backward waits in the host's memory; copies are taken
-    to run beside passes and to take no longer. program: whose
-    habits kernels, sends and gradients follow, a name of `programs.PROGRAMS`.
+    to run beside passes and to take no longer. program: whose habits kernels, sends and gradients
+    follow, a name of `programs.PROGRAMS`.
     """
 
     sequence: int
