@@ -9,9 +9,11 @@ from pathlib import Path
 
 import unchanged_calls
 import unchanged_errors
-from unchanged_calls import CONFIGS, FAMILIES, MACHINE, SOME
+import unchanged_plays
+from unchanged_calls import CONFIGS, MACHINE
 from unchanged_case import Call, Case, Step, cases
 from unchanged_errors import GOOD, GOOD_CSV, TINY
+from unchanged_plays import FAMILIES, SOME
 
 WARM_UP: tuple[Step, ...] = (
     "sim simulate v-half -p 2 -m 4 --json --html warm.html",
@@ -313,6 +315,6 @@ def write_checkpoint() -> None:
 
 TABLES = (
     simulations, comparisons, files, pages, helps, searches, plans, streams, runs,
-    *unchanged_calls.TABLES, *unchanged_errors.TABLES,
+    *unchanged_plays.TABLES, *unchanged_calls.TABLES, *unchanged_errors.TABLES,
 )  # fmt: skip
 CASES = [case for table in TABLES for case in table()]

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-import gc
-import json
 import os
 import threading
 import time
-import zlib
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,94 +14,25 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
-import typer  # noqa: E402
 from forked import in_a_process  # noqa: E402
 from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 from memory_growth import streaming_growth  # noqa: E402
-from safetensors.torch import load_file  # noqa: E402
+from stored_networks import inputs, network, nothing_left, plain, small_layer, stored_network  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
-from typer.testing import CliRunner  # noqa: E402
 
 from backend.live_bytes import LiveBytes  # noqa: E402
 from backend.pipeload.agents import PipeloadError  # noqa: E402
-from backend.pipeload.cli import pipeload_command  # noqa: E402
 from backend.pipeload.demo import demo_inputs, make_demo, skeletons  # noqa: E402
-from backend.pipeload.layer_files import (  # noqa: E402
-    LayerFileError,
-    StoredModel,
-    open_model,
-    read_part,
-    store_model,
-)
-from backend.pipeload.layer_store import store_parts  # noqa: E402
-from backend.pipeload.profile import (  # noqa: E402
-    StreamOptions,
-    measured_runs,
-    profile_layers,
-    resident_output,
-)
+from backend.pipeload.layer_files import LayerFileError, open_model, store_model  # noqa: E402
+from backend.pipeload.profile import StreamOptions, measured_runs, profile_layers, resident_output  # noqa: E402
 from backend.pipeload.run import run_streamed, streamed_model  # noqa: E402
 from backend.pipeload.throttle import Throttle  # noqa: E402
 from sim.metrics.metrics import peak_bytes  # noqa: E402
 from sim.pipeload import STRATEGIES, Disk, MemoryLimitTooSmall, latency  # noqa: E402
 from sim.pipeload.plot import streaming_figure  # noqa: E402
 
-WIDTHS = (48, 64, 200, 64, 16, 96)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Loaders and computation share few cores with other tests; sums must not depend on it."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def layer(inner: int, width: int = 32) -> nn.Module:
-    return nn.Sequential(nn.Linear(width, inner), nn.GELU(), nn.Linear(inner, width))
-
-
-def network(widths: tuple[int, ...] = WIDTHS) -> list[nn.Module]:
-    torch.manual_seed(0)
-    return [nn.Embedding(50, 32), *(layer(inner) for inner in widths), nn.Linear(32, 50)]
-
-
-def plain(modules: list[nn.Module], x: Tensor) -> Tensor:
-    with torch.inference_mode():
-        for module in modules:
-            x = module(x)
-    return x
-
-
-def stored_network(directory: Path, modules: list[nn.Module] | None = None) -> StoredModel:
-    modules = modules or network()
-    return store_model(modules, directory / "model", resident={0, len(modules) - 1})
-
-
-def inputs(batch: int = 2) -> Tensor:
-    return torch.randint(50, (batch, 8), generator=torch.Generator().manual_seed(1))
-
-
-def nothing_left(live: LiveBytes) -> bool:
-    if live.now:  # a failure may leave cycles, but to look for them takes long
-        gc.collect()
-    names = [thread.name for thread in threading.enumerate()]
-    return live.now == 0 and not any(name.startswith("pipeload") for name in names)
-
-
-def test_the_files_are_what_safetensors_reads(tmp_path: Path) -> None:
-    modules = network()
-    stored = stored_network(tmp_path, modules)
-    assert open_model(tmp_path / "model") == stored
-    for module, part in zip(modules, stored.parts, strict=True):
-        found = load_file(stored.directory / part.file)
-        wanted = module.state_dict()
-        assert found.keys() == wanted.keys()
-        assert all(torch.equal(found[name], wanted[name]) for name in wanted)
-        # torch begins every weight at a multiple of 64 bytes, and so do we.
-        assert part.bytes == sum((tensor.nbytes + 63) // 64 * 64 for tensor in wanted.values())
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -124,32 +50,15 @@ def test_the_output_is_that_of_the_resident_model_bit_for_bit(
 
 def test_one_token_through_odd_sizes_gives_the_same_bits(tmp_path: Path) -> None:
     """Kernels for one row add up in an order that depends on where the weights begin."""
-    modules = [nn.Embedding(20, 8), *(layer(inner, 8) for inner in (1, 200, 900)), nn.Linear(8, 5)]
+    modules = [
+        nn.Embedding(20, 8),
+        *(small_layer(inner, 8) for inner in (1, 200, 900)),
+        nn.Linear(8, 5),
+    ]
     stored = store_model(modules, tmp_path, resident={0})
     for token in torch.arange(20):
         one = token.view(1, 1)
         assert torch.equal(run_streamed(stored, modules, one).output, plain(modules, one))
-
-
-def test_weights_of_every_stored_type_come_back_as_they_were(tmp_path: Path) -> None:
-    raw = torch.arange(64, dtype=torch.uint8)
-    for i, name in enumerate(
-        ("float64", "bfloat16", "float16", "int64", "uint16", "uint32", "uint64", "complex64",
-         "float8_e4m3fn", "float8_e5m2")
-    ):  # fmt: skip
-        module = nn.Module()
-        module.register_buffer("odd", torch.ones(3))
-        module.register_buffer("weight", raw.view(getattr(torch, name)))
-        module.register_buffer("none", torch.ones(0))
-        stored = store_model([module], tmp_path / str(i))
-        found = read_part(stored, stored.parts[0])
-        assert found["weight"].dtype == getattr(torch, name)
-        assert torch.equal(found["weight"].view(torch.uint8), raw)
-        assert found["none"].shape == (0,)
-    module.register_buffer("weight", torch.ones(3, dtype=torch.complex128))
-    with pytest.raises(LayerFileError, match=r"'weight' is torch\.complex128, which cannot be"):
-        store_model([module], tmp_path / "wide")
-    assert not (tmp_path / "wide" / "model.json").exists()
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's own account")
@@ -251,59 +160,6 @@ def test_a_damaged_layer_ends_the_run_with_one_sentence_and_frees_everything(
     assert nothing_left(live)
 
 
-@pytest.mark.parametrize(
-    ("damage", "sentence"),
-    [
-        (cut_short, r"part-0004.safetensors has \d+ bytes instead of \d+: it was cut off"),
-        (Path.unlink, "part-0004.safetensors: No such file"),
-    ],
-)
-def test_a_damaged_model_is_not_even_opened(tmp_path: Path, damage: Any, sentence: str) -> None:
-    stored = stored_network(tmp_path)
-    damage(stored.directory / stored.parts[4].file)
-    with pytest.raises(LayerFileError, match=sentence):
-        open_model(stored.directory)
-
-
-@pytest.mark.parametrize(
-    ("content", "sentence"),
-    [(None, "holds no model"), ("[", "is not a list of parts"), ("{}", "is not a list of parts")],
-)
-def test_a_directory_that_holds_no_model_is_told_from_one(
-    tmp_path: Path, content: str | None, sentence: str
-) -> None:
-    if content is not None:
-        (tmp_path / "model.json").write_text(content)
-    with pytest.raises(LayerFileError, match=sentence):
-        open_model(tmp_path)
-
-
-def test_files_of_another_program_are_named_with_the_way_to_store_them(tmp_path: Path) -> None:
-    with pytest.raises(LayerFileError, match=r"there is no such directory; .*--make-demo"):
-        open_model(tmp_path / "none")
-    (tmp_path / "model-00001-of-00002.safetensors").write_bytes(b"x")
-    with pytest.raises(LayerFileError, match=r"holds model-00001-of.*, but no model.json") as told:
-        open_model(tmp_path)
-    assert "backend.pipeload.layer_files.store_model(modules, DIRECTORY)" in str(told.value)
-
-
-@pytest.mark.parametrize("what", ["bytes", "offsets"])
-def test_a_list_that_does_not_fit_its_file_is_refused(tmp_path: Path, what: str) -> None:
-    stored = stored_network(tmp_path)
-    part = stored.parts[2]
-    if what == "bytes":
-        part = replace(part, bytes=part.bytes + 64)
-        sentence = rf"takes \d+ bytes of memory, but model.json says {part.bytes}"
-    else:
-        path = stored.directory / part.file
-        content = path.read_bytes().replace(b'"data_offsets":[0,', b'"data_offsets":[8,')
-        path.write_bytes(content)
-        part = replace(part, checksum=zlib.crc32(content))
-        sentence = r"header that makes no sense: .* has bytes 8 to"
-    with pytest.raises(LayerFileError, match=sentence):
-        read_part(stored, part)
-
-
 def test_a_profile_has_no_more_readers_than_the_limit_has_room_for(tmp_path: Path) -> None:
     stored = stored_network(tmp_path, network((64,) * 6))
     modules = network((64,) * 6)
@@ -313,48 +169,10 @@ def test_a_profile_has_no_more_readers_than_the_limit_has_room_for(tmp_path: Pat
     assert profile.disk.saturation == 1
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_a_full_disk_ends_the_writing_and_leaves_nothing(tmp_path: Path) -> None:
-    directory = tmp_path / "model"
-    directory.mkdir()
-    (directory / "part-0003.safetensors.part").symlink_to("/dev/full")
-    with pytest.raises(LayerFileError, match=r"the disk is full; \d+ bytes are needed") as failure:
-        stored_network(tmp_path)
-    assert "\n" not in str(failure.value)
-    assert list(directory.iterdir()) == []
-    assert open_model(stored_network(tmp_path).directory).parts
-
-
-def test_a_model_is_not_written_over_another(tmp_path: Path) -> None:
-    stored_network(tmp_path)
-    with pytest.raises(LayerFileError, match="already holds a model"):
-        stored_network(tmp_path)
-
-
-def test_a_module_that_cannot_be_stored_leaves_nothing_of_the_others(tmp_path: Path) -> None:
-    module = nn.Linear(32, 32)
-    module.register_buffer("scale", torch.ones(1), persistent=False)
-    with pytest.raises(LayerFileError, match="module 1 keeps buffer 'scale'"):
-        store_model([layer(8), module], tmp_path / "model")
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("failure", [KeyboardInterrupt, ArithmeticError])
-def test_parts_that_end_in_a_failure_leave_nothing(tmp_path: Path, failure: Any) -> None:
-    def parts() -> Iterator[dict[str, Tensor]]:
-        yield {"weight": torch.ones(3)}
-        assert (tmp_path / "model" / "part-0000.safetensors").exists()  # written before the next
-        raise failure
-
-    with pytest.raises(failure):
-        store_parts(parts(), tmp_path / "model", needed=12)
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_modules_with_the_same_tensors_share_a_file(tmp_path: Path) -> None:
-    embedding, head, again = nn.Embedding(50, 32), nn.Linear(32, 50, bias=False), layer(8)
+    embedding, head, again = nn.Embedding(50, 32), nn.Linear(32, 50, bias=False), small_layer(8)
     head.weight = embedding.weight
-    modules = [embedding, again, layer(8), again, nn.GELU(), nn.GELU(), head]
+    modules = [embedding, again, small_layer(8), again, nn.GELU(), nn.GELU(), head]
     stored = store_model(modules, tmp_path, resident={0, 6})
     assert open_model(tmp_path) == stored
     files = [part.file[5:9] for part in stored.parts]
@@ -421,13 +239,6 @@ def test_files_of_other_modules_are_refused(tmp_path: Path) -> None:
         run_streamed(stored, network()[1:], inputs())
 
 
-def test_a_buffer_that_would_be_lost_is_refused(tmp_path: Path) -> None:
-    module = nn.Linear(32, 32)
-    module.register_buffer("scale", torch.ones(1), persistent=False)
-    with pytest.raises(LayerFileError, match="module 1 keeps buffer 'scale' outside its state"):
-        store_model([layer(8), module], tmp_path)
-
-
 @pytest.mark.parametrize(
     ("how", "sentence"),
     [
@@ -482,59 +293,3 @@ def test_the_measured_trace_draws_like_the_simulated_one(tmp_path: Path) -> None
     assert run.trace.memory["live"].iloc[-1] == run.model.resident_bytes
     names = {bar.name for bar in streaming_figure(run.trace).data}
     assert names == {"waiting for memory", "loading", "computing", "memory"}
-
-
-def command(*arguments: str) -> Any:
-    app = typer.Typer()
-    app.command()(pipeload_command)
-    return CliRunner().invoke(app, arguments)
-
-
-def test_the_command_makes_a_demo_and_runs_it_under_the_limit(tmp_path: Path) -> None:
-    where = str(tmp_path / "demo")
-    small = ("--layers", "4", "--width", "32", "--heads", "2", "--vocabulary", "50")
-    made = json.loads(command(where, "--make-demo", *small, "--json").stdout)
-    assert made["layers"] == 4
-    limit = made["smallest_limit"] + made["layer_bytes"]
-    found = json.loads(
-        command(
-            where, "--memory-limit", str(limit), "--loaders", "2", "--repeats", "1", "--json"
-        ).stdout
-    )
-    assert found["output_identical"] is True
-    assert found["peak_bytes"] <= found["memory_limit"] == limit
-    assert found["loaders"] == 2
-    assert min(found[f"{name}_latency"] for name in ("simulated", "load_all", "one_loader")) > 0
-    planned = json.loads(
-        command(where, "--memory-limit", "10MB", "--repeats", "1", "--no-compare", "--json").stdout
-    )
-    assert planned["loaders"] >= 1
-    assert "output_identical" not in planned
-
-
-def test_a_wrong_limit_is_found_before_a_demo_is_written(tmp_path: Path) -> None:
-    result = command(str(tmp_path / "demo"), "--make-demo", "--memory-limit", "64 miles")
-    assert "--memory-limit is '64 miles'" in str(result.exception)
-    assert not (tmp_path / "demo").exists()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        ((), r"--memory-limit is missing: this model needs at least \d+ bytes"),
-        (("--memory-limit", "1k"), r"the smallest limit that works is \d+"),
-        (("--memory-limit", "lots"), "--memory-limit is 'lots': give bytes, e.g. 4096, 64MB"),
-        (("--memory-limit", "1GB", "--loaders", "-1"), "--loaders is -1: 1 or more"),
-        (("--memory-limit", "1GB", "--disk", "0"), "--disk is 0 bytes per second: it must be"),
-        (("--memory-limit", "1GB", "--per-reader", "-1"), "--per-reader is -1 bytes per second"),
-        (("--memory-limit", "1GB", "--html", "/nowhere/x.html"), "there is no folder /nowhere"),
-    ],
-)
-def test_the_command_refuses_with_one_sentence(
-    tmp_path: Path, arguments: tuple[str, ...], sentence: str
-) -> None:
-    make_demo(tmp_path / "demo", layers=2, width=16, heads=2, vocabulary=20, sequence=4)
-    result = command(str(tmp_path / "demo"), *arguments)
-    assert isinstance(result.exception, ValueError)
-    with pytest.raises(ValueError, match=sentence):
-        raise result.exception
