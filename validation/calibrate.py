@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from backend import Passes, measured_passes, run
 from sim import Costs, Op, Schedule
+from sim.base.progress import bar
 
 from .profile import Profile
 from .provenance import provenance
@@ -33,24 +34,32 @@ def calibrate(
     warmup: int = 2,
     partitions: Sequence[Any] | None = None,
     command: str = "",
+    progress: bool = False,
 ) -> Profile:
     """Pass times with busy neighbours, transfers, overhead: measured here and now.
 
     Every device measures all stages at the same time as the others, so that shared caches, memory
     bandwidth and issuing threads are in the figures as they will be in a run. The slow-down against
-    one device alone is part of the profile.
+    one device alone is part of the profile. progress: a bar on stderr that moves between two
+    measurements and never during one.
     """
     if n_devices < 1 or n_stages < 1:
         raise ValueError(f"cannot calibrate {n_stages} stages on {n_devices} devices")
     options: dict[str, Any] = {
         "n_stages": n_stages, "n_slices": n_slices, "steps": steps, "warmup": warmup
     }  # fmt: skip
-    (one,) = passes_together(workload, n_devices=1, partitions=partitions, **options)
-    many = passes_together(workload, n_devices=n_devices, partitions=partitions, **options)
-    with _one_thread():
-        pair = partitions if partitions and len(partitions) > 1 else None
-        latency, bandwidth = measured_link(workload.device, partitions=pair)
-        gap = overhead(workload, n_stages=n_stages)
+    with bar("calibrating", 4, shown=progress, alone=True) as move:
+        tell = move or _nothing
+        tell(0, "passes of one device alone")
+        (one,) = passes_together(workload, n_devices=1, partitions=partitions, **options)
+        tell(1, "passes of all devices")
+        many = passes_together(workload, n_devices=n_devices, partitions=partitions, **options)
+        with _one_thread():
+            tell(2, "transfers")
+            pair = partitions if partitions and len(partitions) > 1 else None
+            latency, bandwidth = measured_link(workload.device, partitions=pair)
+            tell(3, "time between two passes")
+            gap = overhead(workload, n_stages=n_stages)
     table = _merged([passes.table for passes in many])
     joined = Passes(table, many[0].boundary_bytes, many[0].static_bytes, many[0].group_scale)
     return Profile(
@@ -153,6 +162,10 @@ def overhead(workload: Workload, *, n_stages: int, repeats: int = 5) -> float:
         for trace in found.traces
     ]
     return float(np.median(np.concatenate(gaps)))
+
+
+def _nothing(done: float, label: str) -> None:
+    """Where nobody asked for a bar."""
 
 
 class _Scale(nn.Module):

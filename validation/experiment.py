@@ -62,10 +62,10 @@ def experiment(
         for stages, slices in keys:
             profiles[stages, slices] = calibrate(
                 workload, n_devices=n_devices, n_stages=stages, n_slices=slices,
-                partitions=partitions, command=command,
+                partitions=partitions, command=command, progress=progress,
             )  # fmt: skip
             if move:
-                move(len(profiles))
+                move(len(profiles), "calibrating")
         for number in range(rounds):
             if number and seconds is not None and time.monotonic() - began > seconds:
                 rounds = number

@@ -8,10 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 from sim.base.extras import imported
+from sim.base.progress import Move, bar
 from sim.planner.cost_model import Efficiency
 
 STEP = 0.3
 """How far the first trials are from the start, in logarithms: a factor of 0.74."""
+
+TRIALS = 200
+"""Of a simplex at most, for each number: SciPy's own limit."""
 
 LEAST_GAIN = 1e-5
 """Of a mean relative error; a gain below it ends the search."""
@@ -23,6 +27,7 @@ def least(
     names: Sequence[str],
     *,
     ceilings: Mapping[str, float] = {},
+    progress: bool = False,
 ) -> Efficiency:
     """The efficiencies with the smallest loss that Nelder and Mead's simplex finds, in logarithms.
 
@@ -31,7 +36,8 @@ def least(
     the same input gives the same result. ModuleNotFoundError without SciPy.
 
     names: the fields to fit. ceilings: what kernels and collectives reach at best; without one the
-    fit trades one number against another beyond reason.
+    fit trades one number against another beyond reason. progress: a bar for each simplex, whose end
+    is the most trials it may take.
     """
     optimize = imported("scipy.optimize", "a fit")
 
@@ -42,16 +48,18 @@ def least(
     found, smallest = [math.log(getattr(start, name)) for name in names], math.inf
     while True:
         corners = [[x - STEP * (i == j) for j, x in enumerate(found)] for i in range(len(names))]
-        result: Any = optimize.minimize(
-            lambda point: loss(at(point)),
-            found,
-            method="Nelder-Mead",
-            bounds=[(None, math.log(ceilings.get(name, math.inf))) for name in names],
-            options={
-                "initial_simplex": [found, *corners], "adaptive": True, "xatol": 1e-3,
-                "fatol": LEAST_GAIN,
-            },
-        )  # fmt: skip
+        with bar("fitting", TRIALS * len(names), shown=progress) as move:
+            result: Any = optimize.minimize(
+                _counted(lambda point: loss(at(point)), move),
+                found,
+                method="Nelder-Mead",
+                bounds=[(None, math.log(ceilings.get(name, math.inf))) for name in names],
+                options={
+                    "initial_simplex": [found, *corners], "adaptive": True, "xatol": 1e-3,
+                    "fatol": LEAST_GAIN, "maxfev": TRIALS * len(names),
+                    "maxiter": TRIALS * len(names),
+                },
+            )  # fmt: skip
         if smallest - result.fun < max(LEAST_GAIN, 0.01 * smallest):
             return at(found)
         found, smallest = list(result.x), float(result.fun)
@@ -70,12 +78,14 @@ def closest(
     *,
     weights: Sequence[float],
     ceilings: Mapping[str, float] = {},
+    progress: bool = False,
 ) -> Efficiency:
     """The efficiencies whose errors are smallest, in logarithms, by least squares of softened
     errors: far ones count by their size, so that a row that is out of line does not pull.
 
     groups: errors as logarithms of ratios, one function a row. weights: of each group, whatever the
-    number of its rows. The same input gives the same result. ModuleNotFoundError without SciPy.
+    number of its rows. progress: a bar whose end is the most that it may take. The same input gives
+    the same result. ModuleNotFoundError without SciPy.
     """
     import numpy as np
 
@@ -98,8 +108,22 @@ def closest(
         errors = np.array([row(efficiency) for row in rows])
         return shares * np.sign(errors) * np.sqrt(np.sqrt(SOFT**2 + errors**2) - SOFT)
 
-    found: Any = optimize.least_squares(
-        softened, np.minimum(first, highest - 1e-3), diff_step=0.02, max_nfev=STEPS,
-        bounds=(first - math.log(30), highest),
-    )  # fmt: skip
+    with bar("fitting", STEPS * (1 + len(names)), shown=progress) as move:
+        found: Any = optimize.least_squares(
+            _counted(softened, move), np.minimum(first, highest - 1e-3), diff_step=0.02,
+            max_nfev=STEPS, bounds=(first - math.log(30), highest),
+        )  # fmt: skip
     return at(found.x)
+
+
+def _counted(asked: Callable[[Sequence[float]], Any], move: Move | None) -> Any:
+    """The same function, which moves a bar whenever it is asked."""
+    if move is None:
+        return asked
+    tell = move
+
+    def counting(point: Sequence[float]) -> Any:
+        tell(tell.done + 1)
+        return asked(point)
+
+    return counting

@@ -25,6 +25,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple, cast
 
+from sim.base.progress import bar
 from sim.planner import Orders, Problem, estimate, prepare, rates
 from sim.planner.cost_model import Configuration, Efficiency
 from sim.planner.cost_model.configuration import Recompute
@@ -103,32 +104,41 @@ def error(run: Run, efficiency: Efficiency) -> float:
     return predicted / run.throughput - 1
 
 
-def fitted(runs: Sequence[Run]) -> Efficiency:
-    """The efficiencies with the smallest mean absolute error on these runs."""
+def fitted(runs: Sequence[Run], *, progress: bool = False) -> Efficiency:
+    """The efficiencies with the smallest mean absolute error on these runs; progress: a bar."""
     return least(
         lambda efficiency: fmean(abs(error(run, efficiency)) for run in runs),
         START,
         FITTED,
         ceilings=dict.fromkeys(FITTED, 1.0),
+        progress=progress,
     )
 
 
-def error_table(found: dict[str, list[Run]], efficiency: Efficiency) -> list[Error]:
-    """A row per group."""
+def error_table(
+    found: dict[str, list[Run]], efficiency: Efficiency, *, progress: bool = False
+) -> list[Error]:
+    """A row per group; progress: a bar."""
     rows = []
-    for name, runs in found.items():
-        errors = [error(run, efficiency) for run in runs]
-        rows.append(
-            Error(name, len(runs), fmean(map(abs, errors)), fmean(errors), max(map(abs, errors)))
-        )
+    with bar("predicting", sum(map(len, found.values())), shown=progress) as move:
+        for name, runs in found.items():
+            errors = []
+            for run in runs:
+                errors.append(error(run, efficiency))
+                if move:
+                    move(move.done + 1)
+            absolute = [*map(abs, errors)]
+            rows.append(Error(name, len(runs), fmean(absolute), fmean(errors), max(absolute)))
     return rows
 
 
-def report(kind: str, efficiency: Efficiency) -> dict[str, Any]:
-    """The efficiencies of a kind of device and the errors of each group, as plain objects."""
+def report(kind: str, efficiency: Efficiency, *, progress: bool = False) -> dict[str, Any]:
+    """The efficiencies of a kind of device and the errors of each group, as plain objects;
+    progress: a bar."""
+    table = error_table(groups(read_runs(), kind), efficiency, progress=progress)
     return {
         "efficiency": {name: float(f"{getattr(efficiency, name):.3g}") for name in FITTED},
-        "errors": [row._asdict() for row in error_table(groups(read_runs(), kind), efficiency)],
+        "errors": [row._asdict() for row in table],
     }
 
 

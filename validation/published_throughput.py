@@ -109,14 +109,19 @@ def throughput(
     return found
 
 
-def fitted_matmul(candidates: Sequence[float] = CANDIDATES, *, moves: int = MOVES) -> float:
-    """The candidate with the smallest mean absolute error over the table's printed cells."""
-
-    def loss(matmul: float) -> float:
-        cells = throughput(matmul, moves=moves)
-        return fmean(abs(cell.error) for cell in cells if cell.published)
-
-    return min(candidates, key=loss)
+def fitted_matmul(
+    candidates: Sequence[float] = CANDIDATES, *, moves: int = MOVES, progress: bool = False
+) -> float:
+    """The candidate with the smallest mean absolute error over the table's printed cells; progress:
+    a bar on stderr."""
+    losses: dict[float, float] = {}
+    with bar("fitting", len(candidates), shown=progress) as move:
+        for matmul in candidates:
+            if move:
+                move(len(losses), "fitting")
+            cells = throughput(matmul, moves=moves, progress=progress)
+            losses[matmul] = fmean(abs(cell.error) for cell in cells if cell.published)
+    return min(candidates, key=losses.__getitem__)
 
 
 def winners(case: dict[str, Any], matmul: float = MATMUL) -> Winners:
@@ -149,14 +154,23 @@ def published_winners() -> dict[str, Any]:
 
 
 def report(matmul: float, *, moves: int = MOVES, progress: bool = False) -> dict[str, Any]:
-    """Both replications as plain objects; progress: bars on stderr."""
-    cells = throughput(matmul, moves=moves, progress=progress)
-    balanced = throughput(matmul, cut="balanced", moves=moves, progress=progress)
+    """Both replications as plain objects; progress: a bar on stderr."""
+    cases = published_winners()["cases"]
+    with bar("predicting", 2 + len(cases), shown=progress) as move:
+        cells = throughput(matmul, moves=moves, progress=progress)
+        if move:
+            move(1)
+        balanced = throughput(matmul, cut="balanced", moves=moves, progress=progress)
+        best: list[dict[str, Any]] = []
+        for case in cases:
+            if move:
+                move(2 + len(best), f"best configurations, batch {case['batch']}")
+            best.append(_winners(case, matmul))
     return {
         "matmul": matmul,
         "one_layer_less_at_the_ends": _summary(cells),
         "balanced_stages": _summary(balanced),
-        "winners": [_winners(case, matmul) for case in published_winners()["cases"]],
+        "winners": best,
     }
 
 

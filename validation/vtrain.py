@@ -15,24 +15,27 @@ are the four 200 Gb/s cards per node of eight that vTrain's own configurations s
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
+from math import isfinite
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
+from sim.base.progress import bar
 from sim.planner import Orders, Problem, estimate, prepare
 from sim.planner.cost_model import Configuration, Efficiency, efficiency_of
 from sim.planner.hardware import Machine, machine_of
 from sim.planner.models import Model
 
+from .csv_table import Line, csv_table
 from .fitting import least
 
 COLUMNS = (
     "gpus", "global_batch", "micro_batch", "hidden", "heads", "layers", "sequence",
     "tensor_parallel", "data_parallel", "pipeline_parallel", "iteration_ms", "set",
 )  # fmt: skip
+SETS = ("single-node", "multi-node")
 FITTED = ("matmul", "memory", "misaligned", "ramp", "launch", "wire", "collective")
 CEILINGS = {"matmul": 0.85, "memory": 0.9, "misaligned": 1.0, "wire": 0.8}
 """What kernels and collectives reach at best on this device (cuBLAS about 265 of 312 TFLOPS, NCCL
@@ -78,13 +81,33 @@ class Error(NamedTuple):
 
 
 def read_runs(path: str | Path) -> list[Run]:
-    """The measured iterations in a csv; ValueError names what is missing."""
-    with open(path, newline="") as file:
-        rows = list(csv.DictReader(file))
-    missing = [name for name in COLUMNS if not rows or name not in rows[0]]
-    if missing:
-        raise ValueError(f"{path} has no column {missing[0]!r}: expected {', '.join(COLUMNS)}")
-    return [_run(row) for row in rows]
+    """The measured iterations in a csv; ValueError names a missing column, or the line and the cell
+    that cannot be read."""
+    names, lines = csv_table(path, COLUMNS, expected=f"expected {', '.join(COLUMNS)}")
+    return [_run(_cells(path, names, line)) for line in lines]
+
+
+def _cells(path: str | Path, names: Sequence[str], line: Line) -> dict[str, str]:
+    """The cells of a row by name, each of which can be read."""
+    found = dict(zip(names, line.cells, strict=False))
+    where = f"{path}, line {line.number}"
+    for name in COLUMNS[:-1]:
+        whole, text = name != "iteration_ms", found.get(name, "")
+        if not (text.isdecimal() if whole else _is_time(text)) or float(text) <= 0:
+            rule = "a whole number >= 1" if whole else "a number of milliseconds above 0"
+            raise ValueError(f"{where}: {name} is {text!r}: it must be {rule}")
+    if found.get("set") not in SETS:
+        raise ValueError(
+            f"{where}: set is {found.get('set', '')!r}: it must be {SETS[0]} or {SETS[1]}"
+        )
+    return found
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def predicted_seconds(run: Run, efficiency: Efficiency) -> float:
@@ -93,11 +116,13 @@ def predicted_seconds(run: Run, efficiency: Efficiency) -> float:
     return estimate(problem, prepare(problem, run.configuration), _ORDERS).seconds
 
 
-def fitted(runs: Sequence[Run], start: Efficiency = START, *, thin: int = 3) -> Efficiency:
+def fitted(
+    runs: Sequence[Run], start: Efficiency = START, *, thin: int = 3, progress: bool = False
+) -> Efficiency:
     """The efficiencies with the smallest mean absolute relative error on runs without a pipeline.
 
     The groups (one node, several nodes) count alike, however many runs each has. Of a group with
-    hundreds of runs every `thin`-th is used.
+    hundreds of runs every `thin`-th is used. progress: a bar.
     """
     flat = [run for run in runs if run.pipeline == 1]
     groups = [
@@ -108,7 +133,7 @@ def fitted(runs: Sequence[Run], start: Efficiency = START, *, thin: int = 3) -> 
     def loss(efficiency: Efficiency) -> float:
         return fmean(fmean(abs(error(r, efficiency)) for r in group) for group in chosen)
 
-    return least(loss, start, FITTED, ceilings=CEILINGS)
+    return least(loss, start, FITTED, ceilings=CEILINGS, progress=progress)
 
 
 def error(run: Run, efficiency: Efficiency) -> float:
@@ -116,11 +141,16 @@ def error(run: Run, efficiency: Efficiency) -> float:
     return predicted_seconds(run, efficiency) / run.seconds - 1
 
 
-def error_table(runs: Iterable[Run], efficiency: Efficiency) -> list[Error]:
-    """Errors by group and pipeline size."""
+def error_table(
+    runs: Sequence[Run], efficiency: Efficiency, *, progress: bool = False
+) -> list[Error]:
+    """Errors by group and pipeline size; progress: a bar."""
     found: dict[tuple[str, int], list[float]] = {}
-    for run in runs:
-        found.setdefault((run.group, run.pipeline), []).append(error(run, efficiency))
+    with bar("predicting", len(runs), shown=progress) as move:
+        for done, run in enumerate(runs, start=1):
+            found.setdefault((run.group, run.pipeline), []).append(error(run, efficiency))
+            if move:
+                move(done)
     return [
         Error(group, pipeline, len(errors), fmean(errors), fmean(map(abs, errors)),
               max(map(abs, errors)))
@@ -128,9 +158,11 @@ def error_table(runs: Iterable[Run], efficiency: Efficiency) -> list[Error]:
     ]  # fmt: skip
 
 
-def report(runs: Sequence[Run], efficiency: Efficiency) -> dict[str, Any]:
-    """The efficiencies and their errors as plain objects."""
-    table = error_table(runs, efficiency)
+def report(
+    runs: Sequence[Run], efficiency: Efficiency, *, progress: bool = False
+) -> dict[str, Any]:
+    """The efficiencies and their errors as plain objects; progress: a bar."""
+    table = error_table(runs, efficiency, progress=progress)
     return {
         "efficiency": {name: getattr(efficiency, name) for name in FITTED},
         "errors": [row._asdict() for row in table],

@@ -57,6 +57,11 @@ class CommandLine:
             return self._run(given, named)
         except (KeyboardInterrupt, typer.Abort):
             return _failed("interrupted", INTERRUPTED)
+        except SystemError as error:
+            # Compiled code gives its result although Ctrl-C came, which Python takes for a fault.
+            if not isinstance(error.__cause__, KeyboardInterrupt):
+                raise
+            return _failed("interrupted", INTERRUPTED)
         except BrokenPipeError:
             # Whoever read our output has gone; nothing may be written to it at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -78,9 +78,8 @@ def simulate(
     else:
         from ..show.table import print_table, schedule_table
 
-        times = [] if options.profile else _times(options, [trace])
-        assumed = ", ".join(" ".join(pair) for pair in times)
-        print_table(schedule_table(found, unit=options.unit or "", costs=assumed))
+        costs = _assumed(options, [trace])
+        print_table(schedule_table(found, unit=options.unit or "", costs=costs))
 
 
 @with_pipeline_options
@@ -107,7 +106,9 @@ def compare(
     else:
         from ..show.table import comparison_table, print_table
 
-        print_table(comparison_table([found for found, _ in rows], unit=options.unit or ""))
+        costs = _assumed(options, [trace for _, trace in rows if trace is not None])
+        found = [found for found, _ in rows]
+        print_table(comparison_table(found, unit=options.unit or "", costs=costs))
     if not good:
         raise ValueError(f"none of {len(rows)} schedules could be played: {rows[0][0]['error']}")
 
@@ -202,8 +203,16 @@ def _times(options: PipelineOptions, traces: Sequence[Trace]) -> list[tuple[str,
     given = {name: getattr(options, name) for name in usual}
     found = [(name, str(usual[name] if value is None else value)) for name, value in given.items()]
     copies = [trace for trace in traces if trace.schedule.copies]
-    timed = any(row.end > row.start for trace in copies for row in _copies_of(trace))
-    return [*found, ("copies", "0")] if copies and not timed else found
+    if copies and not any(row.end > row.start for trace in copies for row in _copies_of(trace)):
+        found.append(("copies", "0"))
+    if options.boundary_bytes and options.bandwidth is None:
+        found.append(("bandwidth", "unlimited (boundary bytes take no time)"))
+    return found
+
+
+def _assumed(options: PipelineOptions, traces: Sequence[Trace]) -> str:
+    """The same in words; "" of measured costs."""
+    return "" if options.profile else ", ".join(map(" ".join, _times(options, traces)))
 
 
 def _copies_of(trace: Trace) -> Iterable[Any]:

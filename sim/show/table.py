@@ -60,8 +60,9 @@ def schedule_table(found: Summary, *, unit: str = "", costs: str = "") -> Render
     return Group(facts_table(title, facts), _devices(found, unit))
 
 
-def comparison_table(rows: Sequence[Summary], *, unit: str = "") -> RenderableType:
-    """Many schedules, the fastest on the chosen clock first; and why others failed."""
+def comparison_table(rows: Sequence[Summary], *, unit: str = "", costs: str = "") -> RenderableType:
+    """Many schedules, the fastest on the chosen clock first; and why others failed. costs: what was
+    assumed of them, in words."""
     good = [row for row in rows if "error" not in row]
     clock = good[0]["clock"] if good else "makespan"
     largest = max((held for row in good for held in row["peak_bytes"]), default=0)
@@ -83,7 +84,8 @@ def comparison_table(rows: Sequence[Summary], *, unit: str = "") -> RenderableTy
         ]
         table.add_row(*cells)
     note = Text(
-        "bubble: idle share of the clock before it. Activations in shares: what one microbatch "
+        (f"costs: {costs}.\n" if costs else "")
+        + "bubble: idle share of the clock before it. Activations in shares: what one microbatch "
         f"keeps on a whole device.\nabove bound: on the {clock.replace('_', ' ')}, over what no "
         "order of the same passes with no more memory can beat.",
         style="dim",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 import shlex
@@ -99,12 +100,25 @@ def test_a_refit_without_scipy_names_the_extra() -> None:
     assert re.search(said_so, done.stderr)
 
 
-def test_llm_foundry_prints_a_row_per_group_and_kind(capsys: pytest.CaptureFixture[str]) -> None:
+class Screen(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_llm_foundry_prints_a_row_per_group_and_kind(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = json.loads(said(capsys, "llm-foundry", "--json"))
     assert found["h100"]["efficiency"] == {"matmul": 0.587, "fused_attention": 0.179}
     rows = [(kind, row["group"], row["runs"]) for kind in found for row in found[kind]["errors"]]
     assert ("a100-80g", "several nodes, predicted", 26) in rows
+    screen = Screen()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
     lines = said(capsys, "llm-foundry").splitlines()
+    shares = [int(share) for share in re.findall(r"(\d+)%", screen.getvalue())]
+    assert shares == sorted(shares)
+    assert shares[-1] == 100, "a bar has an end"
     for kind, group, runs in rows:
         assert any(re.match(rf"{kind} +{group} +{runs} +\+\d", line.strip()) for line in lines)
 

@@ -295,6 +295,10 @@ def test_tables_by_other_hands(tmp_path: Path) -> None:
         "", f"{n + 1} cells in {n} columns", f"{n - 3} cells in {n} columns",
     ]  # fmt: skip
     assert predict(rows[0]) == predict(_row())
+    with path.open("a") as file:
+        file.write("those were all\n")
+    with pytest.raises(ValueError, match=r"line 6 is no run: 'those were all' has neither model"):
+        read_rows(path)
     path.write_bytes("source,caf\xe9".encode("latin-1"))
     with pytest.raises(ValueError, match="is no text in UTF-8: save the table as CSV in UTF-8"):
         read_rows(path)

@@ -81,6 +81,27 @@ def test_rows_of_a_csv_are_read(tmp_path: Path) -> None:
     assert run.configuration.recompute == "full"
 
 
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("total: 1 run", "line 3: gpus is 'total: 1 run': it must be a whole number >= 1"),
+        ("8,16,2,0,16,24,1024,2,2,2,250,multi-node", "hidden is '0': it must be a whole number"),
+        ("8,16,2,1024,16,24,1024,2,2,2,nan,multi-node", "iteration_ms is 'nan': it must be a num"),
+        ("8,16,2,1024,16,24,1024,2,2,2,250", "set is '': it must be single-node or multi-node"),
+    ],
+)
+def test_a_line_that_is_no_run_is_refused_by_its_number(
+    tmp_path: Path, line: str, sentence: str
+) -> None:
+    path = tmp_path / "runs.csv"
+    run = "8,16,2,1024,16,24,1024,2,2,2,250.5,multi-node"
+    path.write_text(f"{','.join(COLUMNS)}\n{run}\n{line}\n")
+    with pytest.raises(ValueError, match=sentence):
+        read_runs(path)
+    path.write_text(f"{','.join(COLUMNS)}\n{run}\n,\n\n")
+    assert len(read_runs(path)) == 1, "a line without a word is none"
+
+
 def test_the_record_is_of_the_devices_calibration_and_within_its_targets() -> None:
     path = Path(__file__).parents[2] / "validation" / "data" / "a100_iterations.json"
     record = json.loads(path.read_text())

@@ -33,7 +33,9 @@ def calibrate_command(
     from ..workload import Workload
 
     work = Workload(layers, width, sequence=sequence, rows=rows, device=device)
-    text = profile_to_json(calibrate(work, n_devices=devices, n_stages=stages, n_slices=slices))
+    text = profile_to_json(
+        calibrate(work, n_devices=devices, n_stages=stages, n_slices=slices, progress=True)
+    )
     if output:
         write_text_atomically(output, text)
         print(f"wrote {output}", file=sys.stderr)

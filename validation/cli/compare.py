@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from sim.base.files import write_text_atomically
+from sim.base.progress import bar
 
 from .options import (
     Device,
@@ -60,22 +61,26 @@ def compare_command(
         known_families([family])
         schedule = FAMILIES[family](devices, microbatches)
         measured = None
-    found = (
-        profile_from_json(Path(profile).read_text())
-        if profile
-        else calibrate(
-            work, n_devices=schedule.n_devices, n_stages=schedule.n_stages,
-            n_slices=schedule.n_slices,
-        )
-    )  # fmt: skip
-    if measured is None:
-        from backend import run
+    steps_left = (not profile) + (measured is None)
+    with bar("comparing", steps_left, shown=steps_left > 0, alone=True) as move:
+        found = (
+            profile_from_json(Path(profile).read_text())
+            if profile
+            else calibrate(
+                work, n_devices=schedule.n_devices, n_stages=schedule.n_stages,
+                n_slices=schedule.n_slices, progress=True,
+            )
+        )  # fmt: skip
+        if measured is None:
+            from backend import run
 
-        batch, targets = work.batch(schedule.n_microbatches, schedule.n_stages)
-        measured = run(
-            schedule, work.stages(schedule.n_stages), batch, targets=targets, device=device,
-            steps=steps, warmup=1,
-        ).trace  # fmt: skip
+            if move:
+                move(steps_left - 1, "measuring")
+            batch, targets = work.batch(schedule.n_microbatches, schedule.n_stages)
+            measured = run(
+                schedule, work.stages(schedule.n_stages), batch, targets=targets, device=device,
+                steps=steps, warmup=1, progress=True,
+            ).trace  # fmt: skip
     if trace:
         write_text_atomically(trace, trace_to_json(measured))
     comparison = compare(found.predict(schedule), measured)

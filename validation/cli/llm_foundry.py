@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from typing import Any
+
+from sim.base.progress import bar
 
 from .options import Json, Refit, print_rows
 
@@ -17,12 +20,16 @@ def llm_foundry_command(refit: Refit = False, as_json: Json = False) -> None:
     """
     from ..llm_foundry import KINDS, calibration, fitted, groups, read_runs, report
 
-    found = {}
-    for kind in KINDS:
-        efficiency = calibration(kind)
-        if refit:
-            efficiency = fitted(groups(read_runs(), kind)["one node, fitted"])
-        found[kind] = report(kind, efficiency)
+    found: dict[str, dict[str, Any]] = {}
+    with bar("predicting", len(KINDS), shown=True) as move:
+        for kind in KINDS:
+            if move:
+                move(len(found), kind)
+            efficiency = calibration(kind)
+            if refit:
+                runs = groups(read_runs(), kind)["one node, fitted"]
+                efficiency = fitted(runs, progress=True)
+            found[kind] = report(kind, efficiency, progress=True)
     if as_json:
         print(json.dumps(found))
         return

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from sim.base.progress import bar
+
 from .options import Json, print_words
 
 NUMBERS = {"mean_absolute_error": "error", "bias": "bias", "median": "median", "worst": "worst",
@@ -70,12 +72,16 @@ def _fit(path: str, which: str, vtrain: str | None) -> None:
         if device not in FITS:
             raise ValueError(f"nothing is fitted for {device}: use all or {', '.join(FITS)}")
     rows = read_rows(path)
-    found = {}
-    for device in devices:
-        more = other_errors(device, vtrain)
-        mine = [r for r in rows if NAMES.get(r.text("gpu"), r.text("gpu")) == device]
-        mine = [row for row in mine if is_fitted(row)]
-        found[device] = entry(device, fitted(device, rows, more), len(mine), more)
+    found: dict[str, dict[str, Any]] = {}
+    with bar("fitting", len(devices), shown=True) as move:
+        for device in devices:
+            if move:
+                move(len(found), device)
+            more = other_errors(device, vtrain)
+            mine = [r for r in rows if NAMES.get(r.text("gpu"), r.text("gpu")) == device]
+            mine = [row for row in mine if is_fitted(row)]
+            best = fitted(device, rows, more, progress=True)
+            found[device] = entry(device, best, len(mine), more)
     print(json.dumps(found, indent=1))
 
 

@@ -32,7 +32,9 @@ def throughput_command(
     from ..published_throughput import MATMUL, MOVES, fitted_matmul, report
 
     work = MOVES if moves is None else moves
-    found = report(fitted_matmul(moves=work) if refit else MATMUL, moves=work, progress=True)
+    found = report(
+        fitted_matmul(moves=work, progress=True) if refit else MATMUL, moves=work, progress=True
+    )
     if as_json:
         print(json.dumps(found))
         return

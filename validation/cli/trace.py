@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sim.base.progress import bar
+
 from .options import Json, known_families, print_rows, print_words
 
 if TYPE_CHECKING:
@@ -62,9 +64,14 @@ def trace_command(
     export = any(map(is_export, paths))
     files = _exported(paths, schedule, microbatches, ranges) if export else trace_files(paths)
     run = measured_run(files)
-    base = predicted(run)
     asked = [_schedule(name, run, microbatches) for name in what_if or ()]
-    tried = others(run, base, schedules=asked, n_microbatches=microbatches, latency=latency)
+    with bar("predicting", 2, shown=True) as move:
+        base = predicted(run, progress=True)
+        if move:
+            move(1, "what if")
+        tried = others(
+            run, base, schedules=asked, n_microbatches=microbatches, latency=latency, progress=True
+        )
     found = _found(run, base, schedule) | {
         "what_if": [
             {"schedule": name, "makespan": time, "change": time / base.makespan - 1}

@@ -25,7 +25,7 @@ def vtrain_command(
     from ..vtrain import MEGATRON, fitted, read_runs, report
 
     runs = read_runs(path)
-    found = report(runs, fitted(runs) if refit else MEGATRON)
+    found = report(runs, fitted(runs, progress=True) if refit else MEGATRON, progress=True)
     if as_json:
         print(json.dumps(found))
         return

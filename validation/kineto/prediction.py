@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from sim import FAMILIES, Cluster, Costs, Link, Schedule, Trace, makespan, mechanisms, simulate
+from sim.base.progress import bar
 
 from ..compare import pass_times
 from ..replay import costs_of
@@ -46,8 +47,8 @@ class Prediction:
         return self.makespan / self.measured - 1
 
 
-def predicted(run: Run) -> Prediction:
-    """The run, simulated with the times of its own passes."""
+def predicted(run: Run, *, progress: bool = False) -> Prediction:
+    """The run, simulated with the times of its own passes; progress: a bar."""
     traces = with_host(run)
     slowdown = slowdown_by_neighbours(traces)
     pooled = _pooled([alone(trace, slowdown) for trace in traces])
@@ -64,7 +65,7 @@ def predicted(run: Run) -> Prediction:
     )
     return replace(
         base,
-        makespan=_plays(run.schedule, base),
+        makespan=_plays(run.schedule, base, progress=progress),
         trace=simulate(run.schedule, costs, _cluster(run.schedule, base)),
     )
 
@@ -76,12 +77,13 @@ def what_if(
     schedules: Sequence[Schedule] = (),
     n_microbatches: int | None = None,
     latency: float | None = None,
+    progress: bool = False,
 ) -> dict[str, float]:
     """Predicted makespans of the same stages under other schedules, by name.
 
     schedules: with the same stages on the same devices; by default the run's own, and every family
     that has them. n_microbatches, latency: other than the run's. Passes a run does not have cost
-    what the others say (`replay.costs_of`); what its host takes per pass stays.
+    what the others say (`replay.costs_of`); what its host takes per pass stays. progress: a bar.
     """
     m = n_microbatches or run.schedule.n_microbatches
     asked = [*schedules] or _families(run.schedule, m)
@@ -93,7 +95,13 @@ def what_if(
             )
     if latency is not None:
         base = replace(base, latency=latency)
-    return {other.name: _plays(other, base) for other in asked}
+    found: dict[str, float] = {}
+    with bar("trying", len(asked), shown=progress) as move:
+        for other in asked:
+            if move:
+                move(len(found), other.name)
+            found[other.name] = _plays(other, base, progress=progress)
+    return found
 
 
 def pass_table(run: Run) -> pd.DataFrame:
@@ -111,7 +119,7 @@ def pass_table(run: Run) -> pd.DataFrame:
     return table.assign(host=grouped["host"].mean()).fillna({"spread": 0.0}).reset_index()
 
 
-def _plays(schedule: Schedule, base: Prediction) -> float:
+def _plays(schedule: Schedule, base: Prediction, *, progress: bool) -> float:
     """The mean makespan of plays in which every pass takes its mean time, give or take."""
     cluster = _cluster(schedule, base)
     if not base.spread:
@@ -119,10 +127,15 @@ def _plays(schedule: Schedule, base: Prediction) -> float:
     jitter = sqrt(log(1 + base.spread**2))
     # The simulator's factor has median 1, and so the mean exp(jitter^2 / 2).
     even = _scaled(base.costs, exp(-(jitter**2) / 2))
-    return fmean(
-        float(makespan(simulate(schedule, even, cluster, jitter=jitter, seed=seed)))
-        for seed in range(max(DRAWS // schedule.n_ops, 5))
-    )
+    plays = max(DRAWS // schedule.n_ops, 5)
+    times: list[float] = []
+    with bar(f"playing {schedule.name}", plays, shown=progress) as move:
+        for seed in range(plays):
+            trace = simulate(schedule, even, cluster, jitter=jitter, seed=seed)
+            times.append(float(makespan(trace)))
+            if move:
+                move(len(times), "")
+    return fmean(times)
 
 
 def _spread(pooled: Trace) -> float:

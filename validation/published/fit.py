@@ -74,8 +74,10 @@ FITS: dict[str, Fit] = {
 }  # fmt: skip
 
 
-def fitted(device: str, rows: Iterable[Row], more: Mapping[str, Sequence[Error]]) -> Efficiency:
-    """The efficiencies of a device; `more`: errors of other sources by name."""
+def fitted(
+    device: str, rows: Iterable[Row], more: Mapping[str, Sequence[Error]], *, progress: bool = False
+) -> Efficiency:
+    """The efficiencies of a device; more: errors of other sources by name; progress: a bar."""
     fit = FITS[device]
     groups: dict[str, list[Error]] = {name: list(errors) for name, errors in more.items()}
     for row in rows:
@@ -90,7 +92,8 @@ def fitted(device: str, rows: Iterable[Row], more: Mapping[str, Sequence[Error]]
     start = replace(Efficiency(), **_fields(fit.start))
     weights = [1.0 if fit.by_source else len(errors) for errors in groups.values()]
     found = closest(
-        list(groups.values()), start, fit.names, weights=weights, ceilings=CEILINGS
+        list(groups.values()), start, fit.names, weights=weights, ceilings=CEILINGS,
+        progress=progress,
     )  # fmt: skip
     return replace(found, **_fields({n: float(f"{getattr(found, n):.3g}") for n in fit.names}))
 

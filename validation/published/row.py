@@ -11,13 +11,16 @@ zero, sp (sequence parallelism), cut, between (a wire), gradient_bytes, bytes_pe
 
 from __future__ import annotations
 
-import csv
 import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..csv_table import Line, csv_table, short
+
 COLUMNS = ("source", "model", "gpu", "n_gpus", "tp", "pp", "mbs", "gbs", "seq", "schedule",
            "measured", "unit", "shape")  # fmt: skip
+NAMED = ("model", "gpu", "n_gpus")
+"""Columns of which every run has one at least: a line without any is a note or a slip."""
 DATA = Path(__file__).parents[1] / "data" / "published_runs.csv"
 UNEVEN = "cells"
 """A column of our own: what is odd about a row that has not one cell for each column."""
@@ -64,33 +67,21 @@ class Row:
 
 def read_rows(path: str | Path) -> list[Row]:
     """The rows of a table, but for empty ones; names of columns may be in capitals and have blanks
-    around them. ValueError says what keeps a file from being such a table."""
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            names = [name.strip().lower() for name in next(reader, [])]
-            _check(path, names)
-            return [_row(names, cells) for cells in reader if any(cell.strip() for cell in cells)]
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is no text in UTF-8: save the table as CSV in UTF-8") from None
-    except csv.Error as error:
-        raise ValueError(f"{path} is no table of comma-separated values: {error}") from None
+    around them. ValueError says what keeps a file from being such a table, or a line from being a
+    run."""
+    expected = "a table of published runs has the columns of validation/data/published_runs.csv"
+    names, lines = csv_table(path, COLUMNS, expected=expected)
+    return [_row(path, names, line) for line in lines]
 
 
-def _row(names: list[str], cells: list[str]) -> Row:
+def _row(path: str | Path, names: list[str], line: Line) -> Row:
     """Its cells by name; more or fewer of them than columns are told instead of taken."""
-    found = dict(zip(names, cells, strict=False))
-    if len(cells) != len(names):
-        found[UNEVEN] = f"{len(cells)} cells in {len(names)} columns"
-    return Row(found)
-
-
-def _check(path: str | Path, names: list[str]) -> None:
-    if missing := [name for name in COLUMNS if name not in names]:
-        commas = ", separated by commas" if len(names) == 1 else ""
+    found = dict(zip(names, line.cells, strict=False))
+    if not any(found.get(name) for name in NAMED):
         raise ValueError(
-            f"{path} has no column {missing[0]!r}: a table of published runs has the columns "
-            f"of validation/data/published_runs.csv{commas}"
+            f"{path}, line {line.number} is no run: {short(','.join(line.cells))} has neither "
+            f"{', '.join(NAMED[:-1])} nor {NAMED[-1]}; take the line out, or fill it in"
         )
-    if twice := [name for name in names if name and names.count(name) > 1]:
-        raise ValueError(f"{path} has the column {twice[0]!r} twice: leave one out")
+    if len(line.cells) != len(names):
+        found[UNEVEN] = f"{len(line.cells)} cells in {len(names)} columns"
+    return Row(found)

@@ -50,3 +50,15 @@ def test_what_we_say_is_one_sentence(
 ) -> None:
     assert program(monkeypatch, source).run(["run"]) == 1
     assert capsys.readouterr().err == "error: p is 0: it must be 1 or more\n"
+
+
+def test_ctrl_c_that_compiled_code_turns_into_a_fault_is_an_interrupt(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = program(
+        monkeypatch, "raise SystemError('a result with an exception set') from KeyboardInterrupt()"
+    )
+    assert made.run(["run"]) == 130
+    assert capsys.readouterr().err == "error: interrupted\n"
+    with pytest.raises(SystemError):
+        program(monkeypatch, "raise SystemError('a fault')").run(["run"])

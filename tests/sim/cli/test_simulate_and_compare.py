@@ -9,6 +9,7 @@ import pytest
 from cli_answers import KEYS, TIMES, answer
 
 import sim
+from sim.cli.commands import main
 
 
 def test_simulate_tells_both_clocks_peaks_and_the_bound(capsys: pytest.CaptureFixture[str]) -> None:
@@ -72,6 +73,11 @@ def test_devices_links_and_iterations_reach_the_engine(capsys: pytest.CaptureFix
     assert answer(capsys, *plain, "--straggler", "2=2")["makespan"] > 33
     assert answer(capsys, *plain, "--neighbour-slowdown", "1.5")["makespan"] > 33
     assert answer(capsys, *plain, "--bandwidth", "2", "--boundary-bytes", "1")["makespan"] > 33
+    assert main([*plain, "--boundary-bytes", "1"]) == 0
+    assert "bandwidth unlimited (boundary bytes take no time)" in capsys.readouterr().out
+    assert main(["compare", *plain[1:], "--boundary-bytes", "1", "--bandwidth", "2"]) == 0
+    told = capsys.readouterr().out
+    assert "costs: forward 1, backward 1, weight 1, send 0." in told
     assert answer(capsys, *plain, "--transfers", "blocking", "--send", "1")["makespan"] > 33
     twice = answer(capsys, *plain, "--iterations", "2", "--optimizer", "5")
     assert twice["iteration_times"] == [33, 38]
