@@ -23,7 +23,12 @@ from sim import Schedule
 from ..live_bytes import LiveBytes, static_tensors, storage_bytes
 from ..stages.split_backward import Split, deferred
 from ..stages.weight_gradients import zero_gradients
-from ..torch_private.runtime import pipeline_runtime, quiet_runtime, trust_shapes
+from ..torch_private.runtime import (
+    microbatches_with,
+    pipeline_runtime,
+    quiet_runtime,
+    trust_shapes,
+)
 from ..torch_private.versions import checked_torch
 from .agreement import agreed, claim, host_group
 from .checks import boundary_shapes, require_runnable
@@ -88,7 +93,8 @@ def run_rank(
         observed = [
             ObservedStage(
                 stages[number], number, schedule.n_stages, device, during=recorder.during,
-                deferral=deferral, input_args=_example(shapes[number], device, wanted=number > 0),
+                deferral=deferral, apart=microbatches_with(schedule.orders, "W", number),
+                input_args=_example(shapes[number], device, wanted=number > 0),
                 output_args=_example(shapes[number + 1], device),
             )
             for number in numbers

@@ -139,7 +139,7 @@ def _unsplit(module: nn.Module, deferral: Deferral) -> Iterator[tuple[nn.Module,
 
 def _linear(layer: nn.Linear, deferral: Deferral, input: Tensor) -> Tensor:
     weight = layer.weight
-    if not torch.is_grad_enabled() or not _deferrable(layer):
+    if deferral.resting or not torch.is_grad_enabled() or not _deferrable(layer):
         return functional.linear(input, weight, layer.bias)
     to = Weight(weight, None, weight.shape)
     result: Tensor = DeferredCall.apply(  # type: ignore[no-untyped-call]
@@ -150,7 +150,7 @@ def _linear(layer: nn.Linear, deferral: Deferral, input: Tensor) -> Tensor:
 
 def _embedding(layer: nn.Embedding, deferral: Deferral, input: Tensor) -> Tensor:
     weight = layer.weight
-    if not torch.is_grad_enabled() or not _deferrable(layer):
+    if deferral.resting or not torch.is_grad_enabled() or not _deferrable(layer):
         return functional.embedding(input, weight, layer.padding_idx)
     to = Weight(weight, None, weight.shape)
     padding = -1 if layer.padding_idx is None else layer.padding_idx
@@ -163,7 +163,7 @@ def _embedding(layer: nn.Embedding, deferral: Deferral, input: Tensor) -> Tensor
 def _watched(
     forward: Callable[..., Any], layer: nn.Module, deferral: Deferral, *args: Any, **kwargs: Any
 ) -> Any:
-    if not torch.is_grad_enabled():
+    if deferral.resting or not torch.is_grad_enabled():
         return forward(*args, **kwargs)
     with watching(deferral, layer):
         return forward(*args, **kwargs)

@@ -72,6 +72,13 @@ def stages_with(orders: Sequence[Sequence[Op]], *kinds: str) -> frozenset[int]:
     return frozenset(op.stage for order in orders for op in order if op.kind in kinds)
 
 
+def microbatches_with(orders: Sequence[Sequence[Op]], kind: str, stage: int) -> frozenset[int]:
+    """The microbatches that have a pass of this kind on a stage."""
+    return frozenset(
+        op.microbatch for order in orders for op in order if (op.kind, op.stage) == (kind, stage)
+    )
+
+
 def _has_purpose(action: Any, heard: frozenset[int]) -> bool:
     """Whether an action of torch's runtime is forward, or works on the backward of a stage that has
     one. heard: those stages."""

@@ -8,7 +8,8 @@ list              the microbatches themselves, of any lengths
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -147,6 +148,7 @@ def signature(parts: Any) -> str:
     return " ".join(f"{str(t.dtype)[6:]}{list(t.shape)}" for t in _tensors(parts))
 
 
+@lru_cache
 def number(text: str) -> int:
     """A number for a text: the same in every process, other for other texts."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=7).digest(), "big")
@@ -179,5 +181,14 @@ def _shown(parts: Sequence[Any]) -> str:
     return f"{len(each)} x {each[0]}" if len(set(each)) == 1 else ", ".join(each)
 
 
-def _tensors(value: Any) -> Iterator[Tensor]:
-    yield from (leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor))
+def _tensors(value: Any) -> list[Tensor]:
+    """The tensors in something; torch's own walk is slow, and most of it are tuples and dicts."""
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, tuple):
+        return [tensor for part in value for tensor in _tensors(part)]
+    if type(value) is dict:
+        return [tensor for part in value.values() for tensor in _tensors(part)]
+    if value is None or isinstance(value, str | int | float):
+        return []
+    return [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]

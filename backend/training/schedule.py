@@ -42,7 +42,13 @@ from ..stages.split_backward import Split, deferral_of, deferring, unsplit, warn
 from ..stages.unsplit_share import unsplit_share
 from ..torch_private.boundaries import prepare_boundaries
 from ..torch_private.graph import tree_leaves
-from ..torch_private.runtime import pipeline_runtime, play, quiet_runtime, stages_with
+from ..torch_private.runtime import (
+    microbatches_with,
+    pipeline_runtime,
+    play,
+    quiet_runtime,
+    stages_with,
+)
 from ..torch_private.versions import BOUNDARIES, checked_torch
 from .checks import objection
 from .clipping import clipped
@@ -117,6 +123,7 @@ class TorchSchedule:
             TrainedStage(
                 modules[stage], stage, schedule.n_stages, device,
                 group=group, deferral=self._deferral if stage in apart else None,
+                apart=microbatches_with(schedule.orders, "W", stage),
                 watch=watch, whole="BW" if stage in fused else "B",
                 rebuilt={m for s, m in rebuilt_units(schedule) if s == stage},
             )

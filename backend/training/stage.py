@@ -41,13 +41,14 @@ class TrainedStage(ObservedStage):
         *,
         group: dist.ProcessGroup | None,
         deferral: Deferral | None,
+        apart: Collection[int],
         watch: Watch,
         whole: Kind = "BW",
         rebuilt: Collection[int] = (),
     ) -> None:
         super().__init__(
             module, index, n_stages, device,
-            during=watch.within, deferral=deferral, whole=whole, group=group,
+            during=watch.within, deferral=deferral, apart=apart, whole=whole, group=group,
         )  # fmt: skip
         self.watch = watch
         self.metadata: list[Any] = []

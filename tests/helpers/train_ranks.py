@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 import torch.distributed as dist
@@ -32,6 +33,7 @@ from torch.utils.checkpoint import checkpoint
 import backend
 import sim
 from backend.ranks import notes
+from backend.stages.deferral import Deferral
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 WIDTH, WORDS, TOKENS, STEPS = 16, 11, 6, 5
@@ -314,6 +316,19 @@ def details() -> dict[str, Any]:
         due = aim.item(), gradients({s: every[s] for s in planned.stages_of[rank]})
         found[f"recomputed {family}"] = error(modules, loss, due)
         found[f"forwards {family}"] = {s: calls[s] - before[s] for s in modules}
+    mixed = sim.FAMILIES["dualpipe-v"](2, 4)
+    stages = model(4)
+    stages[0][1], stages[3][0] = Checkpointed(stages[0][1]), Checkpointed(stages[3][0])  # type: ignore[index,operator]
+    modules = {s: stages[s] for s in mixed.stages_of[rank]}
+    pipe = backend.torch_schedule(mixed, modules, loss_fn)
+    loss = pipe.step(*first[:1], target=first[1])
+    found["mixed"] = error(modules, loss, reference(*first, at=mixed.stages_of[rank]))
+    found["put aside"] = put_aside(functools.partial(pipe.step, first[0], target=first[1]))
+    found["matrices of W"] = sum(
+        len([p for p in modules[op.stage].parameters() if p.ndim > 1])
+        for op in mixed.orders[rank]
+        if op.kind == "W"
+    )
     modules = mine_of(schedule, rank)
     for family in ("v-half", "zb-v", "v-half"):  # the same modules under several schedules in turn
         pipe = backend.torch_schedule(sim.FAMILIES[family](2, 4), modules, loss_fn)
@@ -355,6 +370,13 @@ def details() -> dict[str, Any]:
     expected = torch.nn.utils.clip_grad_norm_(whole.parameters(), 1e9)
     found["tied"] = max(abs(float(loss) - float(plain_loss)), abs(float(norm) - float(expected)))
     return found
+
+
+def put_aside(step: Callable[[], Any]) -> int:
+    """How many weight gradients the backward passes of a step leave to its W."""
+    with patch.object(Deferral, "put", autospec=True, side_effect=Deferral.put) as put:
+        step()
+    return put.call_count
 
 
 def _count(calls: list[int], stage: int, *_: Any) -> None:
