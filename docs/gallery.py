@@ -104,7 +104,7 @@ def gallery() -> str:
             f"- placement {family.placement}, passes {family.passes}"
             + (f", options {', '.join(family.options)}" if family.options else ""),
             f"- bubble on {family.clock.replace('_', ' ')}: {_formula(family.bubble)}; peak: "
-            f"{_formula(family.peak)} shares; exact when {_formula(family.exact_when)}",
+            f"{_formula(family.peak)}{' shares' if family.peak else ''}{_exact(family)}",
             f"- {family.source}",
             "",
             "```",
@@ -141,6 +141,14 @@ def with_table(readme: str, table: str) -> str:
     if not tail:
         raise ValueError("README.md lacks the marks <!-- families --> and <!-- end of families -->")
     return f"{head}<!-- families -->\n{table}\n<!-- end of families -->{tail}"
+
+
+def _exact(family: sim.Family) -> str:
+    """When its formulas hold with ==; nothing of a family that has none."""
+    if not (family.bubble or family.peak):
+        return ""
+    always = family.exact_when == "True"
+    return "; always exact" if always else f"; exact when {_formula(family.exact_when)}"
 
 
 def _formula(text: str) -> str:

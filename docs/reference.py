@@ -14,6 +14,11 @@ ROOT = Path(__file__).resolve().parent.parent
 DOORS = ("sim", "sim.search", "backend", "validation")
 """Packages whose `__all__` is what is public: docs/public.txt has the same."""
 
+FACTORY = re.compile(r"field\(default_factory=(\w+)\)")
+HEADED = ("    options:", "      heading_level: 1", "      show_root_heading: true",
+          "      show_root_full_path: true")  # fmt: skip
+"""With a heading that mkdocstrings makes."""
+
 
 def reference_pages() -> Iterator[tuple[str, str]]:
     """Where each page lies, and its Markdown."""
@@ -43,20 +48,26 @@ def _index(package: Any, names: list[str]) -> str:
 
 def _page(door: str, name: str, thing: Any) -> str:
     where = Path(thing.filepath).relative_to(ROOT)
-    lines = ["---", f"title: {name}", "---", "", f"# {door}.{name}", "", f"`{where}`", ""]
+    lines = ["---", f"title: {name}", "---", ""]
+    if thing.is_function:  # its heading brings the signature along
+        return "\n".join([*lines, f"::: {door}.{name}", *HEADED, ""])
+    lines += [f"# {door}.{name}", "", f"`{where}`", ""]
     if rows := list(_rows(thing)):
-        lines += ["| field | type | default | what it is |", "|---|---|---|---|", *rows, ""]
+        lines += ["| field | what it is |", "|---|---|", *rows, ""]
     return "\n".join([*lines, f"::: {door}.{name}", ""])
 
 
 def _rows(thing: Any) -> Iterator[str]:
-    """A row for every field of a dataclass or named tuple, with what its docstring says of it."""
+    """A row for every field of a dataclass or named tuple: its name, type and default, and what its
+    docstring says of it."""
     found = fields(thing)
     _, meanings = told_apart(_text(thing), found)
     for name, member in found.items():
-        default = "" if member.value is None else _code(str(member.value))
+        kind = str(member.annotation)
+        if member.value is not None:
+            kind += " = " + FACTORY.sub(r"\1()", str(member.value))
         meaning = meanings.get(name, "") or _first_line(member)
-        yield f"| {_code(name)} | {_code(str(member.annotation))} | {default} | {_cell(meaning)} |"
+        yield f"| **{_code(name)}**<br>{_code(kind)} | {_cell(meaning)} |"
 
 
 def fields(thing: Any) -> dict[str, Any]:

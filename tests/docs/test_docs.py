@@ -237,3 +237,7 @@ def test_the_documentation_builds_without_a_warning(tmp_path: Path) -> None:
         "api/sim/Costs",
     ):
         assert (tmp_path / f"{page}.html").stat().st_size > 10_000
+    html = (tmp_path / "api/sim/simulate.html").read_text()
+    heading = html[html.index("<h1") : html.index("</h1>")]
+    for argument in ("schedule", "iterations", "jitter", "progress"):
+        assert argument in heading, "a function's page has its signature"
