@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 ALL := search,torch,plan,validation,notebooks,docs,dev
+# A hundred processes import the same modules: bytecode is kept, whatever the environment says.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test quick check kernels fix hunt mutants bench bench-record gpu gallery api explore lab notebooks docs site lock clean
 
