@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from backend import Model, even_layers, tokens, transformer_stages
+from sim.base.text import plural
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,9 @@ class Workload:
 
     layers: blocks in all, spread over the stages as evenly as they go.
     rows: sequences per microbatch.
+
+    >>> print(Workload(layers=4, width=32))
+    4 layers, width 32, heads 4, vocabulary 512, sequence 128, rows 1, float32
     """
 
     layers: int = 8
@@ -26,6 +30,11 @@ class Workload:
     rows: int = 1
     device: str = "cpu"
     dtype: str = "float32"
+
+    def __str__(self) -> str:
+        names = ("width", "heads", "vocabulary", "sequence", "rows")
+        told = ", ".join(f"{name} {getattr(self, name)}" for name in names)
+        return f"{plural(self.layers, 'layer')}, {told}, {self.dtype}"
 
     def model(self, n_stages: int) -> Model:
         return Model(

@@ -64,7 +64,7 @@ def front_html(now: Played) -> str:
         bubbles.append(100 * one.facts.bubble_makespan)
     picture = scatter_svg(
         names, peaks, bubbles, y="bubble on the makespan clock (%)", width=620,
-        chosen=now.setting.family,
+        chosen=now.setting.family, to="family=",
     )  # fmt: skip
     left_out = len(FAMILIES) - len(names)
     return rendered(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..base.text import plural
-from ..show.pages import TableCell, page_text
+from ..show.pages import TableCell, figure_data, page_text
 from ..show.plan_pictures import bytes_by_kind, seconds_by_part, speed_against_memory
-from ..show.plot import figure_json
+from ..show.templates import rendered
 from ..show.timeline import SCRIPTS, packed, zipped
 from .explanation import WORDS, Explained, assumptions, precisions_of, zero_bubble_or_not
 from .memory_table import GIB, KINDS
@@ -44,13 +43,13 @@ def plan_page(
     heads = [name for name in COLUMNS if name not in USUAL or (shown[name] != USUAL[name]).any()]
     return page_text(
         "page/plan.html",
-        scripts=[*SCRIPTS, "page/unzipped.js", "page/plan.js"],
+        scripts=[*SCRIPTS, "page/choice.js", "page/plan.js"],
         data={
             "first": ranks.index(row),
-            "rows": [
+            "choices": [
                 _row(problem, each, details[int(each["rank"])]) for _, each in shown.iterrows()
             ],
-            "speed": _figure(_speed(done, ranks)),
+            "speed": figure_data(_speed(done, ranks)),
         },
         title=f"{problem.model.name} on {problem.machine.name}: a plan",
         facts=assumptions(problem, configuration_of(done.iloc[0]), precisions_of(table)),
@@ -85,46 +84,62 @@ def _row(problem: Problem, row: Any, found: Explained) -> dict[str, Any]:
     least = c.pipeline if c.virtual > 1 else 1
     played = min(whole, max(least, 2 * c.pipeline, MOST_PASSES // (3 * c.n_stages)))
     trace = timeline(problem, c, microbatches=played)
-    figures = {
-        "parts": seconds_by_part({PART_NAMES[k]: v for k, v in found.seconds.named.items()}),
-        "bytes": bytes_by_kind(
-            {kind: [getattr(each, kind) / GIB for each in found.devices] for kind in KINDS},
-            free=problem.capacity / GIB,
-        ),
-    }
+    parts = seconds_by_part({PART_NAMES[k]: v for k, v in found.seconds.named.items()})
+    kinds = bytes_by_kind(
+        {kind: [getattr(each, kind) / GIB for each in found.devices] for kind in KINDS},
+        free=problem.capacity / GIB,
+    )
+    name = f"Row {row['rank']}: {row['schedule'] if c.pipeline > 1 else 'no pipeline'}"
+    facts = [
+        ("an iteration", f"{row['seconds']:.4g} s", f"bubble {row['bubble']:.1%}"),
+        ("speed", f"{row['samples_per_second']:.4g}", "sequences per second"),
+        ("MFU", f"{row['mfu']:.1%}", "of the printed peak"),
+        ("memory", f"{row['memory_gib']:.1f} GiB", f"{problem.capacity / GIB:.1f} are free"),
+    ]
     return {
-        "rank": int(row["rank"]),
-        "name": f"Row {row['rank']}: {row['schedule'] if c.pipeline > 1 else 'no pipeline'}",
-        "key": f"{row['key']}; layers {row['layout']}",
-        "advice": found.advice[0].upper() + found.advice[1:] + ".",
-        "cut": "" if played == whole else f"Shown are {plural(played, 'microbatch')} of {whole}.",
-        "cards": [
-            ("an iteration", f"{row['seconds']:.4g} s", f"bubble {row['bubble']:.1%}"),
-            ("speed", f"{row['samples_per_second']:.4g}", "sequences per second"),
-            ("MFU", f"{row['mfu']:.1%}", "of the printed peak"),
-            ("memory", f"{row['memory_gib']:.1f} GiB", f"{problem.capacity / GIB:.1f} are free"),
-        ],
-        "devices": _memory(found.devices, (*KINDS, "reserve", "headroom")),
-        "stages": _memory(found.stages, KINDS),
+        "name": name,
+        "hash": f"#row-{row['rank']}",
+        "html": {
+            "head": rendered(
+                "page/plan_head.html", name=name, key=f"{row['key']}; layers {row['layout']}",
+                advice=found.advice[0].upper() + found.advice[1:] + ".", facts=facts,
+            ),
+            "cut": ""
+            if played == whole
+            else f"Shown are {plural(played, 'microbatch')} of {whole}.",
+            "devices": _memory("device", found.devices, (*KINDS, "reserve", "headroom")),
+            "stages": _memory("stage", found.stages, KINDS),
+        },
         "packed": zipped(
             {
                 "line": packed(trace, unit="s"),
-                "figures": {name: _figure(figure) for name, figure in figures.items()},
+                "figures": [
+                    ("parts", _below(parts), f"Seconds by part of {name}"),
+                    ("bytes", _below(kinds), f"Memory by kind of {name}"),
+                ],
             }
         ),
-    }
+    }  # fmt: skip
 
 
-def _memory(rows: Sequence[Any], kinds: Sequence[str]) -> list[list[str]]:
-    """Heads and rows of a table in GiB, of devices or of stages."""
-    of_devices = kinds[-1] == "headroom"
+def _below(figure: Any) -> dict[str, Any]:
+    """A figure that begins where the time line above it does."""
+    found = figure_data(figure)
+    found["layout"]["margin"]["l"] = 72
+    found["layout"]["yaxis"]["automargin"] = False
+    return found
+
+
+def _memory(what: str, rows: Sequence[Any], kinds: Sequence[str]) -> str:
+    """A table in GiB, of devices or of stages."""
+    of_devices = what == "device"
     heads = ["device", "stages"] if of_devices else ["stage", "device"]
     found = [[*heads, *(f"{kind} (GiB)" for kind in kinds)]]
     for row in rows:
         second = ", ".join(map(str, row.stages)) if of_devices else str(row.device)
         first = row.device if of_devices else row.stage
         found.append([str(first), second, *(f"{getattr(row, kind) / GIB:.2f}" for kind in kinds)])
-    return found
+    return rendered("page/plan_memory.html", label=f"Memory by {what}", lines=found)
 
 
 def _speed(done: pd.DataFrame, ranks: Sequence[int]) -> Any:
@@ -134,7 +149,3 @@ def _speed(done: pd.DataFrame, ranks: Sequence[int]) -> Any:
         spot = float(row["memory_gib"]), float(row["samples_per_second"])
         points.setdefault(name, []).append((*spot, rank, str(row["key"]), rank in ranks))
     return speed_against_memory(points)
-
-
-def _figure(figure: Any) -> Any:
-    return json.loads(figure_json(figure))

@@ -57,7 +57,7 @@ def chart_page(
     return page_text(
         "page/chart.html",
         scripts=["page/chart.js"],
-        data=[[name, json.loads(figure_json(figure))] for name, figure in figures.items()],
+        data=[[name, figure_data(figure)] for name, figure in figures.items()],
         title=title,
         facts=facts,
         note=note,
@@ -102,6 +102,16 @@ def page_text(
         scripts=[asset(script) for script in scripts],
         **values,
     )
+
+
+def figure_data(figure: go.Figure) -> dict[str, Any]:
+    """A figure as a page draws it: as wide as its place, in the colour of the page's words."""
+    found: dict[str, Any] = json.loads(figure_json(figure))
+    found["layout"]["autosize"] = True
+    for name, axis in found["layout"].items():
+        if name.startswith("xaxis"):
+            axis["ticklabelstandoff"] = 4  # two zeros meet in the corner
+    return found
 
 
 def share(value: Any) -> tuple[float, str]:

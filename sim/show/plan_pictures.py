@@ -36,6 +36,7 @@ def speed_against_memory(
                 "color": TONES[i % len(TONES)],
                 "size": [11 if spot[4] else 6 for spot in spots],
                 "opacity": [1 if spot[4] else 0.45 for spot in spots],
+                "line": {"width": 0},
             },
             hovertemplate="%{customdata[1]}<br>row %{customdata[0]}: %{y:.4~g} sequences/s, "
             "%{x:.4~g} GiB<extra></extra>",
@@ -43,6 +44,7 @@ def speed_against_memory(
     figure.update_layout(
         xaxis={"title": {"text": "memory of the fullest device (GiB)"}},
         yaxis={"title": {"text": "sequences per second"}},
+        legend={"itemsizing": "constant"},
         **room_for_legend(layout("", height=420), list(points), 620),
     )
     return figure

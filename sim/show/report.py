@@ -13,9 +13,9 @@ from ..base.numbers import Number
 from ..base.text import number_text, plural
 from ..engine.trace import Trace
 from .pages import TableCell, page_text
-from .scatter_svg import scatter_svg
+from .scatter_svg import address, scatter_svg
 from .style import CLOCK_NAMES, byte_unit, with_unit
-from .templates import trusted
+from .templates import rendered, trusted
 from .timeline import SCRIPTS, packed, zipped
 
 Summary = Mapping[str, Any]
@@ -51,39 +51,37 @@ def page(
     played = [found for found, _ in good]
     sizes = plural(first["devices"], "device"), plural(first["microbatches"], "microbatch")
     where = ", ".join(sizes)
+    choices = [_choice(found, trace, unit=unit) for found, trace in good]
     return page_text(
         "page/report.html",
-        scripts=[*SCRIPTS, "page/unzipped.js", "page/report.js"],
+        scripts=[*SCRIPTS, "page/choice.js"],
         plotly=False,
-        data={
-            "first": 0,
-            "schedules": [_schedule(found, trace, unit=unit) for found, trace in good],
-        },
+        data={"first": 0, "choices": choices},
         title=title
         or (f"Pipeline schedules on {where}" if several else f"{first['schedule']}: {where}"),
         facts=facts,
         note=note,
         command=command,
         several=several,
-        names=[found["schedule"] for found in played],
         failed=[found for found, trace in rows if trace is None],
         clocks=CLOCK_NAMES,
         clock=clock,
         scatters=_scatters(played) if several else {},
         bounded=_bounded(played),
         tables=tables or {},
-        **_table(played, unit),
+        **_table(choices, played, unit),
     )
 
 
-def _schedule(found: Summary, trace: Trace, *, unit: str) -> dict[str, Any]:
+def _choice(found: Summary, trace: Trace, *, unit: str) -> dict[str, Any]:
     """What the page needs to show one schedule."""
     window, cut = _window(trace)
+    line = packed(trace, title=found["schedule"], unit=unit, window=window)
     return {
         "name": found["schedule"],
-        "cards": _cards(found, unit),
-        "cut": cut,
-        "packed": zipped(packed(trace, title=found["schedule"], unit=unit, window=window)),
+        "hash": address(found["schedule"]),
+        "html": {"cards": rendered("page/cards.html", facts=_cards(found, unit)), "cut": cut},
+        "packed": zipped({"line": line}),
     }
 
 
@@ -147,8 +145,10 @@ def _scatters(found: Sequence[Summary]) -> dict[str, list[Any]]:
     }  # fmt: skip
 
 
-def _table(found: Sequence[Summary], unit: str) -> dict[str, Any]:
-    """The heads of the table of all schedules, and its rows: the name and the other cells."""
+def _table(
+    choices: Sequence[Mapping[str, Any]], found: Sequence[Summary], unit: str
+) -> dict[str, Any]:
+    """The heads of the table of all schedules, and its rows: the choice and the other cells."""
     in_bytes, bounded = any(any(row["peak_bytes"]) for row in found), _bounded(found)
     heads = ["schedule"]
     for name in CLOCK_NAMES.values():
@@ -158,7 +158,7 @@ def _table(found: Sequence[Summary], unit: str) -> dict[str, Any]:
     shares = sorted(row[f"bubble_{clock}"] for row in found for clock in CLOCK_NAMES)
     most = 2 * shares[len(shares) * 3 // 4] or 1.0  # full bars for the few far beyond
     rows = []
-    for row in found:
+    for choice, row in zip(choices, found, strict=True):
         cells = []
         for clock in CLOCK_NAMES:
             bubble = row[f"bubble_{clock}"]
@@ -172,7 +172,7 @@ def _table(found: Sequence[Summary], unit: str) -> dict[str, Any]:
             cells.append(
                 TableCell("-", 1e9) if gap is None else TableCell(f"{gap:.2%}", float(gap))
             )
-        rows.append((row["schedule"], cells))
+        rows.append((choice, cells))
     return {"heads": heads, "rows": rows}
 
 

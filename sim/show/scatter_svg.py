@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from urllib.parse import quote
 
 import numpy as np
 
@@ -18,12 +19,13 @@ PLAIN = "#7f8b99"
 
 def scatter_svg(
     names: Sequence[str], peaks: Sequence[float], bubbles: Sequence[float], *, y: str,
-    width: int, height: int = 400, chosen: str = "",
+    width: int, height: int = 400, chosen: str = "", to: str = "",
 ) -> str:  # fmt: skip
     """peaks: in shares. bubbles: in percent. y: what they are.
 
-    Every point is an element of class "dot" with its name in `data-name`; the Pareto front is
-    joined, and `chosen` has a ring. What lies far beyond the others is named in a corner.
+    Every point is a link of class "dot" with its name in `data-name`, to the `address` of it on the
+    same page, with `to` before the name; the Pareto front is joined, and `chosen` has a ring. What
+    lies far beyond the others is named in a corner.
     """
     ranges = axis_range(peaks), axis_range(bubbles)
     size = width - LEFT - RIGHT, height - TOP - BOTTOM
@@ -65,8 +67,8 @@ def scatter_svg(
         if (box := boxes[i]) is not None:
             dot.append(_name((a, b), box, labels[i], size[1]))
         parts.append(
-            f"<g class='dot' tabindex='0' role='button' data-name='{escape(called[i])}' "
-            f"aria-label='{escape(words)}'><title>{escape(words)}</title>{''.join(dot)}</g>"
+            f"<a class='dot' href='{address(called[i], to)}' data-name='{escape(called[i])}' "
+            f"aria-label='{escape(words)}'><title>{escape(words)}</title>{''.join(dot)}</a>"
         )
     for row, text in enumerate(note if note[0] else ()):
         parts.append(_text(size[0] - 3, 12 + 14 * row, text, "end"))
@@ -76,6 +78,15 @@ def scatter_svg(
         f"against peak activations'><g transform='translate({LEFT},{TOP})'>{''.join(parts)}</g>"
         "</svg>"
     )
+
+
+def address(name: str, to: str = "") -> str:
+    """What stands for `name` behind the address of a page.
+
+    >>> address("a b"), address("zb-v", "family=")
+    ('#a%20b', '#family=zb-v')
+    """
+    return f"#{to}{quote(name, safe='')}"
 
 
 def _name(

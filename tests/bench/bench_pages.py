@@ -31,7 +31,7 @@ FAMILIES = ("1f1b", "zb-v", "v-half", "interleaved")
 REPEATS = 7
 CLICKED = """
 const [name, done] = arguments, part = document.getElementById("schedule");
-const button = [...document.querySelectorAll(".picker button")].find(b => b.textContent === name);
+const button = [...document.querySelectorAll(".picker a")].find(b => b.textContent === name);
 const begin = performance.now();
 const look = () => part.dataset.shown === name
   ? requestAnimationFrame(() => done(performance.now() - begin)) : requestAnimationFrame(look);

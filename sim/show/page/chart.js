@@ -4,11 +4,11 @@
 
   async function show(index) {
     const [name, figure] = shell.data[index];
-    buttons.forEach((b, i) => b.setAttribute("aria-pressed", String(i === index)));
+    buttons.forEach((button, i) => { button.ariaPressed = String(i === index); });
     await shell.draw("figure", figure, name);
     document.getElementById("chart").dataset.shown = name;
   }
 
-  buttons.forEach((b, i) => b.addEventListener("click", () => show(i)));
+  buttons.forEach((button, i) => button.addEventListener("click", () => show(i)));
   show(0);
 })();

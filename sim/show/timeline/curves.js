@@ -3,11 +3,7 @@
 const belowPasses = (() => {
   const { LEFT, AXIS, GRID, said, make, ticks, plot } = drawing, ALARM = "#cf4a3c";
 
-  const valueAt = ({ x, y }, t) => {
-    let low = 0, high = x.length;
-    while (low < high) { const middle = (low + high) >> 1; if (x[middle] <= t) low = middle + 1; else high = middle; }
-    return low ? y[low - 1] : 0;
-  };
+  const valueAt = ({ x, y }, t) => y[x.findLastIndex(time => time <= t)] ?? 0;
 
   const memory = (line, top) => ({
     name: `${line.memory.what} (${line.memory.unit})`,
@@ -38,8 +34,8 @@ const belowPasses = (() => {
     height: Math.max(line.devices.at(-1) * 13 + 13, 40) + AXIS,
     fromZero: true,
     sums([from, to]) { // by device and reason, of what the time line shows
-      const { idle } = line, n = line.devices.at(-1) + 1;
-      const found = Array.from({ length: n }, () => idle.reasons.map(() => 0));
+      const { idle } = line;
+      const found = Array.from({ length: line.devices.at(-1) + 1 }, () => idle.reasons.map(() => 0));
       idle.device.forEach((d, i) => {
         found[d][idle.reason[i]] += Math.max(0, Math.min(idle.end[i], to) - Math.max(idle.start[i], from));
       });
@@ -65,21 +61,6 @@ const belowPasses = (() => {
   });
 
   const legend = items => make("div", { className: "tl-legend" }, ...items.map(([name, tones]) =>
-    make("span", {}, ...tones.map(tone => {
-      const box = make("i", {});
-      box.style.background = tone;
-      return box;
-    }), ` ${name}`)));
-
-  function legends(line) {
-    const kinds = {}, { bars } = line, seen = new Set(bars.shade.filter((_, i) => bars.length[i] > 0));
-    line.shades.forEach(({ name, fill }, i) => { if (seen.has(i)) (kinds[name] ??= []).push(fill); });
-    const curves = line.memory.curves, every = Math.ceil(curves.length / 16);
-    return {
-      "Time line": legend(Object.entries(kinds)),
-      memory: legend(curves.filter((_, i) => i % every === 0).map(c => [c.name, [c.tone]])),
-      idle: legend(line.idle.reasons.map(reason => [reason.name, [reason.tone]])),
-    };
-  }
-  return { memory, idleTime, legends };
+    make("span", {}, ...tones.map(tone => make("i", { style: `background: ${tone}` })), ` ${name}`)));
+  return { memory, idleTime, legend };
 })();

@@ -27,6 +27,8 @@ DIGITS = 12
 """Significant digits of the longest time: a pixel of a picture needs six."""
 MOST_DECIMALS = 300
 """Beyond it a power of ten is no number."""
+MOST_NAMED = 16
+"""Curves that a legend names: a longer one would be larger than the picture."""
 BARS = ("row", "start", "length", "offset", "height", "first", "last", "stage", "slice",
         "iteration", "many", "before", "written", "arrived", "source")  # fmt: skip
 
@@ -49,6 +51,7 @@ def packed(
     end = last_end(trace) or 1.0
     whole = [float(edge) for edge in window] if window else [min(begin, 0.0), end]
     used, shades = _shades(rows, trace.schedule)
+    memory, idle = _memory(trace, whole, limit), _idle(trace, whole)
     return {
         "title": title,
         "unit": unit,
@@ -61,8 +64,13 @@ def packed(
         "bars": {"shade": _column(used), **_bars(rows)},
         "phases": _phases(trace, whole),
         "links": _links(trace, whole),
-        "memory": _memory(trace, whole, limit),
-        "idle": _idle(trace, whole),
+        "memory": memory,
+        "idle": idle,
+        "legends": {
+            "passes": _kinds(shades, used[rows["length"].to_numpy() > 0]),
+            "memory": [[each["name"], [each["tone"]]] for each in _some(memory["curves"])],
+            "idle": [[each["name"], [each["tone"]]] for each in idle["reasons"]],
+        },
     }
 
 
@@ -105,6 +113,19 @@ def _shades(rows: pd.DataFrame, schedule: Schedule) -> tuple[Any, list[dict[str,
         fill, ink = shade(kind, chunk, n)
         shades.append({"kind": kind, "name": KIND_NAMES[kind], "fill": fill, "ink": ink})
     return used, shades
+
+
+def _kinds(shades: list[dict[str, Any]], used: Any) -> list[list[Any]]:
+    """The colours of every kind of pass that takes time."""
+    found: dict[str, list[str]] = {}
+    for number in sorted({*used.tolist()}):
+        found.setdefault(shades[number]["name"], []).append(shades[number]["fill"])
+    return [list(item) for item in found.items()]
+
+
+def _some(curves: list[Any]) -> list[Any]:
+    """At most `MOST_NAMED` of them, evenly."""
+    return curves[:: -(-len(curves) // MOST_NAMED) or 1]
 
 
 def _row_names(schedule: Schedule) -> list[str]:

@@ -4,6 +4,9 @@ const passCharts = (() => {
   const { LEFT, AXIS, said, plot } = drawing, DIM = 0.16, LINK = "#8a949e";
   const rowHeight = n => (n <= 4 ? 40 : n <= 8 ? 32 : n <= 16 ? 24 : n <= 32 ? 17 : 12);
 
+  const inSight = (bars, [from, to]) =>
+    [...bars.start.keys()].filter(i => bars.start[i] < to && bars.start[i] + bars.length[i] > from);
+
   function fittingLabels(bars, shades, seen, scale, high, digit) {
     const fits = {}; // all bars of a kind are labelled, or none
     for (const name of ["label", "short"]) {
@@ -36,10 +39,8 @@ const passCharts = (() => {
       line.rows.forEach((name, i) => {
         if (row >= 14 || i % 2 === 0) pen.text(name, LEFT - 6, y + (i + 0.5) * row, at.ink, "right");
       });
-      const seen = [], rgb = shades.map(s => [1, 3, 5].map(i => parseInt(s.fill.slice(i, i + 2), 16)));
-      for (let i = 0; i < bars.start.length; i++) {
-        if (bars.start[i] < at.range[1] && bars.start[i] + bars.length[i] > at.range[0]) seen.push(i);
-      }
+      const rgb = shades.map(s => [1, 3, 5].map(i => parseInt(s.fill.slice(i, i + 2), 16)));
+      const seen = inSight(bars, at.range);
       const fits = fittingLabels(bars, shades, seen, scale, high, at.digit);
       const [first, last] = at.hit ? [bars.first[at.hit.i], bars.last[at.hit.i]] : [0, Infinity];
       const alike = i => bars.first[i] <= last && bars.last[i] >= first;
@@ -75,13 +76,8 @@ const passCharts = (() => {
                 [x(bars.start[at.hit.i]), middle(at.hit.i)]], at.ink, [4, 3]);
     },
     rowAt: y => Math.floor(y / rowHeight(line.rows.length)),
-    find(t, r) {
-      const { bars } = line;
-      for (let i = 0; i < bars.start.length; i++) {
-        if (bars.row[i] === r && bars.start[i] <= t && t < bars.start[i] + bars.length[i]) return i;
-      }
-      return -1;
-    },
+    find: (t, r) => line.bars.row.findIndex((row, i) =>
+      row === r && line.bars.start[i] <= t && t < line.bars.start[i] + line.bars.length[i]),
     told(t, r) {
       const i = this.find(t, r);
       if (i >= 0) return { i, words: barWords.told(line, i) };
@@ -111,5 +107,5 @@ const passCharts = (() => {
         `${links.names[r]}, ${said(links.start[i])} to ${said(links.start[i] + links.length[i])}`] };
     },
   });
-  return { passes, wires, rowHeight };
+  return { passes, wires, inSight, rowHeight };
 })();

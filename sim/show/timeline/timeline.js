@@ -3,7 +3,7 @@
 // `Timeline(host).show(lines)` draws what `packed.py` makes; again for another setting.
 const Timeline = (() => {
   const { LEFT, RIGHT, AXIS, FONT, said, make, onCanvas } = drawing;
-  const { passes, wires, rowHeight } = passCharts, { memory, idleTime, legends } = belowPasses;
+  const { passes, wires, inSight, rowHeight } = passCharts, { memory, idleTime, legend } = belowPasses;
   const PERFETTO = "https://ui.perfetto.dev";
 
   return function Timeline(host) {
@@ -48,6 +48,8 @@ const Timeline = (() => {
       }
     }
     const look = next => { view = next; draw(); };
+    const all = () => look({ name: "all" });
+    const leave = () => { hit = drag = null; tell(null); draw(); };
     function zoom(factor, shift = 0) {
       const [from, to] = range(), [low, high] = whole(), least = (high - low) / 1e5;
       const half = Math.min(Math.max((to - from) * factor, least), high - low) / 2;
@@ -56,15 +58,9 @@ const Timeline = (() => {
     }
 
     function fillTable() {
-      const [from, to] = range(), found = [];
-      for (const line of lines) {
-        const { bars, rows: names } = line;
-        for (let i = 0; i < bars.start.length && found.length < 500; i++) {
-          const [start, end] = [bars.start[i], bars.start[i] + bars.length[i]];
-          if (start < to && end > from) found.push([names[bars.row[i]], barWords.name(line, i), said(start), said(end)]);
-        }
-      }
-      if (found.length === 500) found.push(["...", "zoom in to see the others", "", ""]);
+      const found = lines.flatMap(line => inSight(line.bars, range()).map(i => [line.rows[line.bars.row[i]],
+        barWords.name(line, i), said(line.bars.start[i]), said(line.bars.start[i] + line.bars.length[i])]));
+      if (found.length > 500) found.splice(500, Infinity, ["...", "zoom in to see the others", "", ""]);
       rows.replaceChildren(...found.map(cells => make("tr", {}, ...cells.map(c => make("td", { textContent: c })))));
     }
     function tell(found, x, y) {
@@ -79,94 +75,86 @@ const Timeline = (() => {
       const [from, to] = range();
       return from + (px - LEFT) / (pictures.clientWidth - LEFT - RIGHT) * (to - from);
     };
+    const pixelOf = time => {
+      const [from, to] = range();
+      return LEFT + (time - from) / (to - from) * (pictures.clientWidth - LEFT - RIGHT);
+    };
     function over(event, chart) {
-      const box = event.target.getBoundingClientRect(), y = event.clientY - box.top;
-      const t = timeAt(event.clientX - box.left);
-      const found = event.clientX - box.left < LEFT || y > chart.height - AXIS ? null
-        : chart.told(t, chart.rowAt?.(y), y, range());
+      const { offsetX: x, offsetY: y } = event;
+      const found = x < LEFT || y > chart.height - AXIS ? null : chart.told(timeAt(x), chart.rowAt?.(y), y, range());
       if (hit?.i !== found?.i || hit?.chart !== chart) { hit = found && { ...found, chart }; draw(); }
       tell(found, event.clientX, event.clientY);
     }
     // Arrows go from pass to pass, and to the rows above and below; with shift they move the view.
     function keys(event, chart) {
-      const way = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -1, ArrowDown: 1 }[event.key];
-      const across = event.key === "ArrowLeft" || event.key === "ArrowRight";
+      const along = { ArrowLeft: -1, ArrowRight: 1 }[event.key], down = { ArrowUp: -1, ArrowDown: 1 }[event.key];
       if (event.key === "+" || event.key === "=") zoom(0.5);
       else if (event.key === "-") zoom(2);
-      else if (event.key === "0" || event.key === "Escape") look({ name: "all" });
-      else if (way && event.shiftKey && across) zoom(1, way * 0.25);
-      else if (way && chart.find) {
-        const { bars } = chart.line, at = hit?.chart === chart && hit.i >= 0 ? hit.i : -1;
-        let next = at < 0 ? 0 : at + (across ? way : 0);
-        if (at >= 0 && !across) {
-          next = bars.row.findIndex((r, j) => r === bars.row[at] + way
-            && bars.start[j] + bars.length[j] > bars.start[at]);
-        }
-        if (bars.row[next] === undefined || (across && at >= 0 && bars.row[next] !== bars.row[at])) return;
-        hit = { i: next, chart, words: barWords.told(chart.line, next) };
-        const [from, to] = range(), middle = bars.start[next] + bars.length[next] / 2;
-        if (middle < from || middle > to) zoom(1, (middle - (from + to) / 2) / (to - from));
-        const box = event.target.getBoundingClientRect(), [a, b] = range();
-        tell(hit, box.left + LEFT + (middle - a) / (b - a) * (box.width - LEFT - RIGHT),
-          box.top + (bars.row[next] + 1) * rowHeight(chart.line.rows.length));
-        draw();
-      } else return;
+      else if (event.key === "0" || event.key === "Escape") all();
+      else if (along && event.shiftKey) zoom(1, along * 0.25);
+      else if ((along || down) && chart.find) step(event.target.getBoundingClientRect(), chart, along, down);
+      else return;
       event.preventDefault();
     }
-
-    function bind(canvas, chart) {
-      const at = event => event.clientX - canvas.getBoundingClientRect().left;
-      canvas.addEventListener("pointerdown", event => {
-        if (event.pointerType === "mouse" && event.button === 0) drag = { chart, from: at(event), to: at(event) };
-      });
-      canvas.addEventListener("pointermove", event => {
+    function step(box, chart, along, down) {
+      const { bars } = chart.line, at = hit?.chart === chart ? hit.i ?? -1 : -1;
+      const next = at < 0 ? 0 : along ? at + along : bars.row.findIndex((row, i) =>
+        row === bars.row[at] + down && bars.start[i] + bars.length[i] > bars.start[at]);
+      if (bars.row[next] === undefined || (along && at >= 0 && bars.row[next] !== bars.row[at])) return;
+      hit = { i: next, chart, words: barWords.told(chart.line, next) };
+      const [from, to] = range(), middle = bars.start[next] + bars.length[next] / 2;
+      if (middle < from || middle > to) zoom(1, (middle - (from + to) / 2) / (to - from));
+      tell(hit, box.left + pixelOf(middle), box.top + (bars.row[next] + 1) * rowHeight(chart.line.rows.length));
+      draw();
+    }
+    const handlers = chart => ({
+      onpointerdown(event) {
+        const { offsetX: x, pointerType, button } = event;
+        if (pointerType === "mouse" && button === 0) drag = { chart, from: x, to: x };
+      },
+      onpointermove(event) {
         if (!drag) return over(event, chart);
-        drag.to = at(event);
+        drag.to = event.offsetX;
         draw();
-      });
-      canvas.addEventListener("pointerup", event => {
-        const done = drag;
+      },
+      onpointerup(event) {
+        const { from, to } = drag ?? { from: 0, to: 0 }, [low, high] = range();
         drag = null;
-        if (done && Math.abs(done.to - done.from) > 4) {
-          const [a, b] = [done.from, done.to].map(px => Math.min(Math.max(timeAt(px), range()[0]), range()[1]));
-          look({ range: [Math.min(a, b), Math.max(a, b)] });
-        } else over(event, chart);
-      });
-      canvas.addEventListener("pointerleave", () => { hit = drag = null; tell(null); draw(); });
-      canvas.addEventListener("dblclick", () => look({ name: "all" }));
-      canvas.addEventListener("keydown", event => keys(event, chart));
-      canvas.addEventListener("blur", () => { hit = null; tell(null); draw(); });
-      canvas.addEventListener("wheel", event => {
+        if (Math.abs(to - from) <= 4) return over(event, chart);
+        const ends = [from, to].map(px => Math.min(Math.max(timeAt(px), low), high));
+        look({ range: ends.sort((one, other) => one - other) });
+      },
+      onpointerleave: leave,
+      onblur: leave,
+      ondblclick: all,
+      onkeydown: event => keys(event, chart),
+      onwheel(event) {
         if (event.ctrlKey) zoom(event.deltaY > 0 ? 1.25 : 0.8);
         else if (event.deltaX && view.range) zoom(1, event.deltaX / 900);
         else return;
         event.preventDefault();
-      }, { passive: false });
-    }
+      },
+    });
 
     const asShown = () => ({ charts, range: range(), width: pictures.clientWidth, title: lines[0].title });
     function buttons() {
-      const button = (words, title, act, pressed) => {
-        const found = make("button", { type: "button", textContent: words, title, value: words, onclick: act });
-        if (pressed) found.ariaPressed = "false";
-        return found;
-      };
-      const phase = name => {
-        const found = button(name, `show the ${name} alone`, () => look({ name }), true);
-        found.disabled = !lines[0].phases[name];
-        if (found.disabled) found.title = `this schedule has no ${name}`;
-        return found;
-      };
+      const button = (words, title, onclick, more) =>
+        make("button", { type: "button", textContent: words, title, value: words, onclick, ...more });
+      const pressed = { ariaPressed: "false" };
+      const phase = name => (lines[0].phases[name]
+        ? button(name, `show the ${name} alone`, () => look({ name }), pressed)
+        : button(name, `this schedule has no ${name}`, null, { disabled: true }));
       const perfetto = make("a", { href: PERFETTO, target: "_blank", rel: "noopener", textContent: "Perfetto",
-        title: "opens ui.perfetto.dev, where the downloaded trace can be dropped", onclick: () => timelineFiles.trace(lines, asShown()) });
+        title: "opens ui.perfetto.dev, where the downloaded trace can be dropped",
+        onclick: () => timelineFiles.trace(lines, asShown()) });
       bar.replaceChildren(
-        button("all", "the whole time line (0, or a double click)", () => look({ name: "all" }), true),
+        button("all", "the whole time line (0, or a double click)", all, pressed),
         ...["warm-up", "steady state", "cool-down"].map(phase),
         button("\u2212", "zoom out (-)", () => zoom(2)), button("+", "zoom in (+)", () => zoom(0.5)),
         button("\u2190", "earlier (shift and left)", () => zoom(1, -0.25)),
         button("\u2192", "later (shift and right)", () => zoom(1, 0.25)),
         ...(lines.some(line => line.links.names.length) ? [button("links",
-          "what is on the links between devices", () => { links = !links; build(); }, true)] : []),
+          "what is on the links between devices", () => { links = !links; build(); }, pressed)] : []),
         button("PNG", "save the pictures as they are", () => timelineFiles.png(asShown())),
         button("SVG", "save the pictures as they are", () => timelineFiles.svg(asShown())),
         perfetto);
@@ -175,21 +163,19 @@ const Timeline = (() => {
       const several = lines.length > 1, unit = lines[0].unit ? ` (${lines[0].unit})` : "";
       const top = 1.08 * Math.max(1e-9, ...lines.flatMap(l =>
         [...l.memory.limits, ...l.memory.curves.flatMap(c => c.y)]));
-      const kinds = [[passes, "Time line"], ...(links ? [[wires]] : []),
-        [line => memory(line, top), "memory"], [idleTime, "idle"]];
-      charts = kinds.flatMap(([kind, key]) => lines.map(line => {
-        const chart = Object.assign(kind(line), { line, legend: key && legends(line)[key] });
+      const kinds = { passes, ...(links && { wires }), memory: line => memory(line, top), idle: idleTime };
+      charts = Object.entries(kinds).flatMap(([key, kind]) => lines.map(line => {
+        const chart = Object.assign(kind(line), { line, legend: legend(line.legends[key] ?? []) });
         const words = `${chart.name}${key === "memory" ? "" : unit}`;
         chart.title = (several || line.title) ? `${line.title}: ${words}` : words;
         return chart;
       }));
       const old = canvases().findIndex(canvas => canvas === document.activeElement);
       pictures.replaceChildren(...charts.map(chart => {
-        const canvas = make("canvas", { tabIndex: 0, height: chart.height * (devicePixelRatio || 1),
-          role: "img", ariaLabel: `${chart.title}; arrows go from pass to pass, + and - zoom` });
+        const canvas = make("canvas", { tabIndex: 0, height: chart.height * (devicePixelRatio || 1), role: "img",
+          ariaLabel: `${chart.title}; arrows go from pass to pass, + and - zoom`, ...handlers(chart) });
         canvas.style.height = `${chart.height}px`;
-        bind(canvas, chart);
-        return make("figure", {}, make("figcaption", { textContent: chart.title }), ...[chart.legend].filter(Boolean), canvas);
+        return make("figure", {}, make("figcaption", { textContent: chart.title }), chart.legend, canvas);
       }));
       if (old >= 0) canvases()[old]?.focus();
       buttons();
@@ -197,11 +183,10 @@ const Timeline = (() => {
     }
 
     table.addEventListener("toggle", () => draw());
-    const watcher = new ResizeObserver(() => draw(true));
+    const again = () => draw(true), watcher = new ResizeObserver(again), listening = new AbortController();
     watcher.observe(pictures);
-    const dark = matchMedia("(prefers-color-scheme: dark)"), again = () => draw(true);
-    dark.addEventListener("change", again);
-    for (const when of ["beforeprint", "afterprint"]) addEventListener(when, again);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again, listening);
+    for (const when of ["beforeprint", "afterprint"]) addEventListener(when, again, listening);
     return {
       // A part that was looked at stays, if the new time line has it; else all of it is shown.
       show(next) {
@@ -215,8 +200,7 @@ const Timeline = (() => {
       },
       stop() {
         watcher.disconnect();
-        dark.removeEventListener("change", again);
-        for (const when of ["beforeprint", "afterprint"]) removeEventListener(when, again);
+        listening.abort();
       },
     };
   };

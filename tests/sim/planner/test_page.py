@@ -48,13 +48,13 @@ def test_a_page_ranks_the_rows_and_opens_with_the_one_that_was_asked_for(
     page: str, table: pd.DataFrame
 ) -> None:
     data = data_of(page)
-    ranks = [row["rank"] for row in data["rows"]]
-    assert ranks[:3] == [1, 2, 3]
+    hashes = [row["hash"] for row in data["choices"]]
+    assert hashes[:3] == ["#row-1", "#row-2", "#row-3"]
     assert data["first"] == 1
-    assert page.count("<tr data-index=") == len(ranks)
+    assert page.count("<tr data-hash=") == len(hashes)
     done = table[table["status"] == "simulated"]
     piped = done[done["pipeline"] > 1]
-    assert {row["name"].split(": ")[1] for row in data["rows"]} == {
+    assert {row["name"].split(": ")[1] for row in data["choices"]} == {
         *piped["schedule"], "no pipeline",
     }  # fmt: skip
     assert sum(len(trace["x"]) for trace in data["speed"]["data"]) == len(done)
@@ -64,17 +64,18 @@ def test_a_page_ranks_the_rows_and_opens_with_the_one_that_was_asked_for(
 
 
 def test_a_page_holds_the_time_line_of_every_row_it_ranks(page: str) -> None:
-    for row in data_of(page)["rows"]:
+    for row in data_of(page)["choices"]:
         packed = json.loads(gzip.decompress(base64.b64decode(row["packed"])))
-        assert set(packed["figures"]) == {"parts", "bytes"}
-        devices = len(row["devices"]) - 1
+        assert [name for name, *_ in packed["figures"]] == ["parts", "bytes"]
+        head, *devices_told = re.findall("<tr>.*?</tr>", row["html"]["devices"])
+        devices = len(devices_told)
         assert packed["line"]["rows"] == [f"device {d}" for d in range(devices)]
         drawn = packed["line"]["bars"]["row"]  # one number where all bars have it
         assert {*(drawn if isinstance(drawn, list) else [drawn])} == {*range(devices)}
-        assert row["devices"][0][-1] == "headroom (GiB)"
-        kinds = [float(cell) for cell in row["devices"][1][2:]]
+        assert head.endswith("headroom (GiB)</th></tr>")
+        kinds = [float(cell) for cell in re.findall("<td>(.*?)</td>", devices_told[0])[2:]]
         assert sum(kinds) == pytest.approx(79, abs=0.05)  # of rounded cells
-        assert row["advice"].endswith(".")
+        assert re.search(r"<p>\S.*\.</p>", row["html"]["head"])
 
 
 def test_a_page_defines_its_words_and_says_what_was_left_out(page: str) -> None:

@@ -32,10 +32,10 @@ def test_the_page_shows_what_was_found_in_the_order_in_which_microbatches_are_fe
     assert found["microbatch_order"] == [1, 2, 0]
     data = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
     assert data
-    [shown] = json.loads(data[1])["schedules"]
-    line = json.loads(gzip.decompress(base64.b64decode(shown["packed"])))
+    [shown] = json.loads(data[1])["choices"]
+    line = json.loads(gzip.decompress(base64.b64decode(shown["packed"])))["line"]
     assert line["whole"] == [0, found["makespan"]]
-    cards = {name: value for name, value, _ in shown["cards"]}
+    cards = dict(re.findall(r"<span>([^<]*)</span><b>([^<]*)</b>", shown["html"]["cards"]))
     assert cards["makespan"] == f"{found['makespan']:g}"
     assert cards["lower bound, makespan"] == f"{found['lower_bound']:g}"
     assert f"Found by {found['method']}" in page
