@@ -60,8 +60,9 @@ gallery: .venv/core  ## docs/gallery.md, its pictures and the README's table, fr
 api: .venv/all  ## docs/public.txt, what is public, from the code
 	$(BIN)/python docs/public.py
 
-explore: .venv/lab  ## what if? a page with every knob, in the browser
-	$(BIN)/voila notebooks/explore.ipynb
+THEME ?= light
+explore: .venv/lab  ## what if? a page with every knob, in the browser (THEME=dark for a dark one)
+	$(BIN)/voila notebooks/explore.ipynb --theme=$(THEME)
 
 lab: .venv/lab  ## the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks

@@ -8,10 +8,21 @@ from functools import cache
 
 from ..base.text import number_text
 from ..families import FAMILIES
+from ..show.palette import KIND_NAMES
 from ..show.scatter_svg import scatter_svg
 from ..show.templates import rendered, trusted
 from .here import here
 from .setting import Played, Setting, played
+
+PLACEMENTS = {
+    "straight": "a stage per device, one after the other",
+    "loop": "several stages per device: round the devices again and again",
+    "V": "two stages per device: down the devices and back up",
+    "wave": "several stages per device: down and up again and again",
+    "both ways": "two copies of the model, the second in the opposite direction",
+    "V both ways": "two copies of the model, each down the devices and back up",
+}
+"""Where a family puts stages, for who has not met the word."""
 
 
 def family_html(name: str, now: Played | None) -> str:
@@ -21,8 +32,8 @@ def family_html(name: str, now: Played | None) -> str:
     text = sys.modules[family.build.__module__].__doc__ or ""
     when = "" if family.exact_when == "True" else f"exact when {family.exact_when}"
     facts = {
-        "placement": family.placement,
-        "passes": family.passes,
+        "placement": f"{family.placement}: {PLACEMENTS[family.placement]}",
+        "passes": ", ".join(f"{kind} {KIND_NAMES[kind]}" for kind in family.passes.split()),
         "bubble": family.bubble and f"{family.bubble}, on the {family.clock.replace('_', ' ')}",
         "peak": family.peak and f"{family.peak} shares",
         "": when,

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..base.text import number_text
 from ..engine.costs import Costs
 from ..engine.simulate import simulate
 from ..families import FAMILIES
 from ..metrics.metrics import Idle, idle_rows, makespan
 from .conditions import Conditions
-from .setting import Played
+from .setting import Played, played
 
 MOST_PLAYED = 4000
 """Passes of a schedule that is played once more, in equal passes: a knob has to turn at once."""
+USUAL = "1f1b"
+"""What others are compared with."""
 WHY = {
     "warm_up": "before the first pass arrives",
     "waiting_for_input": "waiting for passes of other devices",
@@ -22,7 +26,7 @@ WHY = {
 
 
 def here(now: Played) -> str:
-    """Two or three sentences for a learner; times are means over devices.
+    """A few sentences for a learner, a line each; times are means over devices.
 
     >>> from textwrap import fill
     >>> from .setting import Setting, played
@@ -40,7 +44,23 @@ def here(now: Played) -> str:
     told = f"of {_short(facts.makespan)}, a device works {_short(work)}" + (
         f" and idles {facts.bubble_makespan:.1%}: {', '.join(idle)}" if idle else ", all of it"
     )
-    return f"{told}. {_beaten(now)}{_claimed(now)}"
+    return "\n".join(filter(None, [f"{_against(now)}{told}.", _claimed(now), _beaten(now)]))
+
+
+def _against(now: Played) -> str:
+    """The same numbers in 1F1B, which most readers know; "" where it cannot serve them."""
+    if now.setting.family == USUAL or sum(map(len, now.schedule.orders)) > MOST_PLAYED:
+        return ""
+    try:
+        usual = played(replace(now.setting, family=USUAL))
+    except (ValueError, ArithmeticError):
+        return ""
+    time, other = (_short(makespan(one.trace)) for one in (now, usual))
+    held, others = (_short(max(one.peaks)) for one in (now, usual))
+    return (
+        f"{time} an iteration with the activations of {held} microbatches, against {other} with "
+        f"{others} in {USUAL}; "
+    )
 
 
 def _beaten(now: Played) -> str:
@@ -71,7 +91,7 @@ def _claimed(now: Played) -> str:
     if even >= now.facts.makespan:
         return ""
     return (
-        f" Its pattern is made for F = B = W, not for {', '.join(map(number_text, times))}: the "
+        f"Its pattern is made for F = B = W, not for {', '.join(map(number_text, times))}: the "
         f"same work in equal passes would take {_short(even)}."
     )
 

@@ -233,7 +233,7 @@ def _box(explorer: Explorer) -> Any:
     )  # fmt: skip
     right = widgets.VBox(
         [explorer.message, explorer.found, explorer.code, explorer.front, explorer.pictures],
-        layout=widgets.Layout(flex="1 1 600px", min_width="320px"),
+        layout=widgets.Layout(flex="1 1 400px", min_width="320px"),
     )
     return widgets.HBox([left, right], layout=widgets.Layout(**wrap))
 

@@ -393,6 +393,7 @@ def test_all_families_are_shown_with_the_one_that_is_played() -> None:
     html = explorer.front.value
     shown = set(re.findall("data-name='([^']+)'", html))
     assert {"1f1b", "v-half", "zb-v"} <= shown
+    assert "href='#family=zb-v'" in html
     assert html.count("class='chosen'") == 1
     ring = html.index("class='chosen'")
     assert html.rindex("data-name=", 0, ring) == html.index("data-name='v-half'")
@@ -415,6 +416,11 @@ def test_the_first_screen_says_what_a_family_is_and_why_it_is_slower_here() -> N
     assert words.startswith("V-Half: half the memory of 1F1B")
     trace = direct(explorer)
     account = sim.idle_account(trace)
+    usual = sim.makespan(direct(explore("1f1b", 8, 32)))
+    assert (
+        f"Here: {sim.makespan(trace):,} an iteration with the activations of 5 microbatches, "
+        f"against {usual:,} with 8 in 1f1b; of "
+    ) in words
     assert f"of {sim.makespan(trace):,}, a device works {account['busy'].mean():g}" in words
     assert f"{account['waiting_for_input'].mean():.4g} waiting for passes" in words
     schedule = trace.schedule
@@ -423,5 +429,7 @@ def test_the_first_screen_says_what_a_family_is_and_why_it_is_slower_here() -> N
     assert f"the same work in equal passes would take {even:,}." in words
     set_to(explorer, backward=10, weight=10)
     assert "equal passes" not in text_of(explorer.about)
+    set_to(explorer, family="1f1b")
+    assert "against" not in text_of(explorer.about)
     set_to(explorer, family="dualpipe", p=3)
     assert "a device works" not in text_of(explorer.about)

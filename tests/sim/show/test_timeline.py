@@ -262,7 +262,8 @@ def test_the_widget_draws_fades_and_draws_again(opened: Opened) -> None:
         + f"let now = 0, stale = false; const told = {{}}, states = {states};"
         "const bytes = text => new DataView(new TextEncoder().encode(text).buffer);"
         "const model = {get: name => name === 'stale' ? stale : bytes(states[now]),"
-        " on: (name, f) => { told[name] = f }, off: () => {}};"
+        " on: (name, f) => { told[name] = f }, off: () => {},"
+        " set: (name, value) => { window[name] = value }, save_changes: () => {}};"
         "window.next = () => { now = 1; told['change:lines']() };"
         "window.fade = () => { stale = true; told['change:stale']() };"
         "render({model, el: document.getElementById('here')});</script>",
@@ -274,4 +275,6 @@ def test_the_widget_draws_fades_and_draws_again(opened: Opened) -> None:
     )
     assert [title.split(":")[0] for title in titles] == ["zb-h2", "1f1b"] * 3
     assert driver.execute_script("return document.querySelector('.tl').style.opacity") == "0.35"
+    driver.execute_script("location.hash = '#family=zb-v'")
+    wait(driver, "window.asked === 'family=zb-v'")
     assert driver.get_log("browser") == []
