@@ -49,3 +49,5 @@ PLAYS_PER_ROUNDING = 300
 """Played passes that rounding a length to other ticks is worth, where a scale is chosen."""
 PLAYS_PER_PASS = 40
 """Played passes that trying a slot grid is worth, for each pass of its period."""
+PLAYS_PER_GRID = 5_000
+"""Played passes that setting up a play of a slot grid is worth, even if it comes to no end."""

@@ -21,6 +21,7 @@ a period, started at uneven distances, there is a block for every memory in betw
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from fractions import Fraction
 from functools import lru_cache
@@ -28,7 +29,7 @@ from itertools import islice, pairwise
 from typing import NamedTuple
 
 from ..placement import stages_on
-from .floors import area_of
+from .floors import area_of, work_bound
 from .problem import BlockProblem
 
 MOST = 8
@@ -56,6 +57,10 @@ class Grid(NamedTuple):
         """Slots per microbatch."""
         return Fraction(self.slots, len(self.starts))
 
+    def interval_of(self, problem: BlockProblem) -> Fraction:
+        """Ticks per microbatch."""
+        return ticks_of(problem, self.interval)
+
 
 class Leg(NamedTuple):
     """A pass on every device, a slot later on the next one (`up`) or on the one before. slot: on
@@ -81,6 +86,12 @@ def slot_of(problem: BlockProblem) -> int:
     )
 
 
+def ticks_of(problem: BlockProblem, interval: Fraction) -> Fraction:
+    """Ticks of an interval in slots: at least the work of the busiest device, for which slots are
+    made longer."""
+    return max(interval * slot_of(problem), Fraction(work_bound(problem)))
+
+
 def legs(problem: BlockProblem, gap: int) -> tuple[Leg, ...]:
     """The legs of a straight pipeline or a V; none of another placement."""
     p, last = problem.n_devices, problem.n_stages - 1
@@ -103,16 +114,16 @@ def grids(problem: BlockProblem, most: int) -> Iterator[Grid]:
     those of one size the most even ones."""
     straight = problem.n_stages == problem.n_devices
     sizes = [
-        (Fraction(slots, n), n, slots)
+        (ticks_of(problem, Fraction(slots, n)), Fraction(slots, n), n, slots)
         for n in range(1, most + 1)
-        for slots in range((2 if straight else 4) * n, _longest(problem, n) + 1)
-        if slots % 2 == 0
+        for slots in range(2 * n, _longest(problem, n) + 1, 2)
     ]
-    for _, n, slots in sorted(sizes):
+    for interval, _, n, slots in sorted(sizes):
         for gap in GAPS:
             found = legs(problem, gap)
-            if found and _may_fit(problem, found, n, slots):
-                apart = None if straight else found[2].slot // 2 % (slots // 2)
+            if found and _may_fit(problem, found, interval * n / slots, interval):
+                crowded = straight or slots < 4 * n
+                apart = None if crowded else found[2].slot // 2 % (slots // 2)
                 for starts in even_starts(slots // 2, n, apart):
                     yield Grid(slots, tuple(2 * s for s in starts), gap)
 
@@ -163,9 +174,11 @@ def _longest(problem: BlockProblem, n: int) -> int:
     return SPREAD * n if n > 1 else max(SPREAD, 2 * problem.n_stages + 2)
 
 
-def _may_fit(problem: BlockProblem, found: tuple[Leg, ...], n: int, slots: int) -> bool:
-    """Whether what is alive on average in slots as long as `slot_of` keeps the limits."""
-    slot, limit = slot_of(problem), problem.limit or ()
+def _may_fit(
+    problem: BlockProblem, found: tuple[Leg, ...], slot: Fraction, interval: Fraction
+) -> bool:
+    """Whether what is alive on average in slots of so many ticks keeps the limits."""
+    limit = problem.limit or ()
     for d, stages in enumerate(problem.stages_of):
         area = 0
         for s in stages:
@@ -173,7 +186,7 @@ def _may_fit(problem: BlockProblem, found: tuple[Leg, ...], n: int, slots: int) 
                 next(leg for leg in found if leg.kind == kind and leg.stages[d] == s).on(d)
                 for kind in (0, 1)
             )
-            area += area_of(problem, s, (backward - forward) * slot)
-        if n * area > slots * slot * limit[d]:
+            area += area_of(problem, s, math.floor((backward - forward) * slot))
+        if area > interval * limit[d]:
             return False
     return True

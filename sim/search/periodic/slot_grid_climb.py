@@ -12,22 +12,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 
 from ..compiled import Ints, compiled, overwrite
 from ..settings.effort import Effort
-from .budget import PLAYS_PER_PASS
-from .climb import busiest
+from .budget import PLAYS_PER_GRID
 from .floors import work_bound
 from .problem import BlockProblem
-from .rounds import Rounds, critical, rounds_of_passes, runs_with
-from .slot_grid import MOST, Grid, grids, legs, slot_of
-from .slot_grid_orders import NEARLY, in_arrays, orders_on, rows_on
-from .tables import PassTables, in_copies, pass_tables
+from .slot_grid import MOST, grids, legs
+from .slot_grid_orders import orders_on
+from .slot_grid_play import in_arrays, rows_on
+from .slot_grid_shift import shift_legs
+from .slot_grid_spot import Ranking, Spot
+from .tables import pass_tables
 from .unroll import DeviceOrders
 
+SHIFTS = 0.5
+"""The share of the time for legs that are put off."""
 NEAR = Fraction(26, 25)
 """How much slower than the fastest an order may be from which a climb starts."""
 CLIMBS = 4
@@ -36,116 +38,75 @@ FAR = 2
 """By how many F and B a W moves at most."""
 
 
-class Spot(NamedTuple):
-    """An order and its period (ticks, of so many periods), and its critical passes."""
-
-    ticks: int
-    periods: int
-    critical: Ints
-    passes: DeviceOrders
-
-
 def moved_weights(
     problem: BlockProblem, most: int, until: float, effort: Effort, seed: int
 ) -> Iterator[tuple[DeviceOrders, int]]:
     """Orders on grids within the limit and their numbers of microbatches per period, as they are
-    found, each faster than the ones before; W's are moved until then."""
+    found, each faster than the ones before; legs are put off, then W's are moved, until then."""
     if not legs(problem, 0) or problem.limit is None:
         return
-    tables = pass_tables(problem)
-    copies = {n: in_copies(tables, n) for n in range(1, min(most, MOST) + 1)}
-    started = _starts(problem, tables, copies, until, effort)
-    best = min((value for value, *_ in started), default=Fraction(0))
-    rng = np.random.default_rng(seed)
-    for left, (_, grid, passes) in zip(range(len(started), 0, -1), started, strict=True):
+    ranking = Ranking(problem, pass_tables(problem), effort, NEAR)
+    most, rng = min(most, MOST), np.random.default_rng(seed)
+    for grid in grids(problem, most):
+        if ranking.hopeless(grid) or effort.now() > until:
+            break
+        for passes in orders_on(problem, ranking.one, grid, effort):
+            ranking.enter(grid, passes)
+            if effort.now() > until:
+                break
+    by_rule = ranking.first
+    shift_legs(ranking, most, effort.now() + SHIFTS * (until - effort.now()), rng)
+    best = ranking.first
+    if best is None or by_rule is None:
+        return
+    if best.interval < by_rule.interval:
+        yield best.passes, len(best.grid.starts)
+    started = sorted(ranking.fastest.values(), key=lambda spot: (spot.interval, spot.grid))[:CLIMBS]
+    for left, start in zip(range(len(started), 0, -1), started, strict=True):
         deadline = effort.now() + (until - effort.now()) / left
-        n = len(grid.starts)
-        for spot in _climb(problem, copies[n], grid, passes, deadline, effort, rng):
-            value = Fraction(spot.ticks, spot.periods * n)
-            if value < best:
-                best = value
-                yield spot.passes, n
-            if best <= work_bound(problem):
+        for spot in _climb(ranking, start, deadline, rng):
+            if spot.interval < best.interval:
+                best = spot
+                yield spot.passes, len(spot.grid.starts)
+            if best.interval <= work_bound(problem):
                 return
 
 
-def _starts(
-    problem: BlockProblem, tables: PassTables, copies: dict[int, PassTables], until: float,
-    effort: Effort,
-) -> list[tuple[Fraction, Grid, DeviceOrders]]:  # fmt: skip
-    """The fastest order for each number of slots per microbatch, if it is fast."""
-    best = dict[Fraction, tuple[Fraction, Grid, DeviceOrders]]()  # by slots per microbatch
-    least: Fraction | None = None
-    for grid in grids(problem, max(copies)):
-        if least and grid.interval * slot_of(problem) * NEARLY >= least * NEAR:
-            break
-        n = len(grid.starts)
-        for passes in orders_on(problem, tables, grid, effort):
-            if effort.now() > until:
-                break
-            known = best.get(grid.interval)
-            near = known[0] if known else least and least * NEAR
-            found = _spot(problem, copies[n], passes, n, near, effort)
-            if found is None:
-                continue
-            value = Fraction(found.ticks, found.periods * n)
-            if known is None or value < known[0]:
-                best[grid.interval] = value, grid, passes
-                least = min(least or value, value)
-    return sorted(best.values(), key=lambda entry: entry[:2])[:CLIMBS]
-
-
-def _spot(
-    problem: BlockProblem, copies: PassTables, passes: DeviceOrders, n: int,
-    most: Fraction | None, effort: Effort,
-) -> Spot | None:  # fmt: skip
-    """An order's period, None if that is more than `most` per microbatch, or it cannot run."""
-    effort.played(PLAYS_PER_PASS * len(passes.passes))
-    rounds: Rounds = rounds_of_passes(passes, n, problem.n_stages)
-    starts = np.zeros(rounds.order.size, np.int64)
-    if most and not runs_with(rounds, copies, most.numerator * n, most.denominator, starts):
-        return None
-    ticks, periods, cycle = critical(rounds, copies, busiest(rounds, copies), starts)
-    return Spot(int(ticks), int(periods), cycle, passes) if periods > 0 else None
-
-
-def _climb(
-    problem: BlockProblem, copies: PassTables, grid: Grid, passes: DeviceOrders, until: float,
-    effort: Effort, rng: np.random.Generator,
-) -> Iterator[Spot]:  # fmt: skip
+def _climb(ranking: Ranking, start: Spot, until: float, rng: np.random.Generator) -> Iterator[Spot]:
     """Orders that are no slower than those before, each with one or two W's elsewhere."""
-    n, kinds = len(grid.starts), min(grid.slots // 2, problem.n_devices)
+    problem, grid = ranking.problem, start.grid
+    kinds = min(grid.slots // 2, problem.n_devices)
     on_legs, periods = in_arrays(problem, grid)
-    tables = copies.rise, copies.net, copies.limit
+    tables = ranking.one.rise, ranking.one.net, ranking.one.limit
+    device_of = ranking.copies[len(grid.starts)].device
     now: Spot | None = None
     layout = np.empty((0, 0), np.int64)
 
     def tried(new: Ints) -> Spot | None:
         rounds, first = with_layout(*on_legs, grid.slots, periods, new, tables)
-        effort.played(len(rounds) * periods)
-        most = now and Fraction(now.ticks, now.periods * n)
+        ranking.effort.played(PLAYS_PER_GRID + len(rounds) * periods)
         if not first.size:
             return None
-        return _spot(problem, copies, DeviceOrders(rounds, first), n, most, effort)
+        return ranking.spot(grid, DeviceOrders(rounds, first), now and now.interval)
 
     for device in range(0, problem.n_devices - kinds + 1, kinds):
-        layout = layout_of_orders(passes, device, kinds)
+        layout = layout_of_orders(start.passes, device, kinds)
         if now := tried(layout):
             break
-    while now is not None and effort.now() < until:
-        new = _moved(layout, now, copies, rng)
+    while now is not None and ranking.effort.now() < until:
+        new = _moved(layout, now, device_of, rng)
         if spot := tried(new):
             now, layout = spot, new
             yield spot
 
 
-def _moved(layout: Ints, now: Spot, copies: PassTables, rng: np.random.Generator) -> Ints:
+def _moved(layout: Ints, now: Spot, device_of: Ints, rng: np.random.Generator) -> Ints:
     """The layout with one or two W's up to `FAR` passes earlier or later, mostly on devices of the
     critical cycle."""
     new = layout.copy()
     for _ in range(rng.integers(1, 3)):
         if now.critical.size and rng.random() < 0.8:
-            kind = int(copies.device[now.critical[rng.integers(now.critical.size)]]) % len(layout)
+            kind = int(device_of[now.critical[rng.integers(now.critical.size)]]) % len(layout)
         else:
             kind = int(rng.integers(len(layout)))
         places = np.flatnonzero(new[kind])
