@@ -7,10 +7,11 @@ licence). It is read from a path and no row of it is kept here.
     python -m validation vtrain measured.csv
 
 What the table does not say is taken alike for all rows: plain attention with dropout, 16-bit
-gradients, no sharing of optimizer state, as many layers on each stage, collectives of tensor
-parallelism that nothing hides (overlap 0). Rows of several nodes
-compute every layer again in the backward pass (`full`): without it most would not fit. Their wires
-are the four 200 Gb/s cards per node of eight that vTrain's own configurations state.
+gradients, no sharing of optimizer state, as many layers on each stage. In the backward pass sums of
+tensor parallelism run beside weight gradients, as in Megatron-LM since November 2021 unless
+`--no-async-tensor-model-parallel-allreduce` is given (megatron/mpu/layers.py). Rows of several
+nodes compute every layer again in the backward pass (`full`): without it most would not fit. Their
+wires are the four 200 Gb/s cards per node of eight that vTrain's own configurations state.
 """
 
 from __future__ import annotations
@@ -51,7 +52,6 @@ START = Efficiency(
     launch=6e-5,
     wire=0.8,
     collective=4e-5,
-    overlap=0,
 )
 
 
@@ -197,7 +197,7 @@ def _run(row: dict[str, str]) -> Run:
             number["sequence"], number["global_batch"], microbatch=number["micro_batch"],
             tensor=number["tensor_parallel"], pipeline=number["pipeline_parallel"],
             data=number["data_parallel"], attention="plain", zero=0,
-            tensor_overlap="none", data_overlap=False,
+            tensor_overlap="weights", data_overlap=False,
             recompute="full" if several else "none",
         ),
         number["gpus"],

@@ -23,6 +23,8 @@ def parsed(text: str) -> Any:
     """
     if not isinstance(text, (str, bytes, bytearray)):
         raise ValueError(f"expected JSON text, got a {type(text).__name__}: read the file first")
+    if not text.strip():
+        raise ValueError("not JSON: it is empty")
     try:
         return json.loads(text, object_pairs_hook=_object, parse_int=_whole)
     except RecursionError:

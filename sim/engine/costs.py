@@ -135,6 +135,11 @@ class Costs:
         known = {field.name for field in fields(cls)}
         if unknown := set(cells) - known:
             raise ValueError(f"costs have no field {min(unknown)!r}; they have {sorted(known)}")
+        if missing := [name for name in _PASSES if name not in cells]:
+            raise ValueError(
+                f"Costs.of({n_stages}) has no {missing[0]}: give {', '.join(_PASSES)}, each a "
+                f"number, one per stage, or one per stage and slice"
+            )
         found: dict[str, Any] = {
             name: value
             if name in _NO_TABLES or value is None
@@ -328,6 +333,7 @@ class Costs:
         return cell_of(cast(Table, table[kind]), stage, part)
 
 
+_PASSES = ("forward", "backward", "weight")
 FIX = "Costs.uniform(schedule, ...) makes them"
 _OPTIONAL = (
     *("fused_backward", "recompute", "offload", "load", "all_to_all_backward"),

@@ -12,12 +12,13 @@ import pytest
 from sim.planner.models import active_parameters, parameters
 from validation.cli.commands import main
 from validation.published import Row, group_table, judged, predict, questions, read_rows
+from validation.published.floor import floor
+from validation.published.measured import measured_seconds
 from validation.published.predict import question
 from validation.published.recipes import recipe
 from validation.published.row import DATA
 from validation.published.shapes import NAMED, model_of
 from validation.published.split import is_fitted
-from validation.published.verdict import measured_seconds
 
 SHAPE = {"layers": 8, "hidden": 1024, "heads": 16, "vocabulary": 32000}
 CELLS = {
@@ -46,7 +47,7 @@ def _table(path: Path, *rows: Mapping[str, str]) -> str:
 def test_an_error_is_predicted_throughput_over_measured_minus_one() -> None:
     seconds = predict(_row()).seconds
     assert seconds
-    (found,) = judged([_row(measured_s=str(3 * seconds))])
+    (found,) = judged([_row(measured="", measured_s=str(3 * seconds))])
     assert found.error == pytest.approx(2)  # predicted to be three times as fast
 
 
@@ -192,7 +193,8 @@ def test_a_run_whose_settings_were_not_printed_did_something_to_fit_unless_it_fa
 
 def test_regret_is_what_the_best_measured_one_gains_over_the_first_choice() -> None:
     # With eight microbatches 1F1B on four devices waits 3 of 11, GPipe as long: the cut decides.
-    fast, slow = _row(measured_s="3"), _row(measured_s="2", recompute="full")
+    fast = _row(measured="3", measured_s="3")
+    slow = _row(measured="2", measured_s="2", recompute="full")
     (question,) = questions(judged([fast, slow]))
     assert question.regret == pytest.approx(0.5)  # full recomputation is predicted to be slower
     assert (question.chosen.split()[-2], question.best.split()[-2]) == ("none", "full")
@@ -349,3 +351,44 @@ def test_recipes_say_what_tables_leave_out(
     changed: dict[str, str], options: dict[str, object]
 ) -> None:
     assert recipe(_row(**{"source": "Megatron-Bridge 26.04", **changed})) == options
+
+
+def test_a_configuration_that_was_measured_twice_leaves_an_error_to_every_model() -> None:
+    """1 s and 1.5 s: who says 1.5 is right once and a third too slow once; who says 1 half too
+    fast. A configuration that was measured once can be met."""
+    both = [_row(measured="1", measured_s=""), _row(measured="1.5", measured_s="", source="later")]
+    assert floor(judged(both)) == pytest.approx(1 / 3 / 2)
+    assert floor(judged([*both, _row(gbs="16")])) == pytest.approx(1 / 3 / 3)
+    assert floor(judged([_row(measured="", measured_s="")])) is None
+    assert group_table(judged(both))[0]["floor"] == pytest.approx(1 / 6)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"measured_s": "1.01"}, ""),
+        ({"measured_s": "1.05"}, "measured_s 1.05: measured 1.0 s/iter is 1 s, another number by "
+         "more than 2%: leave one of them empty"),
+        ({"unit": "tokens/s/gpu", "measured": "2048"}, ""),  # 8 x 1024 tokens on 4 devices
+        ({"unit": "ms/iter"}, "measured_s 1.0: measured 1.0 ms/iter is 0.001 s"),
+        ({"unit": "samples/s/gpu"}, "measured_s 1.0: measured 1.0 samples/s/gpu is 2 s"),
+        ({"unit": "MFU %", "measured": "1.0"}, "measured_s 1.0: measured 1.0 MFU % is "),
+        ({"unit": "furlongs"}, ""),  # of which nothing is known
+        ({"measured": "soon"}, "measured soon: it must be a number greater than 0"),
+    ],
+)  # fmt: skip
+def test_seconds_and_a_rate_that_contradict_each_other_are_told(
+    changed: dict[str, str], said: str
+) -> None:
+    (found,) = judged([_row(**changed)])
+    assert found.prediction.missing.startswith(said)
+    assert bool(said) == (found.error is None)
+
+
+def test_rates_of_flops_may_count_more_than_ours_do() -> None:
+    seconds = measured_seconds(_row(unit="MFU %", measured="50", measured_s=""))
+    assert seconds
+    rows = [
+        _row(unit="MFU %", measured="50", measured_s=str(off * seconds)) for off in (1.08, 1.12)
+    ]
+    assert [v.error is None for v in judged(rows)] == [False, True]

@@ -13,7 +13,7 @@ from sim.base.progress import bar
 from .options import Json, print_words
 
 NUMBERS = {"mean_absolute_error": "error", "bias": "bias", "median": "median", "worst": "worst",
-           "memory_error": "memory", "regret": "regret"}  # fmt: skip
+           "floor": "floor", "memory_error": "memory", "regret": "regret"}  # fmt: skip
 """Of a group, with the head of its column."""
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from statistics import fmean, median
 from typing import Any
 
+from .floor import floor
 from .regret import questions
 from .verdict import Verdict
 
@@ -15,7 +16,8 @@ Rule = Callable[[Verdict], str]
 
 def group_table(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
     """A row for each group: how many rows, how many can be expressed, and their errors as fractions
-    (mean absolute, bias, median and worst of the signed ones); the same of memory; how many
+    (mean absolute, bias, median and worst of the signed ones), and the mean absolute one that no
+    model falls below; the same of memory; how many
     published out-of-memory rows are refused, and rows that ran; and the regret of first choices.
 
     by: what the rows have in common; "kind" are the pipelined rows with complete settings that
@@ -52,6 +54,7 @@ def _entry(by: str, name: str, some: Sequence[Verdict]) -> dict[str, Any]:
         "bias": fmean(errors) if errors else None,
         "median": median(errors) if errors else None,
         "worst": max(errors, key=abs) if errors else None,
+        "floor": floor(some),
         "memory_rows": len(memory),
         "memory_error": fmean(map(abs, memory)) if memory else None,
         "out_of_memory": len(failed),

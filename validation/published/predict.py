@@ -11,14 +11,14 @@ from typing import Any, NamedTuple, cast, get_args
 from sim.planner import Orders, Problem, estimate, peak_bytes, prepare, short, virtual_stages
 from sim.planner.cost_model import Configuration, PerParameter
 from sim.planner.cost_model.configuration import Vocabulary
-from sim.planner.models import Model
 from sim.schedule.clock import Clock
 
 from .machine import machine
+from .measured import unread
 from .programs import gradients_kept, gradients_reduced, overlaps, program, shared_out
 from .recipes import recipe
-from .row import UNEVEN, UNITS, Row
-from .shapes import Missing, model_of
+from .row import UNEVEN, Row
+from .shapes import Missing, model
 
 GIB = 2**30
 _FAMILIES = {"zb (zbb)": "zb-h2", "zbb": "zb-h2"}
@@ -30,8 +30,6 @@ _HINTS: dict[str, dict[str, Any]] = {
 """Features that no column but `missing` tells, as options of a configuration. Where tokens are
 dropped, each expert is taken to have room for its even share, which is what such runs mostly set;
 the tables do not say."""
-_BESIDE = "parallel attention"
-"""The same of a model: attention and feed-forward block beside each other."""
 ASSUMED: tuple[dict[str, Any], ...] = (
     {"recompute": "elementwise"},
     {"zero": 3},
@@ -122,13 +120,6 @@ def _told(row: Row) -> tuple[Problem, Configuration]:
     return problem, configuration
 
 
-def model(row: Row) -> Model:
-    """The model of a row."""
-    found = _model(row.text("model", "model"), row.text("shape"))
-    beside = _BESIDE in row.text("missing").lower() and not found.parallel
-    return replace(found, parallel=1) if beside else found
-
-
 def _hinted(row: Row) -> dict[str, Any]:
     """Options that only the hint of a row tells."""
     said = row.text("missing")
@@ -139,7 +130,7 @@ def missing_features(row: Row) -> Iterator[str]:
     """What the row needs and cannot be said, as far as single columns tell."""
     if row.text(UNEVEN):
         yield row.text(UNEVEN)
-    yield from _unread_rate(row)
+    yield from unread(row)
     if not _precision(row):
         yield f"precision {row.text('precision')}"
     for name in ("tp", "pp", "vp", "cp", "ep", "dp"):
@@ -149,23 +140,11 @@ def missing_features(row: Row) -> Iterator[str]:
         yield f"gradient_bytes {row.text('gradient_bytes')}"
     if row.text("zero") and row.number("zero") not in (0, 1, 2, 3):
         yield f"zero {row.text('zero')}"
-    if row.text("measured_s") and not (row.number("measured_s") or 0) > 0:
-        yield f"measured_s {row.text('measured_s')}: it must be greater than 0"
     for name in ("attention", "recompute"):
         if row.text("detail") == "complete" and not row.text(name):
             yield f"{name} is not given, though detail is complete"
     if row.text("sp").lower() not in ("", "true", "1", "yes", "false", "0", "no"):
         yield f"sp {row.text('sp')}"
-
-
-def _unread_rate(row: Row) -> Iterator[str]:
-    """What keeps seconds from following from what was measured."""
-    if row.text("measured_s") or not row.text("measured") or row.ran_out_of_memory:
-        return
-    if not (row.number("measured") or 0) > 0:
-        yield f"measured {row.text('measured')}: it must be a number greater than 0"
-    elif row.text("unit").lower() not in UNITS:
-        yield f"unit {row.text('unit') or '(empty)'}"
 
 
 def _precision(row: Row) -> str:
@@ -237,11 +216,6 @@ def _per_parameter(row: Row) -> PerParameter:
     if not all(math.isfinite(x) and x >= 0 for x in (weights, gradients, optimizer)):
         raise Missing(f"bytes per parameter {text}")
     return PerParameter(weights, gradients_kept(row, gradients), optimizer)
-
-
-@lru_cache(maxsize=1024)
-def _model(name: str, text: str) -> Model:
-    return model_of(name, text)
 
 
 @lru_cache(maxsize=1)

@@ -19,6 +19,20 @@ SHARED_GRADIENTS = ("Llama 3 ",)
 resharded after a forward."""
 
 
+IN_PIECES = (
+    ("NVIDIA dgxc", ("gpt3", "llama", "nemotron-4-15b")),
+    ("NVIDIA dgxc-benchmarking 25.04", ("nemotron-4-340b",)),
+    ("Megatron-Bridge", ("llama",)),
+)
+"""Sources and models whose collectives of tensor parallelism run in pieces beside multiplications,
+by Transformer Engine's user buffers. `ub_tp_comm_overlap` is true in
+nemo_megatron/gpt3_175b_hydra.yaml and nemotron/nemotron4-15b-synth.yaml of dgxc-benchmarking and
+in conf/training/llama/llama3_1_70b.yaml and llama3_1_405b.yaml of NeMo-Framework-Launcher, which it
+runs; false in nemotron/nemotron4-340b-synth.yaml and grok1/grok1_314b.yaml; from 25.04 on Nemotron
+runs by NeMo's recipes (nemotron4_340b.py: `tp_comm_overlap=True`). Megatron-Bridge sets it for
+Llama but not in FP4 (llama3_llm_pretrain.py, llama31_llm_pretrain.py), nor for Qwen3 on H100."""
+
+
 def program(row: Row) -> str:
     """Whose habits a row's passes follow, a name of `sim.planner.cost_model.PROGRAMS`."""
     if row.text("source").startswith("BigScience"):
@@ -50,11 +64,12 @@ def shared_out(row: Row) -> int:
 
 def overlaps(row: Row) -> dict[str, Any]:
     """The options of a configuration that say what runs beside the passes: where a note says that
-    nothing does, or it is known of the program; otherwise what a plan takes by default.
-
-    That collectives of tensor parallelism are overlapped is noted of some rows only, of programs
-    that do it in all of them, so that it is not told apart.
-    """
-    if "no overlap" in row.text("note").lower() or row.text("source").startswith(WITHOUT):
+    nothing does, or it is known of the program; otherwise what a plan takes by default."""
+    source = row.text("source")
+    if "no overlap" in row.text("note").lower() or source.startswith(WITHOUT):
         return {"tensor_overlap": "none", "data_overlap": False}
+    name, bits = row.text("model").lower(), row.text("precision").lower()
+    for sources, models in IN_PIECES:
+        if source.startswith(sources) and name.startswith(models) and "fp4" not in bits:
+            return {"tensor_overlap": "all"}
     return {}

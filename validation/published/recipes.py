@@ -18,6 +18,9 @@ from typing import Any, NamedTuple
 from .row import Row
 
 SOURCE = "Megatron-Bridge"
+GROK = ("NVIDIA dgxc", "grok-1")
+"""Experts there take their even share of tokens and are filled up to it:
+`moe_expert_capacity_factor` 1.0 and `moe_pad_expert_input_to_capacity` in grok1/grok1_314b.yaml."""
 
 
 class Recipe(NamedTuple):
@@ -68,6 +71,8 @@ RECIPES = (
 def recipe(row: Row) -> dict[str, Any]:
     """What the recipes say of a row, as options of a configuration."""
     found: dict[str, Any] = {}
+    if row.text("source").startswith(GROK[0]) and row.text("model").startswith(GROK[1]):
+        return {"capacity": 1.0}
     if not row.text("source").startswith(SOURCE) or "token dropping" in row.text("missing"):
         return found
     name = re.sub(r"[^a-z0-9]", "", row.text("model").lower()).replace("llama31", "llama3")

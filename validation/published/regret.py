@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from itertools import groupby
 from typing import NamedTuple
 
+from .measured import measured_seconds
 from .row import Row
-from .verdict import Verdict, measured_seconds
+from .verdict import Verdict
 
 SAME_BATCH = 1.05
 """Batches that differ by less answer one question: data parallel sizes do not divide all."""

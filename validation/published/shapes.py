@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
+from functools import lru_cache
 from typing import Any
 
 from sim.planner.models import Experts, LatentAttention, Model, model_from_config
+
+from .row import Row
 
 _NEMOTRON: dict[str, Any] = {
     "model_type": "nemotron_h", "num_attention_heads": 32, "num_key_value_heads": 2,
@@ -33,6 +36,8 @@ in `models/nemotronh/nemotron_h_provider.py` of NVIDIA-NeMo/Megatron-Bridge (com
 131,072 words as in the released config.json; Super's two layers that predict further tokens are
 left out."""
 
+_BESIDE = "parallel attention"
+"""In a hint: attention and feed-forward block beside each other."""
 _KNOWN = {field.name for field in fields(Model)}
 _WORDS = {"mtp_layers": "multi-token prediction", "mamba": "Mamba layers"}
 
@@ -41,6 +46,14 @@ class Missing(ValueError):
     """A feature that a row needs and that cannot be expressed; the message is its name."""
 
 
+def model(row: Row) -> Model:
+    """The model of a row."""
+    found = model_of(row.text("model", "model"), row.text("shape"))
+    beside = _BESIDE in row.text("missing").lower() and not found.parallel
+    return replace(found, parallel=1) if beside else found
+
+
+@lru_cache(maxsize=1024)
 def model_of(name: str, text: str) -> Model:
     """The model a shape describes; `Missing` names what cannot be said of it. A shape with a
     `model_type` is a config.json; without a shape the name may say it (`NAMED`)."""

@@ -29,10 +29,11 @@ _ITS_NOTE = ("Vocabulary parallelism",)
 
 def is_fitted(row: Row) -> bool:
     """Whether the row belongs to those that efficiencies are fitted to."""
-    return row.text("source") not in JUDGES and _key(row) in _even()
+    return row.text("source") not in JUDGES and configuration(row) in _even()
 
 
-def _key(row: Row) -> str:
+def configuration(row: Row) -> str:
+    """What was run, without who measured it when and what came out."""
     noted = row.text("source").startswith(_ITS_NOTE)
     return " ".join(_plain(row.text(name)) for name in KEY if name != "note" or noted)
 
@@ -44,5 +45,5 @@ def _plain(text: str) -> str:
 
 @lru_cache(maxsize=1)
 def _even() -> frozenset[str]:
-    keys = {_key(row) for row in read_rows(DATA)}
+    keys = {configuration(row) for row in read_rows(DATA)}
     return frozenset(key for key in keys if sha256(key.encode()).digest()[0] % 2 == 0)

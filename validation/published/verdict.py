@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from sim.base.progress import bar
-from sim.planner.cost_model import model_flops
-from sim.planner.hardware import DEVICES
 
-from .machine import NAMES
-from .predict import Prediction, model, predict
+from .measured import measured_seconds
+from .predict import Prediction, predict
 from .row import Row
 from .split import is_fitted
 
@@ -53,37 +51,6 @@ def judged(rows: Sequence[Row], *, progress: bool = False) -> list[Verdict]:
             if move:
                 move(len(found))
     return found
-
-
-def measured_seconds(row: Row) -> float | None:
-    """Seconds of a measured iteration: printed, or from a rate; None where it does not follow.
-
-    MFU and model FLOPs per second count all passes once and no causal mask, as ours do.
-    """
-    if (found := row.number("measured_s")) is not None:
-        return found if found > 0 else None
-    rate, unit = row.number("measured"), row.text("unit").lower()
-    if not rate or rate < 0:
-        return None
-    if unit in ("s/iter", "s"):
-        return rate
-    if unit in ("ms/iter", "ms"):
-        return rate / 1e3
-    sequence, batch, count = (row.size(name) for name in ("seq", "gbs", "n_gpus"))
-    if not (sequence and batch and count):
-        return None
-    if unit == "tokens/s/gpu":
-        return sequence * batch / count / rate
-    if unit == "samples/s/gpu":
-        return batch / count / rate
-    try:
-        flops = batch * model_flops(model(row), sequence) / count
-    except ValueError:
-        return None
-    if unit == "mfu %":
-        device = DEVICES.get(NAMES.get(row.text("gpu"), row.text("gpu")))
-        return flops / (rate / 100) / device.flops if device else None
-    return flops / (rate * 1e12) if unit == "model tflops/gpu" else None
 
 
 def _verdict(row: Row, found: Prediction) -> Verdict:

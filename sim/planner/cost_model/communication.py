@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from ..hardware import Machine, wire_between
 from ..models import Model
@@ -40,30 +41,58 @@ def send_seconds(
     return wire.latency + piece / (wire.bandwidth * efficiency.wire) + gather
 
 
+class Exchanged(NamedTuple):
+    """Seconds of one layer's collectives of tensor parallelism in F, and as many in B: there those
+    that sum gradients of inputs, and those that nothing can hide."""
+
+    summed: float
+    alone: float
+
+    @property
+    def total(self) -> float:
+        return self.summed + self.alone
+
+
 def layer_communication(
     model: Model, configuration: Configuration, machine: Machine, *,
     efficiency: Efficiency, experts: bool = False, blocks: int = 2,
 ) -> Passes:  # fmt: skip
+    """Seconds of all collectives of tensor parallelism inside one layer: see `exchanged`."""
+    once = exchanged(
+        model, configuration, machine, efficiency=efficiency, experts=experts, blocks=blocks
+    ).total
+    return Passes(once, once, 0.0)
+
+
+def exchanged(
+    model: Model, configuration: Configuration, machine: Machine, *,
+    efficiency: Efficiency, experts: bool = False, blocks: int = 2,
+) -> Exchanged:  # fmt: skip
     """Collectives of tensor parallelism inside one layer.
 
     One all-reduce after attention and one after the feed-forward block, in F and in B (`blocks`:
     how many of them the layer has; those beside each other count as one). With sequence parallelism
     the same bytes as all-gather and reduce-scatter, and one more all-gather of each block's input
     for the weight gradient, hidden under it; gathered inputs that will be multiplied in fewer bits
-    are cast before. Whole experts
-    on each device (`expert_tensor` 1) need none: their tokens are sent to them.
+    are cast before. Experts that are cut gather their tokens, as often as each is sent to one, in
+    16 bits after these have come from other devices, and scatter their sums before they go back.
+    Whole experts on each device (`expert_tensor` 1) need none.
     """
     c, group = configuration, tensor_group(configuration)
     size = 2.0 * c.tokens * model.hidden
-    blocks -= experts and c.expert_cut < c.tensor and not model.parallel
+    apart = experts and model.experts and not model.parallel
+    blocks -= bool(apart and (c.sequence_parallel or c.expert_cut < c.tensor))
     if not c.sequence_parallel:
-        once = blocks * all_reduce(size, group, machine=machine, efficiency=efficiency)
-        return Passes(once, once, 0.0)
-    gathered = size * SIZES[c.precision] / 2
-    once = blocks * sum(
-        all_gather(each, group, machine=machine, efficiency=efficiency) for each in (gathered, size)
+        once = all_reduce(size, group, machine=machine, efficiency=efficiency)
+        return Exchanged(blocks * once, 0.0)
+    gathered, summed = (
+        blocks * all_gather(each, group, machine=machine, efficiency=efficiency)
+        for each in (size * SIZES[c.precision] / 2, size)
     )
-    return Passes(once, once, 0.0)
+    if apart and model.experts and c.expert_cut == c.tensor:
+        routed = 2.0 * c.tokens * model.experts.per_token * c.taken * model.expert_width
+        gathered += 2 * all_gather(routed, group, machine=machine, efficiency=efficiency)
+    return Exchanged(summed, gathered)
 
 
 def reduce_seconds(

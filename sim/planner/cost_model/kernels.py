@@ -62,7 +62,7 @@ def casts(bench: Bench, products: Iterable[Matmul]) -> tuple[Work, Work]:
     inputs, outputs, kernels = 0.0, 0.0, 0
     for one in products:
         if one.low:
-            cut = _cut(bench, one)
+            cut = pieces(bench, one)
             inputs += one.rows * one.wide / (cut if one.split == "wide" else 1)
             outputs += one.rows * one.out / (cut if one.split == "out" else 1)
             kernels += 1
@@ -107,14 +107,14 @@ def summing(bench: Bench, products: Iterable[Matmul]) -> Work:
         return Work()
     weights, kernels = 0.0, 0
     for each in products:
-        weights += each.wide * each.out * _here(bench, each) / _cut(bench, each)
+        weights += each.wide * each.out * _here(bench, each) / pieces(bench, each)
         kernels += 1
     return moved(bench, c.habits.summed * weights, kernels)
 
 
 def _seconds(bench: Bench, each: Matmul) -> float:
     c, device, e = bench.configuration, bench.device, bench.efficiency
-    cut = _cut(bench, each)
+    cut = pieces(bench, each)
     copies = _here(bench, each)
     out = each.out / (cut if each.split == "out" else 1)
     wide = each.wide / (cut if each.split == "wide" else 1)
@@ -123,7 +123,7 @@ def _seconds(bench: Bench, each: Matmul) -> float:
     precision = c.precision if each.low else "bf16"
     rate = peak(device, precision) * e.products[precision]
     rate *= 1 if aligned or padded else e.misaligned
-    rate *= e.grouped if each.copies > 1 else 1
+    rate *= e.grouped if copies > 1 else 1
     size = SIZES[precision]
     traffic = size * (each.rows * wide + wide * out * copies) + 2.0 * each.rows * out
     return max(each.flops / cut / rate, traffic / (device.bandwidth * e.memory))
@@ -134,7 +134,7 @@ def _here(bench: Bench, each: Matmul) -> int:
     return max(each.copies // bench.configuration.expert, 1)
 
 
-def _cut(bench: Bench, each: Matmul) -> int:
+def pieces(bench: Bench, each: Matmul) -> int:
     """Into how many pieces tensor parallelism cuts it."""
     c = bench.configuration
     if not each.split:

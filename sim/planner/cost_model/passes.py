@@ -10,13 +10,13 @@ from ..models.shape import DENSE, Layer
 from .adapters import adapters
 from .attention import attention_work
 from .collectives import all_reduce
-from .communication import layer_communication
+from .communication import Exchanged, exchanged
 from .configuration import Configuration
 from .context import context_seconds
 from .experts import dispatch_seconds, sorting
 from .flops import Matmul, Passes, matmuls
 from .groups import tensor_group
-from .kernels import Bench, Work, casts, elapsed, exposed, moved, product, summing
+from .kernels import Bench, Work, casts, elapsed, exposed, moved, pieces, product, summing
 from .spent import NONE, Spent, added
 from .vocabulary import barrier_seconds
 
@@ -106,30 +106,57 @@ def tensor_seconds(bench: Bench, kind: Layer) -> Passes:
     others wait only where the multiplications are shorter.
     """
     c, model = bench.configuration, bench.model
-    there = layer_communication(
-        model, c, bench.machine, efficiency=bench.efficiency,
+    whole = _exchanged(bench, kind).total
+    if c.tensor_overlap != "all" or c.tensor == 1:
+        return Passes(whole, whole, 0.0)
+    beside = product(bench, matmuls(model, c.tokens, kind, taken=c.taken)).seconds
+    first = whole / c.tensor
+    waited = first + max(whole - first - beside, 0.0)
+    return Passes(waited, waited, 0.0)
+
+
+def _exchanged(bench: Bench, kind: Layer) -> Exchanged:
+    model = bench.model
+    return exchanged(
+        model, bench.configuration, bench.machine, efficiency=bench.efficiency,
         experts=kind.feed_forward == "experts", blocks=1 if model.beside(kind) else kind.blocks,
     )  # fmt: skip
-    if c.tensor_overlap != "all" or c.tensor == 1:
-        return there
-    beside = product(bench, matmuls(model, c.tokens, kind, taken=c.taken)).seconds
-
-    def waited(seconds: float) -> float:
-        first = seconds / c.tensor
-        return first + max(seconds - first - beside, 0.0)
-
-    return Passes(waited(there.forward), waited(there.backward), there.weight)
 
 
 def fused_saving(bench: Bench, kind: Layer = DENSE) -> float:
-    """Seconds by which a fused backward is shorter than B and W of one layer apart: collectives of
-    B run while the weight gradients are computed."""
-    if bench.configuration.tensor_overlap == "none":
+    """Seconds by which a fused backward is shorter than B and W of one layer apart.
+
+    The gradient of an input that every device holds a share of is summed while the same
+    multiplications' weights get theirs: so does Megatron-LM wherever the output is cut
+    (`LinearWithGradAccumulationAndAsyncCommunication`, by default since November 2021; with
+    sequence parallelism the sum is a reduce-scatter). What multiplications with a cut input gather
+    before they begin hides behind nothing, nor does starting any of them on the host.
+    """
+    c, there = bench.configuration, _exchanged(bench, kind)
+    if c.tensor_overlap == "none" or not there.summed:
         return 0.0
-    _, backward, weight = _layer_work(bench, kind)
-    there = tensor_seconds(bench, kind).backward
-    waits = exposed(backward, bench, there, _messages(bench, kind))
-    return bench.efficiency.overlap * min(waits, elapsed(weight, bench))
+    seconds = tensor_seconds(bench, kind).backward * there.summed / there.total
+    messages = _messages(bench, kind) // (2 if c.sequence_parallel else 1)
+    work = _layer_work(bench, kind)[1]
+    waits = exposed(work, bench, seconds, messages) - exposed(work, bench, 0.0, messages)
+    blocks = _cut_outputs(bench, kind)
+    hidden = [min(waits / len(blocks), elapsed(product(bench, each), bench)) for each in blocks]
+    return bench.efficiency.overlap * sum(hidden)
+
+
+def _cut_outputs(bench: Bench, kind: Layer) -> list[list[Matmul]]:
+    """By block, the multiplications with a cut output, before which gradients of inputs are summed;
+    experts that exchange tokens by themselves are none."""
+    model, c = bench.model, bench.configuration
+    products = matmuls(model, c.tokens, kind, taken=c.taken)
+    first = len(matmuls(model, c.tokens, kind._replace(feed_forward="none")))
+    blocks = [products] if model.beside(kind) else [products[:first], products[first:]]
+    found = [
+        [each for each in block if each.split == "out" and pieces(bench, each) > 1]
+        for block in blocks
+    ]
+    apart = kind.feed_forward == "experts" and c.sequence_parallel and not model.parallel
+    return [block for block in found[: 1 if apart else 2] if block]
 
 
 def embedding_spent(bench: Bench) -> Spent:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from pathlib import Path
 from typing import NamedTuple
 
 from .devices import DEVICES, Device
@@ -111,6 +112,11 @@ def machine_of(
     """
     found = re.fullmatch(r"(?:(\d+)x)?(?:(\d+)x)?([a-z][\w.-]*?)", re.sub(r"\s", "", name.lower()))
     if not found or found[3] not in DEVICES:
+        if Path(name).exists():
+            raise ValueError(
+                f"{name} is a path, but a machine's JSON file has a name that ends in .json: rename"
+                " it (python -m sim machine 64xh100 --template > machine.json writes one)"
+            )
         raise ValueError(
             f"no cluster {name!r}: {_meant(found[3] if found else '')}use one of "
             f"{', '.join(DEVICES)}, e.g. 64xh100, or the path of a machine's JSON file "

@@ -31,9 +31,9 @@ def images_told(text: str) -> tuple[float, int]:
     >>> images_told("0.5"), images_told("2x1024")
     ((0.5, 0), (2.0, 1024))
     """
-    images, _, patches = text.partition("x")
+    images, x, patches = text.partition("x")
     try:
-        return float(images), int(patches or 0)
+        return float(images), int(patches) if x else 0
     except ValueError:
         raise ValueError(
             f"images is {text!r}: give pictures per sequence, e.g. 2, or 2x1024 for pictures of "

@@ -197,6 +197,22 @@ def test_unknown_fields_and_single_numbers_at_the_wrong_door_get_one_sentence() 
         Costs(forward=1, backward=1, weight=1)  # type: ignore[arg-type]
 
 
+def test_costs_without_a_pass_are_refused_by_its_name() -> None:
+    with pytest.raises(
+        ValueError, match=r"^Costs.of\(4\) has no forward: give forward, backward, "
+    ):
+        Costs.of(4)
+    with pytest.raises(ValueError, match=r"^Costs.of\(2\) has no weight: "):
+        Costs.of(2, forward=1, backward=1)
+
+
+def test_an_all_reduce_takes_a_send_where_the_vocabulary_is_shared() -> None:
+    plain, shared = FAMILIES["1f1b"](2, 4), FAMILIES["vocab-1f1b"](2, 4)
+    assert Costs.uniform(plain, send=3).all_reduce == 0
+    assert Costs.uniform(shared, send=3).all_reduce == 3
+    assert Costs.uniform(shared, send=3, all_reduce=7).all_reduce == 7
+
+
 def test_too_many_or_too_few_forwards_are_not_blamed_on_the_next_field() -> None:
     with pytest.raises(ValueError, match=r"^forward has 3 rows: it must have 2"):
         Costs.of(2, forward=[1, 2, 3], backward=1, weight=1)

@@ -142,7 +142,12 @@ def test_a_file_that_describes_no_machine_is_refused(
     path.write_text(json.dumps(WRITTEN | change))
     with pytest.raises(ValueError, match=sentence):
         read_machine(path)
-    for text, why in [("{", "is not JSON"), ("[]", "expected a JSON object"), ("{}", "lacks")]:
+    for text, why in [
+        ("{", "is not JSON"),
+        (" \n", "is not JSON: it is empty$"),
+        ("[]", "expected a JSON object"),
+        ("{}", "lacks"),
+    ]:
         path.write_text(text)
         with pytest.raises(ValueError, match=why):
             read_machine(path)

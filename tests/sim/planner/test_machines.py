@@ -103,6 +103,15 @@ def test_an_unknown_device_gets_near_names_and_the_way_to_a_file(name: str, sent
         machine_of(name)
 
 
+def test_a_file_whose_name_says_nothing_is_told_how_a_machines_file_is_called(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "machine"
+    path.write_text("{}")
+    with pytest.raises(ValueError, match=r"machine is a path, but .* ends in .json: rename it"):
+        machine_of(str(path))
+
+
 def _read(tmp_path: Path, written: dict[str, Any]) -> Any:
     path = tmp_path / "machine.json"
     path.write_text(json.dumps(written))

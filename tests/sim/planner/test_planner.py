@@ -105,7 +105,7 @@ def test_a_row_gives_back_its_configuration(table: pd.DataFrame) -> None:
 # table does not say how many stages a device has; 126 layers and one less at each end make 8.
 # Nothing was fitted to it: H100's numbers come from models and runs of other people.
 @pytest.mark.parametrize(("devices", "data", "mfu"), [(8192, 64, 0.43), (16384, 128, 0.41)])
-def test_llama_3s_published_utilization_is_a_quarter_below_what_nvidias_runs_reach(
+def test_llama_3s_published_utilization_is_an_eighth_below_what_is_predicted(
     devices: int, data: int, mfu: float
 ) -> None:
     machine = machine_of("h100", devices, between="roce")
@@ -116,12 +116,12 @@ def test_llama_3s_published_utilization_is_a_quarter_below_what_nvidias_runs_rea
     )  # fmt: skip
     found = estimate(problem, prepare(problem, c), Orders())
     predicted = rates(problem, c, found.seconds).mfu
-    assert 1.20 * mfu < predicted < 1.28 * mfu
+    assert 1.10 * mfu < predicted < 1.18 * mfu
     findings = (Path(__file__).parents[3] / "docs" / "findings.md").read_text()
     assert f"{devices:,} devices: {100 * predicted:.1f} %" in findings
 
 
-def test_llama_3s_published_configuration_is_as_good_as_the_plans_first_one() -> None:
+def test_llama_3s_published_configuration_is_the_plans_first_one() -> None:
     # Table 4: 16,384 devices, tensor 8, pipeline 16, data 128, gradients shared out (section
     # 3.3.2). Here among all ZeRO stages, and the pipelines that come close; docs/findings.md has
     # the command that leaves everything open.
@@ -132,11 +132,10 @@ def test_llama_3s_published_configuration_is_as_good_as_the_plans_first_one() ->
             recompute=("none",), virtual=(4, 6, 8),
         ),
     )  # fmt: skip
-    first, second = found.iloc[0], found.iloc[1]
-    assert (second["pipeline"], second["tensor"], second["data"], second["zero"]) == (16, 8, 128, 2)
-    assert first["mfu"] < 1.02 * second["mfu"]
+    first = found.iloc[0]
+    assert (first["pipeline"], first["tensor"], first["data"], first["zero"]) == (16, 8, 128, 2)
     findings = (Path(__file__).parents[3] / "docs" / "findings.md").read_text()
-    told = f"p 16, t 8, d 128 and gradients shared out, **{100 * second['mfu']:.1f} %**"
+    told = f"p 16, t 8, d 128 and gradients shared out, **{100 * first['mfu']:.1f} %**"
     assert told in findings
 
 

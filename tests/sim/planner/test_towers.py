@@ -283,7 +283,8 @@ def test_heads_that_tensor_parallelism_cannot_share_out_are_on_every_device() ->
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
-    [("many", "images is 'many': give pictures"), ("2x", ""), ("2xq", "images is '2xq'"),
+    [("many", "images is 'many': give pictures"), ("2", ""), ("2xq", "images is '2xq'"),
+     ("2x", "images is '2x': give pictures per sequence"),
      ("-1", "-1.0 pictures per sequence: use a number >= 0")],
 )  # fmt: skip
 def test_pictures_are_given_as_a_number_and_patches(text: str, sentence: str) -> None:

@@ -364,7 +364,8 @@ def test_gradients_of_32_bits_are_reduced_as_such() -> None:
 
 def test_collectives_beside_multiplications_leave_the_first_piece() -> None:
     """Of four devices a quarter of each collective has nothing to run beside; "weights" leaves all
-    of F, and B hides its own under the weight gradients where both are one pass."""
+    of F, and B hides its reduce-scatters, half of all, under the weight gradients of cut outputs,
+    where both are one pass: 384 and 1,408 of 2,752 columns of 256 numbers."""
     c = Configuration(4096, 1, tensor=4, sequence_parallel=True)
     machine = _fast()
     there = layer_communication(DENSE, c, machine, efficiency=IDEAL).forward
@@ -380,7 +381,7 @@ def test_collectives_beside_multiplications_leave_the_first_piece() -> None:
         parts(Bench(DENSE, replace(c, tensor_overlap=how), machine, IDEAL)).layers[KIND].saving
         for how in ("none", "weights")
     ]
-    assert savings == pytest.approx([0, min(there, beside)])
+    assert savings == pytest.approx([0, min(there / 2, beside * (384 + 1408) / 2752)])
 
 
 # Again
