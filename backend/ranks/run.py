@@ -101,8 +101,7 @@ def run_rank(
         ]  # fmt: skip
         runtime = pipeline_runtime(
             observed,
-            schedule.orders,
-            n_microbatches=schedule.n_microbatches,
+            schedule,
             loss=recorder.timed(loss_fn),
         )
         if dist.get_backend() == "fake":  # this rank is alone, and nobody can be asked

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from sim import Op
+from sim import Op, Schedule, steps
 
 from .boundaries import ATTRIBUTES, Parts
 from .versions import BOUNDARIES, checked_torch, require_attributes
@@ -17,14 +17,14 @@ from .versions import BOUNDARIES, checked_torch, require_attributes
 
 def pipeline_runtime(
     stages: Sequence[Any],
-    orders: Sequence[Sequence[Op]],
+    schedule: Schedule,
     *,
-    n_microbatches: int,
     loss: Any,
     mean: bool = True,
 ) -> Any:
-    """torch's pipeline runtime for the stages of this rank, playing `orders` (one row per rank).
+    """torch's pipeline runtime for the stages of this rank, playing `schedule`.
 
+    A forward fused with a backward is one action of torch's, too: messages go when both have ended.
     Its names of passes differ from ours: our B (input gradient) is its I, our BW its B. A stage
     that has B and no W (nothing but adapters, or nothing at all, is trained there) does its whole
     backward in B; a stage without any backward gets no gradient sent.
@@ -41,24 +41,28 @@ def pipeline_runtime(
         "W": kinds.BACKWARD_WEIGHT,
         "BW": kinds.FULL_BACKWARD,
     }
+    orders, m = schedule.orders, schedule.n_microbatches
     whole, heard = stages_with(orders, "W", "BW"), stages_with(orders, "B", "BW")
     make: Any = schedules._PipelineScheduleRuntime
-    runtime = make(list(stages), n_microbatches, loss_fn=loss, scale_grads=mean)
+    runtime = make(list(stages), m, loss_fn=loss, scale_grads=mean)
 
-    def actions(order: Sequence[Op]) -> list[Any]:
-        deaf = sorted({op.stage for op in order} - heard, reverse=True)
-        never = [Op("BW", stage, i) for stage in deaf for i in range(n_microbatches)]
-        return [
-            schedules._Action(
-                op.stage,
-                codes["BW" if op.kind == "B" and op.stage not in whole else op.kind],
-                op.microbatch,
-            )
-            for op in (*order, *never)
-        ]
+    def action(op: Op) -> Any:
+        kind = "BW" if op.kind == "B" and op.stage not in whole else op.kind
+        return schedules._Action(op.stage, codes[kind], op.microbatch)
+
+    def actions(device: int) -> list[Any]:
+        deaf = sorted({*schedule.stages_of[device]} - heard, reverse=True)
+        never = [(Op("BW", stage, i),) for stage in deaf for i in range(m)]
+        found = []
+        for step in (*steps(schedule, device), *never):
+            each = [action(op) for op in step]
+            if [op.kind for op in step] in (["F", "B"], ["F", "BW"]):
+                each = [schedules._Action(-1, kinds.OVERLAP_F_B, None, tuple(each))]
+            found += each
+        return found
 
     # torch wants a backward of every stage: those that have none get one, which is then taken out.
-    runtime.pipeline_order = {rank: actions(order) for rank, order in enumerate(orders)}
+    runtime.pipeline_order = {rank: actions(rank) for rank in range(schedule.n_devices)}
     runtime._prepare_schedule_with_comms(runtime.pipeline_order)
     runtime.pipeline_order_with_comms = {
         rank: [action for action in order if _has_purpose(action, heard)]
@@ -113,7 +117,12 @@ def play(runtime: Any, stages: Sequence[Any], batch: Parts, *, training: bool) -
     try:
         if not training:
             runtime.pipeline_order_with_comms = {
-                rank: [action for action in order if action.computation_type in forwards]
+                rank: [
+                    one
+                    for action in order
+                    for one in action.sub_actions or (action,)
+                    if one.computation_type in forwards
+                ]
                 for rank, order in whole.items()
             }
         runtime._step_microbatches(*map(list, batch), losses, return_outputs=False)

@@ -131,8 +131,7 @@ class TorchSchedule:
         ]  # fmt: skip
         self._runtime = pipeline_runtime(
             self._stages,
-            without_rebuilding(schedule).orders,
-            n_microbatches=schedule.n_microbatches,
+            without_rebuilding(schedule),
             loss=self._loss,
             mean=False,
         )
@@ -255,7 +254,7 @@ class TorchSchedule:
                     "loss_fn returned a number without its graph: nothing would be trained; do not "
                     "detach it"
                 )
-            return found.reshape(()) * goal.share
+            return (found.reshape(()) if found.ndim else found) * goal.share
 
     def _keys(self, batch: Batch, *, training: bool) -> list[Hashable]:
         """What decides the shapes of each microbatch, agreed upon by all ranks."""

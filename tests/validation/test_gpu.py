@@ -13,10 +13,15 @@ import pytest
 import sim
 
 torch = pytest.importorskip("torch")
+from backend.torch_private.process_group import fake_group  # noqa: E402
+from backend.torch_private.runtime import pipeline_runtime  # noqa: E402
 from validation.cli.commands import main  # noqa: E402
 from validation.gpu import STEPS, Outcome, gpu_page, outcomes, setting_for  # noqa: E402
 from validation.gpu.cuda_tests import counts  # noqa: E402
-from validation.gpu.setting import Place, Setting  # noqa: E402
+from validation.gpu.ready_gaps import Timed, ready_gaps  # noqa: E402
+from validation.gpu.setting import CLASSES, Place, Setting  # noqa: E402
+from validation.gpu.torch_classes import torchs_own  # noqa: E402
+from validation.workload import Workload  # noqa: E402
 
 LONG = 3000.0
 """Seconds: nothing here is to be ended by its limit, however busy the machine is."""
@@ -94,6 +99,28 @@ def test_a_step_that_fails_loses_no_other() -> None:
     page = gpu_page([found["tests"], found["partitions"]], {"torch": "2.0"})
     assert "2 steps of 2 failed: tests that need a GPU, parts of the GPU" in page
     assert "Tests that need a GPU: failed: RuntimeError: no such kernel, after" in page
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, chunks in CLASSES.items() if chunks == 2], ids=lambda name: name[8:]
+)
+def test_messages_come_in_the_order_of_torchs_own_class(name: str) -> None:
+    """Sends and receives too, and the pairs of a forward and a backward that DualPipeV overlaps."""
+    tiny = Workload(4, 8, heads=2, vocabulary=8, sequence=4)
+    with fake_group(0, 2):
+        theirs, *_ = torchs_own(name, tiny, 4)
+        ours = pipeline_runtime(theirs.stages, theirs.schedule, loss=None)
+    expected = theirs.runtime.pipeline_order_with_comms
+    assert {*expected} == {0, 1}
+    assert ours.pipeline_order_with_comms == expected
+
+
+def test_gaps_are_those_of_passes_that_could_have_run() -> None:
+    schedule = sim.FAMILIES["1f1b"](2, 1)
+    first = [Timed(sim.Op("F", 0, 0), 1.0, 2.0), Timed(sim.Op("BW", 0, 0), 9.0, 10.0)]
+    last = [Timed(sim.Op("F", 1, 0), 2.5, 4.0), Timed(sim.Op("BW", 1, 0), 4.25, 8.0)]
+    # After its input, after the pass before, and after the gradient; F@0 waits for nobody.
+    assert ready_gaps(schedule, [first, last]) == [1.0, 0.5, 0.25]
 
 
 def test_a_report_of_pytest_is_counted() -> None:

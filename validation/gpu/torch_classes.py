@@ -4,11 +4,13 @@
     ours            shapes agreed on, weight gradients put aside, the loss on every rank
 
 Step by step, one right after the other in the same processes, so that whatever the machine does
-meanwhile happens to both. The order is read off torch's class: only the engines differ.
+meanwhile happens to both. Order and modules are those of torch's class: only the engines differ. (A
+second copy of the modules, elsewhere in memory, was found to be up to 3 % faster or slower.)
 """
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -28,10 +30,33 @@ from sim.schedule.torch_csv import from_torch_csv
 
 from ..workload import Workload
 from .processes import reason
+from .ready_gaps import Timed, timed_passes
 from .setting import CLASSES, V_SHAPED, Place, Setting
 
 UNSAID = {"ScheduleGPipe": "gpipe", "Schedule1F1B": "1f1b"}
 """Classes that do not say their order of passes, and the family that has it."""
+
+
+class Seconds(NamedTuple):
+    """What one step took on this rank: of the clock, and of processor time in all threads."""
+
+    wall: float
+    cpu: float
+
+
+class Round(NamedTuple):
+    """One step of torch's class and one of ours, one right after the other."""
+
+    theirs: Seconds
+    ours: Seconds
+
+
+class Found(NamedTuple):
+    """What one rank saw. passes: of torch's class and of ours, step by step, where asked for."""
+
+    schedule: Schedule
+    rounds: list[Round]
+    passes: tuple[list[list[Timed]], list[list[Timed]]] = ([], [])
 
 
 class Theirs(NamedTuple):
@@ -60,8 +85,9 @@ def classes_together(setting: Setting, place: Place) -> list[dict[str, Any]]:
         for name in setting.classes:
             row: dict[str, Any] = {"class": name, "ranks": p, "rank": None}
             try:
-                row |= compared(pairs(name, setting.workload, setting.n_microbatches,
-                                      rounds=setting.class_rounds))  # fmt: skip
+                found = paired(name, setting.workload, setting.n_microbatches,
+                               rounds=setting.class_rounds)  # fmt: skip
+                row |= compared([(each.theirs.wall, each.ours.wall) for each in found.rounds])
             except Exception as error:
                 row["error"] = reason(error)
             rows.append(row)
@@ -75,26 +101,48 @@ def compared(found: Sequence[tuple[float, float]]) -> dict[str, float]:
     return {"ratio": middle, "low": low, "high": high, "ours": ours}
 
 
-def pairs(
-    name: str, workload: Workload, n_microbatches: int, *, rounds: int
-) -> list[tuple[float, float]]:
-    """Seconds of a step of torch's class and of ours, round by round, on this rank of a group."""
+def paired(
+    name: str,
+    workload: Workload,
+    n_microbatches: int,
+    *,
+    rounds: int,
+    seconds: float = math.inf,
+    traced: int = 0,
+) -> Found:
+    """Steps of torch's class and of ours, round by round, on this rank of a group.
+
+    rounds: how many count, fewer (but five) where they take more `seconds` than that. traced: in
+    how many more every pass is timed.
+    """
     theirs, batch, targets = torchs_own(name, workload, n_microbatches)
-    stages = workload.stages(theirs.schedule.n_stages)
-    mine = {stage: stages[stage] for stage in theirs.schedule.stages_of[dist.get_rank()]}
-    del stages
+    mine = {stage.stage_index: stage.submod for stage in theirs.stages}
     pipe = backend.torch_schedule(theirs.schedule, mine, backend.next_token_loss)
 
     def ours() -> None:
         pipe.step(batch, target=targets)
 
     calls: list[Callable[[], None]] = [theirs.step, ours]
-    found = []
-    for number in range(rounds + 2):
+    found: list[Round] = []
+    for number in range(-2, rounds):
+        if number == 0:
+            found.clear()
+            began = time.perf_counter()
+        if number > 4 and _any(time.perf_counter() - began > seconds, batch):
+            break
         order = calls if number % 2 else calls[::-1]
-        seconds = {call: _seconds(call, batch) for call in order}
-        found.append((seconds[theirs.step], seconds[ours]))
-    return found[2:]
+        took = {call: _seconds(call, batch) for call in order}
+        found.append(Round(took[theirs.step], took[ours]))
+    passes: tuple[list[list[Timed]], list[list[Timed]]] = ([], [])
+    for _ in range(traced):
+        for call, stages_of_it, log in zip(
+            calls, (theirs.stages, pipe._stages), passes, strict=True
+        ):
+            with timed_passes(stages_of_it) as step:
+                _meet(batch)
+                call()
+            log.append(step)
+    return Found(theirs.schedule, found, passes)
 
 
 def torchs_own(name: str, workload: Workload, n_microbatches: int) -> tuple[Theirs, Tensor, Tensor]:
@@ -143,12 +191,20 @@ def _stage(
     )  # fmt: skip
 
 
-def _seconds(call: Callable[[], None], on: Tensor) -> float:
+def _seconds(call: Callable[[], None], on: Tensor) -> Seconds:
     _meet(on)
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     call()
+    busy = time.process_time() - cpu
     _meet(on)
-    return time.perf_counter() - start
+    return Seconds(time.perf_counter() - start, busy)
+
+
+def _any(here: bool, on: Tensor) -> bool:
+    """Whether it is so on any rank."""
+    found = torch.tensor([int(here)], device=on.device)
+    dist.all_reduce(found)
+    return bool(found)
 
 
 def _meet(on: Tensor) -> None:
