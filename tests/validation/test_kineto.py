@@ -13,7 +13,7 @@ import pytest
 import sim
 from validation.cli.commands import main
 from validation.kineto import measured_run, predicted, trace_files, what_if
-from validation.kineto.idle import idle_table
+from validation.kineto.idle import idle_table, sums_after
 
 REAL = Path(__file__).parents[2] / "validation" / "data" / "profiled"
 Capture = pytest.CaptureFixture[str]
@@ -88,6 +88,7 @@ def test_order_passes_and_idle_time_are_those_drawn(tmp_path: Path) -> None:
         "sends": [15, 10],
         "receives": [0, 0],
         "collectives": [0, 0],
+        "gradient_sums": [0, 0],
         "between": [10, 5],
         "cool_down": [0, 220],
     }
@@ -121,6 +122,36 @@ def test_kernels_of_a_gpu_are_the_pass_whatever_the_host_does(tmp_path: Path) ->
     (trace,) = measured_run(trace_files([str(tmp_path)])).traces
     assert [round(t * 1e6) for t in trace.ops.start] == [0, 70]
     assert [round(t * 1e6) for t in trace.ops.end] == [50, 130]
+
+
+def test_sums_of_gradients_are_neither_passes_nor_bubbles(tmp_path: Path) -> None:
+    """Microseconds. FSDP's sum of stage 1 stands between two passes, that of stage 0 at the end;
+    DDP's is what the last backward does from its last all-reduce on."""
+    fsdp = [
+        *ran("PP:0F0", 0, 0, 100), *ran("PP:1F0", 100, 100, 200), *ran("PP:1I0", 200, 200, 300),
+        *ran("PP:1W0", 300, 300, 350), event("PP:1REDUCE_GRAD", 350, 40),
+        event("PP:1WAIT_REDUCE_GRAD", 390, 5), *ran("PP:0B0", 400, 400, 500),
+        event("PP:0REDUCE_GRAD", 500, 70),
+    ]  # fmt: skip
+    write(tmp_path, 0, fsdp)
+    run = measured_run(trace_files([str(tmp_path)]))
+    (row,) = idle_table(run).mul(1e6).round().to_dict("records")
+    assert {name: value for name, value in row.items() if value} == {
+        "busy": 450, "gradient_sums": 45, "between": 5
+    }  # fmt: skip
+    assert sums_after(run) == pytest.approx(70e-6)
+    assert sim.makespan(run.traces[0]) == pytest.approx(500e-6)
+    ddp = [
+        *ran("PP:0F0", 0, 0, 100), event("PP:0B0", 100, 300), event("aten::mm", 100, 80, "cpu_op"),
+        event("c10d::allreduce_", 150, 5, "cpu_op"),  # of a bucket that is ready before the others
+        event("torch::distributed::reducer::mul_out", 181, 4, "cpu_op"),
+        event("c10d::allreduce_", 190, 5, "cpu_op"),
+        event("torch.distributed.ddp.reducer::copy_bucket_to_grad", 390, 5, "cpu_op"),
+    ]  # fmt: skip
+    write(tmp_path, 0, ddp)
+    run = measured_run(trace_files([str(tmp_path)]))
+    assert sim.makespan(run.traces[0]) == pytest.approx(190e-6)
+    assert sums_after(run) == pytest.approx(210e-6)
 
 
 def test_overlapped_pairs_and_gpipes_own_names_are_read(tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ def _found(run: Run, base: Prediction, meant: str) -> dict[str, Any]:
 
     from sim import bubble, costs_to_json, longest_stage, makespan, peak_activations
 
-    from ..kineto.idle import idle_table
+    from ..kineto.idle import idle_table, sums_after
     from ..kineto.prediction import pass_table
 
     traces = run.traces
@@ -144,6 +144,7 @@ def _found(run: Run, base: Prediction, meant: str) -> dict[str, Any]:
         "bubble_longest_stage": fmean(bubble(trace, "longest_stage") for trace in traces),
         "peak_activations": [float(peak) for peak in peak_activations(run.schedule)],
         "clock_doubt": run.doubt,
+        "gradient_sums_after": sums_after(run),
         "idle": idle_table(run).to_dict("records"),
         "passes": pass_table(run).to_dict("records"),
         "simulated_makespan": base.makespan,
@@ -202,15 +203,29 @@ def _show(found: dict[str, Any], run: Run) -> None:
             if found["as_meant"]
             else f"not as {found['meant']} says: {found['difference']}"
         )
+    idle = sum(row[name] for row in found["idle"] for name in row if name not in ("device", "busy"))
+    sums = sum(row["gradient_sums"] for row in found["idle"]) / (idle or 1.0)
     if found["clock_doubt"]:
         print(f"clocks of hosts agree to {found['clock_doubt'] * ms:.3g} ms")
     print_words(
-        f"makespan {found['makespan'] * ms:.4g} ms, bubble {found['bubble_makespan']:.1%}; "
+        f"makespan {found['makespan'] * ms:.4g} ms, bubble {found['bubble_makespan']:.1%}"
+        + (f", {sums:.1%} of it sums of gradients over replicas" if sums else "")
+        + "; "
         f"longest stage {found['longest_stage'] * ms:.4g} ms, "
         f"bubble {found['bubble_longest_stage']:.1%}"
     )
     print("\nwhere the time of each rank went, ms per iteration")
-    print_rows([_scaled(row, ms, leave=("device",)) for row in found["idle"]])
+    rare = ("collectives", "gradient_sums")  # of data parallelism
+    never = [name for name in rare if not any(row[name] for row in found["idle"])]
+    print_rows(
+        [
+            {k: v for k, v in _scaled(row, ms, leave=("device",)).items() if k not in never}
+            for row in found["idle"]
+        ]
+    )
+    if found["gradient_sums_after"]:
+        after = found["gradient_sums_after"] * ms
+        print_words(f"sums of gradients over replicas go on for {after:.3g} ms after that")
     print("\npasses, ms")
     print_rows([_scaled(row, ms, leave=("stage", "count")) for row in found["passes"]])
     print_words(

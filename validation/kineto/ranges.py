@@ -7,6 +7,12 @@
 
 A range of torch's runtime begins before the wait for its input. The first operator inside that is
 no communication ends the wait; where kernels of a GPU belong to the range, they are the pass.
+
+The sum of gradients over replicas is no pass: FSDP's is a range of its own, DDP's is at the end of
+the last backward, where it begins with the last all-reduce:
+
+    PP:0B3        |..|=== BW3@0 ===|~~ sum ~~|
+    PP:0REDUCE_GRAD                            |~~ sum ~~|
 """
 
 from __future__ import annotations
@@ -24,8 +30,10 @@ from .files import RankFile
 KINDS: dict[str, Kind] = {"F": "F", "I": "B", "W": "W", "B": "BW"}
 _PASS = re.compile(r"(\d+)([FIWB])(\d+)")
 _OVERLAP = re.compile(r"\((.*)\)OVERLAP_F_B")
-_OTHER = re.compile(r"\d+(SEND|RECV)_[FB]\d+|\d+(UNSHARD|RESHARD|REDUCE_GRAD)")
+_OTHER = re.compile(r"\d+(?:WAIT_)?(?:(?:(SEND|RECV)_[FB]\d+)|(REDUCE_GRAD)|UNSHARD|RESHARD)")
 _GPIPE = re.compile(r"(Forward|Backward) (\d+)")
+_SUMS = ("c10d::allreduce", "c10d::_allreduce", "c10d::reduce_scatter", "c10d::_reduce_scatter")
+_DDP = "reducer"  # torch.distributed.ddp.reducer::copy_bucket_to_grad and others
 _TALK = ("c10d::", "gloo:", "nccl:", "record_param_comms")
 _WORK = ("kernel", "gpu_memcpy", "gpu_memset")
 _LAUNCH = ("cuda_runtime", "cuda_driver")
@@ -34,8 +42,9 @@ _LAUNCH = ("cuda_runtime", "cuda_driver")
 class Pass(NamedTuple):
     """One step of a rank, in seconds of its own clock.
 
-    begin: when its range began. start, end: of the work itself. sends, receives, collectives:
-    seconds of the host in such ranges until the next pass.
+    begin: when its range began. start, end: of the work itself. sends, receives, collectives (which
+    gather weights), gradient_sums (over replicas): seconds of such until the next pass, of the host,
+    or of a GPU's kernels if a sum has any.
     """
 
     step: Step
@@ -45,6 +54,7 @@ class Pass(NamedTuple):
     sends: float = 0.0
     receives: float = 0.0
     collectives: float = 0.0
+    gradient_sums: float = 0.0
 
     @property
     def waited(self) -> float:
@@ -86,14 +96,23 @@ def _passes(file: RankFile, position: int) -> Iterator[Pass]:
         other = _OTHER.fullmatch(name.removeprefix("PP:")) if name.startswith("PP:") else None
         if other is not None and last is not None:
             field = {"SEND": "sends", "RECV": "receives"}.get(other[1] or "", "collectives")
+            if other[2]:
+                field = "gradient_sums"
+                seconds = work.sum_seconds(float(event["ts"]), seconds)
             last = last._replace(**{field: getattr(last, field) + seconds})
         step = _step(name, position)
         if step:
             if last is not None:
                 yield last
             begin = float(event["ts"])
-            start, end = work.span(begin, begin + float(event["dur"]))
-            last = Pass(step, *(file.base + time / 1e6 for time in (begin, start, end)))
+            until = begin + float(event["dur"])
+            whole = work.computed_until(begin, until)
+            start, end = work.span(begin, whole)
+            last = Pass(
+                step,
+                *(file.base + time / 1e6 for time in (begin, start, end)),
+                gradient_sums=(until - whole) / 1e6,
+            )
     if last is not None:
         yield last
 
@@ -121,22 +140,35 @@ class _Work:
             for event in events
             if event.get("cat") == "cpu_op" and not str(event["name"]).startswith(_TALK)
         )
-        kernels = {
-            event["args"]["correlation"]: event
+        self.sums = sorted(
+            float(event["ts"])
             for event in events
-            if event.get("cat") in _WORK
-            and "correlation" in event.get("args", {})
-            and "nccl" not in str(event["name"]).lower()
-        }
-        launched = sorted(
-            (float(event["ts"]), *_times(kernels[event["args"]["correlation"]]))
-            for event in events
-            if kernels
-            and event.get("cat") in _LAUNCH
-            and event.get("args", {}).get("correlation") in kernels
+            if event.get("cat") == "cpu_op" and str(event["name"]).startswith(_SUMS)
         )
-        self.launches = [row[0] for row in launched]
-        self.kernels = [row[1:] for row in launched]
+        self.ddp = sorted(
+            float(event["ts"])
+            for event in events
+            if event.get("cat") == "cpu_op" and _DDP in str(event["name"])
+        )
+        self.launches, self.kernels = _launched(events, nccl=False)
+        self.nccl_launches, self.nccl_kernels = _launched(events, nccl=True)
+
+    def computed_until(self, begin: float, end: float) -> float:
+        """When the computing in a range of the host was over: before DDP's last all-reduce, which
+        has to wait for the last gradient."""
+        if bisect_left(self.ddp, begin) == bisect_left(self.ddp, end):
+            return end
+        last = bisect_left(self.sums, end) - 1
+        return self.sums[last] if last >= 0 and self.sums[last] > begin else end
+
+    def sum_seconds(self, begin: float, seconds: float) -> float:
+        """Of a sum of gradients whose range of the host this is: of its kernels, if it has any."""
+        first = bisect_left(self.nccl_launches, begin)
+        past = bisect_left(self.nccl_launches, begin + seconds * 1e6)
+        inside = self.nccl_kernels[first:past]
+        if not inside:
+            return seconds
+        return (max(finish for _, finish in inside) - min(start for start, _ in inside)) / 1e6
 
     def span(self, begin: float, end: float) -> tuple[float, float]:
         """When the work of a range of the host began and ended, in microseconds."""
@@ -147,6 +179,27 @@ class _Work:
         spot = bisect_left(self.ops, begin)
         started = spot < len(self.ops) and self.ops[spot] < end
         return (self.ops[spot] if started else begin), end
+
+
+def _launched(
+    events: Sequence[dict[str, Any]], *, nccl: bool
+) -> tuple[list[float], list[tuple[float, float]]]:
+    """Launches of kernels that do, or do not, communicate, by time, and those kernels' times."""
+    kernels = {
+        event["args"]["correlation"]: event
+        for event in events
+        if event.get("cat") in _WORK
+        and "correlation" in event.get("args", {})
+        and ("nccl" in str(event["name"]).lower()) == nccl
+    }
+    launched = sorted(
+        (float(event["ts"]), *_times(kernels[event["args"]["correlation"]]))
+        for event in events
+        if kernels
+        and event.get("cat") in _LAUNCH
+        and event.get("args", {}).get("correlation") in kernels
+    )
+    return [row[0] for row in launched], [row[1:] for row in launched]
 
 
 def _times(event: dict[str, Any]) -> tuple[float, float]:
