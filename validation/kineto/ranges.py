@@ -43,8 +43,8 @@ class Pass(NamedTuple):
     """One step of a rank, in seconds of its own clock.
 
     begin: when its range began. start, end: of the work itself. sends, receives, collectives (which
-    gather weights), gradient_sums (over replicas): seconds of such until the next pass, of the host,
-    or of a GPU's kernels if a sum has any.
+    gather weights), gradient_sums (over replicas): seconds of such until the next pass, of the
+    host, or of a GPU's kernels if a sum has any.
     """
 
     step: Step
@@ -108,11 +108,8 @@ def _passes(file: RankFile, position: int) -> Iterator[Pass]:
             until = begin + float(event["dur"])
             whole = work.computed_until(begin, until)
             start, end = work.span(begin, whole)
-            last = Pass(
-                step,
-                *(file.base + time / 1e6 for time in (begin, start, end)),
-                gradient_sums=(until - whole) / 1e6,
-            )
+            begin, start, end = (file.base + time / 1e6 for time in (begin, start, end))
+            last = Pass(step, begin, start, end, gradient_sums=(until - whole) / 1e6)
     if last is not None:
         yield last
 
