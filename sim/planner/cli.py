@@ -81,6 +81,13 @@ def plan_command(
     program: Annotated[
         str, typer.Option(help=f"Whose habits: {', '.join(PROGRAMS)}.")
     ] = "megatron",
+    tensor_overlap: Annotated[
+        str,
+        typer.Option(
+            help="Collectives of tensor parallelism beside multiplications: none, weights (those "
+            "of the backward that Megatron-LM hides) or all (in pieces: user buffers)."
+        ),
+    ] = "weights",
     recompute_layers: Annotated[
         int, typer.Option(help="Compute again only so many layers of each stage; 0: all.", min=0)
     ] = 0,
@@ -155,6 +162,7 @@ def plan_command(
         precision=cast(Any, tuple(_words(precision))), vocabulary=cast(Any, vocabulary),
         recompute_layers=recompute_layers, frozen=frozen, lora=lora,
         optimizer=cast(Any, optimizer), capacity=capacity, program=program,
+        tensor_overlap=cast(Any, tensor_overlap),
     )  # fmt: skip
     with deferred_sigint() as ctrl_c:  # what the search has found is shown, whenever Ctrl-C comes
         table = plan(

@@ -16,6 +16,7 @@ from .cost_model.configuration import (
     Optimizer,
     Precision,
     Recompute,
+    TensorOverlap,
     Vocabulary,
 )
 from .hardware import Machine
@@ -35,7 +36,7 @@ class Space:
     none are given, those that leave each device as much of a sequence as `LEAST_OF_A_SEQUENCE`.
     Fewer bits change what is learned, so they are only looked at if asked for. attention,
     sequence_parallel (only where there is tensor parallelism), context_by, vocabulary,
-    recompute_layers, frozen, lora, optimizer, capacity, program: taken for all.
+    recompute_layers, frozen, lora, optimizer, capacity, program, tensor_overlap: taken for all.
     """
 
     tensor: Sequence[int] = ()
@@ -59,6 +60,7 @@ class Space:
     optimizer: Optimizer = "adam"
     capacity: float = 0.0
     program: str = "megatron"
+    tensor_overlap: TensorOverlap = "weights"
 
     def __post_init__(self) -> None:
         for name in ("tensor", "pipeline", "data", "microbatch", "virtual", "expert", "context"):
@@ -159,7 +161,7 @@ def _choices(
                 context=context, context_by=space.context_by, precision=precision,
                 vocabulary=space.vocabulary, frozen=space.frozen,
                 lora=space.lora, optimizer=space.optimizer, capacity=space.capacity,
-                program=space.program,
+                program=space.program, tensor_overlap=space.tensor_overlap,
                 recompute_layers=space.recompute_layers if recompute != "none" else 0,
             )  # fmt: skip
 

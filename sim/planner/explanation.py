@@ -94,6 +94,9 @@ def taken_apart(
     }
 
 
+_BESIDE = {"none": "nothing", "all": "all but a first piece"}
+
+
 def assumptions(
     problem: Problem, configuration: Configuration, precisions: Sequence[str] = ()
 ) -> dict[str, str]:
@@ -160,6 +163,8 @@ def _bits(c: Configuration, precisions: Sequence[str]) -> str:
         told += f"; experts take {c.capacity:g} of their even share of tokens and drop what is more"
     if c.program != "megatron":
         told += f"; kernels, sends and sums of gradients as {c.program} runs them"
+    if c.tensor_overlap != "weights":
+        told += f"; {_BESIDE[c.tensor_overlap]} of tensor parallelism's collectives hidden"
     if c.frozen:
         told += f"; the first {c.frozen} layers and the embedding frozen"
     return told

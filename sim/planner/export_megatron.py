@@ -33,6 +33,8 @@ def megatron(problem: Problem, configuration: Configuration) -> list[str]:
     ]
     if c.sequence_parallel:
         flags.append("--sequence-parallel")
+    if c.tensor > 1:
+        flags += _overlap_flags(c)
     if c.context > 1:
         flags += [
             f"--context-parallel-size {c.context}",
@@ -100,6 +102,22 @@ def _check(c: Configuration) -> None:
             f"pipeline, and here {c.n_microbatches} meet {c.pipeline}: plan with 1f1b, a larger "
             "batch or a smaller microbatch"
         )
+
+
+def _overlap_flags(c: Configuration) -> list[str]:
+    """What runs beside multiplications: with sequence parallelism more than the default at will,
+    never less; without it less, never more."""
+    if c.tensor_overlap == "weights":
+        return []
+    if c.sequence_parallel != (c.tensor_overlap == "all"):
+        other = "without" if c.sequence_parallel else "with"
+        raise ValueError(
+            f"Megatron-LM has tensor overlap {c.tensor_overlap} only {other} sequence parallelism: "
+            "plan with --tensor-overlap weights"
+        )
+    if c.tensor_overlap == "all":
+        return ["--tp-comm-overlap"]
+    return ["--no-async-tensor-model-parallel-allreduce"]
 
 
 def _pipeline_flags(problem: Problem, c: Configuration) -> list[str]:

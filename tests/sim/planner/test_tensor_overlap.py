@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from ideal_bench import EXPERTS, IDEAL, LLAMA, SECOND, SPARSE, free_machine
 
+from sim.planner import Problem, Space, megatron, plan
 from sim.planner.cost_model import Bench, Configuration, Efficiency, layer_communication
 from sim.planner.cost_model.communication import exchanged
 from sim.planner.cost_model.passes import fused_saving, layer_spent
-from sim.planner.hardware import WIRES
+from sim.planner.explanation import assumptions
+from sim.planner.hardware import WIRES, machine_of
+from sim.planner.models import Model
 
 C = Configuration(16, 2, microbatch=2, tensor=2)
 SHARED = replace(C, sequence_parallel=True)
@@ -91,3 +95,49 @@ def test_a_lone_expert_is_an_ordinary_multiplication(shared_by: int, slower: boo
         for e in (replace(IDEAL, grouped=0.5), IDEAL)
     ]
     assert (work[0] > work[1]) is slower
+
+
+@pytest.mark.parametrize(
+    ("how", "shared", "flag"),
+    [
+        ("weights", True, ""),
+        ("weights", False, ""),
+        ("all", True, "--tp-comm-overlap"),
+        ("none", False, "--no-async-tensor-model-parallel-allreduce"),
+    ],
+)
+def test_flags_of_megatron_say_what_runs_beside_multiplications(
+    how: Any, shared: bool, flag: str
+) -> None:
+    """The default has none (megatron/training/arguments.py)."""
+    problem = Problem(LLAMA, machine_of("8xh100"))
+    c = Configuration(16, 4, tensor=2, data=4, sequence_parallel=shared, tensor_overlap=how, zero=0)
+    found = [each for each in megatron(problem, c) if "comm-overlap" in each or "async" in each]
+    assert found == ([flag] if flag else [])
+
+
+@pytest.mark.parametrize(
+    ("how", "shared", "word"), [("all", False, "with"), ("none", True, "without")]
+)
+def test_what_megatron_cannot_hide_or_show_is_refused(how: Any, shared: bool, word: str) -> None:
+    problem = Problem(LLAMA, machine_of("8xh100"))
+    c = Configuration(16, 4, tensor=2, data=4, sequence_parallel=shared, tensor_overlap=how)
+    with pytest.raises(ValueError, match=f"tensor overlap {how} only {word} sequence parallelism"):
+        megatron(problem, c)
+
+
+def test_a_plan_is_made_for_what_its_program_hides() -> None:
+    """A large layer hides in pieces what one pass after the other waits for."""
+    model, machine = Model("wide", 2, 4096, 32, 1000, kv_heads=8, ffn=14336), machine_of("2xh100")
+    seconds, told = [], []
+    for how in ("all", "weights", "none"):
+        space = Space(tensor=(2,), pipeline=(1,), microbatch=(1,), recompute=("none",), zero=(1,),
+                      tensor_overlap=how)  # fmt: skip
+        row = plan(model, machine, sequence=4096, batch=2, space=space, jobs=1).iloc[0]
+        seconds.append(row["seconds"])
+        told.append(row["tensor_overlap"])
+    assert seconds[0] < seconds[1] < seconds[2]
+    assert told == ["all", "weights", "none"]
+    problem = Problem(model, machine)
+    said = [str(assumptions(problem, replace(C, tensor_overlap=how))) for how in told]
+    assert ["parallelism's collectives hidden" in each for each in said] == [True, False, True]
