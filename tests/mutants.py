@@ -72,6 +72,11 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
     ("sim/planner/models/config_towers.py", "112", "113"): "windows are whole patches of 14 x 2",
     ("sim/planner/cost_model/stages.py", "part.predictions and pieces.prediction",
      "part.predictions or pieces.prediction"): "none of them, or refused before",
+    ("sim/planner/cost_model/split.py",
+     "sums[start[stage + 1]] - sums[at - 1] + ends[stage] <= limit",
+     "sums[start[stage + 1]] - sums[at - 1] + ends[stage] < limit"): "the limit has slack",
+    ("sim/planner/cost_model/split.py", "sums[high + 1] - sums[at] + ends[stage] <= limit",
+     "sums[high + 1] - sums[at] + ends[stage] < limit"): "the limit has slack",
     ("sim/bounds/first_backward.py", "1e-09", "1.5e-09"): "the lower end is a bound, however near",
     ("sim/engine/plan.py", "len(step) > 1", "len(step) >= 1"): "says the same of a single pass",
 }  # fmt: skip

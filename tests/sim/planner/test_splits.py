@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from itertools import accumulate, combinations_with_replacement, pairwise, product
 
 import pytest
 from hypothesis import given, settings
@@ -196,3 +198,23 @@ def test_stage_costs_add_up_to_the_models() -> None:
     assert sum(stage.held.total for stage in stages) == parameters(model)
     with pytest.raises(ValueError, match="the split has 31 layers, but llama-3-8b has 32"):
         stages_of(bench, split_of([4] * 7 + [3]), pieces)
+
+
+@pytest.mark.parametrize("n_stages", [2, 3, 4])
+def test_no_split_of_unequal_layers_is_faster(n_stages: int) -> None:
+    """Against all ways to cut four layers; only stages with an end may do without one."""
+    for layers in product((1.0, 4.0, 9.0), repeat=4):
+        for embedding, head in ((0.0, 0.0), (0.0, 6.0), (5.0, 2.0)):
+            loads = [
+                _slowest(layers, (0, *cuts, 4), embedding, head)
+                for cuts in combinations_with_replacement(range(5), n_stages - 1)
+                if all(a < b for a, b in pairwise(cuts))
+            ]
+            found = balanced_split(layers, n_stages, embedding=embedding, head=head)
+            counts = [part.layers for part in found.stages]
+            assert min(loads) == _slowest(layers, (0, *accumulate(counts)), embedding, head)
+
+
+def _slowest(layers: Sequence[float], cuts: Sequence[int], embedding: float, head: float) -> float:
+    ends = [embedding, *[0.0] * (len(cuts) - 3), head]
+    return max(sum(layers[a:b]) + end for (a, b), end in zip(pairwise(cuts), ends, strict=True))
