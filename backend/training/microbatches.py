@@ -8,14 +8,18 @@ list              the microbatches themselves, of any lengths
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from math import inf
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
 from ..ranks.agreement import Given, Words
 from ..torch_private.graph import tree_leaves
+
+Weigh = Callable[[Any], Any]
+"""Target of a microbatch -> how many numbers its loss is a mean of."""
 
 
 class Goal(NamedTuple):
@@ -44,9 +48,17 @@ class Batch(NamedTuple):
 
 
 def batch_of(
-    x: Any, target: Any, keywords: dict[str, Any], n_microbatches: int, *, first: bool, last: bool
+    x: Any,
+    target: Any,
+    keywords: dict[str, Any],
+    n_microbatches: int,
+    *,
+    first: bool,
+    last: bool,
+    weigh: Weigh | None = None,
 ) -> Batch:
-    """What one rank was given, cut. first, last: whether it has the first and the last stage."""
+    """What one rank was given, cut. first, last: whether it has the first and the last stage.
+    weigh: see `goals`."""
     m = n_microbatches
     inputs: list[tuple[Tensor, ...]] = [()] * m
     named: list[dict[str, Any]] = [{}] * m
@@ -60,7 +72,7 @@ def batch_of(
         if x is not None:
             inputs = positional(x, m)
         if target is not None:
-            aims = goals(target, m)
+            aims = goals(target, m, weigh)
         named = cut(keywords, m, "keywords")
         if isinstance(x, Tensor):
             _require_rows_of_keywords(keywords, len(x), m)
@@ -127,15 +139,21 @@ def positional(x: Any, n_microbatches: int) -> list[tuple[Tensor, ...]]:
     return found
 
 
-def goals(target: Any, n_microbatches: int) -> list[Goal]:
+def goals(target: Any, n_microbatches: int, weigh: Weigh | None = None) -> list[Goal]:
     """Each microbatch's target, with its share of the elements of the whole target.
 
     So a loss that is a mean over the elements of a target weighs all elements alike, however
-    uneven the microbatches are. Targets without tensors weigh the same.
+    uneven the microbatches are. Targets without tensors weigh the same. weigh: counts other than
+    all elements of a target, such as those that are no padding.
     """
     values = cut(target, n_microbatches, "target")
-    sizes = [next((leaf.numel() for leaf in _tensors(value)), 0) for value in values]
+    sizes = [float(weigh(value)) if weigh else _elements(value) for value in values]
     total = sum(sizes)
+    if weigh and not (all(0 <= size < inf for size in sizes) and total):
+        raise ValueError(
+            f"weigh gives microbatches {', '.join(f'{size:g}' for size in sizes)}: it must count "
+            "what the loss is a mean of, 0 or more, and not 0 for all"
+        )
     even = not total or len(set(sizes)) == 1
     return [
         Goal(value, 1 / n_microbatches if even else size / total)
@@ -143,9 +161,28 @@ def goals(target: Any, n_microbatches: int) -> list[Goal]:
     ]
 
 
+def padding(aims: Sequence[Goal]) -> str:
+    """Why a mean over microbatches is none over their elements, in words; "" if it is.
+
+    Negative entries of whole numbers are what torch's losses leave out (`ignore_index`).
+    """
+    wholes = [next(iter(tensors_in(aim.value)), None) for aim in aims]
+    if any(one is None or one.is_floating_point() or one.is_complex() for one in wholes):
+        return ""
+    counts = [int((one >= 0).sum()) for one in wholes if one is not None]
+    shares = [aim.share * sum(counts) for aim in aims]
+    if not sum(counts) or all(abs(a - b) < 1e-6 for a, b in zip(counts, shares, strict=True)):
+        return ""
+    return (
+        f"targets have negative entries, which torch's losses leave out: {min(counts)} to "
+        f"{max(counts)} of a microbatch are left, yet each weighs as all its elements; give "
+        "torch_schedule(weigh=lambda target: (target >= 0).sum()) for the mean over what is left"
+    )
+
+
 def signature(parts: Any) -> str:
     """Shapes and types of the tensors in something, as text."""
-    return " ".join(f"{str(t.dtype)[6:]}{list(t.shape)}" for t in _tensors(parts))
+    return " ".join(f"{str(t.dtype)[6:]}{list(t.shape)}" for t in tensors_in(parts))
 
 
 @lru_cache
@@ -157,7 +194,7 @@ def number(text: str) -> int:
 def _require_rows(inputs: list[tuple[Tensor, ...]], aims: list[Goal]) -> None:
     """ValueError where a target has not as many rows as x, or a multiple, one per token."""
     for i, (part, aim) in enumerate(zip(inputs, aims, strict=True)):
-        have, want = (next((len(t) for t in _tensors(p) if t.ndim), 0) for p in (part, aim))
+        have, want = (next((len(t) for t in tensors_in(p) if t.ndim), 0) for p in (part, aim))
         if have and want % have:
             raise ValueError(
                 f"microbatch {i} has {have} rows of x and {want} of target: they must be as many"
@@ -181,14 +218,18 @@ def _shown(parts: Sequence[Any]) -> str:
     return f"{len(each)} x {each[0]}" if len(set(each)) == 1 else ", ".join(each)
 
 
-def _tensors(value: Any) -> list[Tensor]:
+def _elements(value: Any) -> float:
+    return next((leaf.numel() for leaf in tensors_in(value)), 0)
+
+
+def tensors_in(value: Any) -> list[Tensor]:
     """The tensors in something; torch's own walk is slow, and most of it are tuples and dicts."""
     if isinstance(value, Tensor):
         return [value]
     if isinstance(value, tuple):
-        return [tensor for part in value for tensor in _tensors(part)]
+        return [tensor for part in value for tensor in tensors_in(part)]
     if type(value) is dict:
-        return [tensor for part in value.values() for tensor in _tensors(part)]
+        return [tensor for part in value.values() for tensor in tensors_in(part)]
     if value is None or isinstance(value, str | int | float):
         return []
     return [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]

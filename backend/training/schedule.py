@@ -24,6 +24,7 @@ and the last stage on one rank: there, one parameter in two stages is one parame
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -41,7 +42,6 @@ from ..ranks.watch import Watch, ranks_of
 from ..stages.split_backward import Split, deferral_of, deferring, unsplit, warn_unsplit
 from ..stages.unsplit_share import unsplit_share
 from ..torch_private.boundaries import prepare_boundaries
-from ..torch_private.graph import tree_leaves
 from ..torch_private.runtime import (
     microbatches_with,
     pipeline_runtime,
@@ -52,7 +52,7 @@ from ..torch_private.runtime import (
 from ..torch_private.versions import BOUNDARIES, checked_torch
 from .checks import objection
 from .clipping import clipped
-from .microbatches import Batch, Goal, announced, batch_of
+from .microbatches import Batch, Goal, Weigh, announced, batch_of, padding, tensors_in
 from .recompute import rebuilt_units, without_rebuilding
 from .stage import TrainedStage
 
@@ -68,6 +68,7 @@ def torch_schedule(
     group: dist.ProcessGroup | None = None,
     split: Split = "deferred",
     device: torch.device | str | None = None,
+    weigh: Weigh | None = None,
 ) -> TorchSchedule:
     """`schedule` for training with torch; every rank of `group` has to call it.
 
@@ -78,6 +79,8 @@ def torch_schedule(
     group: the ranks of this pipeline, in the order of its devices; all of the job by default.
     split: how B leaves out weight gradients: by putting them aside, or by torch's own means.
     device: what this rank computes on; where its parameters are, by default.
+    weigh: target of a microbatch -> how many numbers its loss is a mean of, where that are not all
+        its elements: `lambda target: (target != -100).sum()` where padding is left out.
 
     Raises Mismatch (a ValueError), the same on every rank, for ranks that do not fit together and
     for what torch's runtime cannot run; RuntimeError for a torch whose private names are unknown.
@@ -93,8 +96,9 @@ def torch_schedule(
     first = agreed(mine, host, ranks)
     watch = Watch(without_rebuilding(schedule), rank, ranks, first.key)
     return TorchSchedule(
-        schedule, modules, loss_fn, group=group, host=host, split=split, device=where, watch=watch
-    )
+        schedule, modules, loss_fn, group=group, host=host, split=split, device=where, watch=watch,
+        weigh=weigh,
+    )  # fmt: skip
 
 
 class TorchSchedule:
@@ -111,7 +115,9 @@ class TorchSchedule:
         split: Split,
         device: torch.device,
         watch: Watch,
+        weigh: Weigh | None = None,
     ) -> None:
+        self._weigh, self._unweighed = weigh, weigh is None
         self.schedule, self.split, self.device, self.group = schedule, split, device, group
         self._host, self._watch, self._loss_fn = host, watch, loss_fn
         self._modules = [modules[stage] for stage in sorted(modules)]
@@ -149,8 +155,8 @@ class TorchSchedule:
             microbatch, everything else goes to all of them.
 
         The loss is a scalar, float64, on every rank of the group. Uneven microbatches weigh as
-        much as their targets have elements. Call it again before the optimizer's step to
-        accumulate; divide the loss in `loss_fn` if the sum is to be a mean.
+        much as their targets have elements, or as `weigh` says. Call it again before the
+        optimizer's step to accumulate; divide the loss in `loss_fn` if the sum is to be a mean.
         """
         with self._watch.call("step"):
             return self._played(x, target, keywords, training=True)
@@ -189,8 +195,10 @@ class TorchSchedule:
             raise Mismatch(f"this pipeline has failed before ({self._broken}): build a new one")
         batch = batch_of(
             x, target, keywords, self.schedule.n_microbatches,
-            first=self._has(0), last=self._has(self.schedule.n_stages - 1),
+            first=self._has(0), last=self._has(self.schedule.n_stages - 1), weigh=self._weigh,
         )  # fmt: skip
+        if self._unweighed and batch.has_target:
+            self._warn_of_padding(batch)
         if training and not torch.is_grad_enabled():
             why = "step() under no_grad adds no gradient: call eval(), or leave no_grad"
             batch = batch._replace(problem=why)
@@ -211,6 +219,14 @@ class TorchSchedule:
             mean += torch.stack([loss.detach().double() for loss in losses]).sum()
         dist.broadcast(mean, group=self.group, group_src=self.schedule.placement[-1])
         return mean
+
+    def _warn_of_padding(self, batch: Batch) -> None:
+        """One warning where a mean over microbatches is none over what their losses count. On a
+        GPU only the first batch is looked at: a look waits for the device."""
+        self._unweighed = self.device.type == "cpu"
+        if self._has(self.schedule.n_stages - 1) and (words := padding(batch.targets)):
+            self._unweighed = False
+            warnings.warn(words, stacklevel=4)
 
     def _warn_once(self, batch: Batch) -> None:
         """Name the weights that no W computes, now that a step has shown which they are."""
@@ -245,6 +261,8 @@ class TorchSchedule:
 
     def _loss(self, output: Any, goal: Goal) -> Tensor:
         with self._watch.loss():
+            if not goal.share:  # nothing in it counts, and its mean is 0 / 0
+                return torch.stack([leaf.sum().double() for leaf in tensors_in(output)]).sum() * 0.0
             found = self._loss_fn(output, goal.value)
             if not isinstance(found, Tensor) or found.numel() != 1:
                 shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
@@ -281,7 +299,7 @@ def _device(modules: Mapping[int, nn.Module], device: torch.device | str | None)
 
 
 def _wants_gradient(output: Any) -> bool:
-    return any(isinstance(leaf, Tensor) and leaf.requires_grad for leaf in tree_leaves(output))
+    return any(leaf.requires_grad for leaf in tensors_in(output))
 
 
 @contextmanager

@@ -54,6 +54,9 @@ def test_a_step_takes_microbatches_of_any_lengths_frozen_stages_and_tied_weights
         "forwards zb-h1": {0: 4, 1: 8},
     }
     # Four microbatches over three boundaries, and back over two: the first stage is frozen.
+    assert other["warned"] == []  # that rank has no last stage
+    (warning,) = found.pop("warned")  # one, though there were two steps
+    assert "0 to 12 of a microbatch are left" in warning
     # Of microbatches whose backward is whole nothing is put aside: torch does those by itself.
     for each in (found, other):
         assert 0 < each.pop("put aside") == each.pop("matrices of W")

@@ -338,6 +338,23 @@ def details() -> dict[str, Any]:
     alone.zero_grad()
     torch.autograd.backward(alone(torch.ones(1, TOKENS, WIDTH)).square().sum())
     found["plain backward between steps"] = float(any(p.grad is None for p in alone.parameters()))
+    padded = first[1].clone()
+    padded[0], padded[3, :2], padded[6:] = (
+        -100,
+        -100,
+        -100,
+    )  # of the last microbatch nothing is left
+    for name, weigh in (("padded", lambda aim: (aim >= 0).sum()), ("warned", None)):
+        modules = mine_of(schedule, rank)
+        pipe = backend.torch_schedule(schedule, modules, loss_fn, weigh=weigh)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            for _ in range(2):
+                loss = pipe.step(first[0], target=padded)
+        found[name] = [str(one.message) for one in caught if "negative" in str(one.message)]
+        if weigh is not None:
+            assert not found[name]
+            found[name] = error(modules, loss, reference(first[0], padded, times=2))
     modules = mine_of(schedule, rank)
     scaled = {stage: Scaled(module) for stage, module in modules.items()}
     factor = torch.linspace(1, 2, 8)
