@@ -9,6 +9,7 @@ COMMANDS: dict[str, Home] = {
     "compare": ("sim.cli.simulate", "compare"),
     "search": ("sim.search.cli.search", "search_command"),
     "pareto": ("sim.search.pareto_front.cli", "pareto_command"),
+    "explore": ("sim.explorer.cli", "explore_command"),
     "plan": ("sim.planner.cli", "plan_command"),
     "model": ("sim.planner.cli_model", "model_command"),
     "machine": ("sim.planner.cli_machine", "machine_command"),

@@ -15,8 +15,8 @@ from validation.console import commands_by_package, main
 from validation.vtrain import COLUMNS
 
 ROOT = Path(__file__).parents[2]
-FOR_MACHINES = {"init", "calibrate", "pipeload", "backend-pipeload"}
-"""Which print what programs read, or a picture."""
+FOR_MACHINES = {"init", "calibrate", "pipeload", "backend-pipeload", "explore"}
+"""Which print what programs read, or a picture, or write a page."""
 LONG = {"check-family", "gpu", "run", "report", "throughput"}
 """Which run things for long; their tables are made by what makes those of the others."""
 SMALL = "-p 2 -m 2 --layers 2 --width 16 --sequence 8"

@@ -14,6 +14,7 @@
     shell.fill(chosen.html);
     chosen.opened ??= await shell.unzipped(chosen.packed);
     if (wanted !== chosen) return; // another one was clicked meanwhile
+    shell.fill(chosen.opened.html ?? {});
     timeline.show([chosen.opened.line]);
     for (const [id, figure, words] of chosen.opened.figures ?? []) await shell.draw(id, figure, words);
     part.dataset.shown = chosen.name;
