@@ -33,7 +33,7 @@ def check_family_command(
     family = _named(place)
     testing = imported("sim.testing", "check-family")
     try:
-        testing.check_family(family, max_examples=examples)
+        testing.check_family(family, max_examples=examples, progress=True)
     except AssertionError as error:
         notes = "\n".join(getattr(error, "__notes__", ()))
         raise ValueError(f"{place}: {error}" + f"\n{notes}" * bool(notes)) from None

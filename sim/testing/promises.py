@@ -10,6 +10,7 @@ from typing import Any
 from hypothesis import Phase, given, note, reject, settings
 from hypothesis import strategies as st
 
+from ..base.progress import bar
 from ..engine.costs import Costs
 from ..engine.simulate import simulate
 from ..families.family import Family
@@ -29,7 +30,9 @@ _TIMES = st.one_of(
 )
 
 
-def check_family(family: Family | Callable[..., Schedule], *, max_examples: int = 50) -> None:
+def check_family(
+    family: Family | Callable[..., Schedule], *, max_examples: int = 50, progress: bool = False
+) -> None:
     """AssertionError (or the ValueError of a broken rule) unless `family` keeps what all must.
 
     family: a `Family`, or just its function `(n_devices, n_microbatches) -> Schedule`, which claims
@@ -41,7 +44,7 @@ def check_family(family: Family | Callable[..., Schedule], *, max_examples: int 
     busiest device works; and wherever `exact_when` holds, the family's `bubble` and `peak` are met
     exactly. ValueError from the family itself means that it refuses these numbers, which is fine as
     long as it does not refuse nearly everything. ValueError with one sentence for a formula that
-    cannot be read.
+    cannot be read. progress: a bar on stderr or in a notebook.
 
     >>> from sim.families import FAMILIES
     >>> check_family(FAMILIES["1f1b"], max_examples=10)
@@ -57,6 +60,8 @@ def check_family(family: Family | Callable[..., Schedule], *, max_examples: int 
     )  # fmt: skip
     @given(st.data())
     def keeps_its_promises(data: st.DataObject) -> None:
+        if move:  # more are tried where some are refused, or one that fails is made smaller
+            move(min(move.done + 1, max_examples))
         p = data.draw(st.integers(1, 5), "devices")
         m = data.draw(st.integers(1, 12), "microbatches")
         options = data.draw(options_of(rule.options), "options")
@@ -78,7 +83,8 @@ def check_family(family: Family | Callable[..., Schedule], *, max_examples: int 
         trace = simulate(schedule, data.draw(costs(schedule), "costs"))
         assert makespan(trace) >= max(busy(trace)), "it is shorter than the work of a device"
 
-    keeps_its_promises()
+    with bar(f"trying {rule.name}", max_examples, shown=progress) as move:
+        keeps_its_promises()
     never = sorted(set(rule.passes.split()) - seen)
     assert not never, f"{rule.name} claims passes {rule.passes!r}, and never has {never[0]}"
 

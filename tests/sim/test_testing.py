@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -169,3 +171,16 @@ def test_one_command_tests_a_family_of_ones_own(
 
 def test_what_is_public_of_the_searches_is_what_is_listed() -> None:
     assert dir(sim.search) == sorted(sim.search.__all__)
+
+
+def test_a_check_that_was_asked_to_shows_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Screen(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    screen = Screen()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    check_family(FAMILIES["gpipe"], max_examples=3, progress=True)
+    assert "trying gpipe" in screen.getvalue()
+    assert "100%" in screen.getvalue()
