@@ -132,7 +132,7 @@ def test_a_rank_that_fails_is_named_with_its_pass_on_all_others(how: str, senten
 def test_a_stage_or_a_loss_that_returns_something_else_is_named_on_all_ranks(
     how: str, sentence: str
 ) -> None:
-    for rank in tried(2, "train_ranks", "misbehaving", how, timeout=5):
+    for rank in tried(2, "train_ranks", "misbehaving", how):
         last = rank.traceback.splitlines()[-1]
         assert last.startswith(f"backend.ranks.faults.PipelineFault: rank 1 failed {sentence}")
 

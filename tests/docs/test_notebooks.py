@@ -22,13 +22,17 @@ SHORTER = {
     },
     "05_run_it_for_real": {
         "rounds=8": "rounds=2",
-        "width=192, sequence=96": "width=64, sequence=32",
+        "width=192, sequence=96": "width=32, sequence=16",
     },
     "07_plan_a_training_run": {
         '("8xa100-40g", "16xa100-40g", "16xa100-80g")': '("8xa100-40g",)',
         "draws=60": "draws=6",
     },
-    "08_streamed_inference": {"repeats=3": "repeats=1"},
+    "08_streamed_inference": {
+        "repeats=3": "repeats=1",
+        "width=256, heads=4, vocabulary=512, sequence=64": "width=64, heads=4, vocabulary=64, "
+        "sequence=16",
+    },
 }
 """What is smaller, measured less often or searched for less long than in the notebook as kept."""
 LARGEST = 1_000_000
