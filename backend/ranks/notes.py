@@ -2,6 +2,7 @@
 
 fault       the first sentence that any of them had for a fault
 at/RANK     the pass a rank is in, or waits for, should that take long
+heard/RANK  that a rank has read, or written, what the fault is
 left/RANK   why a process ended that was in no pass
 
 Whoever reads or writes here does so while something breaks: a store that is gone is no error.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 
 import torch.distributed as dist
@@ -56,10 +58,12 @@ def kept_by(rank: int) -> bool:
     return rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
 
 
-def let_others_read(rank: int) -> None:
-    """Waits a while before this rank ends, if the notes end with it."""
-    if kept_by(rank):
-        time.sleep(2 * PATIENCE)
+def let_others_read(rank: int, heard: Sequence[str] = ()) -> None:
+    """Waits a while before this rank ends, if the notes end with it; only until those that are
+    called `heard` are there, if there are any."""
+    end = time.monotonic() + 2 * PATIENCE
+    while kept_by(rank) and time.monotonic() < end and not (heard and all(map(read, heard))):
+        time.sleep(0.05)
 
 
 def farewell(reason: str) -> None:

@@ -58,7 +58,7 @@ class Watch:
             if isinstance(error, PipelineFault) or not of_connections(error):
                 raise
             fault = PipelineFault(self._published(self._missing(error)))
-            notes.let_others_read(self.ranks[self.rank])
+            self._end()
             raise fault from None
         finally:
             self._call = ""
@@ -72,7 +72,7 @@ class Watch:
                 yield
         except BaseException as error:
             sentence = self._sentence(error)
-            notes.let_others_read(self.ranks[self.rank])
+            self._end()
             if not isinstance(error, Exception):
                 raise  # the process is told to end: the others hear why
             fault = PipelineFault(sentence)
@@ -130,6 +130,9 @@ class Watch:
             if found := self._fault():
                 return found
             time.sleep(0.05)
+        if notes.kept_by(0) and not notes.reachable():  # the store was there when all was well
+            what = f"{op} came from rank {self.ranks[source]} to rank {me}"
+            gone = f"rank 0 is gone before {what}: it was killed, ran out of memory, or left"
         return self._published(gone)
 
     def _hung(self, op: Op, source: int) -> str:
@@ -192,6 +195,13 @@ class Watch:
                 if source != self.rank:
                     return _writer(self.schedule, value), source
         return None
+
+    def _end(self) -> None:
+        """The others have to read what this rank has left, before it ends."""
+        notes.write(f"{self.key}/heard/{self.rank}", "yes")
+        others = [rank for rank in range(len(self.ranks)) if rank != self.rank]
+        heard = [f"{self.key}/heard/{rank}" for rank in others]
+        notes.let_others_read(self.ranks[self.rank], heard)
 
     def _published(self, sentence: str) -> str:
         """The first sentence that any rank has published: this one, if there is none yet."""

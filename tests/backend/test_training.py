@@ -111,13 +111,19 @@ def test_every_rank_says_the_same_sentence_when_they_do_not_fit() -> None:
     ],
 )
 def test_a_rank_that_fails_is_named_with_its_pass_on_all_others(how: str, sentence: str) -> None:
-    *others, failed = tried(3, "train_ranks", "failing", how, timeout=3)
+    *others, failed = tried(3, "train_ranks", "failing", how, 2, timeout=3)
     for other in others:
         last = other.traceback.splitlines()[-1]
         assert last.startswith("backend.ranks.faults.PipelineFault: rank ")
         assert sentence in last
     if how == "raise":
         assert failed.traceback.splitlines()[-1] == others[0].traceback.splitlines()[-1]
+
+
+def test_the_rank_that_keeps_the_store_is_named_when_it_is_killed() -> None:
+    _, *others = tried(3, "train_ranks", "failing", "kill", 0, timeout=10)
+    for other in others:
+        assert "PipelineFault: rank 0 is gone before " in other.traceback.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

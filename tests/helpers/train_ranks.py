@@ -455,8 +455,8 @@ def sentences() -> dict[str, str]:
     return found
 
 
-def failing(how: str) -> None:
-    """Trains until the last rank fails in the forward of its first stage: raises PipelineFault."""
+def failing(how: str, which: int) -> None:
+    """Trains until a rank fails in the forward of its first stage: raises PipelineFault."""
     torch.set_default_dtype(torch.float64)
     rank, p = dist.get_rank(), dist.get_world_size()
     schedule = sim.FAMILIES["v-half"](p, 4)
@@ -467,7 +467,7 @@ def failing(how: str) -> None:
         if next(forwards) == 6:  # one forward finds the shapes, four are the first step's
             WAYS[how]()
 
-    if rank == p - 1:
+    if rank == which:
         modules[rank].register_forward_hook(fail)
     pipe = backend.torch_schedule(schedule, modules, loss_fn)
     x, y = batch(8)
