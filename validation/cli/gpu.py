@@ -41,9 +41,13 @@ def gpu_command(
 
     setting = setting_for(device, quick=quick)
     began = time.monotonic()
-    found = outcomes(
-        setting, seconds=seconds, tell=lambda line: print(line, file=sys.stderr, flush=True)
-    )
+    watched = sys.stderr.isatty()  # a log gets a line for each step instead
+
+    def tell(line: str) -> None:
+        if not watched:
+            print(line, file=sys.stderr, flush=True)
+
+    found = outcomes(setting, seconds=seconds, tell=tell, progress=watched)
     facts = provenance(device, command=as_typed()) | {
         "devices": setting.n_devices,
         "microbatches": setting.n_microbatches,

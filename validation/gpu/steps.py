@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from sim.base.progress import bar
+
 from .alone import classes_alone
 from .copies import copy_speeds
 from .cuda_tests import cuda_tests
@@ -60,9 +62,19 @@ def outcomes(
     seconds: float,
     steps: Sequence[Step] = STEPS,
     tell: Callable[[str], None] = lambda line: None,
+    progress: bool = False,
 ) -> list[Outcome]:
-    """All steps, one after the other, in `seconds` at the most."""
-    return [_outcome(step, setting, step.share * seconds, tell) for step in steps]
+    """All steps, one after the other, in `seconds` at the most; tell: gets a line for each, and
+    what failed. progress: a bar, which moves between steps."""
+    found: list[Outcome] = []
+    over = 0.0
+    with bar("visiting", sum(step.share for step in steps), shown=progress, alone=True) as move:
+        for step in steps:
+            if move:
+                move(over, step.title)
+            found.append(_outcome(step, setting, step.share * seconds, tell))
+            over += step.share
+    return found
 
 
 def _outcome(step: Step, setting: Setting, seconds: float, tell: Callable[[str], None]) -> Outcome:
