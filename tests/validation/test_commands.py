@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from sim.planner.cost_model import efficiency_of
 from validation import published_throughput
 from validation.cli.commands import COMMANDS, main
 from validation.llm_foundry import FOUND
