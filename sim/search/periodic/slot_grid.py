@@ -40,6 +40,8 @@ GAPS = (0, 2)
 """Slots that a microbatch waits at its turn from F to B."""
 ALIKE = 5
 """How many ways to start a period's microbatches are tried, the most even ones."""
+CROWDED = 2
+"""How many of them where some slots have to hold two passes."""
 LOOKS = 200
 """How many ways are looked at, of each unevenness."""
 
@@ -119,12 +121,14 @@ def grids(problem: BlockProblem, most: int) -> Iterator[Grid]:
         for slots in range(2 * n, _longest(problem, n) + 1, 2)
     ]
     for interval, _, n, slots in sorted(sizes):
-        for gap in GAPS:
+        crowded = not straight and slots < 4 * n
+        for gap in GAPS[:1] if crowded else GAPS:
             found = legs(problem, gap)
             if found and _may_fit(problem, found, interval * n / slots, interval):
-                crowded = straight or slots < 4 * n
-                apart = None if crowded else found[2].slot // 2 % (slots // 2)
-                for starts in even_starts(slots // 2, n, apart):
+                free = straight or crowded
+                apart = None if free else found[2].slot // 2 % (slots // 2)
+                ways = even_starts(slots // 2, n, apart)
+                for starts in ways[:CROWDED] if crowded else ways:
                     yield Grid(slots, tuple(2 * s for s in starts), gap)
 
 

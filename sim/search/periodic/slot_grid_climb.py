@@ -10,58 +10,38 @@ pipeline, where a climb on single passes (`climb`) would have to change every de
 from __future__ import annotations
 
 from collections.abc import Iterator
-from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
 
 from ..compiled import Ints, compiled, overwrite
-from ..settings.effort import Effort
 from .budget import PLAYS_PER_GRID
 from .floors import work_bound
-from .problem import BlockProblem
-from .slot_grid import MOST, grids, legs
-from .slot_grid_orders import orders_on
 from .slot_grid_play import in_arrays, rows_on
 from .slot_grid_shift import shift_legs
 from .slot_grid_spot import Ranking, Spot
-from .tables import pass_tables
 from .unroll import DeviceOrders
 
 SHIFTS = 0.5
 """The share of the time for legs that are put off."""
-NEAR = Fraction(26, 25)
-"""How much slower than the fastest an order may be from which a climb starts."""
 CLIMBS = 4
 """How many grids are climbed on, each of another interval in slots."""
 FAR = 2
 """By how many F and B a W moves at most."""
 
 
-def moved_weights(
-    problem: BlockProblem, most: int, until: float, effort: Effort, seed: int
-) -> Iterator[tuple[DeviceOrders, int]]:
+def moved_weights(ranking: Ranking, until: float, seed: int) -> Iterator[tuple[DeviceOrders, int]]:
     """Orders on grids within the limit and their numbers of microbatches per period, as they are
-    found, each faster than the ones before; legs are put off, then W's are moved, until then."""
-    if not legs(problem, 0) or problem.limit is None:
+    found, each faster than all before; legs are put off, then W's are moved, until then."""
+    problem, effort, best = ranking.problem, ranking.effort, ranking.first
+    rng = np.random.default_rng(seed)
+    if best is None:
         return
-    ranking = Ranking(problem, pass_tables(problem), effort, NEAR)
-    most, rng = min(most, MOST), np.random.default_rng(seed)
-    for grid in grids(problem, most):
-        if ranking.hopeless(grid) or effort.now() > until:
-            break
-        for passes in orders_on(problem, ranking.one, grid, effort):
-            ranking.enter(grid, passes)
-            if effort.now() > until:
-                break
-    by_rule = ranking.first
-    shift_legs(ranking, most, effort.now() + SHIFTS * (until - effort.now()), rng)
-    best = ranking.first
-    if best is None or by_rule is None:
-        return
-    if best.interval < by_rule.interval:
+    shift_legs(ranking, effort.now() + SHIFTS * (until - effort.now()), rng)
+    if ranking.first and ranking.first.interval < best.interval:
+        best = ranking.first
         yield best.passes, len(best.grid.starts)
-    started = sorted(ranking.fastest.values(), key=lambda spot: (spot.interval, spot.grid))[:CLIMBS]
+    started = ranking.best(CLIMBS)
     for left, start in zip(range(len(started), 0, -1), started, strict=True):
         deadline = effort.now() + (until - effort.now()) / left
         for spot in _climb(ranking, start, deadline, rng):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -20,15 +20,12 @@ from ...families.blocks.block import settled_weights
 from ...families.v_half import v_half_block
 from ...families.v_min import v_min_block
 from ..settings.effort import Effort
-from .budget import PLAYS_PER_PASS
-from .climb import busiest
 from .floors import work_bound
 from .problem import BlockProblem
-from .rounds import critical, rounds_of_passes, runs_with
 from .slot_grid import MOST, Grid, grids, legs
 from .slot_grid_play import Way, order_on, period_of
-from .slot_grid_spot import NEARLY
-from .tables import PassTables, in_copies, pass_tables, peaks
+from .slot_grid_spot import Ranking
+from .tables import PassTables, pass_tables, peaks
 from .unit_blocks import UnitBlock, rounds_of_block
 from .unroll import DeviceOrders, PeriodicOrder, unrolled_orders
 
@@ -36,6 +33,12 @@ LATE = (0, 1, 2, 3, 4)
 """By how many quarters of the longest W a W may push the next pass."""
 LONGER = (Fraction(1), Fraction(16, 15))
 """How much longer slots are than the work of a period needs."""
+BACK = tuple(
+    (Fraction(x, 8), Fraction(y, 8)) for x, y in ((3, 2), (0, 3), (-3, 0), (0, -3), (-3, -3))
+)
+"""By which shares of a slot the two legs of B come later, on the fastest grids of a V."""
+REFINED = 6
+"""On so many grids."""
 LESS = 3
 """How many limits are tried, each a smallest stage less than the one before."""
 OFFERED = 3
@@ -52,60 +55,55 @@ class Found(NamedTuple):
 
 def slot_grid_orders(problem: BlockProblem, most: int, effort: Effort) -> list[Found]:
     """Some of the fastest orders on grids, the fastest first, with at most `most` microbatches per
-    period. Orders for a little less memory are among them: they may be faster, and more memory must
-    never be worse; and the published blocks of a V. None on placements other than straight and V,
-    and without a limit.
+    period; and the published blocks of a V. None on placements other than straight and V, and
+    without a limit.
+    """
+    ranking = ranked_grids(problem, most, effort)
+    return offered(ranking) if ranking else []
+
+
+def offered(ranking: Ranking) -> list[Found]:
+    """The fastest orders of a ranking, and the published blocks that are as fast."""
+    found = [
+        Found(spot.interval, spot.grid, periodic(spot.passes, len(spot.grid.starts)))
+        for spot in ranking.best(OFFERED)
+    ]
+    for block in _published(ranking.problem, ranking.one):
+        if known := ranking.period(block, 1):
+            found.append(Found(known[0], None, periodic(block, 1)))
+    return sorted(found, key=lambda one: one.interval)[:OFFERED]
+
+
+def ranked_grids(problem: BlockProblem, most: int, effort: Effort) -> Ranking | None:
+    """The fastest orders on grids, ranked, with at most `most` microbatches per period; None on
+    placements other than straight and V, and without a limit.
+
+    Orders for a little less memory are among them: they may be faster, and more memory must never
+    be worse.
     """
     if not legs(problem, 0) or problem.limit is None:
-        return []
+        return None
     tables = pass_tables(problem)
-    race = _Race(problem, {n: in_copies(tables, n) for n in range(1, min(most, MOST) + 1)}, effort)
-    for block in _published(problem):
-        if (peaks(unrolled_orders(block, 1, 4 * problem.n_devices), tables) <= tables.limit).all():
-            race.enter(block, None, 1)
+    ranking = Ranking(problem, tables, effort, min(most, MOST))
+    for block in _published(problem, tables):
+        if found := ranking.period(block, 1):
+            ranking.rival = min(ranking.rival or found[0], found[0])
     for limit in _less_and_less(problem):
         scarcer = replace(problem, limit=limit)
         limited = tables._replace(limit=np.array(limit, np.int64))
-        for grid in grids(scarcer, max(race.copies)):
-            if race.over(grid.interval_of(problem) * NEARLY):
+        for grid in grids(scarcer, ranking.most):
+            if ranking.done or ranking.slower(grid):
                 break
             for passes in orders_on(scarcer, limited, grid, effort):
-                race.enter(passes, grid, len(grid.starts))
-    return race.best
-
-
-@dataclass
-class _Race:
-    """The fastest orders so far. copies: the tables of so many microbatches. seen: all orders."""
-
-    problem: BlockProblem
-    copies: dict[int, PassTables]
-    effort: Effort
-    best: list[Found] = field(default_factory=list)
-    seen: set[bytes] = field(default_factory=set)
-
-    def over(self, least: Fraction) -> bool:
-        """Whether nothing of at least so many ticks per microbatch, or more than the work, wins."""
-        return bool(self.best) and self.best[0].interval <= max(
-            least, Fraction(work_bound(self.problem))
-        )
-
-    def enter(self, passes: DeviceOrders, grid: Grid | None, n: int) -> None:
-        """Take an order of n microbatches per period if it is faster than all before."""
-        if (key := passes.passes.tobytes()) in self.seen:
-            return
-        self.seen.add(key)
-        rounds, copies = rounds_of_passes(passes, n, self.problem.n_stages), self.copies[n]
-        starts = np.zeros(rounds.order.size, np.int64)
-        self.effort.played(PLAYS_PER_PASS * len(passes.passes))
-        if self.best:
-            best = self.best[0].interval
-            if not runs_with(rounds, copies, best.numerator * n, best.denominator, starts):
-                return
-        ticks, periods, _ = critical(rounds, copies, busiest(rounds, copies), starts)
-        interval = Fraction(ticks, periods * n) if periods > 0 else None
-        if interval and (not self.best or interval < self.best[0].interval):
-            self.best = [Found(interval, grid, periodic(passes, n)), *self.best][:OFFERED]
+                ranking.enter(grid, passes)
+    for spot in ranking.best(REFINED) if len(legs(problem, 0)) == 4 else ():
+        for back in BACK:
+            off = (Fraction(0), Fraction(0), *back)
+            for passes in orders_on(problem, tables, spot.grid, effort, off):
+                if ranking.done:
+                    return ranking
+                ranking.enter(spot.grid, passes)
+    return ranking
 
 
 def periodic(passes: DeviceOrders, n: int) -> PeriodicOrder:
@@ -113,14 +111,19 @@ def periodic(passes: DeviceOrders, n: int) -> PeriodicOrder:
     return PeriodicOrder(tuple(tuple((op,) for op in line) for line in passes.ops()), n)
 
 
-def _published(problem: BlockProblem) -> Iterator[DeviceOrders]:
-    """V-Half and V-Min, every W in the first cell after its B that is free."""
+def _published(problem: BlockProblem, tables: PassTables) -> Iterator[DeviceOrders]:
+    """V-Half and V-Min, as far as they keep the limit, every W in the first cell after its B that
+    is free."""
     if problem.n_stages == problem.n_devices or problem.n_devices < 2:
         return
     for block_of in (v_half_block, v_min_block):
         block = block_of(problem.n_devices)
         cells = np.array([*block.offsets.values(), settled_weights(block)], np.int64)
-        yield rounds_of_block(UnitBlock(cells, block.interval), np.array(block.placement, np.int64))
+        placement = np.array(block.placement, np.int64)
+        orders = rounds_of_block(UnitBlock(cells, block.interval), placement)
+        played = unrolled_orders(orders, 1, 4 * problem.n_devices)
+        if (peaks(played, tables) <= tables.limit).all():
+            yield orders
 
 
 def _less_and_less(problem: BlockProblem) -> Iterator[tuple[int, ...]]:
@@ -138,15 +141,18 @@ def _less_and_less(problem: BlockProblem) -> Iterator[tuple[int, ...]]:
 
 
 def orders_on(
-    problem: BlockProblem, tables: PassTables, grid: Grid, effort: Effort
-) -> Iterator[DeviceOrders]:
-    """What the devices do in a period of a grid, in some ways; none that do not keep the limit."""
+    problem: BlockProblem, tables: PassTables, grid: Grid, effort: Effort,
+    off: tuple[Fraction, ...] = (),
+) -> Iterator[DeviceOrders]:  # fmt: skip
+    """What the devices do in a period of a grid, in some ways; none that do not keep the limit.
+    off: by which shares of a slot the legs come later, 0 by default."""
     work = len(grid.starts) * work_bound(problem)
     longest = max(*problem.forward, *problem.backward)
-    on_time = (Fraction(0),) * len(legs(problem, 0))
+    off = off or (Fraction(0),) * len(legs(problem, 0))
     for period in sorted({period_of(problem, grid, math.ceil(work * x)) for x in LONGER}):
-        for half in (Fraction(1, 2), Fraction(grid.slots * longest, max(2 * period, 1))):
+        tight = Fraction(grid.slots * longest, max(2 * period, 1))
+        for half in (Fraction(1, 2), *(() if any(off) else (tight,))):
             for late in LATE if max(problem.weight) else (0,):
-                way = Way(period, half, late, on_time)
+                way = Way(period, half, late, off)
                 if orders := order_on(problem, tables, grid, way, effort):
                     yield orders

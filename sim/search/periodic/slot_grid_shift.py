@@ -27,18 +27,18 @@ AGAIN = 0.5
 """How often the grid of the fastest order is tried, instead of any."""
 
 
-def shift_legs(ranking: Ranking, most: int, until: float, rng: np.random.Generator) -> None:
-    """Rank orders on grids of up to `most` microbatches, with legs that are off by chance."""
+def shift_legs(ranking: Ranking, until: float, rng: np.random.Generator) -> None:
+    """Rank orders on grids with legs that are off by chance, until then."""
     problem, effort = ranking.problem, ranking.effort
     if ranking.done or effort.now() >= until:
         return
-    every = [grid for grid in grids(problem, most) if not ranking.hopeless(grid)]
+    every = [grid for grid in grids(problem, ranking.most) if not ranking.slower(grid)]
     while every and effort.now() < until and not ranking.done:
         if ranking.first and rng.random() < AGAIN:
             grid = ranking.first.grid
         else:
             grid = every[rng.integers(len(every))]
-            if ranking.hopeless(grid):
+            if ranking.slower(grid):
                 every.remove(grid)
                 continue
         way = _way(problem, grid, rng)

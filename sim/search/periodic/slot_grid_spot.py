@@ -21,6 +21,8 @@ from .unroll import DeviceOrders
 
 NEARLY = Fraction(49, 50)
 """How much shorter than its slots a period may become, played as early as it can be."""
+NEAR = Fraction(51, 50)
+"""How much slower than the fastest of all an order may be to be ranked."""
 
 
 class Spot(NamedTuple):
@@ -37,14 +39,15 @@ class Spot(NamedTuple):
 class Ranking:
     """The fastest order on grids of each number of slots per microbatch.
 
-    one: the tables of one microbatch. near: how much slower than the fastest of all an order may be
-    to be ranked.
+    one: the tables of one microbatch. most: how many a period may have. rival: an interval that
+    orders on no grid have. copies: the tables of so many microbatches. seen: all orders.
     """
 
     problem: BlockProblem
     one: PassTables
     effort: Effort
-    near: Fraction
+    most: int
+    rival: Fraction | None = None
     copies: dict[int, PassTables] = field(default_factory=dict)
     fastest: dict[Fraction, Spot] = field(default_factory=dict)
     seen: set[bytes] = field(default_factory=set)
@@ -54,14 +57,19 @@ class Ranking:
         return min(self.fastest.values(), key=lambda spot: spot.interval, default=None)
 
     @property
+    def least(self) -> Fraction | None:
+        """The shortest interval known."""
+        known = [spot.interval for spot in self.fastest.values()]
+        return min([*known, self.rival] if self.rival else known, default=None)
+
+    @property
     def done(self) -> bool:
         """Whether nothing can be faster: the busiest device never waits."""
-        return self.first is not None and self.first.interval <= work_bound(self.problem)
+        return self.least is not None and self.least <= work_bound(self.problem)
 
-    def hopeless(self, grid: Grid) -> bool:
-        """Whether nothing on a grid is fast enough to be ranked."""
-        least = grid.interval_of(self.problem) * NEARLY
-        return self.first is not None and least >= self.first.interval * self.near
+    def slower(self, grid: Grid) -> bool:
+        """Whether nothing on a grid can be the fastest."""
+        return self.least is not None and grid.interval_of(self.problem) * NEARLY >= self.least
 
     def enter(self, grid: Grid, passes: DeviceOrders) -> None:
         """Rank an order if it is the fastest of its kind so far, and was not seen before."""
@@ -69,14 +77,24 @@ class Ranking:
             return
         self.seen.add(key)
         known = self.fastest.get(grid.interval)
-        most = known.interval if known else self.first and self.first.interval * self.near
+        most = known.interval if known else self.least and self.least * NEAR
         found = self.spot(grid, passes, most)
         if found and (known is None or found.interval < known.interval):
             self.fastest[grid.interval] = found
 
+    def best(self, at_most: int) -> list[Spot]:
+        """So many of the fastest orders."""
+        return sorted(self.fastest.values(), key=lambda spot: (spot.interval, spot.grid))[:at_most]
+
     def spot(self, grid: Grid, passes: DeviceOrders, most: Fraction | None) -> Spot | None:
         """An order and its interval; None if that is more than `most`, or it cannot run."""
-        n = len(grid.starts)
+        found = self.period(passes, len(grid.starts), most)
+        return Spot(found[0], grid, found[1], passes) if found else None
+
+    def period(
+        self, passes: DeviceOrders, n: int, most: Fraction | None = None
+    ) -> tuple[Fraction, Ints] | None:
+        """Interval and critical passes of an order of n microbatches per period."""
         if n not in self.copies:
             self.copies[n] = in_copies(self.one, n)
         copies = self.copies[n]
@@ -86,6 +104,4 @@ class Ranking:
         if most and not runs_with(rounds, copies, most.numerator * n, most.denominator, starts):
             return None
         ticks, periods, cycle = critical(rounds, copies, busiest(rounds, copies), starts)
-        if periods <= 0:
-            return None
-        return Spot(Fraction(int(ticks), int(periods) * n), grid, cycle, passes)
+        return (Fraction(int(ticks), int(periods) * n), cycle) if periods > 0 else None

@@ -36,7 +36,8 @@ from .layout import Layout, check_layout, device_by_device, order_of
 from .longer_periods import try_longer_periods
 from .problem import BlockProblem, problem_of
 from .slot_grid_climb import moved_weights
-from .slot_grid_orders import periodic, slot_grid_orders
+from .slot_grid_orders import offered, periodic, ranked_grids
+from .slot_grid_spot import Ranking
 
 Times = tuple[tuple[Number, ...], ...]
 
@@ -195,11 +196,12 @@ def _instant(problem: BlockProblem) -> ComputedBlock:
 def _within_limit(bracket: Bracket, most: int) -> None:
     """What arithmetic gives, then one microbatch per period, then up to `most`."""
     if bracket.run.use("slot-grid"):
-        for found in slot_grid_orders(bracket.problem, most, bracket.run.effort):
+        ranking = ranked_grids(bracket.problem, most, bracket.run.effort)
+        for found in offered(ranking) if ranking else ():
             if found.interval < bracket.best:
                 bracket.offer_order(found.order, "slot grid")
-        if bracket.run.use("climb") and most > 1 and bracket.open:
-            _move_weights(bracket, most)
+        if ranking and bracket.run.use("climb") and most > 1 and bracket.open:
+            _move_weights(bracket, ranking)
     name, decide = decider_name(bracket.problem), decider(bracket)
     end = bracket.deadline
     if most > 1:
@@ -212,9 +214,8 @@ def _within_limit(bracket: Bracket, most: int) -> None:
         try_longer_periods(bracket, decide, most)
 
 
-def _move_weights(bracket: Bracket, most: int) -> None:
-    run, until = bracket.run, bracket.after(budget.WEIGHTS)
-    found = list(moved_weights(bracket.problem, most, until, run.effort, run.seed))
+def _move_weights(bracket: Bracket, ranking: Ranking) -> None:
+    found = list(moved_weights(ranking, bracket.after(budget.WEIGHTS), bracket.run.seed))
     if found:
         bracket.offer_order(periodic(*found[-1]), "slot grid with moved W's")
 

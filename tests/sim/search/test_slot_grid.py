@@ -18,7 +18,7 @@ from sim.search.periodic.layout import check_layout
 from sim.search.periodic.problem import BlockProblem, problem_of
 from sim.search.periodic.slot_grid import ALIKE, even_starts, grids, legs
 from sim.search.periodic.slot_grid_climb import moved_weights
-from sim.search.periodic.slot_grid_orders import periodic, slot_grid_orders
+from sim.search.periodic.slot_grid_orders import periodic, ranked_grids, slot_grid_orders
 from sim.search.placement import Placement, stages_on
 from sim.search.settings.effort import Effort
 from sim.search.settings.methods import METHODS
@@ -186,7 +186,9 @@ def test_moving_weights_keeps_the_limit_and_makes_orders_faster(
 ) -> None:
     effort = Effort(counted=True)
     intervals = []
-    for passes, n in moved_weights(problem, 3, 0.02, effort, seed):
+    ranking = ranked_grids(problem, 3, effort)
+    assert ranking
+    for passes, n in moved_weights(ranking, effort.now() + 0.02, seed):
         layout, scale = fastest_layout(problem, periodic(passes, n))
         check_layout(problem, layout, scale)
         intervals.append(Fraction(layout.period, scale * n))
@@ -196,8 +198,12 @@ def test_moving_weights_keeps_the_limit_and_makes_orders_faster(
 def test_moving_weights_finds_what_no_rule_gives() -> None:
     costs = whole(16, 10, 12, 8, 1)
     problem, _ = problem_of(stages_on(16, "v"), costs, memory_limit=8)
-    by_rule = slot_grid_orders(problem, 3, Effort())[0]
-    found = list(moved_weights(problem, 3, 1.5, Effort(counted=True), 0))
+    effort = Effort(counted=True)
+    ranking = ranked_grids(problem, 3, effort)
+    assert ranking
+    assert ranking.least
+    by_rule = ranking.least
+    found = list(moved_weights(ranking, effort.now() + 1.5, 0))
     assert found
     layout, scale = fastest_layout(problem, periodic(*found[-1]))
-    assert Fraction(layout.period, scale * layout.n) < by_rule.interval
+    assert Fraction(layout.period, scale * layout.n) < by_rule
