@@ -15,6 +15,8 @@ from sim import FAMILIES, Costs, Schedule
 from sim.bounds.lever_area import Way, span_with_levers
 from sim.bounds.lever_bound import bound_with_levers, interval_with_levers
 from sim.bounds.lever_memory import without_levers
+from sim.bounds.lever_units import Unit, ways
+from sim.bounds.workload import workload_of
 from sim.engine.offloaded import offloaded
 from sim.engine.recomputed import Place, recomputed
 from sim.engine.simulate import simulate
@@ -138,3 +140,19 @@ def test_a_limit_is_heard_where_a_schedule_recomputes() -> None:
         for size in (200, 10_000)
     )
     assert tight > wide >= 32 * 35
+
+
+def test_levers_take_ticks_of_the_workload() -> None:
+    """A tick of half a unit where F takes one half: R of 2, O of 3 and L of 4 are 4, 6 and 8 ticks;
+    and their own times where no tick divides all."""
+    schedule = FAMILIES["1f1b"](2, 2)
+    times = Costs.of(
+        2, forward=0.5, backward=1, weight=1, send=0, recompute=2, offload=3, load=4,
+    )  # fmt: skip
+    expected = [Unit(None, 0, 0, 0, Fraction(1)), Unit("R", 4, 0, 0, Fraction(0))]
+    expected.append(Unit("O", 0, 6, 8, Fraction(0)))
+    assert ways(workload_of(schedule, times), times, 0, ("R", "O")) == expected
+    rough = replace(times, forward=((0.12345678901234567,), (0.9876543210987654,)))
+    work = workload_of(schedule, rough)
+    assert not work.ticks.per_unit
+    assert [unit[1:4] for unit in ways(work, rough, 0, ("R", "O"))[1:]] == [(2, 0, 0), (0, 3, 4)]
