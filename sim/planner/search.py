@@ -40,7 +40,7 @@ def plan(
     space: Space | None = None, efficiency: Efficiency | None = None, top: int | None = 50,
     clock: Clock = "makespan", cut: Cut | str = "balanced", reserve: float = 4e9,
     measured: PassTimes | None = None, results: str | Path | None = None, jobs: int | None = None,
-    progress: bool = False,
+    progress: bool = True,
 ) -> pd.DataFrame:  # fmt: skip
     """Ranked configurations, fastest first, then those refused, each with its reason.
 
@@ -52,7 +52,7 @@ def plan(
     of these (None simulates all).
     clock, cut, reserve, measured: see `Problem`. results: a file that rows are written to as they
     come, and from which an interrupted plan goes on. jobs: processes; by default the active joblib
-    backend's, or one per core. progress: a bar on stderr.
+    backend's, or one per core. progress: a bar on stderr, or in a notebook.
 
     Columns: rank, status ("simulated", "memory", "bound" or "illegal"), reason, the configuration,
     seconds, samples_per_second, tokens_per_second_per_device, mfu, bubble, memory_gib,
