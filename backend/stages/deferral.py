@@ -37,9 +37,9 @@ class Deferral:
             self._aside.append(contribution)
 
     @contextmanager
-    def computing(self, *, at_once: bool) -> Iterator[None]:
-        """A backward pass whose weight gradients are computed at once, or put aside."""
-        self.at_once = at_once
+    def computing_at_once(self) -> Iterator[None]:
+        """A backward pass whose weight gradients are computed in it: a fused BW."""
+        self.at_once = True
         try:
             yield
         finally:

@@ -179,7 +179,7 @@ class Stage:
     def full_backward(self, unit: Unit, gradients: Gradients = ()) -> Gradients:
         """BW: gradients of the inputs, with those of the weights added to `.grad`."""
         saved, roots = self._begin(unit, gradients)
-        at_once = nullcontext() if self.deferral is None else self.deferral.computing(at_once=True)
+        at_once = nullcontext() if self.deferral is None else self.deferral.computing_at_once()
         with self._drawing(), at_once:
             propagate(roots)
         return tuple(leaf.grad for leaf in saved.leaves)
