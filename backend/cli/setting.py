@@ -11,9 +11,9 @@ import typer
 
 import sim
 from sim import FAMILIES, Schedule
-from sim.cli import setting
 from sim.cli.command_line import UsageError
 from sim.cli.options import PipelineOptions
+from sim.cli.schedule import schedule_of as simulated_schedule
 
 from .options import RunOptions
 
@@ -35,7 +35,7 @@ def schedule_of(name: str, options: RunOptions) -> Schedule:
     """
     if not _names_a_file(name):
         _require_runnable_size(options, FAMILIES[name].options if name in FAMILIES else ())
-        made = setting.schedule_of(
+        made = simulated_schedule(
             name,
             PipelineOptions(
                 devices=options.devices,
@@ -47,7 +47,7 @@ def schedule_of(name: str, options: RunOptions) -> Schedule:
             ),
         )
         return as_run(made, options)
-    schedule = setting.schedule_of(name, PipelineOptions())
+    schedule = simulated_schedule(name, PipelineOptions())
     for flag, wanted, found in (
         ("-p", options.devices, schedule.n_devices),
         ("-m", options.microbatches, schedule.n_microbatches),

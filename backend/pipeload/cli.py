@@ -10,7 +10,7 @@ import typer
 
 from sim.cli.as_typed import as_typed
 from sim.cli.command_line import UsageError
-from sim.cli.setting import check_writable, write_text
+from sim.cli.text_files import check_writable, write_text
 from sim.pipeload.sizes import typed_bytes
 
 EXAMPLE = """Run a model from disk under a memory limit, layer by layer.

@@ -12,8 +12,10 @@ from typing import Annotated, Any
 import typer
 
 from .options import PipelineOptions, with_pipeline_options
-from .setting import check_writable, file_in, schedule_of, write_text
+from .schedule import schedule_of
+from .schedule_file import file_in
 from .simulate import Json, Name, played
+from .text_files import check_writable, write_text
 
 MICROSECONDS: dict[str, int | Fraction] = {"s": 10**6, "ms": 1000, "us": 1, "ns": Fraction(1, 1000)}
 

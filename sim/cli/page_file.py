@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from .setting import write_text
+from .text_files import write_text
 
 Plotly = Literal["embed", "directory", "cdn"]
 PlotlyOption = Annotated[

@@ -14,17 +14,13 @@ from ..base.numbers import scaled
 from ..engine.trace import Trace
 from ..families import FAMILIES
 from ..schedule.clock import Clock
+from .cluster import cluster_of
+from .costs import check_bytes, costs_of
+from .family_names import UnknownFamily
 from .options import PipelineOptions, with_pipeline_options
 from .own_errors import raised_by_us
-from .setting import (
-    UnknownFamily,
-    check_bytes,
-    check_writable,
-    cluster_of,
-    costs_of,
-    schedule_of,
-    write_text,
-)
+from .schedule import schedule_of
+from .text_files import check_writable, write_text
 
 Names = Annotated[
     list[str] | None,

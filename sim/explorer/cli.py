@@ -9,7 +9,8 @@ import typer
 
 from ..cli.as_typed import as_typed
 from ..cli.command_line import UsageError
-from ..cli.setting import check_writable, unknown_family, write_text
+from ..cli.family_names import unknown_family
+from ..cli.text_files import check_writable, write_text
 from ..families import FAMILIES
 
 

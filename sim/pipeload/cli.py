@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from ..cli.page_file import PlotlyOption, write_page
-from ..cli.setting import check_writable
+from ..cli.text_files import check_writable
 from ..metrics.metrics import peak_bytes
 from .disk import Disk
 from .layers import StreamedModel, model_from_json

@@ -12,7 +12,7 @@ import typer
 from ..base.interrupts import deferred_sigint
 from ..cli.page_file import PlotlyOption, write_page
 from ..cli.renamed import renamed
-from ..cli.setting import check_writable
+from ..cli.text_files import check_writable
 from .cli_export import exports, write_exports
 from .configurations import Space
 from .cost_model import PROGRAMS, efficiency_of, read_profile

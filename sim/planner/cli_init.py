@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ..cli.setting import write_text
+from ..cli.text_files import write_text
 from ..engine.costs import Costs
 from ..engine.costs_json import costs_to_json
 from ..families import FAMILIES

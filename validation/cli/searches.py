@@ -11,7 +11,7 @@ import typer
 
 from sim.base.progress import bar
 from sim.cli.command_line import UsageError
-from sim.cli.setting import check_writable
+from sim.cli.text_files import check_writable
 
 from .options import Json, in_time, print_rows, print_words
 

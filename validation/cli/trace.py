@@ -93,7 +93,7 @@ def _exported(
     """The ranks in Nsight exports, which ran the schedule of that name."""
     from sim import FAMILIES
     from sim.cli.command_line import UsageError
-    from sim.cli.setting import schedule_in
+    from sim.cli.schedule_file import schedule_in
 
     from ..kineto.nsight import RANGES, processes, rank_files
 
@@ -159,7 +159,7 @@ def _found(run: Run, base: Prediction, meant: str) -> dict[str, Any]:
 def _schedule(name: str, run: Run, microbatches: int | None) -> Schedule:
     """A family on as many devices, or the schedule in a file."""
     from sim import FAMILIES
-    from sim.cli.setting import schedule_in
+    from sim.cli.schedule_file import schedule_in
 
     if name not in FAMILIES and (name.endswith((".csv", ".json")) or "/" in name):
         return schedule_in(name)

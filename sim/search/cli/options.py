@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+from ...cli.costs import check_bytes, costs_of
 from ...cli.options import PipelineOptions
 from ...cli.read import read_count, read_natural, read_number, read_numbers, read_word
-from ...cli.setting import check_bytes, costs_of
 from ...engine.costs import Costs
 from ...schedule.clock import Clock
 from ...schedule.ir import Schedule

@@ -11,7 +11,8 @@ import typer
 
 from ...base.numbers import Number
 from ...cli.read import read_number, read_positive, read_word
-from ...cli.setting import check_writable, schedule_in, write_text
+from ...cli.schedule_file import schedule_in
+from ...cli.text_files import check_writable, write_text
 from ...metrics.summary import plain_numbers
 from ...schedule.ir import Schedule
 from ...schedule.json_form import to_json

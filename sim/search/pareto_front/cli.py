@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from ...cli.page_file import PlotlyOption, write_page
 from ...cli.read import read_numbers, read_positive
-from ...cli.setting import check_writable
+from ...cli.text_files import check_writable
 from ...metrics.summary import plain_numbers
 from ..cli.options import (
     ActivationBytes,
