@@ -43,20 +43,9 @@ from .metrics.metrics import (
     peak_bytes,
     peak_shares,
 )
-from .schedule.ir import (
-    KINDS,
-    Kind,
-    Op,
-    Schedule,
-    Step,
-    Trained,
-    Value,
-    reads,
-    steps,
-    writes,
-)
+from .schedule.dependencies import reads, steps, writes
+from .schedule.ir import KINDS, Kind, Op, Schedule, Step, Trained, Value, mechanisms
 from .schedule.json_form import from_json, to_json
-from .schedule.mechanisms import mechanisms
 from .schedule.replicas import gradient_sums
 from .schedule.text import grid, parse_op
 from .schedule.training import forward_only, frozen, frozen_weights

@@ -13,7 +13,8 @@ from typing import NamedTuple
 from ..base.numbers import Number, Ticks, common_ticks
 from ..engine.costs import Costs
 from ..engine.costs_fit import first_alike
-from ..schedule.ir import PARTS, Kind, Lever, Op, Schedule, Step, Value, reads, writes
+from ..schedule.dependencies import reads, writes
+from ..schedule.ir import PARTS, Kind, Lever, Op, Schedule, Step, Value
 from ..schedule.lanes import lanes
 from ..schedule.replicas import gradient_sums
 

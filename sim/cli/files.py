@@ -95,7 +95,7 @@ def check(
     from ..base.text import plural
     from ..metrics.metrics import peak_activations
     from ..metrics.summary import plain_numbers
-    from ..schedule.mechanisms import mechanisms
+    from ..schedule.ir import mechanisms
 
     schedule, notes = file_in(path)
     kinds = Counter(op.kind for order in schedule.orders for op in order)

@@ -8,7 +8,8 @@ from collections.abc import Sequence, Set
 from typing import NamedTuple
 
 from ..base.numbers import Number, Ticks, common_ticks, exact, plain
-from ..schedule.ir import QUEUES, Queue, Schedule, Step, Value, reads, writes
+from ..schedule.dependencies import reads, writes
+from ..schedule.ir import QUEUES, Queue, Schedule, Step, Value
 from ..schedule.lanes import lanes
 from .cluster import Cluster
 from .costs import Costs

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..schedule.ir import Value, reads, steps, writes
+from ..schedule.dependencies import reads, steps, writes
+from ..schedule.ir import Value
 from .numbering import Message
 from .tasks import Plan
 

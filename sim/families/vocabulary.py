@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 
-from ..schedule.ir import Op, Schedule, Value, reads, writes
+from ..schedule.dependencies import reads, writes
+from ..schedule.ir import Op, Schedule, Value
 
 CELLS = {"BW": 8, "S": 1, "T": 1}
 """How long passes are taken to be; others take 4."""

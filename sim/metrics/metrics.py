@@ -24,7 +24,8 @@ from ..engine.device_steps import Inputs, Steps, Sums, device_inputs, device_ste
 from ..engine.held import activations, in_shares
 from ..engine.trace import Trace, checked_trace, in_time, record_of
 from ..schedule.clock import Clock
-from ..schedule.ir import Kind, Lever, Schedule, steps
+from ..schedule.dependencies import steps
+from ..schedule.ir import Kind, Lever, Schedule
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..families import FAMILIES
 from ..families.interleaved import default_group
 from ..schedule.ir import Schedule
-from ..schedule.mechanisms import refuse_mechanisms
+from ..schedule.validate import refuse_mechanisms
 
 DEFAULT_SCHEDULES = (
     "1f1b", "interleaved", "zb-h1", "zb-h2", "zb-v", "v-half", "v-min", "v-zb",

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .ir import Op, Schedule, Step, Value, reads, steps, writes
+from .dependencies import reads, steps, writes
+from .ir import Op, Schedule, Step, Value
 from .written import Row, Rows, written_rows
 
 

@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
-from ..base.text import plural
-from .mechanisms import mechanisms
-from .passes import steps
-
-if TYPE_CHECKING:
-    from .ir import Schedule
+from .passes import Step
 
 
-def grid_text(schedule: Schedule, *, mark: tuple[int, int] | None = None, width: int = 8) -> str:
-    """The device x order grid as text; `mark=(device, position)` shows only that surrounding.
+def grid_text(
+    heading: str,
+    rows: Iterable[Iterable[Step]],
+    *,
+    brief: bool,
+    mark: tuple[int, int] | None = None,
+    width: int = 8,
+) -> str:
+    """`heading`, then a line of passes per device; those of one step are joined by `&`.
 
-    Stages are left out where every device holds one. Fused passes are joined by `&`.
+    rows: the steps of each device. brief: leave the stages out.
+    mark: (device, position) of the one pass to point at, with no more than `width` around it.
     """
-    brief = schedule.n_stages == schedule.n_devices
-    lines = [
-        f"{schedule.name}: {plural(schedule.n_devices, 'device')}, "
-        f"{plural(schedule.n_stages, 'stage')}, {plural(schedule.n_microbatches, 'microbatch')}"
-        + (f", {schedule.n_slices} slices" if schedule.n_slices > 1 else "")
-        + "".join(f"; {clause}" for clause in mechanisms(schedule))
-    ]
-    margin = len(str(max(schedule.n_devices - 1, 0)))
-    for device, order in enumerate(schedule.orders):
-        cells = [str(op).partition("@")[0] if brief else str(op) for op in order]
+    lines = [heading]
+    rows = [list(row) for row in rows]
+    margin = len(str(max(len(rows) - 1, 0)))
+    for device, row in enumerate(rows):
+        cells = [str(op).partition("@")[0] if brief else str(op) for step in row for op in step]
         if mark and mark[0] == device and mark[1] < len(cells):
             cells[mark[1]] = f">{cells[mark[1]]}<"
-        glue = ["&" if n else " " for step in steps(schedule, device) for n in range(len(step))]
+        glue = ["&" if n else " " for step in row for n in range(len(step))]
         text = [between + cell for between, cell in zip(glue, cells, strict=True)]
         if mark:
             first, end = max(mark[1] - width, 0), mark[1] + width + 1

@@ -4,9 +4,7 @@ A schedule holds **no times, no tensors and no sends**. Times come from `Costs`,
 backend, and a transfer is implied wherever the writer and the reader of a value sit on different
 devices.
 
-`reads` and `writes` define the dependencies: the validator, the engine and the backend call them.
-Code that handles passes as bare numbers (building blocks, bounds, the compiled evaluator and the
-search) restates them in its own terms, and the tests hold every restatement against `reads`.
+What a pass waits for is said by `reads` and `writes` in dependencies.py.
 
     >>> one = Op("F", stage=0, microbatch=0), Op("BW", stage=0, microbatch=0)
     >>> schedule = Schedule(placement=(0,), orders=(one,), n_microbatches=1, name="tiny")
@@ -17,12 +15,14 @@ search) restates them in its own terms, and the tests hold every restatement aga
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from operator import itemgetter
 
 from ..base.numbers import native
+from ..base.text import plural, ranges
 from .grid_text import grid_text
 from .passes import (
     KINDS,
@@ -39,8 +39,8 @@ from .passes import (
     Trained,
     Value,
     ValueKind,
+    atomic_steps,
     queue_of,
-    steps,
 )
 
 __all__ = [
@@ -57,10 +57,8 @@ __all__ = [
     "Trained",
     "Value",
     "ValueKind",
+    "mechanisms",
     "queue_of",
-    "reads",
-    "steps",
-    "writes",
 ]
 
 
@@ -211,88 +209,58 @@ class Schedule:
             found.append("B W" if trained == "weights" else "B" if needed else "")
         return tuple(found)
 
+    def grid(self, *, mark: tuple[int, int] | None = None, width: int = 8) -> str:
+        """The device x order grid as text; `mark=(device, position)` shows only that surrounding.
+
+        Stages are left out where every device holds one. Fused passes are joined by `&`.
+        """
+        heading = (
+            f"{self.name}: {plural(self.n_devices, 'device')}, {plural(self.n_stages, 'stage')}, "
+            f"{plural(self.n_microbatches, 'microbatch')}"
+            + (f", {self.n_slices} slices" if self.n_slices > 1 else "")
+            + "".join(f"; {clause}" for clause in mechanisms(self))
+        )
+        rows = (atomic_steps(order, self.fused) for order in self.orders)
+        brief = self.n_stages == self.n_devices
+        return grid_text(heading, rows, brief=brief, mark=mark, width=width)
+
     def __str__(self) -> str:
-        return grid_text(self)
+        return self.grid()
 
 
-def reads(schedule: Schedule, op: Op) -> tuple[Value, ...]:
-    """The values that must be on the device before `op` can start.
+def mechanisms(schedule: Schedule) -> tuple[str, ...]:
+    """What not everything that takes a schedule can handle, a clause each; () if it has nothing.
 
-    F reads the activation of the stage before, and of an earlier slice its keys and values.
-    R reads the input that its F kept.
-    O reads what F saved, L what O stored.
-    B and BW read what their F (or R) saved, or L loaded, the gradient of the stage after, and of a
-    later slice the gradient of its keys and values. W reads what its B left pending.
-    Where the vocabulary is cut, S reads the activation of the last stage, T what the S of all parts
-    left, and B or BW of the last stage the gradients of all parts.
+    >>> from dataclasses import replace
+    >>> from sim import FAMILIES
+    >>> mechanisms(replace(FAMILIES["1f1b"](3, 4), trains=("nothing", "nothing", "weights")))
+    ('stages 0-1 train nothing',)
     """
-    kind, stage, microbatch, part = op
-    if kind == "F":
-        found = []
-        if stage > 0:
-            found.append(Value("activation", stage - 1, microbatch, part))
-        if part > 0:
-            found.append(Value("cache", stage, microbatch, part - 1))
-        return tuple(found)
-    if kind == "W":
-        return (Value("pending", stage, microbatch, part),)
-    if kind in _COPIED:
-        return (Value(_COPIED[kind][0], stage, microbatch, part),)
-    if kind == "S":
-        return (Value("activation", schedule.n_stages - 1, microbatch, part),)
-    if kind == "T":
-        return _of_all_parts(schedule, "part_of_scores", microbatch, part)
-    lever = schedule.levers.get(op[1:])
-    found = [Value("loaded" if lever == "O" else "saved", stage, microbatch, part)]
-    if stage < schedule.n_stages - 1:
-        found.append(Value("gradient", stage + 1, microbatch, part))
-    elif schedule.vocabulary:
-        found += _of_all_parts(schedule, "part_of_gradient", microbatch, part)
-    if part < schedule.n_slices - 1:
-        found.append(Value("cache_gradient", stage, microbatch, part + 1))
+    found = []
+    if schedule.routes:
+        found.append(f"microbatches take {len(schedule.routes) + 1} routes")
+    if schedule.vocabulary:
+        n = schedule.vocabulary
+        found.append(f"all devices share the vocabulary, {plural(n, 'barrier')}")
+    for trained, what in (("adapters", "adapters alone"), ("nothing", "nothing")):
+        stages = [stage for stage, word in enumerate(schedule.trains) if word == trained]
+        found += [_clause(stages, "train", what)] if stages else []
+    recomputed = {where[0] for where, lever in schedule.levers.items() if lever == "R"}
+    if recomputed:
+        found.append(_clause(recomputed, "recompute", "activations"))
+    copied = {where[0] for where, lever in schedule.levers.items() if lever == "O"}
+    if copied:
+        stores = {
+            schedule.store(device)
+            for device, order in enumerate(schedule.orders)
+            if any(getattr(op, "kind", None) == "O" for op in order)
+        }
+        to = "host memory" if None in stores else "other devices"
+        found.append(_clause(copied, "offload", f"activations to {to}"))
     return tuple(found)
 
 
-def writes(schedule: Schedule, op: Op) -> tuple[Value, ...]:
-    """The values that exist from the end of `op` on; the mirror of `reads`: what nobody reads is
-    not written, but for the gradients of weights."""
-    kind, stage, microbatch, part = op
-    backward = schedule.backward
-    if kind == "F":
-        kept: ValueKind = "input" if schedule.levers.get(op[1:]) == "R" else "saved"
-        found = [Value(kept, stage, microbatch, part)] if backward[stage] else []
-        if stage < schedule.n_stages - 1 or schedule.vocabulary:
-            found.append(Value("activation", stage, microbatch, part))
-        if part < schedule.n_slices - 1:
-            found.append(Value("cache", stage, microbatch, part))
-        return tuple(found)
-    if kind == "W":
-        return (Value("weight_gradient", stage, microbatch, part),)
-    if kind in _COPIED:
-        return (Value(_COPIED[kind][1], stage, microbatch, part),)
-    if kind in PARTS:
-        known: tuple[ValueKind, ...] = ("part_of_scores",) if kind == "S" else ()
-        if (kind == "S") == (schedule.vocabulary == 1):
-            known += ("part_of_gradient",)
-        return tuple(Value(it, stage, microbatch, part) for it in known if backward[-1])
-    rest: ValueKind = "pending" if kind == "B" else "weight_gradient"
-    found = [Value(rest, stage, microbatch, part)] if backward[stage] == "B W" else []
-    if stage > 0 and backward[stage - 1]:
-        found.append(Value("gradient", stage, microbatch, part))
-    if part > 0:
-        found.append(Value("cache_gradient", stage, microbatch, part))
-    return tuple(found)
-
-
-_COPIED: dict[Kind, tuple[ValueKind, ValueKind]] = {
-    "R": ("input", "saved"),
-    "O": ("saved", "stored"),
-    "L": ("stored", "loaded"),
-}
-"""What a pass reads and writes that only changes where, or in which form, an activation is."""
-
-
-def _of_all_parts(
-    schedule: Schedule, kind: ValueKind, microbatch: int, part: int
-) -> tuple[Value, ...]:
-    return tuple(Value(kind, device, microbatch, part) for device in range(schedule.n_devices))
+def _clause(stages: Iterable[int], verb: str, what: str) -> str:
+    known = {stage for stage in stages if isinstance(stage, int)}
+    many = len(known) > 1
+    return f"stage{'s' * many} {ranges(known)} {verb}{'s' * (not many)} {what}"

@@ -8,7 +8,8 @@ from typing import Any
 
 from ..base.json_text import parsed, shown
 from ..base.numbers import checked_type
-from .ir import Schedule, Step, steps
+from .dependencies import steps
+from .ir import Schedule, Step
 from .text import parse_op
 
 JSON_FORMAT = "pipebubble.schedule/1"

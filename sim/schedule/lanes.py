@@ -15,7 +15,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from .ir import Queue, Schedule, Step, queue_of, steps
+from .dependencies import steps
+from .ir import Queue, Schedule, Step, queue_of
 
 
 class Lane(NamedTuple):

@@ -14,7 +14,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .ir import Op, Schedule, Step, steps
+from .dependencies import steps
+from .ir import Op, Schedule, Step
 from .rewrite import checked_stages, rewritten
 
 

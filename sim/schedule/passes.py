@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
-
-if TYPE_CHECKING:
-    from .ir import Schedule
+from collections.abc import Iterator, Sequence
+from typing import Literal, NamedTuple, get_args
 
 Kind = Literal["F", "B", "W", "BW", "R", "O", "L", "S", "T"]
 # fmt: off
@@ -76,18 +73,16 @@ def queue_of(kind: Kind) -> Queue:
     return QUEUES.get(kind, "compute")
 
 
-def steps(schedule: Schedule, device: int) -> Iterator[Step]:
-    """The order of one device as atomic steps: mostly single passes, fused runs as one tuple; with
-    the copies of its other queues between them, see `queue_of`."""
-    order = schedule.orders[device]
-    if not schedule.fused:
+def atomic_steps(order: Sequence[Op], fused: Sequence[Step]) -> Iterator[Step]:
+    """An order as steps: mostly single passes, the runs in `fused` as one tuple each."""
+    if not fused:
         yield from zip(order)  # (op,), (op,), ...
         return
-    heads = {step[0]: step for step in schedule.fused if step}
+    heads = {step[0]: step for step in fused if step}
     position = 0
     while position < len(order):
         step = heads.get(order[position])
-        if step is None or order[position : position + len(step)] != step:
+        if step is None or tuple(order[position : position + len(step)]) != step:
             step = (order[position],)
         yield step
         position += len(step)

@@ -8,7 +8,8 @@ from typing import Any
 
 from ..base.numbers import checked_type, checked_whole
 from ..base.text import plural
-from .ir import Schedule, Step, steps
+from .dependencies import steps
+from .ir import Schedule, Step
 
 
 def rewritten(

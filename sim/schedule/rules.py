@@ -14,8 +14,9 @@ from collections import Counter
 from collections.abc import Callable
 
 from .deadlock import waiting_cycle
+from .dependencies import reads, writes
 from .field_rules import routes_sane, stores_known, trained_known, vocabulary_known, whole
-from .ir import KINDS, PARTS, QUEUES, Op, Schedule, reads, writes
+from .ir import KINDS, PARTS, QUEUES, Op, Schedule
 from .violations import (
     Violation,
     first_broken_lever,

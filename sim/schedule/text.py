@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 from ..base.numbers import checked_type
-from .grid_text import grid_text
 from .ir import Kind, Op, Schedule
 
 
@@ -15,7 +14,7 @@ def grid(schedule: Schedule, *, mark: tuple[int, int] | None = None, width: int 
     Stages are left out where every device holds one. Fused passes are joined by `&`.
     """
     checked_type(schedule, Schedule, "FAMILIES[name](p, m) makes one")
-    return grid_text(schedule, mark=mark, width=width)
+    return schedule.grid(mark=mark, width=width)
 
 
 _OP = re.compile(

@@ -26,10 +26,9 @@ from typing import NamedTuple
 from ..base.files import write_text_atomically
 from ..base.text import plural, ranges
 from .ir import Kind, Op, Schedule, Step
-from .mechanisms import refuse_mechanisms
 from .torch_messages import MESSAGE, Message, check_messages
 from .torch_rows import short, torch_rows
-from .validate import validate
+from .validate import refuse_mechanisms, validate
 
 
 def torch_cell(op: Op) -> str:

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 from ..base.gc_pause import gc_pause
 from ..base.numbers import checked_type
-from .ir import Schedule
+from .ir import Schedule, mechanisms
 from .rules import RULES, Rule
 from .text import grid
 from .violations import Violation
@@ -57,3 +57,13 @@ def validate(schedule: Schedule, *, rules: Sequence[Rule] = RULES) -> None:
     for rule in rules:
         if violation := rule(schedule):
             raise InvalidSchedule(schedule, violation)
+
+
+def refuse_mechanisms(schedule: Schedule, what: str, fix: str = "") -> None:
+    """ValueError that says what `what` cannot handle, if `schedule` has any such thing.
+
+    fix: what to do instead.
+    """
+    if found := mechanisms(schedule):
+        then = f": {fix}" if fix else ""
+        raise ValueError(f"in {schedule.name} {found[0]}, which {what} cannot do{then}")

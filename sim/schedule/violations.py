@@ -9,7 +9,8 @@ from __future__ import annotations
 from itertools import product
 from typing import NamedTuple
 
-from .ir import KINDS, PARTS, QUEUES, Kind, Op, Schedule, reads, writes
+from .dependencies import reads, writes
+from .ir import KINDS, PARTS, QUEUES, Kind, Op, Schedule
 
 
 class Violation(NamedTuple):

@@ -18,7 +18,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 
-from .ir import Kind, Op, Schedule, Value, reads, writes
+from .dependencies import reads, writes
+from .ir import Kind, Op, Schedule, Value
 
 Row = list[int]
 """The marks of the values that differ only in their microbatch, shape `(n_microbatches,)`."""

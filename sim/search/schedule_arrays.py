@@ -7,7 +7,8 @@ from typing import NamedTuple, cast
 
 import numpy as np
 
-from ..schedule.ir import KINDS, PARTS, QUEUES, Op, Schedule, steps
+from ..schedule.dependencies import steps
+from ..schedule.ir import KINDS, PARTS, QUEUES, Op, Schedule
 from ..schedule.lanes import lanes
 from .compiled import Ints, writers
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..base.extras import imported
 from ..engine.costs_changed import typical
 from ..families import FAMILIES
-from ..schedule.mechanisms import mechanisms
+from ..schedule.ir import mechanisms
 from .orders.lengthen import longer
 from .orders.list_scheduling import list_scheduled, listed
 from .orders.problem import Order, OrderProblem

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from ..schedule.ir import Schedule
-from ..schedule.mechanisms import mechanisms
+from ..schedule.ir import Schedule, mechanisms
 from ..schedule.validate import validate
 from .evaluation import evaluate
 from .orders.problem import Order, OrderProblem

@@ -15,7 +15,8 @@ from ..engine.offloaded import offloaded
 from ..engine.recomputed import recomputed
 from ..families import FAMILIES
 from ..families.family import Family
-from ..schedule.ir import Op, Schedule, Step, reads, writes
+from ..schedule.dependencies import reads, writes
+from ..schedule.ir import Op, Schedule, Step
 from ..schedule.training import frozen, frozen_weights
 
 OPTIONS: dict[str, st.SearchStrategy[int]] = {

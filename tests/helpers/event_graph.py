@@ -10,7 +10,8 @@ from itertools import chain
 
 from sim.base.numbers import Number, exact, plain
 from sim.engine.costs import Costs
-from sim.schedule.ir import Schedule, Step, Value, reads, writes
+from sim.schedule.dependencies import reads, writes
+from sim.schedule.ir import Schedule, Step, Value
 from sim.search.periodic.cycle_ratio import Edge, cycle_ratio
 from sim.search.periodic.steady_state import repeating
 from sim.search.periodic.unroll import PeriodicOrder

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from sim.base.numbers import exact
 from sim.engine.costs import Costs
-from sim.schedule.ir import Op, Schedule, reads, steps, writes
+from sim.schedule.dependencies import reads, steps, writes
+from sim.schedule.ir import Op, Schedule
 
 
 class Times(NamedTuple):

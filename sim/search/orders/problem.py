@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from ...base.numbers import Number, Ticks, common_ticks, exact, plain
 from ...engine.costs import Costs
 from ...schedule.clock import Clock
-from ...schedule.ir import Op, Schedule, reads, writes
+from ...schedule.dependencies import reads, writes
+from ...schedule.ir import Op, Schedule
 from ..compiled import Ints
 from ..periodic.unroll import DeviceOrders
 from .limits import PASSES, UNLIMITED, limits_and_changes

@@ -20,7 +20,8 @@ from typing import NamedTuple
 
 from ...base.numbers import Number, exact
 from ...engine.costs import Costs
-from ...schedule.ir import Op, Schedule, Value, reads, writes
+from ...schedule.dependencies import reads, writes
+from ...schedule.ir import Op, Schedule, Value
 from .limits import PerDevice, PerStage, units_of
 
 

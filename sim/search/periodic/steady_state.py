@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from itertools import chain
 
-from ...schedule.ir import Op, Schedule, Step, steps
+from ...schedule.dependencies import steps
+from ...schedule.ir import Op, Schedule, Step
 from .unroll import PeriodicOrder, later
 
 

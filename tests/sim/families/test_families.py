@@ -14,7 +14,8 @@ from sim import FAMILIES, Costs, InvalidSchedule, validate
 from sim.base.numbers import Number
 from sim.families.family import Family
 from sim.families.interleaved import alternating, grouped
-from sim.schedule.ir import Op, Schedule, steps
+from sim.schedule.dependencies import steps
+from sim.schedule.ir import Op, Schedule
 
 OURS = [
     "gpipe",
