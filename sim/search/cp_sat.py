@@ -14,16 +14,16 @@ from .settings.effort import Effort
 def new_solver(*, seconds: float, workers: int, seed: int, effort: Effort) -> cp_model.CpSolver:
     """A solver that stops after so many seconds of `effort`.
 
-    Where work is counted its workers take turns at fixed points, so that equal calls give equal
-    answers.
+    Where work is counted it has one worker, so that equal calls give equal answers. Several that
+    take turns (`interleave_search`) would as well, but OR-Tools 9.15 ends the whole process where
+    the first of them sees at once that a model with a hint has no solution.
     """
     solver = cp_model.CpSolver()
     parameters = solver.parameters
-    parameters.num_workers, parameters.random_seed = workers, seed
+    parameters.num_workers, parameters.random_seed = 1 if effort.counted else workers, seed
     parameters.catch_sigint_signal = False  # else it takes Python's handler of Ctrl-C away for good
     if effort.counted:
         parameters.max_deterministic_time = max(seconds, 0.01)
-        parameters.interleave_search = True
     else:
         parameters.max_time_in_seconds = max(seconds, 0.01)
     return solver

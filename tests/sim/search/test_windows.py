@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sim import FAMILIES, Costs, Schedule
 from sim.metrics.metrics import peak_activations
 from sim.schedule.validate import validate
-from sim.search import evaluate, lower_bound
+from sim.search import evaluate, lower_bound, search
 from sim.search.orders.improve import annealed, improve
 from sim.search.orders.lengthen import longer, with_middle, without_middle
 from sim.search.orders.pool import Pool
@@ -141,3 +141,13 @@ def test_the_middle_of_a_schedule_can_be_taken_out_put_back_and_repeated() -> No
         assert peak_activations(larger) == peak_activations(schedule)
         more = evaluate(larger, costs).makespan - evaluate(schedule, costs).makespan
         assert 13 * 30 <= more <= 13 * 1.4 * 30
+
+
+@pytest.mark.slow
+def test_a_window_that_has_no_better_order_does_not_end_the_process() -> None:
+    """OR-Tools 9.15 aborts here, at the second window, where workers take turns."""
+    found = search(
+        8, 8, uniform("v", 8, 10, 12, 8, 1), memory_limit=8, clock="longest_stage",
+        moves=25_000_000, progress=False,
+    )  # fmt: skip
+    assert 292 <= found.lower_bound <= found.value <= 300
