@@ -17,6 +17,7 @@ from .climb import climb_tables, climbed
 from .deciders import by_solver
 from .dispatch import dispatch
 from .floors import chain_length
+from .meetings import meeting_bound
 from .problem import BlockProblem
 from .rounds import order_of_rounds, rounds_of
 from .unroll import PeriodicOrder, of_several_periods
@@ -39,11 +40,12 @@ def try_longer_periods(bracket: Bracket, decide: Decide, most: int) -> None:
         dispatch(bracket, decide, most, until=bracket.after(budget.DISPATCH))
     if bracket.run.use("climb"):
         _hill_climbs(bracket, most, until=bracket.after(budget.CLIMB if solvable else 1.0))
-    bounds = dict.fromkeys(range(2, most + 1), bracket.floor)
+    bounds = {n: max(bracket.floor, meeting_bound(bracket.problem, n)) for n in range(2, most + 1)}
     for position, n in enumerate(solvable):
         if bracket.best <= bracket.floor:
             break
         one = bracket.with_deadline(bracket.after(1 / (len(solvable) - position)))
+        one.bound = bounds[n]
         if n % bracket.layout.n == 0:
             copies = of_several_periods(bracket.order, n // bracket.layout.n)
             one.offer_order(copies, bracket.method)

@@ -34,6 +34,7 @@ from .deciders import METHOD, by_solver, by_table, decider, decider_name
 from .floors import chain_length, memory_bound, work_bound
 from .layout import Layout, check_layout, device_by_device, order_of
 from .longer_periods import try_longer_periods
+from .meetings import meeting_bound
 from .problem import BlockProblem, problem_of
 from .slot_grid_climb import moved_weights
 from .slot_grid_orders import offered, periodic, ranked_grids
@@ -51,6 +52,7 @@ class ComputedBlock:
         `period * (i // n)` later.
     interval: time per microbatch, period / n.
     interval_bound: no block with at most `per_period` microbatches per period can do with less.
+        What was excluded, or follows from how microbatches meet (`meetings`).
     floor: no order whatsoever can do with less (work of the busiest device, memory x time).
     proven: whether interval equals interval_bound. method: how it was found.
     """
@@ -203,6 +205,7 @@ def _within_limit(bracket: Bracket, most: int) -> None:
         if ranking and bracket.run.use("climb") and most > 1 and bracket.open:
             _move_weights(bracket, ranking)
     name, decide = decider_name(bracket.problem), decider(bracket)
+    bracket.bound = max(bracket.floor, meeting_bound(bracket.problem, 1))
     end = bracket.deadline
     if most > 1:
         bracket.deadline = bracket.after(budget.ONE_PER_PERIOD)
