@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 
-from ...base.numbers import exact, plain, plus
+from ...base.numbers import Number, exact, plain, plus
 from ...engine.costs import Costs
 from ...schedule.ir import Op
 from ..orders.limits import UNLIMITED
@@ -23,6 +24,8 @@ from .problem import KEEP, OFFLOAD, RECOMPUTE, Leads, LeverProblem, Pulled
 
 def folded_costs(costs: Costs, mode_of: Sequence[int]) -> Costs:
     """Costs of F, B and W in which the mode of each stage is hidden; mode_of: shape `(n_stages,)`.
+
+    What such a B frees, it frees here at the end of its W only.
 
     >>> costs = Costs.of(2, forward=5, backward=6, weight=4, activation_bytes=100)
     >>> folded = folded_costs(costs, [RECOMPUTE, KEEP])
@@ -36,7 +39,10 @@ def folded_costs(costs: Costs, mode_of: Sequence[int]) -> Costs:
         again = costs.duration((Op("R", s, 0),)) if mode == RECOMPUTE else 0
         backward.append((plus(time, again),))
         kept.append((plain(size * part),))
-        at_backward.append((plain(exact(costs.change("B", s)) + size * (1 - part)),))
+        change = exact(costs.change("B", s))
+        if part < 1:  # what comes at the start of B and what goes at its end are one number
+            change = size * (1 - part) + max(change, 0)
+        at_backward.append((plain(change),))
     return replace(
         costs, backward=tuple(backward), activation_bytes=tuple(kept),
         backward_bytes=tuple(at_backward),
@@ -47,7 +53,8 @@ def folded(problem: LeverProblem, mode_of: Sequence[int], under_way: int = 2) ->
     """The search over orders alone in which every unit of a stage has its mode.
 
     under_way: activations that may be on their way out or back while others compute. Memory is that
-    of `problem`, in both measures; the costs are for what looks at costs.
+    of `problem`, in both measures; costs and limit in bytes are for what looks at costs, which
+    takes R&B to need the gradient from its start on.
     """
     q, more = problem.orders, problem.tables
     tables = q.tables
@@ -73,12 +80,28 @@ def folded(problem: LeverProblem, mode_of: Sequence[int], under_way: int = 2) ->
         if copied := [s for s in stages if mode_of[s] == OFFLOAD]:
             limits[:, d] -= under_way * more.forward[:, copied, KEEP].max(axis=1)
     limits[more.limits >= UNLIMITED] = UNLIMITED
+    costs, size = _in_bytes(problem)
     return replace(
-        q, costs=folded_costs(problem.costs, mode_of),
+        q, costs=folded_costs(costs, mode_of), memory_bytes=size,
         tables=tables._replace(
             duration=duration, delay=delay, takes=takes, frees=frees, limits=limits
         ),
     )  # fmt: skip
+
+
+def _in_bytes(problem: LeverProblem) -> tuple[Costs, Number | Sequence[Number] | None]:
+    """Costs and limit of a problem in bytes; where shares are limited, one share is one byte."""
+    q, more = problem.orders, problem.tables
+    if q.memory_bytes is not None or (more.limits[0] >= UNLIMITED).all():
+        return problem.costs, q.memory_bytes
+    parts = q.chunks * int(more.forward[0, 0, KEEP])
+    costs = replace(
+        problem.costs,
+        activation_bytes=((Fraction(1, q.chunks),),) * q.n_stages,
+        backward_bytes=((0,),) * q.n_stages,
+        static_bytes=(0,) * q.n_stages,
+    )
+    return costs, [Fraction(limit, parts) for limit in more.limits[0].tolist()]
 
 
 def unfolded(problem: LeverProblem, order: Order, mode_of: Sequence[int]) -> list[Pulled]:

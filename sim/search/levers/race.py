@@ -30,8 +30,10 @@ from .problem import KEEP, OFFLOAD, RECOMPUTE, LeverProblem, Pulled
 
 MOST_PLANS = 9
 """How many plans are tried."""
-NEEDLESS = frozenset({"computed-block", "unit-blocks", "tips"})
-"""Methods that are left out where levers are hidden in tables: they look at the costs."""
+NEEDLESS = frozenset({"unit-blocks", "tips"})
+"""Methods that are left out where levers are hidden in tables: they look at the costs alone."""
+NEEDLESS_WITH_COPIES = NEEDLESS | {"computed-block"}
+"""The same where something is offloaded: a block that repeats has not won there."""
 Plan = tuple[int, ...]
 """A mode per stage."""
 
@@ -85,6 +87,7 @@ class LeverRace:
         return int(once[q.tables.stages_of].sum(axis=1).max()) * q.n_microbatches
 
     def _try(self, plan: Plan, placement: Placement, seconds: float) -> None:
+        needless = NEEDLESS_WITH_COPIES if OFFLOAD in plan else NEEDLESS
         for under_way in (2, 3) if OFFLOAD in plan else (2,):
             hidden = folded(self.problem, plan, under_way)
             start = hidden.order(self.one_by_one)
@@ -92,7 +95,7 @@ class LeverRace:
                 return
             phases = Phases(
                 hidden, self.one_by_one, self.bound, self.run.effort.now() + seconds,
-                replace(self.run, without=frozenset(self.run.without) | NEEDLESS),
+                replace(self.run, without=frozenset(self.run.without) | needless),
             )  # fmt: skip
             phases.everything(placement)
             method = f"{_name(plan)}: {phases.pool.best.method}"

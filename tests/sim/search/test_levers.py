@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from sim.search.levers.problem import KEEP, RECOMPUTE, LeverProblem, Pulled, lev
 from sim.search.levers.race import plans
 from sim.search.levers.written import schedule_of
 from sim.search.orders.problem import one_by_one
-from sim.search.orders.replay import BROKEN, replayed
+from sim.search.orders.replay import BROKEN, replayed, within
 from sim.search.pareto_front.page import pareto_page
 from sim.search.placement import stages_on
 
@@ -99,6 +100,33 @@ def test_a_hidden_recompute_takes_the_time_that_it_takes_as_a_pass() -> None:
         (shown,) = unfolded(q, order, plan)
         assert replayed(hidden, order).value == played(q, shown)
         assert set(np.unique(shown.mode)) <= {KEEP, RECOMPUTE}
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    st.integers(1, 3), st.integers(1, 5), st.fractions(1, 3, max_denominator=7),
+    st.none() | st.sampled_from((-20, 0, 30)), st.sampled_from(("zb-v", "v-half", "v-min")),
+)  # fmt: skip
+def test_costs_of_a_plan_say_the_same_of_memory_as_its_tables(
+    p: int, m: int, limit: Fraction, in_bytes: int | None, family: str
+) -> None:
+    costs = times(2 * p, backward_bytes=in_bytes or 0, static_bytes=7)
+    limits: dict[str, Any] = {"memory_limit": limit}
+    if in_bytes is not None:
+        limits = {"memory_bytes": int(200 * limit)}
+    q = lever_problem(stages_on(p, "v"), m, costs, levers=["recompute"], **limits)
+    schedule = FAMILIES[family](p, m)
+    order = q.orders.order(schedule)
+    assert order is not None
+    for plan in plans(q):
+        hidden = folded(q, plan)
+        peaks = evaluate(schedule, hidden.costs).peak_bytes
+        room = hidden.memory_bytes
+        each = room if isinstance(room, list) else [room] * p
+        fits = all(peak <= most for peak, most in zip(peaks, each, strict=True))
+        assert fits <= within(hidden, order)
+        if in_bytes != -20:
+            assert fits == within(hidden, order)
 
 
 def test_levers_that_do_nothing_are_let_go() -> None:
