@@ -41,7 +41,7 @@ def folded_costs(costs: Costs, mode_of: Sequence[int]) -> Costs:
         kept.append((plain(size * part),))
         change = exact(costs.change("B", s))
         if part < 1:  # what comes at the start of B and what goes at its end are one number
-            change = size * (1 - part) + max(change, 0)
+            change = size * (1 - part) + max(change, exact(0))
         at_backward.append((plain(change),))
     return replace(
         costs, backward=tuple(backward), activation_bytes=tuple(kept),
