@@ -45,10 +45,11 @@ def plan_text(
     """The whole text. details: of the rows that are shown, by rank; row: the one to look into."""
     done = table[table["status"] == "simulated"]
     parts = [f"{table.attrs['model']} on {table.attrs['machine']}"]
+    answer = _wrapped(zero_bubble_or_not(table)) if len(done) else ""
     if len(done):
         best = best_of_each(table)
         parts += [
-            _wrapped(zero_bubble_or_not(table)),
+            answer,
             _listed(assumptions(problem, configuration_of(done.iloc[0]), precisions_of(table))),
             "\nThe fastest row of every schedule",
             ranking(best),
@@ -63,7 +64,9 @@ def plan_text(
                 f"\nMemory of row {row} in GiB, the fullest moment of each device",
                 _memory(details[row]),
             ]
-    parts += ["", *left_out(table), _wrapped("; ".join(f"{k}: {v}" for k, v in WORDS.items()))]
+    parts += [*left_out(table), _wrapped("; ".join(f"{k}: {v}" for k, v in WORDS.items()))]
+    if answer:  # again where a short terminal still shows it
+        parts.append(f"\n{answer}")
     return "\n".join(part for part in parts if part)
 
 

@@ -134,11 +134,13 @@ def test_a_report_of_pytest_is_counted() -> None:
 def test_a_page_tells_what_the_driver_gave() -> None:
     found = {
         "kind": "green contexts", "multiprocessors": [16, 16], "ran_on": [[0, 1], [1, 2, 3]],
-        "disjoint": False, "neighbour_slowdown": {"copy": [1.5, 2.0]}, "warnings": [],
+        "disjoint": False, "neighbour_slowdown": {"copy": [1.5, 2.0], "product": [0.0, 1.1]},
+        "warnings": [],
     }  # fmt: skip
     page = gpu_page([Outcome("partitions", "parts", 1.0, found)], {})
     assert "Multiprocessors of each: 16, 16; a kernel was seen on 2, 3 of them, some in two" in page
-    assert "A copy takes 1.50, 2.00 times as long while all others are busy." in page
+    assert "A copy takes 1.50, 2.00 times as long while all others are busy.<" in page
+    assert "while all others are busy. Less than 1 is noise: too short to measure here." in page
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -47,6 +47,8 @@ def test_the_text_answers_first_and_fits_a_terminal(table: pd.DataFrame) -> None
     assert fitting(text)
     assert lines[0] == "small on 8xh100"
     assert lines[1].startswith("Zero bubble or not: ")
+    last = text[text.rindex("\n\n") + 2 :]
+    assert text.startswith(f"{lines[0]}\n{last}\n")  # the answer again, where it stays in sight
     for name in ("machine:", "wires:", "question:", "precision:", "memory:", "efficiencies:"):
         assert any(line.startswith(name) for line in lines), name
     assert "The fastest row of every schedule" in lines[:24]
