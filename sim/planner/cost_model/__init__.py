@@ -20,18 +20,10 @@ from .flops import (
 )
 from .kernels import Bench
 from .legality import refusal
-from .memory import (
-    Held,
-    Kept,
-    PerParameter,
-    Static,
-    activation,
-    boundary_bytes,
-    full_activation,
-    held_parameters,
-    static,
-)
+from .memory import Kept, activation, boundary_bytes, full_activation
+from .parameters import Held, PerParameter, Static, held_parameters, static
 from .passes import embedding_seconds, head_seconds, layer_seconds, optimizer_seconds
+from .pieces import Parts, Stage, parts
 from .programs import PROGRAMS, Program
 from .spent import Spent
 from .split import (
@@ -46,7 +38,7 @@ from .split import (
     split_of,
     with_predictions,
 )
-from .stages import Parts, Stage, Tail, automatic_split, costs_of, parts, stages_of, tail_seconds
+from .stages import Tail, automatic_split, costs_of, stages_of, tail_seconds
 
 EFFICIENCIES: Mapping[str, Efficiency]
 """Calibrations by device name, read on first use; a device without one gets the defaults."""

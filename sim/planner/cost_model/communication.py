@@ -12,7 +12,8 @@ from .configuration import Configuration
 from .efficiency import Efficiency
 from .flops import Passes
 from .groups import data_group, expert_copies_group, tensor_group
-from .memory import Held, boundary_bytes
+from .memory import boundary_bytes
+from .parameters import Held
 from .precision import SIZES
 
 BUCKET = 40e6

@@ -11,7 +11,8 @@ from .configuration import Configuration
 from .flops import Matmul, Passes
 from .groups import tensor_group
 from .kernels import Bench
-from .memory import Held, Kept, activation
+from .memory import Kept, activation
+from .parameters import Held
 from .passes import fused_saving, layer_spent, product_seconds
 from .spent import Spent, added
 

@@ -24,7 +24,8 @@ from ...metrics.metrics import peak_activations
 from ...schedule.ir import Schedule
 from ..cost_model.configuration import Configuration
 from ..cost_model.flops import matmuls
-from ..cost_model.memory import activation, edge_parameters, held_parameters
+from ..cost_model.memory import activation
+from ..cost_model.parameters import edge_parameters, held_parameters
 from ..models import Model, mixing
 from .cut import attention_flops, even, layer_attention_flops
 

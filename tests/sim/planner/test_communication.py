@@ -19,7 +19,7 @@ from sim.planner.cost_model import (
     send_seconds,
 )
 from sim.planner.cost_model.communication import sharding_seconds
-from sim.planner.cost_model.memory import Held
+from sim.planner.cost_model.parameters import Held
 from sim.planner.hardware import (
     DEVICES,
     WIRES,

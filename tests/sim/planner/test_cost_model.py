@@ -22,7 +22,7 @@ from sim.planner.cost_model import (
     refusal,
     static,
 )
-from sim.planner.cost_model.memory import Held
+from sim.planner.cost_model.parameters import Held
 from sim.planner.hardware import machine_of
 from sim.planner.models import MODELS, Model, parameters
 

@@ -17,7 +17,7 @@ from sim.planner.cost_model.groups import (
     pipeline_group,
     tensor_group,
 )
-from sim.planner.cost_model.memory import Held
+from sim.planner.cost_model.parameters import Held
 from sim.planner.cost_model.passes import layer_spent
 from sim.planner.hardware import WIRES, Group
 

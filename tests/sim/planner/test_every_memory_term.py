@@ -16,14 +16,16 @@ from sim.planner.cost_model import (
     static,
 )
 from sim.planner.cost_model.memory import (
-    Held,
-    edge_parameters,
     embedding_activation,
     full_activation,
     head_activation,
+    prediction_activation,
+)
+from sim.planner.cost_model.parameters import (
+    Held,
+    edge_parameters,
     held_by_prediction,
     largest_matrix,
-    prediction_activation,
 )
 from sim.planner.cost_model.precision import cast_bytes
 from sim.planner.models import (

@@ -40,12 +40,8 @@ from sim.planner.cost_model import (
 )
 from sim.planner.cost_model.communication import sharding_seconds
 from sim.planner.cost_model.flops import layer_flops
-from sim.planner.cost_model.memory import (
-    Held,
-    embedding_activation,
-    head_activation,
-    largest_matrix,
-)
+from sim.planner.cost_model.memory import embedding_activation, head_activation
+from sim.planner.cost_model.parameters import Held, largest_matrix
 from sim.planner.cost_model.passes import layer_spent
 from sim.planner.cost_model.precision import no_faster_units
 from sim.planner.estimate import rates

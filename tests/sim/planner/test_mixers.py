@@ -21,7 +21,7 @@ from sim.planner.cost_model import (
     layer_seconds,
     refusal,
 )
-from sim.planner.cost_model.memory import held_parameters
+from sim.planner.cost_model.parameters import held_parameters
 from sim.planner.hardware import machine_of
 from sim.planner.models import (
     Attention,

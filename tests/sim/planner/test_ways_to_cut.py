@@ -30,7 +30,7 @@ from sim.planner.cost_model import (
 )
 from sim.planner.cost_model.context import context_seconds, key_value_bytes
 from sim.planner.cost_model.experts import dispatch_seconds
-from sim.planner.cost_model.memory import Held
+from sim.planner.cost_model.parameters import Held
 from sim.planner.cost_model.passes import layer_spent
 from sim.planner.cost_model.split import split_of
 from sim.planner.hardware import DEVICES, WIRES, Group, Machine, machine_of
