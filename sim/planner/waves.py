@@ -9,7 +9,7 @@ from math import inf
 from typing import NamedTuple
 
 from ..base.extras import imported
-from ..base.interrupts import children_ignore_sigint
+from ..base.interrupts import children_ignore_sigint, polled_sigint
 from ..base.progress import bar
 from .cost_model import Configuration
 from .examination import examine
@@ -117,7 +117,10 @@ def _spread(
         chosen, key=lambda c: (c.schedule, c.pipeline, c.virtual, c.n_microbatches, key_of(c))
     )
     if here:
-        yield from (examine(problem, [c], slowest) for c in chosen)
+        for c in chosen:
+            with polled_sigint():  # compiled code may lose what a signal raises in it
+                rows = examine(problem, [c], slowest)
+            yield rows
         return
     joblib = imported("joblib", "a plan in several processes")
     size = max(-(-len(chosen) // (2 * workers)), 1)

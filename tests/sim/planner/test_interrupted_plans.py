@@ -16,6 +16,8 @@ import pytest
 from small_plans import FEWER, MACHINE, SMALL
 
 from sim.planner import Space, plan
+from sim.planner.examination import examine
+from sim.planner.store import Row
 
 
 @pytest.mark.slow
@@ -52,6 +54,34 @@ def test_a_damaged_file_is_read_as_far_as_it_is_whole(damage: str, tmp_path: Pat
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(ValueError, match="is no plan: name a new file"):
         plan(SMALL, MACHINE, **asked)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_ctrl_c_is_heard_where_what_it_raises_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in callbacks of compiled code: Python drops what is raised in `__del__`."""
+
+    class Interrupted:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    examined: list[Any] = []
+
+    def interrupted(*args: Any) -> list[Row]:
+        examined.append(args)
+        if len(examined) == 3:
+            Interrupted()
+        return examine(*args)
+
+    monkeypatch.setattr("sim.planner.waves.examine", interrupted)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        table = plan(
+            SMALL, MACHINE, sequence=1024, batch=16, jobs=1, space=Space(schedules=("1f1b",))
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert table.attrs["interrupted"]
+    assert len(examined) == 3
 
 
 @pytest.mark.slow
