@@ -13,13 +13,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 from ..base.numbers import Number
-from ..engine.device_steps import Sums, device_inputs, device_steps, device_sums
+from ..engine.device_steps import Inputs, Steps, Sums, device_inputs, device_steps, device_sums
 from ..engine.trace import Trace, in_time
 from .metrics import through, wait_for_sum
+
+Stretch = tuple[Number, Number, str]
+"""Start, end, in ticks, and reason."""
 
 
 class Gap(NamedTuple):
@@ -39,42 +43,41 @@ def idle_gaps(trace: Trace) -> Iterator[Gap]:
     begin = min((steps.start[0] for steps in rows.values()), default=0)
     finish = max(done.values(), default=0)
     for device in range(trace.schedule.n_devices):
-        if device not in rows:
-            yield from _stretch(trace, device, begin, finish, "warm_up")
-            continue
-        steps, written = rows[device], inputs[device].written
-        yield from _stretch(trace, device, begin, steps.start[0], "warm_up")
-        for i in range(1, len(steps.start)):
-            end, start = steps.end[i - 1], steps.start[i]
-            if steps.iteration[i] != steps.iteration[i - 1]:
-                gone = yield from _for_sum(
-                    trace, device, sums.get(device), steps.iteration[i - 1], end
-                )
-                yield from _stretch(trace, device, gone, start, "between_iterations")
-                continue
-            known = written[i]
-            if known is None:  # a simulation knows everything that has to come from elsewhere
-                known = end if trace.origin == "simulated" else start
-            turn = min(max(known, end), start)
-            yield from _stretch(trace, device, end, turn, "waiting_for_input")
-            yield from _stretch(trace, device, turn, start, "waiting_for_link")
-        last = trace.iterations - 1
-        gone = yield from _for_sum(trace, device, sums.get(device), last, steps.end[-1])
-        yield from _stretch(trace, device, gone, finish, "cool_down")
+        found: list[Stretch] = [(begin, finish, "warm_up")]
+        if device in rows:
+            steps, summed = rows[device], sums.get(device)
+            found = [(begin, steps.start[0], "warm_up")]
+            found += _inside(trace, steps, inputs[device], summed)
+            gone = _for_sum(found, summed, trace.iterations - 1, steps.end[-1])
+            found.append((gone, finish, "cool_down"))
+        for start, end, reason in found:
+            if end > start:
+                yield Gap(device, in_time(trace, start), in_time(trace, end), reason)
 
 
-def _for_sum(
-    trace: Trace, device: int, sums: Sums | None, iteration: int, end: Number
-) -> Generator[Gap, None, Number]:
-    """What a device waits for its gradients after an iteration; gives when they have come."""
+def _inside(trace: Trace, steps: Steps, inputs: Inputs, sums: Sums | None) -> list[Stretch]:
+    """What lies between the steps of a device, in ticks; some of it of no length."""
+    found: list[Stretch] = []
+    simulated = trace.origin == "simulated"
+    spots = zip(
+        pairwise(steps.iteration), steps.end[:-1], steps.start[1:], inputs.written[1:], strict=True
+    )
+    for (before, now), end, start, written in spots:
+        if now != before:
+            gone = _for_sum(found, sums, before, end)
+            found.append((gone, start, "between_iterations"))
+        elif start > end:
+            if written is None:  # a simulation knows everything that has to come from elsewhere
+                written = end if simulated else start
+            turn = min(max(written, end), start)
+            found += (end, turn, "waiting_for_input"), (turn, start, "waiting_for_link")
+    return found
+
+
+def _for_sum(found: list[Stretch], sums: Sums | None, iteration: int, end: Number) -> Number:
+    """Adds what a device waits for its gradients after an iteration; gives when they have come."""
     if sums is None:
         return end
     waited, gap = wait_for_sum(sums, iteration, end)
-    yield from _stretch(trace, device, end, end + waited, "waiting_for_input")
-    yield from _stretch(trace, device, end + waited, end + gap, "waiting_for_link")
+    found += (end, end + waited, "waiting_for_input"), (end + waited, end + gap, "waiting_for_link")
     return end + gap
-
-
-def _stretch(trace: Trace, device: int, start: Number, end: Number, reason: str) -> Iterator[Gap]:
-    if end > start:
-        yield Gap(device, in_time(trace, start), in_time(trace, end), reason)

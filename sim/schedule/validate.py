@@ -54,9 +54,15 @@ class InvalidSchedule(ValueError):
 def validate(schedule: Schedule, *, rules: Sequence[Rule] = RULES) -> None:
     """InvalidSchedule for the first of the `rules` that `schedule` breaks; else None."""
     checked_type(schedule, Schedule, "FAMILIES[name](p, m) makes one")
+    # Nothing in a schedule can change, so what held once is not looked at again: kept beside its
+    # cached properties.
+    held: set[Rule] = vars(schedule).setdefault("_held", set())
     for rule in rules:
+        if rule in held:
+            continue
         if violation := rule(schedule):
             raise InvalidSchedule(schedule, violation)
+        held.add(rule)
 
 
 def refuse_mechanisms(schedule: Schedule, what: str, fix: str = "") -> None:

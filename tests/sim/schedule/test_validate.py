@@ -24,6 +24,7 @@ from sim import (
 )
 from sim.schedule.deadlock import waiting_cycle
 from sim.schedule.rules import PLAYABLE, RULES
+from sim.schedule.violations import Violation
 from sim.testing import schedules
 
 
@@ -218,6 +219,27 @@ def test_fused_steps_must_be_runs_of_neighbours(
 
 def test_backwards_may_be_split_for_some_microbatches_and_fused_for_others() -> None:
     validate(built("F0@0 F1@0 BW0@0 B1@0 W1@0", m=2))
+
+
+def test_a_rule_that_held_is_not_looked_at_again_and_a_broken_one_is() -> None:
+    looked: list[str] = []
+
+    def holds(_: Schedule) -> None:
+        looked.append("holds")
+
+    def broken(_: Schedule) -> Violation:
+        looked.append("broken")
+        return Violation("it is broken")
+
+    schedule = FAMILIES["1f1b"](2, 2)
+    for _ in range(2):
+        with pytest.raises(InvalidSchedule, match="it is broken"):
+            validate(schedule, rules=(holds, broken))
+    assert looked == ["holds", "broken", "broken"]
+    # Another schedule, even a changed copy of the same, is looked at afresh.
+    with pytest.raises(InvalidSchedule):
+        validate(replace(schedule, name="other"), rules=(holds, broken))
+    assert looked[3:] == ["holds", "broken"]
 
 
 def test_an_order_that_only_a_runtime_minds_can_be_played_all_the_same() -> None:
