@@ -5,7 +5,7 @@ ALL := search,torch,plan,validation,notebooks,docs,dev
 # A hundred processes import the same modules: bytecode is kept, whatever the environment says.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test quick check kernels fix hunt mutants bench bench-record gpu gallery api explore lab notebooks docs site lock clean
+.PHONY: demo test quick check kernels collected fix hunt mutants bench bench-record gpu gallery api explore lab notebooks docs site lock clean
 
 # Profiled pass times of a 1.5B GPT on 8 A100s, in milliseconds: arXiv 2401.10241, behind its Table 5.
 demo: .venv/core  ## what every schedule does with the measured pass times of a published run
@@ -15,7 +15,7 @@ demo: .venv/core  ## what every schedule does with the measured pass times of a 
 	on 8 A100s: Qi et al. 2024, arXiv 2401.10241, behind its Table 5."
 
 test: .venv/all  ## style, types, layers, every test, doctest and notebook: what CI runs
-	@$(MAKE) --no-print-directory --jobs=2 check kernels
+	@$(MAKE) --no-print-directory --jobs=2 check kernels collected
 	$(BIN)/python -m pytest -n 3 --dist worksteal --durations=15
 
 quick: .venv/all check  ## a first answer in a minute or two: the schedule language, families, metrics
@@ -30,6 +30,9 @@ check: .venv/all  ## style, types and layers
 
 kernels: .venv/all  ## the machine code of the searches, which the first process would compile else
 	$(BIN)/python tests/kernels.py
+
+collected: .venv/all  ## the bytecode of all tests, which every process would write for itself else
+	@$(BIN)/python -m pytest --collect-only > /dev/null
 
 fix: .venv/all  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .

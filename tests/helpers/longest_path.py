@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
 from fractions import Fraction
+from itertools import chain
 from typing import NamedTuple
 
 from sim.base.numbers import exact
 from sim.engine.costs import Costs
 from sim.schedule.dependencies import reads, steps, writes
-from sim.schedule.ir import Op, Schedule
+from sim.schedule.ir import Op, Schedule, Step, Value
 
 
 class Times(NamedTuple):
@@ -25,52 +28,62 @@ def times(schedule: Schedule, costs: Costs) -> Times:
 
     AssertionError with the waiting steps if the orders wait for each other for ever.
     """
-    queues = [list(steps(schedule, d)) for d in range(schedule.n_devices)]
+    queues = [
+        [(step, *_values(schedule, step)) for step in steps(schedule, d)]
+        for d in range(schedule.n_devices)
+    ]
+    lengths = [[exact(costs.duration(step)) for step, *_ in queue] for queue in queues]
+    delays = [exact(delay) for delay in (*costs.send, costs.all_reduce)]
+    sums = [exact(time) for time in costs.gradient_sum]
+    # Whole ticks are added faster than fractions.
+    unit = math.lcm(*(t.denominator for t in chain(delays, sums, *lengths)))
+    ticks = [[int(length * unit) for length in row] for row in lengths]
+    wires, summed = ([int(time * unit) for time in times] for times in (delays, sums))
     done = [0] * schedule.n_devices
-    free = [Fraction(0)] * schedule.n_devices
-    copied = [{"O": Fraction(0), "L": Fraction(0)} for _ in range(schedule.n_devices)]
-    written: dict[object, tuple[Fraction, int, int]] = {}
-    start: dict[Op, Fraction] = {}
-    end: dict[Op, Fraction] = {}
+    free = [0] * schedule.n_devices
+    copied = [{"O": 0, "L": 0} for _ in range(schedule.n_devices)]
+    written: dict[Value, tuple[int, int, int]] = {}
+    start: dict[Op, int] = {}
+    end: dict[Op, int] = {}
+    waits_for: dict[Value, list[int]] = defaultdict(list)
     todo = list(range(schedule.n_devices))
     while todo:
         device = todo.pop()
         while done[device] < len(queues[device]):
-            step = queues[device][done[device]]
-            made = {value for op in step for value in writes(schedule, op)}
-            needed = [v for op in step for v in reads(schedule, op) if v not in made]
-            if any(value not in written for value in needed):
+            step, needed, made = queues[device][done[device]]
+            lacking = [value for value in needed if value not in written]
+            if lacking:
+                waits_for[lacking[0]].append(device)
                 break
             begin = free[device]
             for value in needed:
                 at, source, stage = written[value]
                 boundary = stage if value.kind == "activation" else stage - 1
-                delay = Fraction(0)
                 if source != device:
                     to_all = value.kind.startswith("part_of_") or boundary == schedule.n_stages - 1
-                    delay = exact(costs.all_reduce if to_all else costs.send[boundary])
-                begin = max(begin, at + delay)
+                    at += wires[-1 if to_all else boundary]
+                begin = max(begin, at)
             if step[0].kind in ("O", "L"):  # beside compute: after what it comes after there
                 begin = max(begin, copied[device][step[0].kind])
-            finish = begin + exact(costs.duration(step))
+            finish = begin + ticks[device][done[device]]
             for op in step:
                 start[op], end[op] = begin, finish
-                for value in writes(schedule, op):
-                    written[value] = finish, device, op.stage
+            for value, stage in made.items():
+                written[value] = finish, device, stage
+                todo += waits_for.pop(value, ())
             if step[0].kind in ("O", "L"):
                 copied[device][step[0].kind] = finish
             else:
                 free[device] = finish
             done[device] += 1
-            todo = [other for other in range(schedule.n_devices) if other != device]
-    waiting = [str(queues[d][n][0]) for d, n in enumerate(done) if n < len(queues[d])]
+    waiting = [str(queues[d][n][0][0]) for d, n in enumerate(done) if n < len(queues[d])]
     assert not waiting, f"{schedule.name}: these wait for ever: {waiting}"
     # Who holds a stage that others hold too is through when their gradients have come as well.
-    through = [max((end[op] for op in order), default=Fraction(0)) for order in schedule.orders]
+    through = [max((end[op] for op in order), default=0) for order in schedule.orders]
     summing = [{op.stage for op in order if op.kind in ("W", "BW")} for order in schedule.orders]
     for giver, order in enumerate(schedule.orders):
         for op in order:
-            takes = exact(costs.gradient_sum[op.stage])
+            takes = summed[op.stage]
             for taker in range(schedule.n_devices) if takes and op.kind in ("W", "BW") else ():
                 if taker != giver and op.stage in summing[taker]:
                     through[taker] = max(through[taker], end[op] + takes)
@@ -80,7 +93,19 @@ def times(schedule: Schedule, costs: Costs) -> Times:
         if order
     ]
     makespan = max(*through, *end.values()) - min(start.values())
-    return Times(start, end, makespan, max(spans))
+    exactly = {t: Fraction(t, unit) for t in {*start.values(), *end.values()}}
+    return Times(
+        {op: exactly[t] for op, t in start.items()},
+        {op: exactly[t] for op, t in end.items()},
+        Fraction(makespan, unit),
+        Fraction(max(spans), unit),
+    )
+
+
+def _values(schedule: Schedule, step: Step) -> tuple[list[Value], dict[Value, int]]:
+    """What a step needs from elsewhere, and what it makes, each with the stage that makes it."""
+    made = {value: op.stage for op in step for value in writes(schedule, op)}
+    return [v for op in step for v in reads(schedule, op) if v not in made], made
 
 
 def peak(schedule: Schedule) -> tuple[Fraction, ...]:

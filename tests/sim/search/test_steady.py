@@ -57,7 +57,7 @@ def test_a_draw_is_the_longest_path_under_its_own_times() -> None:
     ticks = draws.fine * int(q.scale)
 
     class Drawn:
-        send, gradient_sum = q.costs.send, q.costs.gradient_sum
+        send, gradient_sum, all_reduce = q.costs.send, q.costs.gradient_sum, 0
 
         def duration(self, step: Any) -> Fraction:
             (op,) = step
