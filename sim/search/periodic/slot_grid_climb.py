@@ -18,12 +18,9 @@ from ..compiled import Ints, compiled, overwrite
 from .budget import PLAYS_PER_GRID
 from .floors import work_bound
 from .slot_grid_play import in_arrays, rows_on
-from .slot_grid_shift import shift_legs
 from .slot_grid_spot import Ranking, Spot
 from .unroll import DeviceOrders
 
-SHIFTS = 0.5
-"""The share of the time for legs that are put off."""
 CLIMBS = 4
 """How many grids are climbed on, each of another interval in slots."""
 FAR = 2
@@ -32,15 +29,11 @@ FAR = 2
 
 def moved_weights(ranking: Ranking, until: float, seed: int) -> Iterator[tuple[DeviceOrders, int]]:
     """Orders on grids within the limit and their numbers of microbatches per period, as they are
-    found, each faster than all before; legs are put off, then W's are moved, until then."""
+    found, each faster than all before, until then."""
     problem, effort, best = ranking.problem, ranking.effort, ranking.first
     rng = np.random.default_rng(seed)
     if best is None:
         return
-    shift_legs(ranking, effort.now() + SHIFTS * (until - effort.now()), rng)
-    if ranking.first and ranking.first.interval < best.interval:
-        best = ranking.first
-        yield best.passes, len(best.grid.starts)
     started = ranking.best(CLIMBS)
     for left, start in zip(range(len(started), 0, -1), started, strict=True):
         deadline = effort.now() + (until - effort.now()) / left
