@@ -16,7 +16,7 @@ def chain_length(problem: BlockProblem) -> int:
 
 def work_bound(problem: BlockProblem) -> int:
     """Ticks per microbatch that the busiest device needs for its passes."""
-    return max(problem.work(device) for device in range(problem.n_devices))
+    return problem.most_work
 
 
 def memory_bound(problem: BlockProblem) -> Fraction:

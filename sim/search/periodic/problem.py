@@ -44,7 +44,7 @@ class BlockProblem:
     change: PerStage
     limit: PerDevice | None
 
-    @property
+    @cached_property
     def n_devices(self) -> int:
         return max(self.placement) + 1
 
@@ -84,6 +84,11 @@ class BlockProblem:
         return sum(
             self.forward[s] + self.backward[s] + self.weight[s] for s in self.stages_of[device]
         )
+
+    @cached_property
+    def most_work(self) -> int:
+        """The same on the busiest device."""
+        return max(map(self.work, range(self.n_devices)))
 
 
 class Dependency(NamedTuple):

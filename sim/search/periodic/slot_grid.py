@@ -78,6 +78,7 @@ class Leg(NamedTuple):
         return self.slot + (device if self.up else -device)
 
 
+@lru_cache(maxsize=16)
 def slot_of(problem: BlockProblem) -> int:
     """Ticks of a slot: the longest F or B with the send of its result."""
     sends = [*problem.send, 0], [0, *problem.send]

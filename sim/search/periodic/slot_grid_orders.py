@@ -68,9 +68,8 @@ def offered(ranking: Ranking) -> list[Found]:
         Found(spot.interval, spot.grid, periodic(spot.passes, len(spot.grid.starts)))
         for spot in ranking.best(OFFERED)
     ]
-    for block in _published(ranking.problem, ranking.one):
-        if known := ranking.period(block, 1):
-            found.append(Found(known[0], None, periodic(block, 1)))
+    for interval, block in ranking.published:
+        found.append(Found(interval, None, periodic(block, 1)))
     return sorted(found, key=lambda one: one.interval)[:OFFERED]
 
 
@@ -87,7 +86,7 @@ def ranked_grids(problem: BlockProblem, most: int, effort: Effort) -> Ranking | 
     ranking = Ranking(problem, tables, effort, min(most, MOST))
     for block in _published(problem, tables):
         if found := ranking.period(block, 1):
-            ranking.rival = min(ranking.rival or found[0], found[0])
+            ranking.published.append((found[0], block))
     for limit in _less_and_less(problem):
         scarcer = replace(problem, limit=limit)
         limited = tables._replace(limit=np.array(limit, np.int64))

@@ -39,15 +39,16 @@ class Spot(NamedTuple):
 class Ranking:
     """The fastest order on grids of each number of slots per microbatch.
 
-    one: the tables of one microbatch. most: how many a period may have. rival: an interval that
-    orders on no grid have. copies: the tables of so many microbatches. seen: all orders.
+    one: the tables of one microbatch. most: how many a period may have. published: blocks of one
+    microbatch that are on no grid, and their intervals. copies: the tables of so many microbatches.
+    seen: all orders.
     """
 
     problem: BlockProblem
     one: PassTables
     effort: Effort
     most: int
-    rival: Fraction | None = None
+    published: list[tuple[Fraction, DeviceOrders]] = field(default_factory=list)
     copies: dict[int, PassTables] = field(default_factory=dict)
     fastest: dict[Fraction, Spot] = field(default_factory=dict)
     seen: set[bytes] = field(default_factory=set)
@@ -60,7 +61,7 @@ class Ranking:
     def least(self) -> Fraction | None:
         """The shortest interval known."""
         known = [spot.interval for spot in self.fastest.values()]
-        return min([*known, self.rival] if self.rival else known, default=None)
+        return min([*known, *(interval for interval, _ in self.published)], default=None)
 
     @property
     def done(self) -> bool:
