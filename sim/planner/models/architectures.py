@@ -27,11 +27,11 @@ _GPT = Architecture(gated=False, biases=True, tied=True)
 _LLAMAS = (
     "llama llama4 mistral mistral3 ministral mixtral qwen2 qwen2_moe qwen2_vl qwen2_5_vl "
     "qwen3_moe qwen3_vl qwen3_vl_moe phi3 olmo olmo2 olmo3 olmoe deepseek deepseek_v2 deepseek_v3 "
-    "kimi_k2 glm glm4 glm4_moe internlm2 internlm3 baichuan yi stablelm granite granitemoe exaone "
-    "exaone4 minicpm seed_oss glm4_moe_lite glm_moe_dsa deepseek_v32 minimax minimax_m1 "
+    "kimi_k2 glm glm4 glm4_moe internlm2 internlm3 baichuan yi stablelm granite granitemoe "
+    "exaone4 seed_oss glm4_moe_lite glm_moe_dsa deepseek_v32 minimax minimax_m1 "
     "minimax_m2 minimax_text_01 MiniMaxText01 jamba bamba granitemoehybrid falcon_h1 "
     "qwen3_5_moe phimoe aria bitnet cwm diffllama exaone_moe flex_olmo granitemoeshared helium "
-    "hyperclovax minicpm3 ministral3 mistral4 solar_open youtu axk1 sarvam_mla sarvam_moe glm4v "
+    "hyperclovax ministral3 mistral4 solar_open youtu axk1 sarvam_mla sarvam_moe glm4v "
     "glm4v_moe dots1 olmo_hybrid kimi_linear"
 )
 ARCHITECTURES: dict[str, Architecture] = {
@@ -39,6 +39,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     **dict.fromkeys(["cohere", "cohere2"], _TIED._replace(parallel=1)),
     **dict.fromkeys(["smollm3", "ernie4_5", "ernie4_5_moe"], _TIED),
     **dict.fromkeys(["hunyuan_v1_dense", "hunyuan_v1_moe", "hunyuan"], _TIED),
+    **dict.fromkeys(["minicpm", "minicpm3", "exaone"], _TIED),
     "vaultgemma": _TIED,
     "gemma": _TIED._replace(defaults={"head_dim": 256}),
     "gemma2": _TIED._replace(defaults={"head_dim": 256, "sliding_window": 4096}),

@@ -169,6 +169,13 @@ RELEASED: dict[str, tuple[int, dict[str, Any]]] = {
     "StarCoder2-3B": (3_030_371_328, {
         **_llama(30, 3072, 24, 2, 12288, 49152), "model_type": "starcoder2", "use_bias": True,
     }),
+    "MiniCPM-2B": (2_724_880_896, {
+        **_llama(40, 2304, 36, 36, 5760, 122753), "model_type": "minicpm", "scale_depth": 1.4,
+        "scale_emb": 12, "dim_model_base": 256,
+    }),
+    "EXAONE-3.5-2.4B": (2_405_327_360, {
+        **_llama(30, 2560, 32, 8, 7168, 102400), "model_type": "exaone",
+    }),
     "MPT-7B": (6_649_286_656, {
         "model_type": "mpt", "d_model": 4096, "n_heads": 32, "n_layers": 32, "expansion_ratio": 4,
         "vocab_size": 50432, "no_bias": True,
