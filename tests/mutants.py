@@ -42,8 +42,9 @@ _PLANNER = tuple(
     f"tests/sim/planner/test_{name}.py"
     for name in ("cost_model", "communication", "splits", "profile_files", "every_layer_term",
                  "every_end_term", "every_group_term", "every_memory_term", "every_option_term",
-                 "ways_to_cut", "models", "mixers", "partition", "towers", "hybrid_configs",
-                 "further_tokens", "memory_table", "efficiencies", "tensor_overlap", "programs")
+                 "ways_to_cut", "models", "config_files", "config_layers", "mixers", "partition",
+                 "towers", "hybrid_configs", "further_tokens", "memory_table", "efficiencies",
+                 "tensor_overlap", "programs")
 )  # fmt: skip
 _PLAYED = ("tests/sim/engine/test_costs.py", "tests/sim/engine/test_engine.py",
            "tests/sim/engine/test_mechanisms.py", "tests/sim/engine/test_offload.py",
