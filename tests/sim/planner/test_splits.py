@@ -115,6 +115,7 @@ def test_the_balanced_split_is_the_best_there_is(
     [
         # Each stage takes what comes nearest to an even share of what is left.
         ([1] * 7, 3, 0, 0, [2, 2, 3]),
+        ([2], 3, 1, 1, [0, 1, 0]),  # the ends go without a layer
         ([1] * 7, 4, 2, 0.5, [0, 2, 3, 2]),  # (7 + 2.5) / 4 is 0.375 beyond the embedding
         ([1] * 7, 4, 0.5, 2.5, [2, 2, 3, 0]),
         ([3, 1, 1, 1, 1, 1, 1, 3], 3, 0, 0, [2, 4, 2]),
