@@ -191,8 +191,7 @@ def rates(problem: Problem, configuration: Configuration, seconds: float) -> Rat
         flops -= c.batch * head_flops(problem.model, c.sequence).weight
         for kind, n in problem.model.kinds().items():
             flops -= n * layer_flops(problem.model, c.sequence, c.batch, kind=kind).weight
-    for layer in range(min(c.frozen, problem.model.layers)):
-        kind = problem.model.kind(layer)
+    for kind in problem.model.each[: c.frozen]:
         passes = layer_flops(problem.model, c.sequence, c.batch, kind=kind)
         flops -= passes.backward + passes.weight
     return Rates(

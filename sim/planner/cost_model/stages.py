@@ -43,21 +43,22 @@ def automatic_split(bench: Bench, pieces: Parts, placement: Sequence[int] = ()) 
     """The split that makes the slowest stage as fast as can be, and on a placement with several
     stages per device the slowest device too."""
     model = bench.model
-    kinds = [model.kind(layer) for layer in range(model.layers)]
+    kinds, still = model.each, bench.configuration.frozen
+    frozen, trained = (
+        {kind: each[kind].seconds.total for kind in dict.fromkeys(part)}
+        for each, part in ((pieces.frozen, kinds[:still]), (pieces.layers, kinds[still:]))
+    )
     head = pieces.head.seconds.total
     if pieces.prediction:
         head += model.mtp_layers * pieces.prediction.seconds.total
     split = balanced_split(
-        [
-            (pieces.frozen if i < bench.configuration.frozen else pieces.layers)[kind].seconds.total
-            for i, kind in enumerate(kinds)
-        ],
+        [*map(frozen.__getitem__, kinds[:still]), *map(trained.__getitem__, kinds[still:])],
         bench.configuration.n_stages,
         embedding=pieces.embedding.seconds.total,
         head=head,
     )
     kind, *others = dict.fromkeys(kinds)
-    if others or bench.configuration.frozen or len(set(placement)) == len(placement):
+    if others or still or len(set(placement)) == len(placement):
         return split
     return evened(
         split,
@@ -91,7 +92,7 @@ def stages_of(
     seen: dict[tuple[Part, tuple[Layer, ...], int], Stage] = {}
     found = []
     for part, first in zip(split.stages, split.first_layers, strict=True):
-        kinds = tuple(bench.model.kind(layer) for layer in range(first, first + part.layers))
+        kinds = bench.model.each[first : first + part.layers]
         still = min(max(bench.configuration.frozen - first, 0), part.layers)
         if (part, kinds, still) not in seen:
             again = bench.configuration.recompute_layers or part.layers

@@ -218,7 +218,12 @@ class Model:
 
     def kind(self, layer: int) -> Layer:
         """What kind of layer that one is."""
-        return _layers(self)[layer]
+        return self.each[layer]
+
+    @property
+    def each(self) -> tuple[Layer, ...]:
+        """What kind of layer each one is, shape `(layers,)`."""
+        return _layers(self)
 
     def kinds(self) -> dict[Layer, int]:
         """How many layers there are of every kind, in the order in which they come up."""

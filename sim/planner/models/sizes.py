@@ -77,7 +77,7 @@ def parameters(model: Model) -> int:
     ...                  positions=2048)) // 10**9
     174
     """
-    layers = sum(layer_parameters(model, model.kind(layer)) for layer in range(model.layers))
+    layers = sum(layer_parameters(model, kind) for kind in model.each)
     tower = tower_parameters(model.tower) if model.tower else 0
     further = model.mtp_layers * prediction_parameters(model) if model.mtp_layers else 0
     return tower + embedding_parameters(model) + layers + further + head_parameters(model)
@@ -89,6 +89,6 @@ def active_parameters(model: Model) -> int:
         return parameters(model)
     experts = model.experts
     idle = (experts.count - experts.per_token) * (3 if model.gated else 2)
-    routed = [model.kind(layer).feed_forward == "experts" for layer in range(model.layers)]
+    routed = [kind.feed_forward == "experts" for kind in model.each]
     n_layers = sum(routed) + model.mtp_layers * routed[-1]
     return parameters(model) - n_layers * idle * model.expert_width * experts.ffn
