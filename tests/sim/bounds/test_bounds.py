@@ -9,7 +9,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from sim import FAMILIES, Costs, Op, Schedule, mechanisms
+from sim import FAMILIES, Costs, Op, Schedule, frozen, makespan, mechanisms, simulate
+from sim.bounds.workload import workload_of
 from sim.schedule.clock import Clock
 from sim.search import evaluate, lower_bound, steady_interval
 from sim.testing import costs, schedules
@@ -215,3 +216,18 @@ def one_by_one(schedule: Schedule) -> Schedule:
             if op in there:
                 orders[schedule.placement[op.stage]].append(op)
     return replace(schedule, orders=tuple(map(tuple, orders)), fused=())
+
+
+def test_without_a_common_tick_a_bound_is_rounded_down() -> None:
+    """One device never waits, so the bound is the time, but for what adding floats may lose."""
+    schedule = FAMILIES["gpipe"](1, 3)
+    costs = Costs.of(1, forward=0.12345678901234566, backward=1 / 3, weight=2 / 7)
+    time = makespan(simulate(schedule, costs))
+    assert time * (1 - 2**-39) < lower_bound(schedule, costs) < time
+
+
+def test_a_stage_that_trains_nothing_is_no_simple_pipeline() -> None:
+    schedule = FAMILIES["1f1b"](3, 4)
+    assert workload_of(schedule, Costs.uniform(schedule)).simple
+    still = frozen(schedule, [0])
+    assert not workload_of(still, Costs.uniform(still)).simple
