@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from sim import FAMILIES, Costs, Op, Schedule, frozen, makespan, mechanisms, simulate
+from sim import FAMILIES, Costs, Op, Schedule, frozen, makespan, mechanisms, offloaded, simulate
 from sim.bounds.workload import workload_of
 from sim.schedule.clock import Clock
 from sim.search import evaluate, lower_bound, steady_interval
@@ -231,3 +231,12 @@ def test_a_stage_that_trains_nothing_is_no_simple_pipeline() -> None:
     assert workload_of(schedule, Costs.uniform(schedule)).simple
     still = frozen(schedule, [0])
     assert not workload_of(still, Costs.uniform(still)).simple
+
+
+def test_a_copy_queue_needs_the_time_of_its_copies() -> None:
+    """Every microbatch is copied out, 5 of its queue's time, more than the 3 of F, B and W."""
+    schedule = offloaded(FAMILIES["gpipe"](2, 4))
+    assert sum(op.kind == "O" for op in schedule.orders[0]) == 4
+    for offload, interval in ((5, 5), (2, 3)):
+        costs = Costs.of(2, forward=1, backward=1, weight=1, offload=offload)
+        assert steady_interval(schedule, costs) == interval

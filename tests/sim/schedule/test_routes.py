@@ -47,6 +47,11 @@ def test_two_directions_fill_each_others_waits() -> None:
     assert BOTH.stages_of == ((0, 1), (0, 1))
 
 
+def test_a_share_falls_into_as_many_pieces_as_the_direction_with_most_stages_there() -> None:
+    uneven = Schedule((0, 0, 1), ((), ()), 2, routes=((1, 1, 0),), follows=(0, 1))
+    assert [uneven.pieces(device) for device in range(2)] == [2, 2]
+
+
 def test_what_crosses_goes_the_way_of_its_microbatch() -> None:
     trace = simulate(BOTH, Costs.uniform(BOTH, send=1, boundary_bytes=3))
     ways = trace.transfers[["value", "stage", "microbatch", "source", "destination"]]
