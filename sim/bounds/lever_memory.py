@@ -14,7 +14,7 @@ from ..schedule.ir import Lever, Schedule, Step
 from ..schedule.rewrite import rewritten
 from .chains import Chains, absolute, relative
 from .lever_area import Way, span_with_levers
-from .lever_units import Unit, unit_area, ways
+from .lever_units import Unit, kept, unit_area, ways
 from .limited_memory import Item, at_both_ends, late_weights
 from .memory import DeviceMemory, memories
 from .workload import SLACK, Time, Workload, workload_of
@@ -32,6 +32,11 @@ class Case(NamedTuple):
     work: Workload
     treated: Treated
     fixed: bool
+
+    @property
+    def recomputing(self) -> bool:
+        """Whether there are R's, or may be."""
+        return any(unit.lever == "R" for each in self.treated.values() for unit, _ in each)
 
 
 def without_levers(schedule: Schedule) -> Schedule:
@@ -85,7 +90,7 @@ def best_of_memory(
     best: Time = 0
     views = _views(case.work, clock)
     for device in range(schedule.n_devices):
-        for memory in memories(schedule, costs, device, shares, size):
+        for memory in memories(schedule, costs, device, shares, size, recomputing=case.recomputing):
             span = device_span(case, device, memory)
             for chains in views[device]:
                 best = max(best, memory_bounds(case, device, chains, memory, span))
@@ -103,7 +108,7 @@ def least_interval(
     spans = [
         device_span(case, device, memory)
         for device in range(schedule.n_devices)
-        for memory in memories(schedule, costs, device, shares, size)
+        for memory in memories(schedule, costs, device, shares, size, recomputing=case.recomputing)
     ]
     return in_units(case.work, max(spans, default=0))
 
@@ -132,10 +137,12 @@ def memory_bounds(
     best = chains.first + m * span + chains.last
     best = max(best, late_weights(work, device, chains, memory))
     if case.fixed:
-        together = sum(n * memory.at_forward[s] * unit.kept for s, unit, n in units)
+        together = sum(n * kept(memory, s, unit) for s, unit, n in units)
     else:
-        least = {s: min(unit.kept for unit, _ in case.treated[s]) for s in work.stages_of[device]}
-        together = sum(m * memory.at_forward[s] * kept for s, kept in least.items())
+        together = sum(
+            m * min(kept(memory, s, unit) for unit, _ in case.treated[s])
+            for s in work.stages_of[device]
+        )
     again = sum(n * unit.again for _, unit, n in units) if case.fixed else 0
     for early in (True, False):
         ends = at_both_ends(
@@ -184,7 +191,7 @@ def _at_first_backward(
         for unit, n in case.treated[s]:
             owed = unit.again if counted and not case.fixed else 0
             ran = unit.again if case.fixed else 0
-            items.append(Item(max(forward - owed, 0), size * unit.kept, n))
+            items.append(Item(max(forward - owed, 0), kept(memory, s, unit), n))
             if unit.lever == "R":
                 items.append(Item(forward + ran, size, n))
     return items
@@ -205,7 +212,7 @@ def _after_last_forward(
         size, change = memory.at_forward[s], memory.at_backward[s]
         for unit, n in case.treated[s]:
             again = 0 if counted and not case.fixed else unit.again
-            items.append(Item(again + back + weight, size * unit.kept, n))
+            items.append(Item(again + back + weight, kept(memory, s, unit), n))
             if unit.lever is not None:
                 items.append(Item(back + weight, size, n))
             items.append(Item(weight, size + change, n))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from fractions import Fraction
 from typing import NamedTuple
 
 from ..base.numbers import exact
@@ -17,14 +16,13 @@ class Unit(NamedTuple):
     """A way to treat a unit.
 
     again: time of R, which its device computes on top. out, back: time of O and of L, which copy
-    queues take. kept: the part of its activation that stays from F until R, L or B.
+    queues take.
     """
 
     lever: Lever | None
     again: Time
     out: Time
     back: Time
-    kept: Fraction
 
 
 def ways(work: Workload, costs: Costs, stage: int, levers: Collection[Lever]) -> list[Unit]:
@@ -35,12 +33,19 @@ def ways(work: Workload, costs: Costs, stage: int, levers: Collection[Lever]) ->
         time = costs.duration((Op(kind, stage, 0),))  # type: ignore[arg-type]
         return exact(time) * per_unit if per_unit else float(time)
 
-    found = [Unit(None, 0, 0, 0, Fraction(1))]
+    found = [Unit(None, 0, 0, 0)]
     if "R" in levers:
-        found.append(Unit("R", ticks("R"), 0, 0, exact(costs.recompute_keeps)))
+        found.append(Unit("R", ticks("R"), 0, 0))
     if "O" in levers:
-        found.append(Unit("O", 0, ticks("O"), ticks("L"), Fraction(0)))
+        found.append(Unit("O", 0, ticks("O"), ticks("L")))
     return found
+
+
+def kept(memory: DeviceMemory, stage: int, unit: Unit) -> Time:
+    """What stays of its activation from F until R, L or B."""
+    if unit.lever == "O":
+        return 0
+    return (memory.at_recomputed if unit.lever == "R" else memory.at_forward)[stage]
 
 
 def unit_area(work: Workload, memory: DeviceMemory, stage: int, unit: Unit) -> Time:
@@ -58,4 +63,5 @@ def unit_area(work: Workload, memory: DeviceMemory, stage: int, unit: Unit) -> T
         return size * (work.forward(stage) + unit.out + unit.back + back + weight) + at_end
     whole = work.life[stage] + weight
     rest = unit.again + back + weight
-    return size * (unit.kept * whole + (1 - unit.kept) * rest) + at_end
+    stays = kept(memory, stage, unit)
+    return stays * whole + (size - stays) * rest + at_end

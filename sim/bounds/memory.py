@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import NamedTuple
 
 from ..base.numbers import Number, exact
@@ -16,12 +17,13 @@ class DeviceMemory(NamedTuple):
     """What one device's activations take in one measure of memory (pieces, or bytes).
 
     limit: how much may be live. at_forward, at_backward: signed change of each stage; the rest is
-    given back at the end of W (or BW).
+    given back at the end of W (or BW). at_recomputed: what F leaves where R takes the rest.
     """
 
     limit: Time
     at_forward: dict[int, Time]
     at_backward: dict[int, Time]
+    at_recomputed: dict[int, Time]
 
     def holds(self, stage: int) -> Time:
         """How many microbatches of a stage fit between F and B, if nothing else is alive."""
@@ -35,20 +37,29 @@ def memories(
     device: int,
     shares: Number | None,
     size: Number | Sequence[Number] | None,
+    *,
+    recomputing: bool = False,
 ) -> list[DeviceMemory]:
     """The memory of one device: in pieces if `shares` limits it, in bytes if `size` does.
 
     shares: of a device's whole activation. size: bytes, static ones included, one number or one per
-    device.
+    device. recomputing: whether there may be R's. Then what is live is no whole number of pieces,
+    but one of parts of them, as F leaves `Costs.recompute_keeps` of one.
     """
     stages = schedule.stages_of[device]
     found = []
     if shares is not None:
+        keeps = exact(costs.recompute_keeps)
+        parts = keeps.denominator if recomputing else 1
         found.append(
             DeviceMemory(
-                pieces(shares, len(stages)), dict.fromkeys(stages, 1), dict.fromkeys(stages, 0)
+                Fraction(pieces(shares, len(stages) * parts), parts) if parts > 1
+                else pieces(shares, len(stages)),
+                dict.fromkeys(stages, 1),
+                dict.fromkeys(stages, 0),
+                dict.fromkeys(stages, keeps),
             )
-        )
+        )  # fmt: skip
     if size is not None:
         mine = size[device] if isinstance(size, Sequence) else size
         static = sum(exact(costs.static_bytes[s]) for s in stages)
@@ -58,6 +69,7 @@ def memories(
                 exact(mine) - static,
                 {s: exact(costs.change("F", s)) for s in stages},
                 {s: exact(costs.change("B", s)) if s in split else 0 for s in stages},
+                {s: exact(costs.change("F", s)) - exact(costs.rebuilt_bytes(s)) for s in stages},
             )
         )
     return found

@@ -31,8 +31,7 @@ def cluster_of(options: PipelineOptions, schedule: Schedule) -> Cluster:
     if options.bandwidth is not None:
         placements = (schedule.placement, *schedule.routes)
         neighbours = [pair for places in placements for pair in pairwise(places)]
-        if options.gradient_bytes:
-            neighbours += [(one.source, one.destination) for one in gradient_sums(schedule)]
+        neighbours += [(one.source, one.destination) for one in gradient_sums(schedule)]
         if schedule.vocabulary:
             neighbours += combinations(range(n), 2)  # each part sends to every other one
         for device in copying_devices(schedule):

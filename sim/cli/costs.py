@@ -64,7 +64,8 @@ def copying_devices(schedule: Schedule) -> list[int]:
 def _copying(
     costs: Costs, options: PipelineOptions, schedule: Schedule, bandwidth: Number | None
 ) -> Costs:
-    """The same costs with the time of copies to the host, or a partner, and back."""
+    """The same costs with the time of copies to the host, or a partner, and back; what a profile
+    says about them counts no more."""
     if bandwidth is None:
         raise typer.BadParameter("--offload needs --host-bandwidth, how fast the copies are")
     size = costs.activation_bytes
@@ -72,7 +73,7 @@ def _copying(
         size = Costs.uniform(schedule, activation_bytes=1).activation_bytes
     per_unit = exact(bandwidth)
     times = tuple(tuple(plain(exact(cell) / per_unit) for cell in row) for row in size)
-    return replace(costs, offload=times, copy_latency=options.host_latency or 0)
+    return replace(costs, offload=times, load=None, copy_latency=options.host_latency or 0)
 
 
 def _equal_or_measured(options: PipelineOptions, schedule: Schedule) -> Costs:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..base.numbers import scaled
+from ..engine.cluster import least_slowdown
 from ..engine.trace import Trace
 from ..families import FAMILIES
 from ..schedule.clock import Clock
@@ -131,9 +131,7 @@ def played(name: str, options: PipelineOptions, *, strict: bool) -> tuple[dict[s
     )
     clock: Clock = "longest_stage" if options.clock == "longest-stage" else "makespan"
     known = None if options.jitter else costs
-    faster = min(1, cluster.neighbour_slowdown)
-    slowdown = tuple(scaled(factor, faster) for factor in cluster.slowdown)
-    return summary(trace, clock=clock, costs=known, slowdown=slowdown), trace
+    return summary(trace, clock=clock, costs=known, slowdown=least_slowdown(cluster)), trace
 
 
 def _rows(names: Sequence[str], options: PipelineOptions) -> list[tuple[dict[str, Any], Any]]:

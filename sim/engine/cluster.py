@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from ..base.numbers import Number, checked, checked_whole
+from ..base.numbers import Number, checked, checked_whole, scaled
 
 Transfers = Literal["overlapped", "blocking"]
 Receives = Literal["buffered", "early", "just-in-time"]
@@ -121,6 +121,13 @@ class Cluster:
                 )
         object.__setattr__(self, "memory", tuple(memory))
         object.__setattr__(self, "slowdown", tuple(slowdown))
+
+
+def least_slowdown(cluster: Cluster) -> tuple[Number, ...]:
+    """The factor on what each device computes that no pass falls below, shape `(n_devices,)`:
+    computing neighbours slow it down, or speed it up where `neighbour_slowdown` is below 1."""
+    faster = min(1, cluster.neighbour_slowdown)
+    return tuple(scaled(factor, faster) for factor in cluster.slowdown)
 
 
 def nodes(

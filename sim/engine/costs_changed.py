@@ -1,4 +1,4 @@
-"""Costs made of other costs: slower ones, and those of a typical microbatch."""
+"""Costs made of others: slower ones, the least on given devices, those of a typical microbatch."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 from ..base.numbers import Number, checked, checked_type, exact, plain, scaled
+from ..schedule.ir import Schedule
 from .cost_tables import Table
 from .costs import FIX, Costs
 
@@ -34,6 +35,28 @@ def slower(costs: Costs, factors: Sequence[Number]) -> Costs:
         all_to_all=stretched(costs.all_to_all) or (),
         all_to_all_backward=stretched(costs.all_to_all_backward),
     )
+
+
+def at_best(costs: Costs, schedule: Schedule, factors: Sequence[Number]) -> Costs:
+    """Costs that no play of `schedule` falls below where device d takes `factors[d]` times as long:
+    each stage as on the fastest device that runs it. () where all factors are 1."""
+    if all(factor == 1 for factor in factors):
+        return costs
+    homes = zip(schedule.placement, *schedule.routes, strict=True)
+    found = slower(costs, [min(factors[device] for device in stage) for stage in homes])
+    return replace(
+        found,
+        vocabulary_scores=_of_parts(costs.vocabulary_scores, factors),
+        vocabulary_gradients=_of_parts(costs.vocabulary_gradients, factors),
+    )
+
+
+def _of_parts(times: tuple[Number, ...], factors: Sequence[Number]) -> tuple[Number, ...]:
+    """Times of S or T, one number per device; one may serve all."""
+    each = times if len(times) > 1 else times * len(factors)
+    if not any(each):
+        return times
+    return tuple(scaled(time, factor) for time, factor in zip(each, factors, strict=True))
 
 
 def typical(costs: Costs) -> Costs:

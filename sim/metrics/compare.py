@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from ..base.numbers import Number
 from ..base.text import meant
 from ..bounds.lower_bound import lower_bound
-from ..engine.cluster import Cluster
+from ..engine.cluster import Cluster, least_slowdown
 from ..engine.costs import Costs
+from ..engine.costs_changed import at_best
 from ..engine.simulate import simulate
 from ..families import FAMILIES
 from ..schedule.clock import Clock
@@ -53,6 +54,7 @@ def compare(
             "send; what changes a schedule is done before, as in [sim.recomputed(schedule)]"
         )
     rows: list[dict[str, Any]] = []
+    factors = least_slowdown(cluster) if cluster else ()
     for each in list(schedules) or list(FAMILIES):
         name = each.name if isinstance(each, Schedule) else each
         if isinstance(each, str) and each not in FAMILIES:
@@ -72,7 +74,7 @@ def compare(
                 "longest_stage": longest_stage(trace),
                 "bubble_longest_stage": bubble(trace, "longest_stage"),
                 "peak": max(peak_shares(trace)),
-                "bound": lower_bound(schedule, given, clock=clock),
+                "bound": lower_bound(schedule, at_best(given, schedule, factors), clock=clock),
                 "reason": "",
                 "_at": clock_time(trace, clock),
             }

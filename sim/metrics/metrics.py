@@ -133,7 +133,11 @@ def peak_activations(schedule: Schedule, *, keeps: Number = 0) -> tuple[Number, 
 def peak_shares(trace: Trace) -> tuple[Number, ...]:
     """The most activations alive at once on each device while it ran, shape `(n_devices,)`: what
     `peak_activations` says, of schedules that offload too."""
-    found = checked_trace(trace).memory.groupby("device")["activations"].max()
+    record = record_of(checked_trace(trace), "memory")
+    if record is not None:
+        each = zip(record.memory, map(trace.schedule.pieces, _devices(trace)), strict=True)
+        return tuple(in_shares(max(log.chunks, default=0), share) for log, share in each)
+    found = trace.memory.groupby("device")["activations"].max()
     shares = (found[d].item() if d in found.index else 0 for d in _devices(trace))
     return tuple(int(share) if share == int(share) else share for share in shares)
 

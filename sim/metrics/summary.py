@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
-from ..base.numbers import Number, scaled
+from ..base.numbers import Number
+from ..bounds.lower_bound import lower_bound
 from ..engine.costs import Costs
-from ..engine.costs_changed import slower
+from ..engine.costs_changed import at_best
 from ..engine.trace import Trace
 from ..schedule.clock import Clock
 from .metrics import (
@@ -22,7 +22,6 @@ from .metrics import (
     iteration_times,
     longest_stage,
     makespan,
-    peak_activations,
     peak_bytes,
     peak_shares,
 )
@@ -44,11 +43,15 @@ def summary(
     slowdown: of each device, as in `Cluster`, and as much as its neighbours can speed it up.
     """
     schedule = trace.schedule
-    keeps = costs.recompute_keeps if costs else 0
-    peaks = peak_shares(trace) if schedule.copies else peak_activations(schedule, keeps=keeps)
+    peaks = peak_shares(trace)
     bound = None
     if costs and trace.iterations == 1:
-        bound = _bound(trace, costs, clock=clock, slowdown=slowdown)
+        bound = lower_bound(
+            schedule,
+            at_best(costs, schedule, slowdown),
+            clock=clock,
+            memory_limit=None if schedule.copies else max(peaks),
+        )
     time = clock_time(trace, clock)
     found = {
         "schedule": schedule.name,
@@ -94,32 +97,3 @@ def plain_numbers(found: Any) -> Any:
             return None
         return int(found) if found == int(found) else float(found)
     return found
-
-
-def _bound(
-    trace: Trace, costs: Costs, *, clock: Clock, slowdown: tuple[Number, ...]
-) -> Number | None:
-    from ..bounds.lower_bound import lower_bound
-
-    schedule = trace.schedule
-    if any(factor != 1 for factor in slowdown):
-        # Of the devices that run a stage the fastest one: no microbatch takes less there.
-        homes = zip(schedule.placement, *schedule.routes, strict=True)
-        costs = slower(costs, [min(slowdown[device] for device in stage) for stage in homes])
-        costs = replace(
-            costs,
-            vocabulary_scores=_of_parts(costs.vocabulary_scores, slowdown),
-            vocabulary_gradients=_of_parts(costs.vocabulary_gradients, slowdown),
-        )
-    limit = None
-    if not trace.schedule.copies:
-        limit = max(peak_activations(trace.schedule, keeps=costs.recompute_keeps), default=0)
-    return lower_bound(trace.schedule, costs, clock=clock, memory_limit=limit)
-
-
-def _of_parts(times: tuple[Number, ...], slowdown: tuple[Number, ...]) -> tuple[Number, ...]:
-    """Times of S or T, one number per device; one may serve all."""
-    each = times if len(times) > 1 else times * len(slowdown)
-    if not any(each):
-        return times
-    return tuple(scaled(time, factor) for time, factor in zip(each, slowdown, strict=True))

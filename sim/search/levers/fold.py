@@ -35,13 +35,15 @@ def folded_costs(costs: Costs, mode_of: Sequence[int]) -> Costs:
     backward, kept, at_backward = [], [], []
     for s, mode in enumerate(mode_of):
         time, size = costs.duration((Op("B", s, 0),)), exact(costs.change("F", s))
-        part = {RECOMPUTE: exact(costs.recompute_keeps), OFFLOAD: exact(0)}.get(mode, exact(1))
+        stays = size
+        if mode != KEEP:
+            stays = exact(0) if mode == OFFLOAD else size - exact(costs.rebuilt_bytes(s))
         again = costs.duration((Op("R", s, 0),)) if mode == RECOMPUTE else 0
         backward.append((plus(time, again),))
-        kept.append((plain(size * part),))
+        kept.append((plain(stays),))
         change = exact(costs.change("B", s))
-        if part < 1:  # what comes at the start of B and what goes at its end are one number
-            change = size * (1 - part) + max(change, exact(0))
+        if stays < size:  # what comes at the start of B and what goes at its end are one number
+            change = size - stays + max(change, exact(0))
         at_backward.append((plain(change),))
     return replace(
         costs, backward=tuple(backward), activation_bytes=tuple(kept),
@@ -100,6 +102,7 @@ def _in_bytes(problem: LeverProblem) -> tuple[Costs, Number | Sequence[Number] |
         activation_bytes=((Fraction(1, q.chunks),),) * q.n_stages,
         backward_bytes=((0,),) * q.n_stages,
         static_bytes=(0,) * q.n_stages,
+        recompute_bytes=None,
     )
     return costs, [Fraction(limit, parts) for limit in more.limits[0].tolist()]
 

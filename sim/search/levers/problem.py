@@ -151,17 +151,18 @@ def _memory(
     weight[0], away[0] = -parts, -parts
     if shares is not None:
         chunks = n // p
-        limits[0] = max(pieces(shares, chunks) * parts, math.floor(exact(shares) * chunks * parts))
+        limits[0] = pieces(shares, chunks * parts)
     if size is not None:
         changes = [[exact(costs.change(kind, s)) for kind in ("F", "B", "W")] for s in range(n)]
         sizes = {abs(change) for row in changes for change in row}
-        sizes |= {row[0] * keeps for row in changes} | {row[0] * (1 - keeps) for row in changes}
+        again = [exact(costs.rebuilt_bytes(s)) for s in range(n)]
+        sizes |= {*again} | {row[0] - rest for row, rest in zip(changes, again, strict=True)}
         counted = common_ticks(sizes | {Fraction(0)}, how_many=4 * n * m)
         per_unit = counted.per_unit or 1
         for s, (at_forward, at_backward, at_weight) in enumerate(changes):
-            part = at_forward * keeps
+            part = at_forward - again[s]
             forward[1, s] = [_up(x, per_unit) for x in (at_forward, part, at_forward)]
-            prepare[1, s] = [0, *(_up(x, per_unit) for x in (at_forward - part, at_forward))]
+            prepare[1, s] = [0, *(_up(x, per_unit) for x in (again[s], at_forward))]
             backward[1, s], weight[1, s] = _up(at_backward, per_unit), _up(at_weight, per_unit)
             away[1, s] = _up(-at_forward, per_unit)
         room = size if isinstance(size, Sequence) else [size] * p

@@ -35,11 +35,14 @@ def pulled(draw: st.DrawFn) -> tuple[Schedule, Costs]:
     schedule = draw(schedules())
     times = replace(
         draw(random_costs(schedule)),
-        recompute_keeps=Fraction(draw(st.sampled_from((0, 1, 10, 20))), 20),
+        recompute_keeps=draw(st.sampled_from((0, 0.05, Fraction(1, 3), 0.5, 1))),
         pair_scale=1,
     )
     if times.offload is None:
         times = replace(times, offload=((draw(st.integers(1, 9)),),) * schedule.n_stages)
+    if draw(st.booleans()):
+        left = [[draw(st.integers(0, int(min(row))))] for row in times.activation_bytes]
+        times = replace(times, recompute_bytes=left)  # type: ignore[arg-type]
     times = replace(times, microbatch_scale=())
     stages = st.lists(st.integers(0, schedule.n_stages - 1), max_size=4, unique=True)
     place: Place = "late" if draw(st.booleans()) else "in waits"
@@ -149,10 +152,43 @@ def test_levers_take_ticks_of_the_workload() -> None:
     times = Costs.of(
         2, forward=0.5, backward=1, weight=1, send=0, recompute=2, offload=3, load=4,
     )  # fmt: skip
-    expected = [Unit(None, 0, 0, 0, Fraction(1)), Unit("R", 4, 0, 0, Fraction(0))]
-    expected.append(Unit("O", 0, 6, 8, Fraction(0)))
+    expected = [Unit(None, 0, 0, 0), Unit("R", 4, 0, 0), Unit("O", 0, 6, 8)]
     assert ways(workload_of(schedule, times), times, 0, ("R", "O")) == expected
     rough = replace(times, forward=((0.12345678901234567,), (0.9876543210987654,)))
     work = workload_of(schedule, rough)
     assert not work.ticks.per_unit
     assert [unit[1:4] for unit in ways(work, rough, 0, ("R", "O"))[1:]] == [(2, 0, 0), (0, 3, 4)]
+
+
+def test_memory_under_a_limit_may_be_parts_of_pieces_where_something_is_recomputed() -> None:
+    """A third of a piece and a whole one are two thirds of a device's two pieces: a limit that the
+    schedule itself keeps. Rounded down to one piece it would hold the second F back."""
+    times = Costs.of(
+        2, forward=[7, 14], backward=[5, 13], weight=[6, 10], send=3,
+        recompute_keeps=Fraction(1, 3),
+    )  # fmt: skip
+    schedule = recomputed(FAMILIES["zb-v"](1, 5), [0], place="in waits", costs=times)
+    trace = simulate(schedule, times)
+    (limit,) = evaluate(schedule, times).peak_activations
+    assert limit == 2 / 3
+    assert lower_bound(schedule, times, memory_limit=limit) == makespan(trace) == 310
+    plain = without_levers(schedule)
+    assert bound_with_levers(plain, times, levers=["recompute"], memory_limit=limit) <= 310
+
+
+def test_a_bound_in_bytes_takes_what_forwards_keep_in_bytes() -> None:
+    """1F1B on 2 devices, all recomputed, 100 bytes of which F keeps none (though a share of 1 is
+    said): 100 bytes are enough for the schedule as it is, in which one activation is rebuilt at a
+    time. Were all of them kept, one microbatch at a time would be all that fits."""
+    times = Costs.of(
+        2, forward=1, backward=1, weight=1, send=0, activation_bytes=100,
+        recompute_keeps=1, recompute_bytes=0,
+    )  # fmt: skip
+    schedule = recomputed(FAMILIES["1f1b"](2, 8))
+    held, trace = evaluate(schedule, times), simulate(schedule, times)
+    assert held.peak_bytes == (100, 100)
+    for bound in (
+        lower_bound(schedule, times, memory_bytes=100),
+        bound_with_levers(without_levers(schedule), times, levers=["recompute"], memory_bytes=100),
+    ):
+        assert bound <= makespan(trace) == 36

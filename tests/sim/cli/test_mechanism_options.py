@@ -134,3 +134,42 @@ def test_a_limit_on_bytes_that_nobody_has_is_refused(
     Path("times.json").write_text(sim.costs_to_json(costs))
     assert main(asked.split()) == 2
     assert capsys.readouterr().err == f"error: {told}\n"
+
+
+def test_what_recomputed_forwards_keep_counts_under_jitter_too(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Device d has 4 - d microbatches alive: one whole, of the others a quarter."""
+    asked = "1f1b -p 4 -m 8 --recompute full --recompute-keeps 0.25 --jitter"
+    for sigma in ("0", "0.01"):
+        found = simulated(capsys, f"{asked} {sigma}")
+        assert found["peak_activations"] == [1.75, 1.5, 1.25, 1]
+
+
+def profile(folder: Path, **more: Any) -> Path:
+    """A file of costs of four stages: F = B = W = 1."""
+    ones = [1] * 4
+    path = folder / "costs.json"
+    path.write_text(json.dumps({"forward": ones, "backward": ones, "weight": ones} | more))
+    return path
+
+
+def test_the_speed_of_the_host_link_is_that_of_copies_both_ways(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Whatever a profile says about copies: 2 bytes at 1 a time take 2, out and back."""
+    asked = "gpipe -p 4 -m 4 --host-bandwidth 1 --offload 0 --profile {}"
+    measured = profile(tmp_path, activation_bytes=[2] * 4, offload=[7] * 4, load=[9] * 4)
+    found = simulated(capsys, asked.format(measured))
+    plain = profile(tmp_path, activation_bytes=[2] * 4)
+    assert found == simulated(capsys, asked.format(plain))
+
+
+def test_gradients_of_a_profile_cross_the_same_wires_as_those_of_an_option(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Of a sum on its wire: 30 bytes at 10 a time after 16, between devices that are no neighbours
+    too."""
+    costs = profile(tmp_path, gradient_bytes=[30] * 4)
+    found = simulated(capsys, f"chimera -p 4 -m 4 --profile {costs} --bandwidth 10")
+    assert found["makespan"] == 19

@@ -46,3 +46,10 @@ def test_what_is_no_cost_is_named() -> None:
     wrong: dict[str, Any] = {"recompute": "full"}
     with pytest.raises(TypeError, match=r"takes no 'recompute': .* as in \[sim.recomputed"):
         sim.compare(2, 4, ["1f1b"], **wrong)
+
+
+@pytest.mark.parametrize("fast", [{"slowdown": (0.5, 1, 0.5, 1)}, {"neighbour_slowdown": 0.5}])
+def test_no_schedule_is_faster_than_its_bound_on_fast_devices(fast: dict[str, Any]) -> None:
+    frame = sim.compare(4, 7, cluster=sim.Cluster(4, **fast), **TIMES)
+    good = frame[frame["reason"] == ""]
+    assert (good["bound"] <= good["makespan"]).all()

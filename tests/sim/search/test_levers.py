@@ -46,6 +46,7 @@ def pulled(draw: st.DrawFn) -> tuple[LeverProblem, Pulled]:
         2 * p, forward=draw(number), backward=draw(number), weight=draw(number), send=draw(number),
         recompute=draw(st.none() | number), offload=draw(number), load=draw(st.none() | number),
         copy_latency=draw(st.sampled_from((0, 2))), backward_bytes=draw(st.sampled_from((-20, 30))),
+        recompute_bytes=draw(st.sampled_from((None, 0, 40, 100))),
     )  # fmt: skip
     clock = draw(st.sampled_from(CLOCKS))
     q = lever_problem(place, m, costs, levers=BOTH, clock=clock, memory_bytes=10**6)
@@ -77,11 +78,13 @@ def test_an_order_with_levers_is_played_as_its_schedule_is(
 
 
 @settings(max_examples=20, deadline=None)
-@given(pulled(), st.sampled_from((0, -1)))
-def test_a_limit_holds_to_the_byte(case: tuple[LeverProblem, Pulled], less: int) -> None:
+@given(pulled(), st.sampled_from((0, -1)), st.sampled_from((None, 0, 40)))
+def test_a_limit_holds_to_the_byte(
+    case: tuple[LeverProblem, Pulled], less: int, left: int | None
+) -> None:
     """Passes of no time aside, whose memory comes and goes at one moment."""
     q, found = case
-    costs = times(q.orders.n_stages, backward_bytes=30)
+    costs = times(q.orders.n_stages, backward_bytes=30, recompute_bytes=left)
     peaks = evaluate(schedule_of(q.orders.placement, found, "pulled"), costs).peak_bytes
     limited = lever_problem(
         q.orders.placement, q.orders.n_microbatches, costs, levers=BOTH,
@@ -105,12 +108,13 @@ def test_a_hidden_recompute_takes_the_time_that_it_takes_as_a_pass() -> None:
 @settings(max_examples=20, deadline=None)
 @given(
     st.integers(1, 3), st.integers(1, 5), st.fractions(1, 3, max_denominator=7),
-    st.none() | st.sampled_from((-20, 0, 30)), st.sampled_from(("zb-v", "v-half", "v-min")),
+    st.none() | st.sampled_from((-20, 0, 30)), st.sampled_from((None, 0, 40)),
+    st.sampled_from(("zb-v", "v-half", "v-min")),
 )  # fmt: skip
 def test_costs_of_a_plan_say_the_same_of_memory_as_its_tables(
-    p: int, m: int, limit: Fraction, in_bytes: int | None, family: str
+    p: int, m: int, limit: Fraction, in_bytes: int | None, left: int | None, family: str
 ) -> None:
-    costs = times(2 * p, backward_bytes=in_bytes or 0, static_bytes=7)
+    costs = times(2 * p, backward_bytes=in_bytes or 0, static_bytes=7, recompute_bytes=left)
     limits: dict[str, Any] = {"memory_limit": limit}
     if in_bytes is not None:
         limits = {"memory_bytes": int(200 * limit)}
