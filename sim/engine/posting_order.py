@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..schedule.dependencies import reads, steps, writes
-from ..schedule.ir import Value
+from ..schedule.ir import QUEUES, Value
 from .numbering import Message
 from .tasks import Plan
 
@@ -15,7 +15,8 @@ def posting_order(plan: Plan) -> tuple[tuple[Message, ...], ...]:
     All devices take turns, one step each; a step whose inputs are not there yet is passed over. A
     value that crosses is posted on both sides the moment its writer's turn comes: after the writer
     here, and there after whatever that device has got to. One order for all, so no two devices ever
-    wait for each other; but a receive may be posted long before its value exists.
+    wait for each other; but a receive may be posted long before its value exists. Copies beside
+    compute are no step in this: they go with the step that computes next.
     """
     numbering, schedule = plan.numbering, plan.numbering.schedule
     n = schedule.n_devices
@@ -24,6 +25,10 @@ def posting_order(plan: Plan) -> tuple[tuple[Message, ...], ...]:
     there: set[Value] = set()
     while any(left):
         for device in range(n):
+            if not left[device]:
+                continue
+            while left[device] and left[device][-1][0].kind in QUEUES:
+                there.update(writes(schedule, left[device].pop()[0]))
             if not left[device]:
                 continue
             step = left[device][-1]

@@ -35,7 +35,7 @@ def pulled(draw: st.DrawFn) -> tuple[Schedule, Costs]:
     schedule = draw(schedules())
     times = replace(
         draw(random_costs(schedule)),
-        recompute_keeps=draw(st.sampled_from((0, 0.05, Fraction(1, 3), 0.5, 1))),
+        recompute_keeps=draw(st.sampled_from([Fraction(n, 60) for n in (0, 3, 20, 30, 60)])),
         pair_scale=1,
     )
     if times.offload is None:

@@ -266,3 +266,14 @@ def test_copy_queues_are_rows_of_pictures_and_threads_of_perfetto() -> None:
     assert on == {"out": "O", "in": "L"}
     assert {e["pid"] for e in events} == {0}
     assert not any(math.isnan(e.get("ts", 0)) for e in events)
+
+
+@pytest.mark.parametrize("name", ["zb-h1", "v-half", "interleaved", "v-zb", "vocab-1f1b"])
+def test_copies_take_no_turn_among_posted_messages(name: str) -> None:
+    """They run beside compute: copies of no time change nothing, however messages are posted."""
+    before = FAMILIES[name](4, 8)
+    after = offloaded(before)
+    assert after.copies
+    costs = Costs.uniform(after, forward=10, backward=12, weight=8, send=9, offload=0)
+    cluster = Cluster(4, receives="early")
+    assert makespan(simulate(after, costs, cluster)) == makespan(simulate(before, costs, cluster))
