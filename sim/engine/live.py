@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from itertools import accumulate
+from itertools import accumulate, product
 from operator import itemgetter
 from typing import Any, NamedTuple
 
 from ..base.numbers import Number, exact, plain
+from ..schedule.dependencies import steps
 from ..schedule.ir import QUEUES, Schedule
 from .costs import Costs
 from .held import in_shares, left_by
@@ -26,24 +27,32 @@ def peaks_in_time(
 ) -> Peaks:
     """The peaks if every pass, device by device in order, begins and ends at those times.
 
-    What ends at a time gives back before what begins then takes.
+    What ends at a time gives back before what begins then takes; but passes of a device that take
+    no time come one after the other, and a copy that takes none ends after what begins when it
+    does, as the shortest copy would.
     """
     sizes: list[list[tuple[Any, int, Fraction]]] = [[] for _ in range(schedule.n_devices)]
     chunks: list[list[tuple[Any, int, Fraction]]] = [[] for _ in range(schedule.n_devices)]
     times = zip(begin, finish, strict=True)
-    for device, order in enumerate(schedule.orders):
+    for device in range(schedule.n_devices):
         store = schedule.store(device)
-        for op in order:
-            start, end = next(times)
-            size, count = left_by(schedule, costs, op)
+        now, place = None, 0  # when what computes has ended, and its place among all at that time
+        for step in steps(schedule, device):
+            start, end = [next(times) for _ in step][0]
+            first = place + 1 if start == now else 1
+            last = 0 if end > start else first + 1
+            copied = step[0].kind in QUEUES
+            if not copied:
+                now, place = end, last
             where = [(device, 1)]
-            if store is not None and op.kind in QUEUES:
+            if store is not None and copied:
                 where.append((store, -1))
-            for memory, sign in where:
+            for op, (memory, sign) in product(step, where):
+                size, count = left_by(schedule, costs, op)
                 for log, change in ((sizes[memory], size), (chunks[memory], count)):
                     if change:
                         taken = sign * exact(change)
-                        log.append((start, 1, taken) if taken > 0 else (end, 0, taken))
+                        log.append((start, first, taken) if taken > 0 else (end, last, taken))
     static = [sum(exact(costs.static_bytes[s]) for s in held) for held in schedule.stages_of]
     shares = map(schedule.pieces, range(schedule.n_devices))
     return Peaks(

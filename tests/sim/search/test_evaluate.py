@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -11,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from longest_path import times
 
-from sim import FAMILIES, Costs, Op, Schedule, simulate
+from sim import FAMILIES, Costs, Op, Schedule, offloaded, simulate
 from sim.base.numbers import common_ticks
-from sim.metrics.metrics import longest_stage, makespan, peak_activations, peak_bytes
+from sim.metrics.metrics import longest_stage, makespan, peak_activations, peak_bytes, peak_shares
 from sim.schedule.validate import InvalidSchedule
 from sim.search import evaluate
 from sim.testing import costs, schedules
@@ -52,6 +53,20 @@ def test_whole_and_fractional_costs_of_every_family_at_a_larger_size(name: str) 
         prices = Costs.uniform(schedule, forward=forward, backward=1.1, weight=0.9, send=send)
         trace, found = simulate(schedule, prices), evaluate(schedule, prices)
         assert (found.makespan, found.longest_stage) == (makespan(trace), longest_stage(trace))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("copy", [0, 1, Fraction(1, 1000)])
+def test_peaks_beside_copies_of_any_length_are_those_of_the_engine(
+    name: str, copy: int | Fraction
+) -> None:
+    """Of none, too: it ends after what begins when it does, as the shortest copy would."""
+    plain = FAMILIES[name](4, 8)
+    schedule = plain if plain.copies else offloaded(plain)
+    prices = Costs.uniform(schedule, offload=copy, activation_bytes=12)
+    trace, found = simulate(schedule, prices), evaluate(schedule, prices)
+    assert found.peak_activations == peak_shares(trace)
+    assert found.peak_bytes == peak_bytes(trace)
 
 
 def test_costs_without_a_common_tick_are_played_in_the_same_floating_point() -> None:
