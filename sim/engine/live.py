@@ -38,7 +38,7 @@ def peaks_in_time(
         store = schedule.store(device)
         now, place = None, 0  # when what computes has ended, and its place among all at that time
         for step in steps(schedule, device):
-            start, end = [next(times) for _ in step][0]
+            (start, end), *_ = [next(times) for _ in step]
             first = place + 1 if start == now else 1
             last = 0 if end > start else first + 1
             copied = step[0].kind in QUEUES
