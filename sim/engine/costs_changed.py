@@ -1,15 +1,16 @@
-"""Costs made of others: slower ones, the least on given devices, those of a typical microbatch."""
+"""Costs made of others: slower ones, the least on given devices, those of slices, typical ones."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 from ..base.numbers import Number, checked, checked_type, exact, plain, scaled
 from ..schedule.ir import Schedule
 from .cost_tables import Table
-from .costs import FIX, Costs
+from .costs import FIX, PER_PART, TABLES, Costs
 
 
 def slower(costs: Costs, factors: Sequence[Number]) -> Costs:
@@ -57,6 +58,24 @@ def _of_parts(times: tuple[Number, ...], factors: Sequence[Number]) -> tuple[Num
     if not any(each):
         return times
     return tuple(scaled(time, factor) for time, factor in zip(each, factors, strict=True))
+
+
+def per_slice(costs: Costs, n_slices: int) -> Costs:
+    """The costs of whole microbatches as those of slices of equal work: times and bytes of passes,
+    and what crosses, by 1/n of them; latencies stay. Costs that tell slices apart stay as they are.
+    """
+    tables = {name: getattr(costs, name) or () for name in TABLES}
+    if n_slices == 1 or any(len(row) > 1 for table in tables.values() for row in table):
+        return costs
+    share = Fraction(1, n_slices)
+    cut: dict[str, Any] = {
+        name: tuple((scaled(row[0], share),) for row in table)
+        for name, table in tables.items()
+        if table
+    }
+    for name in PER_PART:
+        cut[name] = tuple(scaled(time, share) for time in getattr(costs, name))
+    return replace(costs, **cut, logits_bytes=scaled(costs.logits_bytes, share))
 
 
 def typical(costs: Costs) -> Costs:

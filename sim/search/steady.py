@@ -8,6 +8,7 @@ import numpy as np
 
 from ..base.numbers import checked
 from ..engine.simulate import MOST_JITTER
+from ..families import FAMILIES
 from .orders.jitter import Draws, drawn, quantile_of, steadied, values
 from .orders.pool import Candidate
 from .orders.replay import replayed, within
@@ -47,7 +48,7 @@ def steady_order(
         )
 
     named = [
-        Candidate(start.order, 0, start.method)
+        Candidate(start.order, 0, _played(start.method))
         for start in of_families(problem, placement)
         if start.order is not None and within(problem, start.order)
     ]
@@ -71,6 +72,15 @@ def steady_order(
         _confirmed(fresh, calm, "best for the times as they are"),
         tuple(_confirmed(fresh, entry, entry.method) for entry in named),
     )
+
+
+def _played(family: str) -> str:
+    """What is played of a family: a whole backward is B and W here, and B's gradient leaves first.
+
+    >>> _played("zb-h1"), _played("1f1b")
+    ('zb-h1', '1f1b, B and W apart')
+    """
+    return f"{family}, B and W apart" if "BW" in FAMILIES[family].passes.split() else family
 
 
 def _confirmed(fresh: Draws, entry: Candidate, name: str) -> Steady:

@@ -9,7 +9,6 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from ...base.numbers import Number
 from ...cli.read import read_number, read_positive, read_word
 from ...cli.schedule_file import schedule_in
 from ...cli.text_files import check_writable, write_text
@@ -22,7 +21,6 @@ from ..result import Steadiness
 from .options import (
     ActivationBytes,
     AsJson,
-    Asked,
     Backward,
     Chunks,
     ClockName,
@@ -108,6 +106,7 @@ def search_command(
     """
     given = dict(locals())
     from ..evaluation import evaluate
+    from ..mean_work import bubble_beside, mean_work
     from ..portfolio import search
 
     asked = read_asked(given, default_time="30")
@@ -142,8 +141,9 @@ def search_command(
 
         write_torch_csv(schedule, torch_csv)
         print(f"wrote {torch_csv}", file=sys.stderr)
-    work, host = _mean_work(asked), asked.options.get("host")
+    host = asked.options.get("host")
     costs = asked.costs if host is None else with_host(asked.costs, host, schedule.placement)
+    work = mean_work(schedule, costs)
     answer = {
         "schedule": schedule.name,
         "devices": schedule.n_devices,
@@ -156,8 +156,8 @@ def search_command(
         "value": found.value,
         "makespan": found.makespan,
         "longest_stage": found.longest_stage,
-        "bubble_makespan": _bubble(work, found.makespan),
-        "bubble_longest_stage": _bubble(work, found.longest_stage),
+        "bubble_makespan": bubble_beside(work, found.makespan),
+        "bubble_longest_stage": bubble_beside(work, found.longest_stage),
         "peak_activations": list(evaluate(schedule, costs).peak_activations),
         "lower_bound": found.lower_bound,
         "gap": found.gap,
@@ -213,26 +213,9 @@ def _levers_in_words(rows: list[dict[str, int]]) -> dict[str, str]:
     return found
 
 
-def _mean_work(asked: Asked) -> float:
-    """Mean time a device is busy."""
-    tables = (asked.costs.forward, asked.costs.backward, asked.costs.weight)
-    scales = [
-        sum(float(asked.costs.scale(i, stage)) for i in range(asked.microbatches))
-        for stage in range(asked.costs.n_stages)
-    ]
-    total = sum(
-        float(row[0]) * scale for table in tables for row, scale in zip(table, scales, strict=True)
-    )
-    return total / asked.devices
-
-
 def _in_turn(sequence: list[int]) -> str:
     shown = ", ".join(map(str, sequence[:12]))
     return f"in the order {shown}{', ...' if len(sequence) > 12 else ''}"
-
-
-def _bubble(work: float, clock: Number) -> float:
-    return 1 - work / float(clock) if clock else 0.0
 
 
 def _steadiness(found: Steadiness) -> dict[str, Any]:

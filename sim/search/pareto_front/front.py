@@ -9,9 +9,10 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from ...base.interrupts import polled_sigint
-from ...base.numbers import Number, exact, plain
+from ...base.numbers import Number, plain
 from ...base.progress import bar
 from ...engine.costs import Costs
+from ...engine.costs_changed import per_slice
 from ...engine.recomputed import recomputed
 from ...families import FAMILIES
 from ...schedule.clock import Clock
@@ -19,6 +20,7 @@ from ...schedule.ir import Schedule
 from ..evaluation import Evaluation, evaluate
 from ..levers.host import Host
 from ..levers.problem import checked_levers
+from ..mean_work import bubble_beside, mean_work
 from ..placement import Placement, stages_on
 from ..portfolio import search
 from ..result import SearchResult
@@ -206,16 +208,20 @@ def _row(
 
 
 def _families(
-    p: int, m: int, costs: Costs, placement: Placement, *, again: bool = False
+    p: int, m: int, whole: Costs, placement: Placement, *, again: bool = False
 ) -> list[dict[str, Any]]:
-    """The named schedules whose stages the costs describe; again: recomputing everything."""
+    """The named schedules whose passes the costs, of whole microbatches, describe; again:
+    recomputing everything. Nobody knows what S and T take where the costs do not say it."""
     rows = []
     for family in FAMILIES.values():
         if family.placement.lower() != placement:
             continue
-        options = {"v": costs.n_stages // p} if "v" in family.options else {}
+        options = {"v": whole.n_stages // p} if "v" in family.options else {}
         with suppress(ValueError):
             schedule, name = family(p, m, **options), family.name
+            if schedule.vocabulary and not any(whole.vocabulary_scores):
+                continue
+            costs = per_slice(whole, schedule.n_slices)
             if again:
                 schedule = recomputed(schedule, place="in waits", costs=costs)
                 name = f"{name} + recompute"
@@ -228,14 +234,10 @@ def _families(
 def _times(
     found: SearchResult | Evaluation, peak: Number, schedule: Schedule, costs: Costs
 ) -> dict[str, Any]:
-    """The peak, both clocks, and the share of each in which a device idles on average."""
-    passes = (costs.forward, costs.backward, costs.weight)
-    work = sum((exact(row[0]) for table in passes for row in table), Fraction(0))
-    busy = float(work / schedule.n_devices) * schedule.n_microbatches
+    """The peak, both clocks, and the share of each that is neither forward nor backward work."""
+    work = mean_work(schedule, costs, idle=("R",))
     clocks = {"makespan": found.makespan, "longest_stage": found.longest_stage}
-    bubbles = {
-        f"bubble_{name}": 1 - busy / float(time) if time else 0.0 for name, time in clocks.items()
-    }
+    bubbles = {f"bubble_{name}": bubble_beside(work, time) for name, time in clocks.items()}
     return {"peak": peak, **clocks, **bubbles}
 
 

@@ -6,14 +6,16 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sim import Costs, Schedule, simulate
+from sim import FAMILIES, Costs, Schedule, simulate
 from sim.cli.commands import main
-from sim.metrics.metrics import longest_stage, makespan, peak_activations, peak_bytes
+from sim.metrics.metrics import bubble, longest_stage, makespan, peak_activations, peak_bytes
 from sim.schedule.json_form import from_json
 from sim.search import lower_bound, pareto, pareto_figure, search
 from sim.search.placement import Placement, stages_on
@@ -326,3 +328,44 @@ def test_a_search_without_its_libraries_says_what_to_install(missing: str) -> No
     assert "pip install 'pipebubble[search]'" in run.stderr
     assert run.stderr.count("\n") == 1
     assert not run.stdout
+
+
+@pytest.mark.parametrize("placement", ["straight", "v", "loop"])
+def test_named_schedules_on_the_front_are_as_compare_tells(placement: Placement) -> None:
+    """Fused backwards that cost less than B and W, larger microbatches, and slices of a sequence,
+    of which each takes its part."""
+    costs = replace(
+        uniform(placement, 4, 10, 12, 8, 1),
+        fused_backward=((9,),) * (4 if placement == "straight" else 8),
+        microbatch_scale=((2,),) * 8,
+    )
+    frame = pareto(4, 8, costs, placement=placement, limits=[1], moves=1_000, progress=False)
+    named = frame[frame["family"]].set_index("method")
+    assert not named.index.str.startswith("vocab").any()  # of S and T nothing is said
+    assert {"straight": "terapipe", "v": "zb-v", "loop": "svpp"}[placement] in named.index
+    for name, row in named.iterrows():
+        schedule = FAMILIES[str(name)](4, 8)
+        whole = Costs.uniform(schedule, forward=10, backward=12, weight=8, send=1)
+        share = len(schedule.placement) // 4 * schedule.n_slices
+        fused = ((Fraction(9 * len(costs.forward) // 4, share),),) * schedule.n_stages
+        trace = simulate(
+            schedule, replace(whole, fused_backward=fused, microbatch_scale=costs.microbatch_scale)
+        )
+        assert (row["makespan"], row["longest_stage"]) == (makespan(trace), longest_stage(trace))
+        assert row["bubble_makespan"] == pytest.approx(bubble(trace))
+        assert row["bubble_longest_stage"] == pytest.approx(bubble(trace, "longest_stage"))
+
+
+def test_a_device_that_recomputes_is_not_idle(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A search tells the bubble that `simulate` tells of what it found."""
+    path = tmp_path / "found.json"
+    asked = "-p 2 -m 6 --placement straight --memory-limit 1 --moves 3000000 --json"
+    assert main(["search", *asked.split(), "--levers", "recompute", "--output", str(path)]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert sum(row["recompute"] for row in found["levers"]) > 0
+    assert main(["simulate", str(path), "--json"]) == 0
+    played = json.loads(capsys.readouterr().out)
+    for name in ("makespan", "bubble_makespan", "bubble_longest_stage", "peak_activations"):
+        assert found[name] == pytest.approx(played[name]), name

@@ -136,3 +136,16 @@ def test_what_makes_no_sense_is_refused(
 ) -> None:
     assert main(["search", "-p", "2", "-m", "2", *options]) in (1, 2)
     assert words in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_family_whose_backward_is_played_in_two_parts_is_called_so(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """1F1B takes (p-1)(F+B+W) = 9 beside its work of 18; where B's gradient leaves before W, 6."""
+    ask = "search -p 4 -m 6 --placement straight --moves 1000000 --jitter 0.2 --json"
+    assert main(ask.split()) == 0
+    families = json.loads(capsys.readouterr().out)["steadiness"]["families"]
+    nominal = {family["name"]: family["nominal"] for family in families}
+    assert nominal["1f1b, B and W apart"] == 18 + 6
+    assert nominal["zb-h1"] == 21
+    assert "1f1b" not in nominal
