@@ -23,13 +23,8 @@ def check_limits(
 
     shares: live activations a device may hold. size: bytes, static ones included, one number or one
     per device. None is unlimited.
-
-    When the last of a device's stages runs backward, all of them have run forward, so its whole
-    share of that microbatch is there: one share is the least in any order in which all stages have
-    a backward and none is recomputed.
     """
-    least = 0 if schedule.trains or schedule.variants else 1
-    if shares is not None and checked(shares, "memory_limit") < least:
+    if shares is not None and checked(shares, "memory_limit") < least_shares(schedule):
         raise ValueError(
             f"nothing fits into a memory limit of {shares} shares: the smallest that can be met is "
             "1, one microbatch at a time"
@@ -55,6 +50,16 @@ def check_limits(
             f"{needed[worst]} even with one microbatch at a time, so that is the smallest that can "
             "be met"
         )
+
+
+def least_shares(schedule: Schedule) -> int:
+    """The live activations without which no order of these passes runs, in shares; 0: not known.
+
+    When the last of a device's stages runs backward, all of them have run forward, so its whole
+    share of that microbatch is there: one share is the least in any order in which all stages have
+    a backward and none is recomputed or offloaded.
+    """
+    return 0 if schedule.trains or schedule.variants else 1
 
 
 def least_bytes(schedule: Schedule, costs: Costs, device: int) -> Number:

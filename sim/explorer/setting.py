@@ -28,6 +28,7 @@ from typing import NamedTuple
 
 from ..base.numbers import Number, checked
 from ..base.text import meant, number_text
+from ..bounds.least_memory import least_shares
 from ..engine.costs import Costs
 from ..engine.simulate import simulate
 from ..engine.trace import Trace
@@ -38,8 +39,6 @@ from .conditions import Conditions, lines, scene
 
 MOST_PASSES = 40_000
 """Beyond this a time line is not drawn at once."""
-LEAST = 1
-"""Shares without which nothing runs: no gradient before all forwards of its microbatch."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +165,7 @@ def _lines(setting: Setting, prefix: str) -> str:
             if at.jitter
             else f'print("lower bound", sim.search.lower_bound({schedule}, {costs}, '
             f"memory_limit={within}))\n"
-            if limit is None or limit >= LEAST
+            if limit is None or limit >= least_shares(told.schedule)
             else 'print("lower bound None: not even one microbatch fits")\n'
         )
         + f"sim.gantt({trace})\n"
@@ -180,7 +179,7 @@ def _facts(one: Played) -> Facts:
     limit, peak = setting.memory_limit, max(one.peaks)
     within = peak if limit is None and not schedule.copies else limit
     bounds: list[Number | None] = [None, None]
-    if not setting.conditions.jitter and (within is None or within >= LEAST):
+    if not setting.conditions.jitter and (within is None or within >= least_shares(schedule)):
         bounds = [
             lower_bound(schedule, costs, clock=clock, memory_limit=within)
             for clock in ("makespan", "longest_stage")
@@ -207,10 +206,10 @@ def _complaint(one: Played) -> str:
     schedule, peaks, limit = one.schedule, one.peaks, one.setting.memory_limit
     if limit is None or max(peaks) <= limit:
         return ""
-    if limit < LEAST:
+    if limit < (least := least_shares(schedule)):
         return (
             f"nothing fits into a memory limit of {number_text(limit)} shares: the smallest that "
-            f"can be met is {LEAST}, one microbatch at a time"
+            f"can be met is {least}, one microbatch at a time"
         )
     over = [str(device) for device, peak in enumerate(peaks) if peak > limit]
     where = f"device {over[0]}" if len(over) == 1 else f"devices {', '.join(over)}"

@@ -433,3 +433,18 @@ def test_the_first_screen_says_what_a_family_is_and_why_it_is_slower_here() -> N
     assert "against" not in text_of(explorer.about)
     set_to(explorer, family="dualpipe", p=3)
     assert "a device works" not in text_of(explorer.about)
+
+
+@pytest.mark.parametrize("limit", [None, 0.5])
+def test_less_than_a_share_fits_where_activations_are_recomputed(limit: float | None) -> None:
+    """Of two stages a device rebuilds one activation at a time: half of its share."""
+    at = Setting("looped-bfs", 2, 3, memory_limit=limit, conditions=Conditions(recompute="late"))
+    now = played(at)
+    assert now.facts.peak == 0.5
+    bound = now.facts.lower_bound_makespan
+    assert bound is not None and bound <= now.facts.makespan
+    assert not now.complaint
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(code(at), {})
+    assert f"lower bound {bound}" in printed.getvalue().splitlines()
