@@ -442,7 +442,8 @@ def test_less_than_a_share_fits_where_activations_are_recomputed(limit: float | 
     now = played(at)
     assert now.facts.peak == 0.5
     bound = now.facts.lower_bound_makespan
-    assert bound is not None and bound <= now.facts.makespan
+    assert bound is not None
+    assert bound <= now.facts.makespan
     assert not now.complaint
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
