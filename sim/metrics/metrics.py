@@ -18,7 +18,7 @@ from itertools import pairwise
 from operator import sub
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
-from ..base.numbers import Number, checked_type, exact, plain
+from ..base.numbers import Number, checked_type, exact, native, plain
 from ..engine.columns import HOST
 from ..engine.device_steps import Inputs, Steps, Sums, device_inputs, device_steps, device_sums
 from ..engine.held import activations, in_shares
@@ -138,7 +138,7 @@ def peak_shares(trace: Trace) -> tuple[Number, ...]:
         each = zip(record.memory, map(trace.schedule.pieces, _devices(trace)), strict=True)
         return tuple(in_shares(max(log.chunks, default=0), share) for log, share in each)
     found = trace.memory.groupby("device")["activations"].max()
-    shares = (found[d].item() if d in found.index else 0 for d in _devices(trace))
+    shares = (native(found[d]) if d in found.index else 0 for d in _devices(trace))
     return tuple(int(share) if share == int(share) else share for share in shares)
 
 
@@ -146,7 +146,7 @@ def host_peak_bytes(trace: Trace) -> Number:
     """The most bytes the host holds of what was offloaded; 0 where nothing was."""
     mine = checked_trace(trace).memory
     live = mine[mine["device"] == HOST]["live"]
-    return live.max().item() if len(live) else 0
+    return native(live.max()) if len(live) else 0
 
 
 def peak_bytes(trace: Trace) -> tuple[Number, ...]:
@@ -154,7 +154,7 @@ def peak_bytes(trace: Trace) -> tuple[Number, ...]:
     record = record_of(checked_trace(trace), "memory")
     if record is None:
         found = trace.memory.groupby("device")["live"].max()
-        return tuple(found[d].item() if d in found.index else 0 for d in _devices(trace))
+        return tuple(native(found[d]) if d in found.index else 0 for d in _devices(trace))
     peaks = [max(log.live) for log in record.memory]
     if {type(live) for log in record.memory for live in log.live} <= {int}:
         return tuple(peaks)

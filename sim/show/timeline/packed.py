@@ -222,7 +222,7 @@ def _short(column: Any) -> list[float]:
     """Numbers as JSON writes them in few characters: whole ones without a point."""
     values = np.asarray(column, dtype=float)
     if not len(values) or (values == np.floor(values)).all():
-        return values.astype(np.int64).tolist()  # type: ignore[no-any-return]
+        return [*map(int, values.tolist())]  # of any size
     digits = DIGITS - math.ceil(math.log10(np.abs(values).max()))
     rounded = np.round(values, digits) if digits < MOST_DECIMALS else values
     return [int(value) if value.is_integer() else value for value in rounded.tolist()]

@@ -148,3 +148,11 @@ def test_what_reads_costs_with_a_schedule_refuses_anything_else() -> None:
     for change in (sim.costs_to_json, lambda wrong: sim.slower(wrong, [1, 1])):
         with pytest.raises(ValueError, match="expected a Costs, got a Schedule"):
             change(schedule)
+
+
+def test_bytes_beyond_what_an_int64_holds_are_the_same_before_and_after_a_look_at_frames() -> None:
+    schedule = sim.FAMILIES["1f1b"](2, 2)
+    trace = sim.simulate(schedule, Costs.uniform(schedule, activation_bytes=10**20))
+    before = sim.peak_bytes(trace)
+    assert len(trace.memory)
+    assert sim.peak_bytes(trace) == before == (2 * 10**20, 10**20)

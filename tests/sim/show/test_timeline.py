@@ -84,6 +84,14 @@ def test_columns_of_one_number_are_that_number() -> None:
     assert len(packed(played("1f1b", 2, 3))["bars"]["start"]) == 2 * 3 * 2
 
 
+def test_times_beyond_what_an_int64_holds_are_drawn_where_they_are() -> None:
+    schedule = sim.FAMILIES["1f1b"](1, 2)
+    trace = sim.simulate(
+        schedule, sim.Costs.uniform(schedule, forward=10**19, backward=0, weight=0)
+    )
+    assert sorted(packed(trace)["bars"]["start"]) == [0, 10**19, 10**19, 2 * 10**19]
+
+
 def test_a_schedule_without_a_steady_state_says_so() -> None:
     assert "steady state" not in packed(played("gpipe", 4, 8))["phases"]
     forward = sim.forward_only(sim.FAMILIES["gpipe"](2, 2))
