@@ -45,7 +45,7 @@ def costs_of(options: PipelineOptions, schedule: Schedule) -> Costs:
     elif schedule.copies and costs.offload is None:
         raise ValueError(f"{schedule.name} offloads: add --host-bandwidth, how fast its copies are")
     if options.recompute_keeps is not None:
-        costs = replace(costs, recompute_keeps=options.recompute_keeps)
+        costs = keeping(costs, options.recompute_keeps)
     if scale is None:
         return costs
     if len(scale) != schedule.n_microbatches:
@@ -54,6 +54,11 @@ def costs_of(options: PipelineOptions, schedule: Schedule) -> Costs:
             f"{plural(schedule.n_microbatches, 'microbatch')}: give one for each"
         )
     return replace(costs, microbatch_scale=tuple((factor,) for factor in scale))
+
+
+def keeping(costs: Costs, share: Number) -> Costs:
+    """The same costs in which an F whose rest R rebuilds keeps that share, of bytes too."""
+    return replace(costs, recompute_keeps=share, recompute_bytes=None)
 
 
 def copying_devices(schedule: Schedule) -> list[int]:

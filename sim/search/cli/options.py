@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
 
-from ...cli.costs import check_bytes, costs_of
+from ...cli.costs import check_bytes, costs_of, keeping
 from ...cli.options import PipelineOptions
 from ...cli.read import read_count, read_natural, read_number, read_numbers, read_word
 from ...engine.costs import Costs
@@ -210,7 +210,7 @@ def _read_levers(given: dict[str, Any], costs: Costs) -> tuple[Costs, dict[str, 
         given[name] for name in ("recompute_keeps", "host_bandwidth", "host_latency")
     )
     if keeps is not None:
-        costs = replace(costs, recompute_keeps=read_number(keeps, "--recompute-keeps"))
+        costs = keeping(costs, read_number(keeps, "--recompute-keeps"))
     if "offload" in names and rate is None and costs.offload is None:
         raise typer.BadParameter("--levers offload needs --host-bandwidth, how fast copies are")
     if rate is None:

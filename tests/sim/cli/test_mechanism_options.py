@@ -173,3 +173,17 @@ def test_gradients_of_a_profile_cross_the_same_wires_as_those_of_an_option(
     costs = profile(tmp_path, gradient_bytes=[30] * 4)
     found = simulated(capsys, f"chimera -p 4 -m 4 --profile {costs} --bandwidth 10")
     assert found["makespan"] == 19
+
+
+def test_the_share_that_is_kept_is_one_of_bytes_too(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Whatever a profile says of bytes: a quarter of 8 for each of 4, and the rest of one."""
+    costs = profile(tmp_path, activation_bytes=[8] * 4, recompute_bytes=[7] * 4)
+    asked = f"gpipe -p 4 -m 4 --recompute full --profile {costs}"
+    assert simulated(capsys, asked)["peak_bytes"] == [4 * 7 + 1] * 4
+    found = simulated(capsys, f"{asked} --recompute-keeps 0.25")
+    assert found["peak_bytes"] == [4 * 2 + 6] * 4
+    assert found["peak_activations"] == [4 * 0.25 + 0.75] * 4
+    search = f"-p 4 -m 4 --placement straight --profile {costs} --levers recompute --moves 1000"
+    assert main(["search", *search.split(), "--recompute-keeps", "0", "--memory-bytes", "8"]) == 0
