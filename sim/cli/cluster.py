@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import combinations, pairwise
 from typing import Any
 
 import typer
 
 from ..base.numbers import Number
 from ..engine.cluster import Cluster, Link
+from ..engine.crossings import joined
 from ..schedule.ir import Schedule
-from ..schedule.replicas import gradient_sums
-from .costs import copying_devices
 from .options import PipelineOptions
 
 
@@ -29,16 +27,7 @@ def cluster_of(options: PipelineOptions, schedule: Schedule) -> Cluster:
         slowdown[device] = factor
     links: dict[str, Link] = {}
     if options.bandwidth is not None:
-        placements = (schedule.placement, *schedule.routes)
-        neighbours = [pair for places in placements for pair in pairwise(places)]
-        neighbours += [(one.source, one.destination) for one in gradient_sums(schedule)]
-        if schedule.vocabulary:
-            neighbours += combinations(range(n), 2)  # each part sends to every other one
-        for device in copying_devices(schedule):
-            if (partner := schedule.store(device)) is not None:
-                neighbours.append((device, partner))
-        pairs = {pair for a, b in neighbours if a != b for pair in ((a, b), (b, a))}
-        links = {f"{a}->{b}": Link(0, options.bandwidth) for a, b in sorted(pairs)}
+        links = {f"{a}->{b}": Link(0, options.bandwidth) for a, b in sorted(joined(schedule))}
     modes: dict[str, Any] = {
         name: value for name in ("transfers", "receives") if (value := getattr(options, name))
     }

@@ -43,13 +43,18 @@ def at_best(costs: Costs, schedule: Schedule, factors: Sequence[Number]) -> Cost
     each stage as on the fastest device that runs it. () where all factors are 1."""
     if all(factor == 1 for factor in factors):
         return costs
-    homes = zip(schedule.placement, *schedule.routes, strict=True)
-    found = slower(costs, [min(factors[device] for device in stage) for stage in homes])
+    found = slower(costs, least_factors(schedule, factors))
     return replace(
         found,
         vocabulary_scores=_of_parts(costs.vocabulary_scores, factors),
         vocabulary_gradients=_of_parts(costs.vocabulary_gradients, factors),
     )
+
+
+def least_factors(schedule: Schedule, factors: Sequence[Number]) -> list[Number]:
+    """Of the devices that run each stage the least factor, shape `(n_stages,)`; [] of ()."""
+    homes = zip(schedule.placement, *schedule.routes, strict=True)
+    return [min(factors[device] for device in stage) for stage in homes] if factors else []
 
 
 def _of_parts(times: tuple[Number, ...], factors: Sequence[Number]) -> tuple[Number, ...]:

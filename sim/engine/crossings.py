@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import product
+from itertools import combinations, pairwise, product
 from typing import NamedTuple
 
 from ..base.numbers import Number, exact, plain, scaled
@@ -49,6 +49,22 @@ def crossings_of(schedule: Schedule, costs: Costs, cluster: Cluster) -> list[Cro
         latency = exact(way.latency) + sum(exact(wire.latency) for wire in wires)
         found.append(Crossing(*way[:3], route, way.size, plain(hold), plain(latency)))
     return found
+
+
+def joined(schedule: Schedule) -> set[tuple[int, int]]:
+    """All pairs of devices, either way, between which anything of a schedule may cross: of
+    neighbouring stages on any route, parts of the vocabulary, replicas, and where a device stores.
+    """
+    placements = (schedule.placement, *schedule.routes)
+    found = {pair for places in placements for pair in pairwise(places)}
+    found |= {(one.source, one.destination) for one in gradient_sums(schedule)}
+    if schedule.vocabulary:
+        found |= {*combinations(range(schedule.n_devices), 2)}
+    for device, order in enumerate(schedule.orders):
+        partner = schedule.store(device)
+        if partner is not None and any(op.kind == "O" for op in order):
+            found.add((device, partner))
+    return {pair for a, b in found if a != b for pair in ((a, b), (b, a))}
 
 
 def summed(schedule: Schedule, costs: Costs) -> list[GradientSum]:

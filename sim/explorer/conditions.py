@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
 from ..base.numbers import Number
 from ..engine.cluster import Cluster, Link, Receives
 from ..engine.costs import Costs
 from ..engine.costs_changed import slower
+from ..engine.crossings import joined
 from ..engine.offloaded import offloaded
 from ..engine.recomputed import recomputed
 from ..schedule.ir import Schedule
@@ -65,12 +65,14 @@ def scene(schedule: Schedule, times: dict[str, Number], at: Conditions) -> Scene
         schedule = recomputed(schedule, place=at.recompute, costs=costs)
     if at.offload:
         schedule = offloaded(schedule, costs=costs)
-    links = {f"{a}->{b}": Link(0, 1) for a, b in _pairs(schedule)} if at.wire else {}
-    routes = {pair: (f"{pair[0]}->{pair[1]}",) for pair in _pairs(schedule)} if at.wire else {}
+    pairs = joined(schedule) if at.wire else set()
+    links = {f"{a}->{b}": Link(0, 1) for a, b in pairs}
+    routes = {(a, b): (f"{a}->{b}",) for a, b in pairs}
     memory = (at.capacity * GIB,) * schedule.n_devices if at.capacity else ()
     cluster = Cluster(
-        schedule.n_devices, memory=memory, receives=at.receives, links=links, routes=routes
-    )
+        schedule.n_devices, memory=memory, slowdown=slowdown(at, schedule), receives=at.receives,
+        links=links, routes=routes,
+    )  # fmt: skip
     return Scene(schedule, costs, cluster)
 
 
@@ -90,10 +92,12 @@ def lines(at: Conditions, schedule: Schedule, times: str, prefix: str) -> Iterat
     given = ""
     if at.capacity:
         given += f", memory=({at.capacity * GIB!r},) * {schedule.n_devices}"
+    if apart := slowdown(at, schedule):
+        given += f", slowdown={apart!r}"
     if at.receives != "buffered":
         given += f", receives={at.receives!r}"
     if at.wire:
-        yield f"pairs = {sorted(_pairs(schedule))}"
+        yield f"pairs = {sorted(joined(schedule))}"
         given += ', links={f"{a}->{b}": sim.Link(0, 1) for a, b in pairs}'
         given += ', routes={(a, b): (f"{a}->{b}",) for a, b in pairs}'
     cluster = f", sim.Cluster({schedule.n_devices}{given})" if given else ""
@@ -126,18 +130,20 @@ def _more(at: Conditions) -> dict[str, Any]:
     return found
 
 
+def slowdown(at: Conditions, schedule: Schedule) -> tuple[Number, ...]:
+    """How many times as long each device takes, where that is no matter of stages: a stage of two
+    directions is on several devices, and S and T are of none; () otherwise."""
+    if at.slow_factor == 1 or not (schedule.routes or schedule.vocabulary):
+        return ()
+    return tuple(at.slow_factor if d == at.slow_device else 1 for d in range(schedule.n_devices))
+
+
 def _factors(at: Conditions, schedule: Schedule) -> list[Number]:
     """On the times of every stage; [] where nothing is slower."""
-    last = schedule.n_stages - 1
+    last, apart = schedule.n_stages - 1, slowdown(at, schedule)
     found = [
-        (at.slow_factor if device == at.slow_device else 1)
+        (at.slow_factor if device == at.slow_device and not apart else 1)
         * (at.last_factor if stage == last else 1)
         for stage, device in enumerate(schedule.placement)
     ]
     return found if any(factor != 1 for factor in found) else []
-
-
-def _pairs(schedule: Schedule) -> set[tuple[int, int]]:
-    """Devices that send to each other."""
-    pairs = {pair for pair in pairwise(schedule.placement) if pair[0] != pair[1]}
-    return pairs | {(b, a) for a, b in pairs}

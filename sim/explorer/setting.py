@@ -30,12 +30,13 @@ from ..base.numbers import Number, checked
 from ..base.text import meant, number_text
 from ..bounds.least_memory import least_shares
 from ..engine.costs import Costs
+from ..engine.costs_changed import at_best, least_factors
 from ..engine.simulate import simulate
 from ..engine.trace import Trace
 from ..families import FAMILIES
 from ..metrics.metrics import busy, longest_stage, makespan, peak_activations, peak_shares
 from ..schedule.ir import Schedule
-from .conditions import Conditions, lines, scene
+from .conditions import Conditions, lines, scene, slowdown
 
 MOST_PASSES = 40_000
 """Beyond this a time line is not drawn at once."""
@@ -149,6 +150,8 @@ def _lines(setting: Setting, prefix: str) -> str:
     peaks = f"sim.peak_activations({schedule})"
     if told.schedule.copies:
         peaks = f"sim.peak_shares({trace})"
+    best = least_factors(told.schedule, slowdown(at, told.schedule))
+    least = costs if all(factor == 1 for factor in best) else f"sim.slower({costs}, {best})"
     if limit is None and told.schedule.copies:
         within = "None"  # what is offloaded is not there, and has no peak in the order alone
     return (
@@ -163,7 +166,7 @@ def _lines(setting: Setting, prefix: str) -> str:
         + (
             ""
             if at.jitter
-            else f'print("lower bound", sim.search.lower_bound({schedule}, {costs}, '
+            else f'print("lower bound", sim.search.lower_bound({schedule}, {least}, '
             f"memory_limit={within}))\n"
             if limit is None or limit >= least_shares(told.schedule)
             else 'print("lower bound None: not even one microbatch fits")\n'
@@ -175,7 +178,8 @@ def _lines(setting: Setting, prefix: str) -> str:
 def _facts(one: Played) -> Facts:
     from ..bounds.lower_bound import lower_bound
 
-    setting, schedule, costs, trace = one.setting, one.schedule, one.costs, one.trace
+    setting, schedule, trace = one.setting, one.schedule, one.trace
+    costs = at_best(one.costs, schedule, slowdown(setting.conditions, schedule))
     limit, peak = setting.memory_limit, max(one.peaks)
     within = peak if limit is None and not schedule.copies else limit
     bounds: list[Number | None] = [None, None]

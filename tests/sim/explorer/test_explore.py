@@ -449,3 +449,25 @@ def test_less_than_a_share_fits_where_activations_are_recomputed(limit: float | 
     with contextlib.redirect_stdout(printed):
         exec(code(at), {})
     assert f"lower bound {bound}" in printed.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("name", ["chimera", "dualpipe", "vocab-1f1b", "v-half"])
+@pytest.mark.parametrize("factor", [2, 0.5])
+def test_one_device_is_slow_whatever_stages_others_share_with_it(name: str, factor: float) -> None:
+    """8 microbatches of 10 + 12 + 8 each take 240; a stage of two directions is on two devices."""
+    now = played(Setting(name, 4, 8, conditions=Conditions(slow_device=1, slow_factor=factor)))
+    assert sim.busy(now.trace) == (240, 240 * factor, 240, 240)
+    bound = now.facts.lower_bound_makespan
+    assert bound is not None
+    assert bound <= now.facts.makespan
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(code(now.setting), {})
+    assert f"lower bound {bound}" in printed.getvalue().splitlines()
+    assert printed.getvalue().startswith(f"makespan {now.facts.makespan} ")
+
+
+@pytest.mark.parametrize("name", ["1f1b", "chimera", "vocab-1f1b", "vocab-v-half"])
+def test_whatever_has_bytes_crosses_a_wire(name: str) -> None:
+    trace = played(Setting(name, 4, 8, conditions=Conditions(wire=2))).trace
+    assert (trace.transfers["link"] != "").all()
