@@ -1,0 +1,50 @@
+"""What a limit on memory costs, with values by hand."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+
+from sim import FAMILIES, Costs
+from sim.bounds.chains import absolute
+from sim.bounds.limited_memory import Item, few_live, full_memory, late_weights, most_work
+from sim.bounds.memory import memories
+from sim.bounds.workload import Time, workload_of
+
+
+@pytest.mark.parametrize(
+    ("items", "limit", "most"),
+    [
+        ([], 3, 0),
+        ([Item(6, 2, 3)], 4, 12),
+        ([Item(6, 2, 3)], 5, 12 + 6 * Fraction(1, 2)),
+        ([Item(6, 2, 3)], 100, 18),
+        ([Item(6, 2, 3)], -1, 0),
+        # What takes no memory runs anyway; then what has the most time for its size.
+        ([Item(6, 2, 1), Item(5, 1, 2), Item(1, 0, 4)], 3, 4 + 10 + 6 * Fraction(1, 2)),
+        ([Item(3, -1, 2)], 0, 6),
+    ],
+)
+def test_the_most_work_that_fits(items: list[Item], limit: Time, most: Time) -> None:
+    assert most_work(items, limit) == most
+
+
+def test_a_device_that_holds_two_of_four_microbatches() -> None:
+    """zb-h1 on two devices, F 2, B 3, W 1, sends of 5. On device 0 an activation lives from F to B
+    for 2 + 5 + 2 + 3 + 5 + 3 = 20, and with the W 21."""
+    schedule = FAMILIES["zb-h1"](2, 4)
+    costs = Costs.of(2, forward=2, backward=3, weight=1, send=5)
+    work = workload_of(schedule, costs)
+    first, last = absolute(work)
+    (memory,) = memories(schedule, costs, 0, 2, None)
+    # 4 of 21 under a height of 2; the corners lack one step of one F, and of one W, times 1.
+    assert full_memory(work, 0, first, memory) == Fraction(4 * 21 + 2 + 1, 2)
+    # Work 24; the first B waits until 17 and finds two F's, 4, run; after the last F come 5 + 2 + 3
+    # + 5 + 3 of the way back and a W, 19, in which the B and W of two can run, 8.
+    assert few_live(work, 0, first, memory) == 24 + (17 - 4) + (19 - 8)
+    # All but the W of two comes before the end of the last B, after which there is one W.
+    assert late_weights(work, 0, first, memory) == 24 - 2 + 1
+    (memory,) = memories(schedule, costs, 1, 1, None)
+    # Device 1 waits 7 for its first F, and one is alive at a time; a W may be the last of all.
+    assert full_memory(work, 1, last, memory) == 7 + 4 * (2 + 3 + 1)
