@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, UntypedStorage, nn
 
-from .torch_private.graph import TorchDispatchMode, tree_leaves
+from .torch_private.graph import PlainDispatchMode, tree_leaves
 
 
 class LiveBytes:
@@ -84,18 +84,21 @@ def storage_bytes(tensors: Iterable[Tensor | None]) -> int:
 
 @functools.cache
 def _settle_torch() -> None:
-    """torch imports much of itself at the first operation under a dispatch mode, and keeps the
+    """torch may import much of itself at the first operation under a dispatch mode, and keeps the
     frames that called it alive, with the tensors in them: let there be none."""
     with _Counting(LiveBytes()):
         torch.zeros(1)
 
 
-class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Counting(PlainDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, live: LiveBytes) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.live = live
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         found = func(*args, **(kwargs or {}))
-        self.live.add(leaf for leaf in tree_leaves(found) if isinstance(leaf, Tensor))
+        if isinstance(found, Tensor):  # nearly always: a tree of one leaf takes longer to walk
+            self.live.add((found,))
+        else:
+            self.live.add(leaf for leaf in tree_leaves(found) if isinstance(leaf, Tensor))
         return found

@@ -8,7 +8,20 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-__all__ = ["TorchDispatchMode", "accumulated_by", "has_hooks", "tree_leaves"]
+__all__ = ["PlainDispatchMode", "accumulated_by", "has_hooks", "tree_leaves"]
+
+
+class PlainDispatchMode(TorchDispatchMode):
+    """A dispatch mode whose own frames torch does not wrap against its compiler.
+
+    The wrapper imports that compiler at the first operation: eight hundred modules, three seconds
+    of every process that counts. It is not needed, because the compiler leaves all frames alone
+    while a mode like this one is on.
+    """
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
 
 
 def accumulated_by(node: Any) -> Tensor | None:

@@ -19,6 +19,9 @@ from sim.cli.commands import main
 from sim.engine.costs_fit import fits
 from sim.testing import check_family, clusters, costs, family_schedules, schedules, wild_schedules
 
+WHICHEVER = settings(phases=[Phase.generate])
+"""For `find`: the first example will do, and shrinking it takes long."""
+
 
 @pytest.mark.parametrize(
     "sort",
@@ -34,13 +37,14 @@ from sim.testing import check_family, clusters, costs, family_schedules, schedul
     ],
 )
 def test_wild_schedules_reach_every_sort_of_schedule(sort: Any) -> None:
-    validate(find(wild_schedules(), sort))
+    validate(find(wild_schedules(), sort, settings=WHICHEVER))
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_family_is_drawn(name: str) -> None:
     family = FAMILIES[name]
-    assert find(family_schedules(families=[family]), lambda _: True).n_devices >= 1
+    found = find(family_schedules(families=[family]), lambda _: True, settings=WHICHEVER)
+    assert found.n_devices >= 1
 
 
 @settings(max_examples=60, deadline=None)
@@ -62,8 +66,7 @@ def test_costs_reach_slices_stages_and_bytes_that_b_gives_back() -> None:
         lambda found: max(row[0] for row in found.backward_bytes) > 0,
         lambda found: found.fused_backward is not None,
     ):
-        first = settings(phases=[Phase.generate])  # whichever: shrinking it takes long
-        assert isinstance(find(costs(schedule), wanted, settings=first), Costs)
+        assert isinstance(find(costs(schedule), wanted, settings=WHICHEVER), Costs)
 
 
 def broken(**changes: Any) -> Family:
