@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 from hypothesis import strategies as st
@@ -16,6 +17,8 @@ from ..engine.costs import Costs
 from ..schedule.ir import Schedule
 
 _SCALES: st.SearchStrategy[Number] = st.sampled_from((1, 0.9, Fraction(2, 3)))
+_SIZES = st.integers(0, 50)
+_COINS = st.booleans()
 
 
 def scales(schedule: Schedule) -> st.SearchStrategy[Table]:
@@ -45,6 +48,18 @@ def numbers(*, signed: bool = False) -> st.SearchStrategy[Number]:
     )
 
 
+@lru_cache(maxsize=1024)
+def _cells(cell: st.SearchStrategy[Number], rows: int, wide: int) -> st.SearchStrategy[Any]:
+    """Tables of that shape; kept, because hypothesis takes longer to look over a new strategy than
+    to draw from one that it knows."""
+    row = st.lists(cell, min_size=wide, max_size=wide)
+    return st.lists(row, min_size=rows, max_size=rows)
+
+
+_one_of_two = lru_cache(maxsize=64)(st.sampled_from)
+_numbers = lru_cache(maxsize=2)(numbers)
+
+
 @st.composite
 def costs(
     draw: st.DrawFn, schedule: Schedule, *, times: st.SearchStrategy[Number] | None = None
@@ -54,31 +69,25 @@ def costs(
     B may keep more than F did or give up to all of it back, so memory never falls below zero.
     times: how long a pass may take, `numbers()` by default.
     """
-    times = numbers() if times is None else times
+    times = _numbers() if times is None else times
     n, k = schedule.n_stages, schedule.n_slices
 
     def table(rows: int, cell: st.SearchStrategy[Number]) -> Any:
-        wide = draw(st.sampled_from((1, k)))
-        return (
-            draw(
-                st.lists(st.lists(cell, min_size=wide, max_size=wide), min_size=rows, max_size=rows)
-            )
-            if draw(st.booleans())
-            else [[draw(cell)]] * rows
-        )
+        wide = draw(_one_of_two((1, k)))
+        return draw(_cells(cell, rows, wide)) if draw(_COINS) else [[draw(cell)]] * rows
 
-    kept = table(n, st.integers(0, 50))
+    kept = table(n, _SIZES)
     at_b = [[draw(st.integers(-min(row), 30))] for row in kept]
     return Costs(
         forward=table(n, times),
         backward=table(n, times),
         weight=table(n, times),
-        fused_backward=table(n, times) if draw(st.booleans()) else None,
+        fused_backward=table(n, times) if draw(_COINS) else None,
         send=tuple(row[0] for row in table(n - 1, times)),
         activation_bytes=kept,
         backward_bytes=at_b,  # type: ignore[arg-type]
-        boundary_bytes=table(n - 1, st.integers(0, 50)),
-        static_bytes=tuple(row[0] for row in table(n, st.integers(0, 50))),
+        boundary_bytes=table(n - 1, _SIZES),
+        static_bytes=tuple(row[0] for row in table(n, _SIZES)),
         pair_scale=draw(_SCALES),
         group_scale=draw(_SCALES),
         offload=table(n, times) if schedule.copies else None,
