@@ -129,13 +129,22 @@ class Chain(nn.Module):
         return x
 
 
+def embedding(n: int, width: int, dtype: torch.dtype) -> nn.Embedding:
+    """`n` rows as torch draws them; on the meta device, where drawing them would import torch's
+    compiler for three seconds, none are drawn."""
+    rows = torch.empty(n, width, dtype=dtype)
+    if not rows.is_meta:
+        nn.init.normal_(rows)
+    return nn.Embedding.from_pretrained(rows, freeze=False)
+
+
 class Embedding(nn.Module):
     """Token and position embedding; positions go on where the earlier slice stopped."""
 
     def __init__(self, model: Model) -> None:
         super().__init__()
-        self.token = nn.Embedding(model.vocabulary, model.width, dtype=model.dtype)
-        self.position = nn.Embedding(model.sequence, model.width, dtype=model.dtype)
+        self.token = embedding(model.vocabulary, model.width, model.dtype)
+        self.position = embedding(model.sequence, model.width, model.dtype)
 
     def forward(self, ids: Tensor, cache: KVCache | None = None) -> Tensor:
         start = cache.start if cache else 0

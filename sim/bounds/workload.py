@@ -200,8 +200,22 @@ def _linked(step: Step) -> list[PassType]:
     return [PassType(op.kind, op.stage, op.slice) for op in step if several or op.kind == "R"]
 
 
+class _Last:
+    """The workload that was asked for last, and for what: who asks for a bound asks for both
+    clocks, and often under several limits. By identity: equal costs may be of other types."""
+
+    found: tuple[Schedule, Costs, Workload] | None = None
+
+
 def workload_of(schedule: Schedule, costs: Costs) -> Workload:
     """The passes of `schedule` under `costs`, counted in ticks."""
+    last = _Last.found
+    if not last or last[0] is not schedule or last[1] is not costs:
+        last = _Last.found = schedule, costs, _workload(schedule, costs)
+    return last[2]
+
+
+def _workload(schedule: Schedule, costs: Costs) -> Workload:
     linked = {which for step in schedule.fused for which in _linked(step)}
     placements = (schedule.placement, *schedule.routes)
     alike, levers = first_alike(costs, schedule), schedule.levers

@@ -22,10 +22,11 @@ SHORTER = {
     },
     "05_run_it_for_real": {
         "rounds=8": "rounds=2",
-        "width=192, sequence=96": "width=32, sequence=16",
+        "layers=4, width=192, sequence=96": "layers=2, width=32, sequence=16",
     },
     "07_plan_a_training_run": {
         '("8xa100-40g", "16xa100-40g", "16xa100-80g")': '("8xa100-40g",)',
+        '"batch": 64': '"batch": 16',
         "draws=60": "draws=6",
     },
     "08_streamed_inference": {

@@ -53,7 +53,7 @@ def test_the_committed_numbers_are_as_good_as_what_the_fit_finds(kind: str) -> N
 
 def test_a_fit_finds_the_numbers_behind_made_up_runs() -> None:
     true = Efficiency(**{**vars(START), "matmul": 0.6, "fused_attention": 0.4})
-    runs = groups(RUNS, "h100")["one node, fitted"]
+    runs = groups(RUNS, "h100")["one node, fitted"][::3]  # seven, for two numbers
     made = [run._replace(throughput=run.throughput * (1 + error(run, true))) for run in runs]
     found = fitted(made)
     assert [getattr(found, name) for name in FITTED] == pytest.approx([0.6, 0.4], rel=1e-4)

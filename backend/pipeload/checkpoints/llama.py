@@ -23,6 +23,8 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
+from ...stages.transformer import embedding
+
 
 @dataclass(frozen=True)
 class Rope:
@@ -75,12 +77,12 @@ def llama_of(recipe: Mapping[str, Any]) -> Llama:
 def llama_modules(llama: Llama) -> list[nn.Module]:
     """Embedding, a block per layer, final norm, head; tied weights are one tensor."""
     dtype = getattr(torch, llama.dtype)
-    embedding = nn.Embedding(llama.vocabulary, llama.width, dtype=dtype)
+    table = embedding(llama.vocabulary, llama.width, dtype)
     head = nn.Linear(llama.width, llama.vocabulary, bias=False, dtype=dtype)
     if llama.tied:
-        head.weight = embedding.weight
+        head.weight = table.weight
     blocks = [Block(llama, window) for window in llama.windows]
-    return [embedding, *blocks, Norm(llama.width, llama.epsilon, dtype), head]
+    return [table, *blocks, Norm(llama.width, llama.epsilon, dtype), head]
 
 
 class Norm(nn.Module):

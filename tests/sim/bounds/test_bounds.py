@@ -240,3 +240,14 @@ def test_a_copy_queue_needs_the_time_of_its_copies() -> None:
     for offload, interval in ((5, 5), (2, 3)):
         costs = Costs.of(2, forward=1, backward=1, weight=1, offload=offload)
         assert steady_interval(schedule, costs) == interval
+
+
+def test_a_bound_is_of_the_costs_it_is_asked_for_whatever_was_asked_before() -> None:
+    """1F1B on two devices: m (F + BW) of the busiest one, and F + BW of the other before and after.
+
+    With F = 1, BW = 2 and m = 4 that is 4 * 3 + 3; with F = 2 it is 4 * 4 + 4.
+    """
+    schedule, other = FAMILIES["1f1b"](2, 4), FAMILIES["1f1b"](2, 5)
+    short, long = (Costs.of(2, forward=f, backward=1, weight=1) for f in (1, 2))
+    asked = [(schedule, short), (schedule, short), (schedule, long), (other, long), (other, short)]
+    assert [lower_bound(*one) for one in asked] == [15, 15, 20, 24, 18]

@@ -13,25 +13,31 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from small_plans import FEWER, MACHINE, SMALL
+from small_plans import MACHINE, SMALL
 
 from sim.planner import Space, plan
 from sim.planner.examination import examine
 from sim.planner.store import Row
 
+TWO_SCHEDULES = Space(schedules=("1f1b", "zb-v"), recompute=("none", "full"), zero=(1,))
+ASKED: dict[str, Any] = {"sequence": 1024, "batch": 64, "top": None, "space": TWO_SCHEDULES}
 
-@pytest.mark.slow
-def test_an_interrupted_plan_goes_on_from_its_file(table: pd.DataFrame, tmp_path: Path) -> None:
+
+@pytest.fixture(scope="module")
+def here() -> pd.DataFrame:
+    """The plan as one process makes it at once: some are simulated, some need too much memory."""
+    found = plan(SMALL, MACHINE, **ASKED, jobs=1)
+    assert len(found) > 100
+    return found
+
+
+def test_an_interrupted_plan_goes_on_from_its_file(tmp_path: Path) -> None:
     path = tmp_path / "plan.jsonl"
-    whole = plan(
-        SMALL, MACHINE, sequence=1024, batch=64, top=None, jobs=1, results=path, space=FEWER
-    )
+    whole = plan(SMALL, MACHINE, **ASKED, jobs=1, results=path)
     lines = path.read_text().splitlines(keepends=True)
     assert len(lines) > 100
     path.write_text("".join(lines[:60]) + lines[60][:20])  # cut in the middle of a line
-    again = plan(
-        SMALL, MACHINE, sequence=1024, batch=64, top=None, jobs=1, results=path, space=FEWER
-    )
+    again = plan(SMALL, MACHINE, **ASKED, jobs=1, results=path)
     pd.testing.assert_frame_equal(again, whole)
     assert sorted(path.read_text().splitlines()) == sorted("".join(lines).splitlines())
     with pytest.raises(ValueError, match="another model, machine or setting"):
@@ -117,19 +123,19 @@ def test_ctrl_c_in_a_terminal_keeps_what_is_done(tmp_path: Path, jobs: str) -> N
     assert counts.get("simulated", 0) + counts.get("memory", 0) >= len(kept) > 10
 
 
-def test_other_processes_give_the_same_plan(table: pd.DataFrame) -> None:
+def test_other_processes_give_the_same_plan(here: pd.DataFrame) -> None:
     pytest.importorskip("joblib")
-    there = plan(SMALL, MACHINE, sequence=1024, batch=64, top=None, jobs=2, space=FEWER)
-    pd.testing.assert_frame_equal(there, table)
+    there = plan(SMALL, MACHINE, **ASKED, jobs=2)
+    pd.testing.assert_frame_equal(there, here)
 
 
 @pytest.mark.slow
-def test_a_dask_cluster_gives_the_same_plan(table: pd.DataFrame) -> None:
+def test_a_dask_cluster_gives_the_same_plan(here: pd.DataFrame) -> None:
     joblib = pytest.importorskip("joblib")
     distributed = pytest.importorskip("distributed", reason="distributed is not installed")
     cluster = distributed.LocalCluster(
         n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
     )
     with cluster, distributed.Client(cluster), joblib.parallel_config(backend="dask"):
-        there = plan(SMALL, MACHINE, sequence=1024, batch=64, top=None, space=FEWER)
-    pd.testing.assert_frame_equal(there, table)
+        there = plan(SMALL, MACHINE, **ASKED)
+    pd.testing.assert_frame_equal(there, here)
