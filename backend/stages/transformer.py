@@ -135,7 +135,8 @@ def embedding(n: int, width: int, dtype: torch.dtype) -> nn.Embedding:
     rows = torch.empty(n, width, dtype=dtype)
     if not rows.is_meta:
         nn.init.normal_(rows)
-    return nn.Embedding.from_pretrained(rows, freeze=False)
+    found: nn.Embedding = nn.Embedding.from_pretrained(rows, freeze=False)  # type: ignore[no-untyped-call]
+    return found
 
 
 class Embedding(nn.Module):

@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_leaves
 __all__ = ["PlainDispatchMode", "accumulated_by", "has_hooks", "tree_leaves"]
 
 
-class PlainDispatchMode(TorchDispatchMode):
+class PlainDispatchMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """A dispatch mode whose own frames torch does not wrap against its compiler.
 
     The wrapper imports that compiler at the first operation: eight hundred modules, three seconds

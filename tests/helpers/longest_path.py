@@ -127,9 +127,12 @@ def problems(schedule: Schedule) -> list[str]:
     every = [op for order in schedule.orders for op in order]
     if len(set(every)) != len(every):
         found.append("a pass occurs twice")
+    kinds_of: dict[tuple[int, int], list[str]] = defaultdict(list)
+    for op in every:
+        kinds_of[op.stage, op.microbatch].append(op.kind)
     for stage in range(schedule.n_stages):
         for microbatch in range(schedule.n_microbatches):
-            kinds = sorted(op.kind for op in every if op[1:3] == (stage, microbatch))
+            kinds = sorted(kinds_of[stage, microbatch])
             if set(kinds) not in ({"F", "B", "W"}, {"F", "BW"}):
                 found.append(f"stage {stage} microbatch {microbatch} has {kinds}")
     for device, order in enumerate(schedule.orders):
