@@ -79,6 +79,8 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
     ("sim/planner/cost_model/split.py", "sums[high + 1] - sums[at] + ends[stage] <= limit",
      "sums[high + 1] - sums[at] + ends[stage] < limit"): "the limit has slack",
     ("sim/bounds/first_backward.py", "1e-09", "1.5e-09"): "the lower end is a bound, however near",
+    ("sim/schedule/rules.py", "each * schedule.n_stages", "each / schedule.n_stages"):
+        "only looks for what is missing, and finds nothing",
     ("sim/engine/plan.py", "len(step) > 1", "len(step) >= 1"): "says the same of a single pass",
 }  # fmt: skip
 """By file, what stood there and what stands there now: why nobody can notice it."""

@@ -48,3 +48,23 @@ def test_a_device_that_holds_two_of_four_microbatches() -> None:
     (memory,) = memories(schedule, costs, 1, 1, None)
     # Device 1 waits 7 for its first F, and one is alive at a time; a W may be the last of all.
     assert full_memory(work, 1, last, memory) == 7 + 4 * (2 + 3 + 1)
+
+
+@pytest.mark.parametrize(
+    ("forward", "backward", "bound"),
+    [
+        # Work 24. The first B waits until 2 + 5 + 2 + 3 + 5 and finds 8 of F; after the last F come
+        # 5 + 2 + 3 + 5 + 3 + 1, in which 16 of B and W run. Either may be, but not both.
+        (2, 3, 24 + max(17 - 8, 19 - 16)),
+        # The other way round: 4 + 5 + 4 + 1 + 5 with 16 of F, and 5 + 4 + 1 + 5 + 1 + 1 with 8.
+        (4, 1, 24 + max(19 - 16, 17 - 8)),
+    ],
+)
+def test_where_all_microbatches_fit_one_end_at_most_is_idle(
+    forward: int, backward: int, bound: int
+) -> None:
+    schedule = FAMILIES["zb-h1"](2, 4)
+    costs = Costs.of(2, forward=forward, backward=backward, weight=1, send=5)
+    work = workload_of(schedule, costs)
+    (memory,) = memories(schedule, costs, 0, 4, None)
+    assert few_live(work, 0, absolute(work)[0], memory) == bound

@@ -22,6 +22,7 @@ from sim import (
     costs_from_json,
     costs_to_json,
     nodes,
+    offloaded,
     simulate,
     slower,
 )
@@ -304,3 +305,17 @@ def test_traffic_between_nodes_shares_the_card_and_traffic_inside_does_not() -> 
     assert len(set(inside)) == 4
     # The card's latency counts once, though a transfer passes two cards.
     assert sum(exact(cluster.links[name].latency) for name in cluster.routes[0, 2]) == 1
+
+
+def test_what_is_not_given_is_nothing_but_a_unit_for_every_pass() -> None:
+    schedule = offloaded(FAMILIES["vocab-1f1b"](2, 4))
+    assert schedule.copies
+    found = Costs.uniform(schedule)
+    assert found.forward == found.backward == found.weight == ((1,), (1,))
+    assert found.offload == ((0,), (0,))
+    nothing = ("send", "gradient_sum", "gradient_bytes", "static_bytes", "vocabulary_scores",
+               "vocabulary_gradients")  # fmt: skip
+    assert not any(cell for name in nothing for cell in getattr(found, name))
+    tables = ("activation_bytes", "backward_bytes", "boundary_bytes", "all_to_all")
+    assert not any(cell for name in tables for row in getattr(found, name) for cell in row)
+    assert (found.copy_latency, found.all_reduce, found.logits_bytes) == (0, 0, 0)
