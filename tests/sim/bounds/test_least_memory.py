@@ -36,3 +36,14 @@ def test_a_whole_number_of_bytes_has_no_tolerance() -> None:
     check_limits(schedule, costs, None, need)
     with pytest.raises(ValueError, match="device 0 holds 10000000001"):
         check_limits(schedule, costs, None, need - 1)
+
+
+def test_every_slice_of_a_lone_stage_counts() -> None:
+    """Both slices keep 10. B of the later one comes first and takes nothing more, and its W gives
+    10 back; B of the earlier one takes 15 more."""
+    schedule = FAMILIES["seq1f1b-zb"](2, 1)
+    costs = Costs.of(
+        2, forward=1, backward=1, weight=1, activation_bytes=[[10, 10]] * 2,
+        backward_bytes=[[15, 0]] * 2, static_bytes=100,
+    )  # fmt: skip
+    assert [least_bytes(schedule, costs, device) for device in range(2)] == [125, 125]

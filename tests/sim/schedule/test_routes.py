@@ -52,6 +52,12 @@ def test_a_share_falls_into_as_many_pieces_as_the_direction_with_most_stages_the
     assert [uneven.pieces(device) for device in range(2)] == [2, 2]
 
 
+def test_each_microbatch_is_at_home_on_the_route_it_follows() -> None:
+    three = Schedule((0, 1, 2), ((),) * 3, 3, routes=((2, 1, 0), (1, 2, 0)), follows=(0, 1, 2))
+    homes = [[three.home(stage, i) for stage in range(3)] for i in range(3)]
+    assert homes == [[0, 1, 2], [2, 1, 0], [1, 2, 0]]
+
+
 def test_what_crosses_goes_the_way_of_its_microbatch() -> None:
     trace = simulate(BOTH, Costs.uniform(BOTH, send=1, boundary_bytes=3))
     ways = trace.transfers[["value", "stage", "microbatch", "source", "destination"]]
