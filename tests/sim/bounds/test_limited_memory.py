@@ -68,3 +68,14 @@ def test_where_all_microbatches_fit_one_end_at_most_is_idle(
     work = workload_of(schedule, costs)
     (memory,) = memories(schedule, costs, 0, 4, None)
     assert few_live(work, 0, absolute(work)[0], memory) == bound
+
+
+def test_a_stage_that_keeps_nothing_does_not_fill_the_memory() -> None:
+    """zb-v on one device, whose first stage keeps nothing. The second one keeps 10 for F 5, B 1 and
+    W 1: 70 for each of four. Under 20 the first step of filling it up takes 5, and lacks 10 of 20;
+    of emptying it 1, and lacks 10."""
+    schedule = FAMILIES["zb-v"](1, 4)
+    costs = Costs.of(2, forward=(1, 5), backward=1, weight=1, activation_bytes=(0, 10))
+    work = workload_of(schedule, costs)
+    (memory,) = memories(schedule, costs, 0, None, 20)
+    assert full_memory(work, 0, absolute(work)[0], memory) == Fraction(4 * 70 + 5 * 10 + 10, 20)
