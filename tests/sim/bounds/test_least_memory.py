@@ -47,3 +47,10 @@ def test_every_slice_of_a_lone_stage_counts() -> None:
         backward_bytes=[[15, 0]] * 2, static_bytes=100,
     )  # fmt: skip
     assert [least_bytes(schedule, costs, device) for device in range(2)] == [125, 125]
+
+
+def test_of_devices_that_are_too_small_the_one_that_needs_most_is_named() -> None:
+    schedule = FAMILIES["1f1b"](3, 2)
+    costs = Costs.of(3, forward=1, backward=1, weight=1, static_bytes=(5, 30, 20))
+    with pytest.raises(ValueError, match="limit of 10 bytes: device 1 holds 30 even with one"):
+        check_limits(schedule, costs, None, 10)
