@@ -170,6 +170,10 @@ RELEASED: dict[str, tuple[int, dict[str, Any]]] = {
         "num_attention_heads": 32, "vocab_size": 50272, "max_position_embeddings": 2048,
         "word_embed_proj_dim": 2048,
     }),
+    "BLOOM-560M": (559_214_592, {
+        "model_type": "bloom", "n_embed": 1024, "n_layer": 24, "num_attention_heads": 16,
+        "vocab_size": 250880,
+    }),
     "BLOOM-7B1": (7_069_016_064, {
         "model_type": "bloom", "hidden_size": 4096, "n_layer": 30, "n_head": 32,
         "vocab_size": 250880,
